@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#define LIMIT_LINES 10
+#define LIMIT_WINDOW_NS (10ull * 1000 * 1000 * 1000)
+
+static log_fn sink;
+static enum log_level max_level;
+
+void log_init(log_fn fn, enum log_level max)
+{
+	sink = fn;
+	max_level = max;
+}
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	int saved_errno = errno;
+	char line[1024];
+	va_list args;
+
+	if (!sink || level > max_level)
+		return;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	sink(level, line);
+	errno = saved_errno;
+}
+
+bool log_allow(struct log_limit *limit, const char *what)
+{
+	struct timespec ts;
+	uint64_t now_ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now_ns = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+
+	if (!limit->window_start_ns || now_ns - limit->window_start_ns > LIMIT_WINDOW_NS) {
+		if (limit->suppressed)
+			log_warn("%s: %" PRIu64 " more lines like this were held back", what,
+				 limit->suppressed);
+		*limit = (struct log_limit){ .window_start_ns = now_ns };
+	}
+	if (limit->printed == LIMIT_LINES) {
+		limit->suppressed++;
+		return false;
+	}
+	limit->printed++;
+	return true;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vdpa bus in sysfs: which driver a device gets, and which /dev node came of it.
+ *
+ * All functions may block for as long as a driver's probe or remove takes, which for virtio-vdpa
+ * includes reads and writes of the disk that we serve ourselves. Never call from a thread that
+ * answers VDUSE messages or serves queues. Each failure is logged once, with the device's name.
+ *
+ * Source: drivers/vdpa/vdpa.c, drivers/virtio/virtio_vdpa.c, drivers/vhost/vdpa.c (Linux 6.12).
+ */
+#ifndef LIB_VDPA_BUS_H
+#define LIB_VDPA_BUS_H
+
+#include <stdbool.h>
+
+#include "compiler.h"
+
+#define VDPA_NODE_MAX 64
+
+enum vdpa_driver {
+	VDPA_DRIVER_VIRTIO, /* virtio_vdpa: a virtio device of this host, for a disk /dev/vdX */
+	VDPA_DRIVER_VHOST,  /* vhost_vdpa: /dev/vhost-vdpa-N, for a virtual machine */
+};
+
+/** vdpa_driver_name() - the bus driver's name in the kernel: "virtio_vdpa", "vhost_vdpa" */
+const char *vdpa_driver_name(enum vdpa_driver driver);
+
+/**
+ * vdpa_bus_attach() - add @name to the bus, bind @driver, wait for its node
+ * @node: out: "/dev/vdb" or "/dev/vhost-vdpa-0"
+ *
+ * The device is bound to @driver and to no other at any time, even where both drivers are loaded:
+ * the bus's autoprobe is off while the device is added, and is put back as it was. Other users of
+ * this function on the host are kept out meanwhile. On failure the device is off the bus again.
+ *
+ * Return: 0; -errno of vdpa_nl_add(); -ENODEV: the driver refused the device, or made no node
+ */
+int __must_check vdpa_bus_attach(const char *name, enum vdpa_driver driver,
+				 char node[VDPA_NODE_MAX]);
+
+/**
+ * vdpa_bus_detach() - unbind the driver, wait until it is gone, take the device off the bus
+ *
+ * Does not look whether anybody uses the node: a mounted file system is shut down with I/O errors,
+ * and with vhost_vdpa this waits, unkillable, until the virtual machine closes it.
+ * Return: 0, also where the device is not on the bus; -errno
+ */
+int __must_check vdpa_bus_detach(const char *name);
+
+/** vdpa_bus_node() - the node that belongs to @name now. Return: 0; -ENOENT: none */
+int __must_check vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX]);
+
+#endif

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vduse_dev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "vduse_kern.h"
+
+/* How far apart the kernel lays out a queue's parts; a power of two (checked since 6.12.115). */
+#define VQ_ALIGN 4096
+
+#define HUGE_PAGE_SIZE (2ul << 20)
+
+struct vduse_dev {
+	char name[VDUSE_NAME_MAX];
+	int control_fd;
+	int fd;
+	struct iotlb tlb;
+	bool want_umem;
+	void *umem; /* our bounce memory once registered, else NULL */
+	size_t umem_size;
+};
+
+const char *vduse_dev_name_check(const char *name)
+{
+	size_t len = strlen(name);
+	const char *c;
+
+	if (!len || len >= VDUSE_NAME_MAX)
+		return "is not 1 to 255 characters long";
+	if (!strcmp(name, "control"))
+		return "is the name of VDUSE's own control node";
+	if (name[0] == '.')
+		return "begins with a dot";
+	for (c = name; *c; c++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.",
+			    *c))
+			return "has a character other than letters, digits, '_', '-' and '.'";
+	/* The kernel keeps a sysfs directory of that name per queue, and dev add fails on it. */
+	if (!strncmp(name, "vq", 2) && name[2] && strspn(name + 2, "0123456789") == len - 2)
+		return "is what the kernel calls a queue";
+	return NULL;
+}
+
+static bool on_vdpa_bus(const char *name)
+{
+	char path[sizeof("/sys/bus/vdpa/devices/") + VDUSE_NAME_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/vdpa/devices/%s", name);
+	return access(path, F_OK) == 0;
+}
+
+static int iotlb_fill_umem(struct vduse_dev *dev, uint64_t iova, struct iotlb_region *region);
+
+static int prot_of(uint8_t perm)
+{
+	switch (perm) {
+	case VDUSE_ACCESS_RO:
+		return PROT_READ;
+	case VDUSE_ACCESS_WO:
+		return PROT_WRITE;
+	case VDUSE_ACCESS_RW:
+		return PROT_READ | PROT_WRITE;
+	}
+	return PROT_NONE;
+}
+
+static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
+{
+	/* Ask for exactly this byte: the kernel returns the first region that overlaps. */
+	struct vduse_iotlb_entry entry = { .start = iova, .last = iova };
+	struct vduse_dev *dev = ctx;
+	int region_fd, err = 0;
+	void *addr;
+
+	if (dev->want_umem && iotlb_fill_umem(dev, iova, region) == 0)
+		return 0;
+
+	region_fd = vduse_kern_iotlb_fd(dev->fd, &entry);
+	if (region_fd == -EINVAL)
+		return -EFAULT;
+	if (region_fd < 0) {
+		log_err("%s: no mapping for IOVA 0x%llx: %s", dev->name, (unsigned long long)iova,
+			strerror(-region_fd));
+		return region_fd;
+	}
+
+	addr = mmap(NULL, entry.last - entry.start + 1, prot_of(entry.perm), MAP_SHARED, region_fd,
+		    (off_t)entry.offset);
+	if (addr == MAP_FAILED) {
+		err = -errno;
+		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", dev->name, entry.start,
+			entry.last, strerror(-err));
+	}
+	close(region_fd);
+	if (err)
+		return err;
+
+	*region = (struct iotlb_region){
+		.start = entry.start,
+		.last = entry.last,
+		.addr = addr,
+		.prot = prot_of(entry.perm),
+	};
+	return 0;
+}
+
+static void dev_iotlb_release(void *ctx, const struct iotlb_region *region)
+{
+	struct vduse_dev *dev = ctx;
+
+	if (region->addr == dev->umem)
+		return; /* stays registered over resets, until the device is closed */
+	munmap(region->addr, region->last - region->start + 1);
+}
+
+static const struct iotlb_ops dev_iotlb_ops = {
+	.fill = dev_iotlb_fill,
+	.release = dev_iotlb_release,
+};
+
+/* Memory whose start suits huge pages; there are none behind it until they are touched. */
+static void *umem_alloc(size_t size)
+{
+	size_t padded = size + HUGE_PAGE_SIZE;
+	uintptr_t start, aligned;
+	void *addr;
+
+	addr = mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (addr == MAP_FAILED)
+		return NULL;
+	start = (uintptr_t)addr;
+	aligned = (start + HUGE_PAGE_SIZE - 1) & ~(HUGE_PAGE_SIZE - 1);
+	if (aligned > start)
+		munmap(addr, aligned - start);
+	munmap((void *)(aligned + size), start + padded - (aligned + size));
+	madvise((void *)aligned, size, MADV_HUGEPAGE);
+	return (void *)aligned;
+}
+
+static int umem_register(struct vduse_dev *dev, uint64_t size)
+{
+	struct vduse_iova_umem umem = { .iova = 0, .size = size };
+	void *addr = umem_alloc(size);
+	int err;
+
+	if (!addr)
+		return -ENOMEM;
+	umem.uaddr = (uintptr_t)addr;
+	err = vduse_kern_reg_umem(dev->fd, &umem);
+	if (err) {
+		munmap(addr, size);
+		return err;
+	}
+	dev->umem = addr;
+	dev->umem_size = size;
+	return 0;
+}
+
+/*
+ * The bounce region of virtio-vdpa, as our own memory. Registered at the first look into it, before
+ * anything touched the kernel's pages: those stay behind what was mapped already.
+ */
+static int iotlb_fill_umem(struct vduse_dev *dev, uint64_t iova, struct iotlb_region *region)
+{
+	struct vduse_iova_info info = { .start = iova, .last = iova };
+	int err;
+
+	if (vduse_kern_iotlb_info(dev->fd, &info) || !(info.capability & VDUSE_IOVA_CAP_UMEM))
+		return -EFAULT;
+	if (info.start || iova > info.last)
+		return -EFAULT;
+
+	if (!dev->umem) {
+		err = umem_register(dev, info.last + 1);
+		if (err) {
+			log_warn("%s: bounce memory stays the kernel's: VDUSE_IOTLB_REG_UMEM: %s",
+				 dev->name, strerror(-err));
+			dev->want_umem = false;
+			return err;
+		}
+	}
+	*region = (struct iotlb_region){
+		.start = 0,
+		.last = info.last,
+		.addr = dev->umem,
+		.prot = PROT_READ | PROT_WRITE,
+	};
+	return 0;
+}
+
+static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
+{
+	struct vduse_dev_config *config;
+	int err;
+
+	config = calloc(1, sizeof(*config) + p->config_size);
+	if (!config)
+		return -ENOMEM;
+	strncpy(config->name, p->name, sizeof(config->name) - 1);
+	config->device_id = p->device_id;
+	config->features = p->features;
+	config->vq_num = p->vq_num;
+	config->vq_align = VQ_ALIGN;
+	config->config_size = p->config_size;
+	memcpy(config->config, p->config, p->config_size);
+
+	err = vduse_kern_create(control_fd, config);
+	if (err == -EEXIST && !on_vdpa_bus(p->name) &&
+	    vduse_kern_destroy(control_fd, p->name) == 0) {
+		log_info("%s: replaced a device of that name that nobody served", p->name);
+		err = vduse_kern_create(control_fd, config);
+	}
+	free(config);
+	return err;
+}
+
+static int set_up_queues(struct vduse_dev *dev, const struct vduse_dev_params *p)
+{
+	int err;
+
+	for (uint32_t i = 0; i < p->vq_num; i++) {
+		err = vduse_kern_vq_setup(dev->fd, i, p->vq_size);
+		if (err) {
+			log_err("%s: cannot set up queue %u of size %u: %s", p->name, i,
+				p->vq_size, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int set_attributes(const struct vduse_dev_params *p)
+{
+	int err;
+
+	/*
+	 * A message that times out breaks the device for ever (kernel: dev->broken), and then
+	 * requests in flight can never be completed. Without a limit a stopped or restarted server
+	 * costs a pause; the waiting task can be killed.
+	 */
+	err = vduse_kern_set_attr(p->name, "msg_timeout", 0);
+	if (err)
+		log_warn("%s: cannot switch off the message timeout: %s", p->name, strerror(-err));
+
+	if (!p->bounce_size)
+		return 0;
+	err = vduse_kern_set_attr(p->name, "bounce_size", p->bounce_size);
+	if (err)
+		log_err("%s: the kernel refuses a bounce_size of %llu bytes: %s", p->name,
+			(unsigned long long)p->bounce_size, strerror(-err));
+	return err;
+}
+
+int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
+{
+	struct vduse_dev *dev;
+	int err;
+
+	dev = calloc(1, sizeof(*dev));
+	if (!dev)
+		return -ENOMEM;
+	strncpy(dev->name, params->name, sizeof(dev->name) - 1);
+	dev->want_umem = params->umem;
+
+	dev->control_fd = vduse_kern_open_control();
+	if (dev->control_fd < 0) {
+		err = dev->control_fd;
+		log_err("/dev/vduse/control: %s", strerror(-err));
+		goto free_dev;
+	}
+
+	err = create_in_kernel(dev->control_fd, params);
+	if (err) {
+		log_err("%s: cannot create the VDUSE device: %s", params->name,
+			err == -EEXIST ? "a device of that name exists in /sys/class/vduse"
+				       : strerror(-err));
+		goto close_control;
+	}
+
+	dev->fd = vduse_kern_open_dev(params->name);
+	if (dev->fd < 0) {
+		err = dev->fd;
+		log_err("/dev/vduse/%s: %s", params->name, strerror(-err));
+		goto destroy;
+	}
+
+	err = set_up_queues(dev, params);
+	if (!err)
+		err = set_attributes(params);
+	if (err)
+		goto close_dev;
+
+	iotlb_init(&dev->tlb, &dev_iotlb_ops, dev);
+	*out = dev;
+	return 0;
+
+close_dev:
+	close(dev->fd);
+destroy:
+	if (vduse_kern_destroy(dev->control_fd, dev->name))
+		log_err("%s: the VDUSE device stays in the kernel", params->name);
+close_control:
+	close(dev->control_fd);
+free_dev:
+	free(dev);
+	return err;
+}
+
+int vduse_dev_free(struct vduse_dev *dev)
+{
+	int err;
+
+	iotlb_exit(&dev->tlb);
+	close(dev->fd);
+	/* Only now: closing hands bounce data back to the kernel's pages, out of this memory. */
+	if (dev->umem)
+		munmap(dev->umem, dev->umem_size);
+	err = vduse_kern_destroy(dev->control_fd, dev->name);
+	if (err)
+		log_err("%s: the VDUSE device stays in the kernel: %s", dev->name, strerror(-err));
+	close(dev->control_fd);
+	free(dev);
+	return err;
+}
+
+const char *vduse_dev_name(const struct vduse_dev *dev)
+{
+	return dev->name;
+}
+
+int vduse_dev_fd(const struct vduse_dev *dev)
+{
+	return dev->fd;
+}
+
+struct iotlb *vduse_dev_iotlb(struct vduse_dev *dev)
+{
+	return &dev->tlb;
+}
+
+int vduse_dev_recv(struct vduse_dev *dev, struct vduse_dev_request *request)
+{
+	return vduse_kern_read_request(dev->fd, request);
+}
+
+static int dev_respond(struct vduse_dev *dev, const struct vduse_dev_response *response)
+{
+	int err = vduse_kern_write_response(dev->fd, response);
+
+	if (err == -ENOENT)
+		return 0;
+	if (err)
+		log_err("%s: cannot answer a control message: %s", dev->name, strerror(-err));
+	return err;
+}
+
+int vduse_dev_reply(struct vduse_dev *dev, const struct vduse_dev_request *request, bool ok)
+{
+	struct vduse_dev_response response = {
+		.request_id = request->request_id,
+		.result = ok ? VDUSE_REQ_RESULT_OK : VDUSE_REQ_RESULT_FAILED,
+	};
+
+	return dev_respond(dev, &response);
+}
+
+int vduse_dev_reply_vq_state(struct vduse_dev *dev, const struct vduse_dev_request *request,
+			     uint16_t avail_index)
+{
+	struct vduse_dev_response response = {
+		.request_id = request->request_id,
+		.result = VDUSE_REQ_RESULT_OK,
+	};
+
+	response.vq_state.index = request->vq_state.index;
+	response.vq_state.split.avail_index = avail_index;
+	return dev_respond(dev, &response);
+}
+
+const char *vduse_dev_request_name(uint32_t type)
+{
+	switch (type) {
+	case VDUSE_GET_VQ_STATE:
+		return "GET_VQ_STATE";
+	case VDUSE_SET_STATUS:
+		return "SET_STATUS";
+	case VDUSE_UPDATE_IOTLB:
+		return "UPDATE_IOTLB";
+	}
+	return "unknown message";
+}
+
+int vduse_dev_features(struct vduse_dev *dev, uint64_t *features)
+{
+	return vduse_kern_features(dev->fd, features);
+}
+
+int vduse_dev_update_config(struct vduse_dev *dev, uint32_t offset, const void *data, uint32_t len)
+{
+	int err = vduse_kern_set_config(dev->fd, offset, data, len);
+
+	if (err)
+		return err;
+	err = vduse_kern_config_irq(dev->fd);
+	return err == -EINVAL ? 0 : err; /* no driver yet: it will read the new value */
+}
+
+int vduse_dev_vq_info(struct vduse_dev *dev, uint32_t index, struct vduse_vq_info *info)
+{
+	return vduse_kern_vq_info(dev->fd, index, info);
+}
+
+int vduse_dev_vq_kickfd(struct vduse_dev *dev, uint32_t index, int eventfd)
+{
+	return vduse_kern_vq_kickfd(dev->fd, index, eventfd);
+}
+
+int vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index)
+{
+	return vduse_kern_vq_irq(dev->fd, index);
+}

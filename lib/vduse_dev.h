@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of one VDUSE device: create, answer control messages, queues, destroy.
+ *
+ * Nothing here knows what the device does. Threads: vduse_dev_vq_*() and the table of
+ * vduse_dev_iotlb() may be used from any thread; everything else belongs to the thread that
+ * created the device. No function waits for anything but a kernel mutex.
+ *
+ * Source: Documentation/userspace-api/vduse.rst, drivers/vdpa/vdpa_user/ (Linux 6.12).
+ */
+#ifndef LIB_VDUSE_DEV_H
+#define LIB_VDUSE_DEV_H
+
+#include <linux/vduse.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+#include "iotlb.h"
+
+struct vduse_dev;
+
+struct vduse_dev_params {
+	const char *name;          /* of /dev/vduse/NAME and of the vdpa device */
+	uint32_t device_id;        /* VIRTIO_ID_BLOCK, ... */
+	uint64_t features;         /* offered; must contain VIRTIO_F_ACCESS_PLATFORM */
+	uint16_t vq_num;           /* queues */
+	uint16_t vq_size;          /* descriptors each, a power of two */
+	const void *config;        /* config space, copied */
+	uint32_t config_size;      /* bytes, at most a page */
+	uint64_t bounce_size;      /* bytes; 0 leaves the kernel's 64 MiB (attribute of Linux 6.4) */
+	bool umem;                 /* replace the kernel's bounce pages by our memory, where it can */
+};
+
+/**
+ * vduse_dev_name_check() - can a device have this name?
+ *
+ * Return: NULL, or what is wrong with it, as a phrase that follows the name
+ */
+const char *vduse_dev_name_check(const char *name);
+
+/**
+ * vduse_dev_new() - create a device in the kernel and open it
+ *
+ * A device of that name that a dead server left behind, and that is not on the vdpa bus any more,
+ * is destroyed and made again. Logs its failure.
+ *
+ * Return: 0; -EEXIST: the name is in use, by another server or on the vdpa bus; other -errno
+ */
+int __must_check vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out);
+
+/**
+ * vduse_dev_free() - close the device and destroy it in the kernel
+ *
+ * No queue may be running, no pointer from the IOTLB in use. @dev is gone afterwards, whatever is
+ * returned.
+ *
+ * Return: 0; -EBUSY: it is still on the vdpa bus, and stays in the kernel
+ */
+int vduse_dev_free(struct vduse_dev *dev);
+
+const char *vduse_dev_name(const struct vduse_dev *dev);
+
+/** vduse_dev_fd() - to poll for control messages; owned by @dev */
+int vduse_dev_fd(const struct vduse_dev *dev);
+
+/** vduse_dev_iotlb() - the device's table; its misses ask the kernel. Owned by @dev */
+struct iotlb *vduse_dev_iotlb(struct vduse_dev *dev);
+
+/**
+ * vduse_dev_recv() - take the next control message
+ *
+ * One poll event may stand for several messages: call until it returns 0. Each message taken is
+ * owed exactly one vduse_dev_reply(); while it is owed, a task in the kernel waits, holding locks.
+ *
+ * Return: 1 taken; 0 none; -errno
+ */
+int __must_check vduse_dev_recv(struct vduse_dev *dev, struct vduse_dev_request *request);
+
+/**
+ * vduse_dev_reply() - answer a message
+ * @request: as vduse_dev_recv() gave it
+ * @ok:      false makes the kernel fail what it was about to do
+ *
+ * A message whose sender was killed meanwhile is not an error.
+ */
+int vduse_dev_reply(struct vduse_dev *dev, const struct vduse_dev_request *request, bool ok);
+
+/** vduse_dev_reply_vq_state() - answer VDUSE_GET_VQ_STATE with the next avail index to take */
+int vduse_dev_reply_vq_state(struct vduse_dev *dev, const struct vduse_dev_request *request,
+			     uint16_t avail_index);
+
+/** vduse_dev_request_name() - "SET_STATUS", ... for logs */
+const char *vduse_dev_request_name(uint32_t type);
+
+/** vduse_dev_features() - what the driver accepted; valid from FEATURES_OK to reset */
+int __must_check vduse_dev_features(struct vduse_dev *dev, uint64_t *features);
+
+/** vduse_dev_update_config() - change config space and interrupt the driver if it runs */
+int __must_check vduse_dev_update_config(struct vduse_dev *dev, uint32_t offset, const void *data,
+					 uint32_t len);
+
+/** vduse_dev_vq_info() - where the driver put queue @index, its size, whether it is ready */
+int __must_check vduse_dev_vq_info(struct vduse_dev *dev, uint32_t index,
+				   struct vduse_vq_info *info);
+
+/** vduse_dev_vq_kickfd() - eventfd for kicks, or -1; gone in the kernel after every reset */
+int __must_check vduse_dev_vq_kickfd(struct vduse_dev *dev, uint32_t index, int eventfd);
+
+/**
+ * vduse_dev_vq_irq() - interrupt the driver for queue @index
+ *
+ * Call only after new used entries were published: with a mask of offline CPUs the kernel may spin
+ * (drivers/vdpa/vdpa_user/vduse_dev.c:vduse_vq_update_effective_cpu).
+ *
+ * Return: 0; -EINVAL: the kernel has not stored DRIVER_OK yet, call again a little later
+ */
+int __must_check vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index);
+
+#endif

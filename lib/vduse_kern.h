@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The only door to the kernel's VDUSE: one thin function per ioctl, message transfer and sysfs
+ * attribute. No policy, no log lines. Unit tests link tests/lib/fake_kern.c in its place.
+ *
+ * Source: drivers/vdpa/vdpa_user/vduse_dev.c, include/uapi/linux/vduse.h. Every function that can
+ * fail returns -errno. All may be called from any thread; none blocks for longer than the kernel
+ * takes a mutex, except where said.
+ */
+#ifndef LIB_VDUSE_KERN_H
+#define LIB_VDUSE_KERN_H
+
+#include <linux/vduse.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+
+/**
+ * vduse_kern_open_control() - open /dev/vduse/control and settle on API version 0
+ *
+ * Version 1 (Linux 7.0: groups, address spaces) gives a block device nothing. The version is set
+ * explicitly, since merely asking for it switches a 7.0 kernel to version 1.
+ *
+ * Return: an fd the caller owns; -ENOENT or -ENODEV without the vduse module; -EACCES
+ */
+int __must_check vduse_kern_open_control(void);
+
+/** vduse_kern_create() - VDUSE_CREATE_DEV. -EEXIST: name taken; -EINVAL: configuration refused */
+int __must_check vduse_kern_create(int control_fd, const struct vduse_dev_config *config);
+
+/** vduse_kern_destroy() - VDUSE_DESTROY_DEV. -EBUSY: on the vdpa bus or open; -EINVAL: unknown */
+int __must_check vduse_kern_destroy(int control_fd, const char *name);
+
+/** vduse_kern_open_dev() - open /dev/vduse/NAME, non-blocking; -EBUSY: another process has it */
+int __must_check vduse_kern_open_dev(const char *name);
+
+/**
+ * vduse_kern_set_attr() - write a number to /sys/class/vduse/NAME/ATTR
+ *
+ * Return: 0; -ENOENT: this kernel lacks the attribute; -EPERM: too late; -EINVAL: out of range
+ */
+int __must_check vduse_kern_set_attr(const char *name, const char *attr, uint64_t value);
+
+/**
+ * vduse_kern_read_request() - take the next control message
+ *
+ * Return: 1 one message taken; 0 none waiting; -errno
+ */
+int __must_check vduse_kern_read_request(int fd, struct vduse_dev_request *request);
+
+/** vduse_kern_write_response() - answer one. -ENOENT: nobody waits for it any more (harmless) */
+int __must_check vduse_kern_write_response(int fd, const struct vduse_dev_response *response);
+
+/** vduse_kern_features() - what the driver accepted; valid from FEATURES_OK on */
+int __must_check vduse_kern_features(int fd, uint64_t *features);
+
+/** vduse_kern_set_config() - write @len bytes at @offset of the config space */
+int __must_check vduse_kern_set_config(int fd, uint32_t offset, const void *data, uint32_t len);
+
+/** vduse_kern_config_irq() - tell the driver that config space changed; -EINVAL before DRIVER_OK */
+int __must_check vduse_kern_config_irq(int fd);
+
+int __must_check vduse_kern_vq_setup(int fd, uint32_t index, uint16_t max_size);
+int __must_check vduse_kern_vq_info(int fd, uint32_t index, struct vduse_vq_info *info);
+
+/** vduse_kern_vq_kickfd() - the kernel takes its own reference of the eventfd; -1 removes it */
+int __must_check vduse_kern_vq_kickfd(int fd, uint32_t index, int eventfd);
+
+/** vduse_kern_vq_irq() - interrupt; -EINVAL: DRIVER_OK not stored yet, the interrupt is lost */
+int __must_check vduse_kern_vq_irq(int fd, uint32_t index);
+
+/**
+ * vduse_kern_iotlb_fd() - VDUSE_IOTLB_GET_FD: the first region that overlaps [start, last]
+ * @entry: in: start, last; out: the whole region, which need not contain start
+ *
+ * Return: a close-on-exec fd the caller owns; -EINVAL: nothing there
+ */
+int __must_check vduse_kern_iotlb_fd(int fd, struct vduse_iotlb_entry *entry);
+
+/** vduse_kern_iotlb_info() - the same question, for the region's capabilities (Linux 6.0) */
+int __must_check vduse_kern_iotlb_info(int fd, struct vduse_iova_info *info);
+
+/**
+ * vduse_kern_reg_umem() - replace the bounce pages by our memory (Linux 6.0)
+ *
+ * Return: 0; -EINVAL: no bounce region yet, or not virtio-vdpa; -EEXIST; -ENOMEM: memlock limit
+ */
+int __must_check vduse_kern_reg_umem(int fd, const struct vduse_iova_umem *umem);
+
+#endif

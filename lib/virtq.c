@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "virtq.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+/* A descriptor in private memory and native byte order. */
+struct desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;
+	uint16_t next;
+};
+
+static struct desc desc_decode(const struct vring_desc *raw)
+{
+	return (struct desc){
+		.addr = le64toh(raw->addr),
+		.len = le32toh(raw->len),
+		.flags = le16toh(raw->flags),
+		.next = le16toh(raw->next),
+	};
+}
+
+/* Copies 16 bytes the driver may be writing to: after this there is only one truth. */
+static struct desc desc_read(const struct vring_desc *at)
+{
+	struct vring_desc raw;
+
+	memcpy(&raw, at, sizeof(raw));
+	__asm__ volatile("" : : "r"(&raw) : "memory"); /* the copy is made here and used after */
+	return desc_decode(&raw);
+}
+
+static bool head_is_taken(const struct virtq *vq, uint16_t head)
+{
+	return vq->taken[head / 8] & (1u << (head % 8));
+}
+
+static void head_toggle(struct virtq *vq, uint16_t head)
+{
+	vq->taken[head / 8] ^= (uint8_t)(1u << (head % 8));
+}
+
+void virtq_init(struct virtq *vq, struct iotlb *tlb)
+{
+	memset(vq, 0, sizeof(*vq));
+	iotlb_view_init(&vq->view, tlb);
+}
+
+void virtq_exit(struct virtq *vq)
+{
+	iotlb_view_exit(&vq->view);
+}
+
+static int ring_map(struct virtq *vq, uint64_t iova, size_t len, int prot, void **addr)
+{
+	size_t got = len;
+	int err = iotlb_map(&vq->view, iova, &got, prot, addr);
+
+	if (err)
+		return err;
+	return got == len ? 0 : -EFAULT;
+}
+
+int virtq_remap(struct virtq *vq)
+{
+	const struct virtq_layout *l = &vq->layout;
+	void *desc, *avail, *used;
+	int err;
+
+	/* Two bytes past each ring lie the event fields (virtio 1.3, 2.7.7 and 2.7.8). */
+	err = ring_map(vq, l->desc, sizeof(struct vring_desc) * l->num, PROT_READ, &desc);
+	if (!err)
+		err = ring_map(vq, l->driver, 6 + 2 * (size_t)l->num, PROT_READ, &avail);
+	if (!err)
+		err = ring_map(vq, l->device, 6 + sizeof(struct vring_used_elem) * l->num,
+			       PROT_READ | PROT_WRITE, &used);
+	if (err)
+		return err;
+
+	vq->desc = desc;
+	vq->avail = avail;
+	vq->used = used;
+	vq->used_event = &vq->avail->ring[l->num];
+	vq->avail_event = (uint16_t *)&vq->used->ring[l->num];
+	return 0;
+}
+
+int virtq_start(struct virtq *vq, const struct virtq_layout *layout, uint16_t next_avail)
+{
+	const struct virtq_layout *l = layout;
+	int err;
+
+	if (!l->num || l->num > VIRTQ_MAX_SIZE || (l->num & (l->num - 1)))
+		return -EINVAL;
+	/* virtio 1.3, 2.7: the alignments of the three parts. */
+	if (l->desc % 16 || l->driver % 2 || l->device % 4)
+		return -EINVAL;
+
+	vq->layout = *layout;
+	vq->mask = l->num - 1;
+	err = virtq_remap(vq);
+	if (err)
+		return err;
+
+	vq->last_avail = next_avail;
+	vq->avail_seen = next_avail;
+	vq->used_idx = next_avail;
+	vq->published = next_avail;
+	vq->in_flight = 0;
+	vq->broken = false;
+	memset(vq->taken, 0, sizeof(vq->taken));
+	return 0;
+}
+
+bool virtq_has_work(struct virtq *vq)
+{
+	if (unlikely(vq->broken))
+		return false;
+	/* Pairs with the driver's barrier before it moves avail->idx (virtio 1.3, 2.7.13.3.1). */
+	vq->avail_seen = le16toh(load_acquire(&vq->avail->idx));
+	return vq->avail_seen != vq->last_avail;
+}
+
+static void chain_add(struct virtq_chain *chain, void *addr, size_t len, bool in)
+{
+	uint32_t at = chain->out_count + chain->in_count;
+
+	if (at == VIRTQ_MAX_IOV) {
+		chain->fault = -EPROTO;
+		return;
+	}
+	chain->iov[at].iov_base = addr;
+	chain->iov[at].iov_len = len;
+	if (in)
+		chain->in_count++;
+	else
+		chain->out_count++;
+}
+
+/* Appends what one descriptor points at. A fault is noted, and the walk goes on to the status. */
+static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, const struct desc *desc)
+{
+	bool in = desc->flags & VRING_DESC_F_WRITE;
+	uint64_t iova = desc->addr;
+	size_t left = desc->len;
+
+	if (!left)
+		return;
+	if (in)
+		chain->in_bytes += left;
+	else
+		chain->out_bytes += left;
+	if (!in && chain->in_bytes)
+		chain->fault = -EPROTO; /* virtio 1.3, 2.7.4.2: readable parts come first */
+	if (in)
+		chain->last_in = NULL;
+
+	while (left) {
+		size_t len = left;
+		void *addr;
+		int err = iotlb_map(&vq->view, iova, &len, in ? PROT_WRITE : PROT_READ, &addr);
+
+		if (unlikely(err)) {
+			chain->fault = err;
+			return;
+		}
+		if (likely(!chain->fault))
+			chain_add(chain, addr, len, in);
+		iova += len;
+		left -= len;
+		if (in && !left)
+			chain->last_in = (uint8_t *)addr + len - 1;
+	}
+}
+
+static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain,
+			      const struct desc *table)
+{
+	uint32_t entries = table->len / sizeof(struct vring_desc);
+	struct desc desc = { .next = 0, .flags = VRING_DESC_F_NEXT };
+
+	/* virtio 1.3, 2.7.5.3: not negotiated, odd in size, empty, or followed by another */
+	if (!vq->layout.indirect || table->len % sizeof(struct vring_desc) || !entries ||
+	    (table->flags & VRING_DESC_F_NEXT))
+		return -EPROTO;
+	if (table->addr + table->len < table->addr)
+		return -EFAULT;
+
+	for (uint32_t walked = 0; desc.flags & VRING_DESC_F_NEXT; walked++) {
+		struct vring_desc raw;
+		int err;
+
+		if (desc.next >= entries || walked == MIN(entries, VIRTQ_MAX_SIZE))
+			return -EPROTO;
+		err = iotlb_read(&vq->view, table->addr + desc.next * sizeof(raw), &raw,
+				 sizeof(raw));
+		if (err)
+			return err;
+		desc = desc_decode(&raw);
+		if (desc.flags & VRING_DESC_F_INDIRECT)
+			return -EPROTO;
+		chain_add_desc(vq, chain, &desc);
+	}
+	return 0;
+}
+
+static int chain_walk(struct virtq *vq, struct virtq_chain *chain)
+{
+	struct desc desc = { .next = chain->head, .flags = VRING_DESC_F_NEXT };
+
+	for (uint32_t walked = 0; desc.flags & VRING_DESC_F_NEXT; walked++) {
+		if (desc.next >= vq->layout.num || walked == vq->layout.num)
+			return -EPROTO;
+		desc = desc_read(&vq->desc[desc.next]);
+		if (desc.flags & VRING_DESC_F_INDIRECT)
+			return chain_add_indirect(vq, chain, &desc);
+		chain_add_desc(vq, chain, &desc);
+	}
+	return 0;
+}
+
+static int ring_break(struct virtq *vq)
+{
+	vq->broken = true;
+	return -EPROTO;
+}
+
+int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
+{
+	uint16_t head;
+	int err;
+
+	if (vq->last_avail == vq->avail_seen && !virtq_has_work(vq))
+		return 0;
+	if (unlikely(vq->broken))
+		return -EPROTO;
+	if (unlikely((uint16_t)(vq->avail_seen - vq->last_avail) > vq->layout.num))
+		return ring_break(vq);
+
+	head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
+	if (unlikely(head >= vq->layout.num || head_is_taken(vq, head)))
+		return ring_break(vq);
+
+	vq->last_avail++;
+	vq->in_flight++;
+	head_toggle(vq, head);
+
+	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
+	err = chain_walk(vq, chain);
+	if (unlikely(err)) {
+		/* The end was never reached, so where the status belongs is not known. */
+		chain->fault = err;
+		chain->last_in = NULL;
+	}
+	return 1;
+}
+
+void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
+{
+	struct vring_used_elem *elem = &vq->used->ring[vq->used_idx & vq->mask];
+
+	elem->id = htole32(head);
+	elem->len = htole32(len);
+	vq->used_idx++;
+	vq->in_flight--;
+	head_toggle(vq, head);
+}
+
+bool virtq_publish(struct virtq *vq)
+{
+	uint16_t old = vq->published, new = vq->used_idx;
+
+	if (old == new)
+		return false;
+	/* Pairs with the driver's read barrier after it loads used->idx (virtio 1.3, 2.7.14). */
+	store_release(&vq->used->idx, htole16(new));
+	vq->published = new;
+
+	/*
+	 * Pairs with the driver's barrier between writing used_event (or flags) and reading
+	 * used->idx once more: one of us sees the other's write.
+	 */
+	full_barrier();
+	if (!vq->layout.event_idx)
+		return !(le16toh(load_relaxed(&vq->avail->flags)) & VRING_AVAIL_F_NO_INTERRUPT);
+	return vring_need_event(le16toh(load_relaxed(vq->used_event)), new, old);
+}
+
+void virtq_suppress_kicks(struct virtq *vq)
+{
+	/* With event index, an avail_event left behind says the same without a write. */
+	if (!vq->layout.event_idx)
+		store_relaxed(&vq->used->flags, htole16(VRING_USED_F_NO_NOTIFY));
+}
+
+bool virtq_want_kick(struct virtq *vq)
+{
+	if (vq->layout.event_idx)
+		store_relaxed(vq->avail_event, htole16(vq->last_avail));
+	else
+		store_relaxed(&vq->used->flags, 0);
+	/*
+	 * Pairs with the driver's barrier between moving avail->idx and reading avail_event (or
+	 * flags): either it kicks, or we see its chain now.
+	 */
+	full_barrier();
+	return virtq_has_work(vq);
+}

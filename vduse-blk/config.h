@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration file: INI in, plain structs out. Opens nothing but the file itself.
+ *
+ * [global] and one section per device. Each key is a row of a table: name, type, range, default
+ * and help; the parser, the dump and the check of the manual page read the rows.
+ */
+#ifndef VDUSE_BLK_CONFIG_H
+#define VDUSE_BLK_CONFIG_H
+
+#include <linux/virtio_blk.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "compiler.h"
+#include "log.h"
+#include "vdpa_bus.h"
+
+enum cache_mode {
+	CACHE_AUTO,         /* none where the store can do O_DIRECT, else writeback */
+	CACHE_NONE,         /* O_DIRECT; durable at a flush */
+	CACHE_WRITEBACK,    /* page cache; durable at a flush */
+	CACHE_WRITETHROUGH, /* page cache; every completed write is durable, no flush is offered */
+	CACHE_UNSAFE,       /* page cache; flushes are ignored */
+};
+
+enum config_switch { SWITCH_AUTO, SWITCH_YES, SWITCH_NO };
+
+#define CONFIG_AUTO 0       /* of the numbers below that say so */
+#define CONFIG_POLL_AUTO UINT32_MAX
+
+struct device_config {
+	char *name; /* of the section, of the VDUSE device and of the vdpa device */
+	char *path;
+	enum vdpa_driver driver;
+	bool readonly;
+	enum cache_mode cache;
+	uint32_t queues;             /* CONFIG_AUTO: one per CPU */
+	uint32_t queue_size;         /* descriptors, a power of two */
+	uint32_t logical_block_size; /* bytes; CONFIG_AUTO: the store's */
+	enum config_switch discard;
+	enum config_switch write_zeroes;
+	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: the name */
+	uint32_t poll_us;     /* microseconds a worker spins before it sleeps; 0: never */
+	enum config_switch umem;
+	uint64_t bounce_size; /* bytes; CONFIG_AUTO: the kernel's default */
+	uint64_t offset;      /* bytes into the store where the disk begins */
+	uint64_t size;        /* bytes of the disk; CONFIG_AUTO: to the store's end */
+};
+
+struct config {
+	enum log_level log_level;
+	char *runtime_dir;
+	uint32_t workers; /* threads; CONFIG_AUTO: one per CPU, at most one per queue */
+	struct device_config *devices; /* in the file's order */
+	size_t device_count;
+};
+
+/**
+ * config_load() - read and check a whole file
+ * @path: of the file
+ * @out:  filled on success; config_exit() it. Untouched on failure
+ *
+ * Every mistake is logged as one line, "FILE:LINE: what, and what is accepted".
+ *
+ * Return: 0; -EINVAL: the file is wrong; other -errno: it cannot be read
+ */
+int __must_check config_load(const char *path, struct config *out);
+
+/** config_exit() - free what config_load() allocated */
+void config_exit(struct config *config);
+
+/** config_dump() - write the effective configuration as an INI file with every key */
+void config_dump(const struct config *config, FILE *to);
+
+/** config_dump_json() - the same as one JSON object {"global": {...}, "devices": [{...}]} */
+void config_dump_json(const struct config *config, FILE *to);
+
+/** config_help() - one line per key: section, name, accepted values, default, help */
+void config_help(FILE *to);
+
+/** cache_mode_name() - "none", "writeback", ... as in the file */
+const char *cache_mode_name(enum cache_mode mode);
+
+#endif
