@@ -35,8 +35,8 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # The lists are the architecture: vduse-blk/ uses lib/, lib/ uses nothing of ours.
 LIB    = log iov vduse_kern iotlb virtq vduse_dev vdpa_nl vdpa_bus modules
-DAEMON = config virtio_blk ring worker queue backend backend_file backend_null device \
-	 server attach holders main
+DAEMON = config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
+	 store backend_file device attach holders server main
 UNIT   = iotlb virtq vduse_dev config virtio_blk holders backend_file
 
 LIB_OBJS    = $(LIB:%=$(O)/lib/%.o)

@@ -107,8 +107,8 @@ int virtq_start(struct virtq *vq, const struct virtq_layout *layout, uint16_t ne
 
 	vq->last_avail = next_avail;
 	vq->avail_seen = next_avail;
-	vq->used_idx = next_avail;
-	vq->published = next_avail;
+	vq->used_idx = le16toh(load_relaxed(&vq->used->idx));
+	vq->published = vq->used_idx;
 	vq->in_flight = 0;
 	vq->broken = false;
 	memset(vq->taken, 0, sizeof(vq->taken));

@@ -77,8 +77,7 @@ void virtq_exit(struct virtq *vq);
 
 /**
  * virtq_start() - map the rings and begin at @next_avail
- *
- * @next_avail: avail index to take first, and the used index published so far
+ * @next_avail: avail index to take first; the used index goes on from what the ring says
  *
  * Return: 0; -EINVAL: size or alignment of the layout; -EFAULT: a ring is not mapped as a whole
  *         (a ring across two regions counts as that); other -errno: we could not map it

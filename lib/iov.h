@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Small pure helpers for struct iovec arrays. */
+#ifndef LIB_IOV_H
+#define LIB_IOV_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/** iov_to_buf() - copy the first @len bytes out of @iov. Return: bytes copied, less at its end */
+size_t iov_to_buf(const struct iovec *iov, uint32_t count, void *buf, size_t len);
+
+/** iov_from_buf() - copy @len bytes to the beginning of @iov. Return: bytes copied */
+size_t iov_from_buf(const struct iovec *iov, uint32_t count, const void *buf, size_t len);
+
+/** iov_skip() - drop @len bytes from the front; *@iov and *@count move on, pieces are changed */
+void iov_skip(struct iovec **iov, uint32_t *count, size_t len);
+
+/** iov_truncate() - keep the first @len bytes. Return: pieces that are left */
+uint32_t iov_truncate(struct iovec *iov, uint32_t count, size_t len);
+
+/** iov_is_aligned() - do all addresses suit @addr_mask and all lengths @len_mask (2^n - 1)? */
+int iov_is_aligned(const struct iovec *iov, uint32_t count, size_t addr_mask, size_t len_mask);
+
+#endif

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vdpa_bus.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "vdpa_nl.h"
+
+#define BUS "/sys/bus/vdpa"
+
+/*
+ * The disk is there when the probe returns, unless virtio_blk is loaded or probes asynchronously;
+ * its node too, unless udev makes the nodes.
+ */
+#define PROBE_WAIT_MS 2000
+#define NODE_WAIT_MS  10000
+#define POLL_MS	      10
+
+struct autoprobe {
+	int fd; /* holds the lock */
+	bool was_on;
+};
+
+const char *vdpa_driver_name(enum vdpa_driver driver)
+{
+	switch (driver) {
+	case VDPA_DRIVER_VIRTIO:
+		return "virtio_vdpa";
+	case VDPA_DRIVER_VHOST:
+		return "vhost_vdpa";
+	}
+	return "?";
+}
+
+static void dev_path(char path[PATH_MAX], const char *name, const char *attr)
+{
+	snprintf(path, PATH_MAX, BUS "/devices/%s%s", name, attr);
+}
+
+static bool on_bus(const char *name)
+{
+	char path[PATH_MAX];
+
+	dev_path(path, name, "");
+	return access(path, F_OK) == 0;
+}
+
+static int sysfs_write(const char *path, const char *text)
+{
+	int fd, err = 0;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* The last part of what a link of sysfs points to. */
+static int link_target(const char *path, char target[NAME_MAX + 1])
+{
+	char link[PATH_MAX];
+	ssize_t len;
+
+	len = readlink(path, link, sizeof(link) - 1);
+	if (len < 0)
+		return -errno;
+	link[len] = '\0';
+	snprintf(target, NAME_MAX + 1, "%.*s", NAME_MAX, basename(link));
+	return 0;
+}
+
+/*
+ * While it is off the kernel binds no new device of the bus by itself. Who is killed in between (it
+ * takes one netlink request, with no probe in it) leaves it off: an administrator's `vdpa dev add`
+ * then binds no driver until somebody writes 1. Our own devices do not depend on it.
+ */
+static int autoprobe_stop(struct autoprobe *probe, const char *name)
+{
+	char was = 0;
+	int fd, err;
+
+	fd = open(BUS "/drivers_autoprobe", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		goto err_log;
+	if (TEMP_FAILURE_RETRY(flock(fd, LOCK_EX)) < 0 || pread(fd, &was, 1, 0) < 0)
+		goto err_log;
+	if (was == '1' && pwrite(fd, "0", 1, 0) < 0)
+		goto err_log;
+	*probe = (struct autoprobe){ .fd = fd, .was_on = was == '1' };
+	return 0;
+
+err_log:
+	err = -errno;
+	log_err("%s: cannot switch off " BUS "/drivers_autoprobe: %s", name, strerror(-err));
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static void autoprobe_restore(const struct autoprobe *probe, const char *name)
+{
+	if (probe->was_on && pwrite(probe->fd, "1", 1, 0) < 0)
+		log_err("%s: cannot switch " BUS "/drivers_autoprobe on again: %s", name,
+			strerror(errno));
+	close(probe->fd);
+}
+
+static void bus_remove(const char *name)
+{
+	if (vdpa_nl_del(name))
+		log_warn("%s: left behind on the vdpa bus", name);
+}
+
+static int bus_override(const char *name, enum vdpa_driver driver)
+{
+	char path[PATH_MAX];
+	int err;
+
+	dev_path(path, name, "/driver_override");
+	err = sysfs_write(path, vdpa_driver_name(driver));
+	if (err)
+		log_err("%s: cannot choose driver %s: %s", name, vdpa_driver_name(driver),
+			strerror(-err));
+	return err;
+}
+
+/* Puts the device on the bus, tied to @driver and bound to none yet. */
+static int bus_add(const char *name, enum vdpa_driver driver)
+{
+	struct autoprobe probe = { .fd = -1 };
+	int err;
+
+	err = autoprobe_stop(&probe, name);
+	if (err)
+		return err;
+	err = vdpa_nl_add(name);
+	if (err)
+		goto out_restore;
+	err = bus_override(name, driver);
+	if (err)
+		bus_remove(name);
+
+out_restore:
+	autoprobe_restore(&probe, name);
+	return err;
+}
+
+static int bus_bind(const char *name, enum vdpa_driver driver)
+{
+	char path[PATH_MAX], bound[NAME_MAX + 1] = "none";
+	int err;
+
+	err = sysfs_write(BUS "/drivers_probe", name);
+	if (err) {
+		log_err("%s: cannot bind driver %s: %s", name, vdpa_driver_name(driver),
+			strerror(-err));
+		return err;
+	}
+
+	/* The write succeeds as well where no driver took the device. */
+	dev_path(path, name, "/driver");
+	if (link_target(path, bound) < 0 || strcmp(bound, vdpa_driver_name(driver))) {
+		log_err("%s: driver %s did not take the device (it has: %s); see the kernel log",
+			name, vdpa_driver_name(driver), bound);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int bus_unbind(const char *name)
+{
+	char path[PATH_MAX];
+	int err;
+
+	dev_path(path, name, "/driver/unbind");
+	err = sysfs_write(path, name);
+	if (err == -ENOENT || err == -ENODEV)
+		return 0; /* bound to none, or no longer */
+	if (err)
+		log_err("%s: cannot unbind from its driver: %s", name, strerror(-err));
+	return err;
+}
+
+/* The first entry of @dir whose name begins with @prefix. */
+static int find_child(const char *dir, const char *prefix, char child[NAME_MAX + 1])
+{
+	struct dirent *entry;
+	int err = -ENOENT;
+	DIR *stream;
+
+	stream = opendir(dir);
+	if (!stream)
+		return -ENOENT;
+	while (err && (entry = readdir(stream))) {
+		if (entry->d_name[0] == '.' || strncmp(entry->d_name, prefix, strlen(prefix)))
+			continue;
+		snprintf(child, NAME_MAX + 1, "%s", entry->d_name);
+		err = 0;
+	}
+	closedir(stream);
+	return err;
+}
+
+static int find_disk(const char *name, char disk[NAME_MAX + 1])
+{
+	char dir[PATH_MAX], sub[NAME_MAX + sizeof("//block")], virtio[NAME_MAX + 1];
+
+	dev_path(dir, name, "");
+	if (find_child(dir, "virtio", virtio) < 0)
+		return -ENOENT;
+	snprintf(sub, sizeof(sub), "/%s/block", virtio);
+	dev_path(dir, name, sub);
+	return find_child(dir, "", disk);
+}
+
+int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
+{
+	char dir[PATH_MAX], child[NAME_MAX + 1];
+
+	dev_path(dir, name, "");
+	if (find_child(dir, "vhost-vdpa-", child) < 0 && find_disk(name, child) < 0)
+		return -ENOENT;
+	if (strlen(child) >= VDPA_NODE_MAX - strlen("/dev/"))
+		return -ENOENT; /* the kernel's names have 31 characters at most */
+	strcpy(node, "/dev/");
+	strcat(node, child);
+	return 0;
+}
+
+/* Is it in /dev, and not a stale node there that belongs to something else? */
+static bool node_ready(const char *node)
+{
+	char path[PATH_MAX], target[NAME_MAX + 1];
+	struct stat st;
+
+	if (stat(node, &st) < 0 || !(S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/%s/%u:%u", S_ISBLK(st.st_mode) ? "block" : "char",
+		 major(st.st_rdev), minor(st.st_rdev));
+	return link_target(path, target) == 0 && !strcmp(target, node + strlen("/dev/"));
+}
+
+static int wait_node(const char *name, char node[VDPA_NODE_MAX])
+{
+	int waited_ms, limit_ms, err;
+	char found[VDPA_NODE_MAX];
+
+	for (waited_ms = 0;; waited_ms += POLL_MS) {
+		err = vdpa_bus_node(name, found);
+		if (!err && node_ready(found)) {
+			memcpy(node, found, sizeof(found));
+			return 0;
+		}
+		limit_ms = err ? PROBE_WAIT_MS : NODE_WAIT_MS;
+		if (waited_ms >= limit_ms)
+			break;
+		usleep(POLL_MS * 1000);
+	}
+	if (err)
+		log_err("%s: the driver made no disk of it (is virtio_blk loaded?); see the kernel "
+			"log",
+			name);
+	else
+		log_err("%s: the kernel made %s, but /dev has had no such node for %d s", name,
+			found, NODE_WAIT_MS / 1000);
+	return -ENODEV;
+}
+
+static int check_driver(const char *name, enum vdpa_driver driver)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), BUS "/drivers/%s", vdpa_driver_name(driver));
+	if (access(path, F_OK) == 0)
+		return 0;
+	log_err("%s: kernel module %s is not loaded", name, vdpa_driver_name(driver));
+	return -ENODEV;
+}
+
+int vdpa_bus_attach(const char *name, enum vdpa_driver driver, char node[VDPA_NODE_MAX])
+{
+	int err;
+
+	err = check_driver(name, driver);
+	if (err)
+		return err;
+	err = bus_add(name, driver);
+	if (err)
+		return err;
+	/*
+	 * Without the lock from here on: the override keeps other drivers away, and the probe reads
+	 * the disk and takes as long as its server does.
+	 */
+	err = bus_bind(name, driver);
+	if (err)
+		goto err_unbind;
+	err = wait_node(name, node);
+	if (err)
+		goto err_unbind;
+	return 0;
+
+err_unbind:
+	if (bus_unbind(name) == 0)
+		bus_remove(name);
+	return err;
+}
+
+int vdpa_bus_detach(const char *name)
+{
+	int err;
+
+	if (!on_bus(name))
+		return 0;
+	err = bus_unbind(name);
+	if (err)
+		return err;
+	err = vdpa_nl_del(name);
+	return err == -ENODEV ? 0 : err;
+}

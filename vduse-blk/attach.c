@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "holders.h"
+#include "log.h"
+
+static int do_attach(struct attach_job *job)
+{
+	return vdpa_bus_attach(job->name, job->driver, job->node);
+}
+
+/*
+ * Claims a disk, so that nobody can mount it between the look and the unbind, and writes back what
+ * is dirty in its page cache. -1: somebody else has a claim, or there is no disk.
+ */
+static int claim_and_flush(const struct attach_job *job)
+{
+	int fd;
+
+	if (job->driver != VDPA_DRIVER_VIRTIO || !job->node[0])
+		return -1;
+	fd = open(job->node, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (fd >= 0 && fsync(fd))
+		log_warn("%s: cannot flush %s: %s", job->name, job->node, strerror(errno));
+	return fd;
+}
+
+static int node_users(struct attach_job *job)
+{
+	int users;
+
+	if (!job->node[0])
+		return 0;
+	users = holders_find(job->node, job->users, sizeof(job->users));
+	if (users == -ENOENT)
+		return 0; /* unbound by somebody else */
+	return users;
+}
+
+static int do_detach(struct attach_job *job)
+{
+	/* Unbinding vhost_vdpa waits, unkillable, until the VM closes it: not even by force. */
+	bool must_be_unused = job->verb == DETACH_UNUSED || job->driver == VDPA_DRIVER_VHOST;
+	int claim = claim_and_flush(job);
+	int users = node_users(job);
+	int err;
+
+	if (users && must_be_unused)
+		err = users < 0 ? users : -EBUSY;
+	else
+		err = vdpa_bus_detach(job->name);
+	if (claim >= 0)
+		close(claim);
+	return err;
+}
+
+static struct attach_job *next_job(struct attach *attach)
+{
+	struct attach_job *job;
+
+	pthread_mutex_lock(&attach->lock);
+	while (!attach->first && !attach->stopping)
+		pthread_cond_wait(&attach->wake, &attach->lock);
+	job = attach->first;
+	if (job) {
+		attach->first = job->next;
+		if (!attach->first)
+			attach->last = &attach->first;
+	}
+	pthread_mutex_unlock(&attach->lock);
+	return job;
+}
+
+static void *attach_main(void *arg)
+{
+	struct attach *attach = arg;
+	struct attach_job *job;
+
+	pthread_setname_np(pthread_self(), "attach");
+	while ((job = next_job(attach))) {
+		job->result = job->verb == ATTACH ? do_attach(job) : do_detach(job);
+		ring_post(attach->main_ring, &job->message);
+	}
+	return NULL;
+}
+
+int attach_start(struct attach *attach, struct ring *main_ring)
+{
+	int err;
+
+	attach->last = &attach->first;
+	attach->main_ring = main_ring;
+	pthread_mutex_init(&attach->lock, NULL);
+	pthread_cond_init(&attach->wake, NULL);
+	err = -pthread_create(&attach->thread, NULL, attach_main, attach);
+	if (err)
+		log_err("cannot start the attach thread: %s", strerror(-err));
+	return err;
+}
+
+static void job_finished(struct ring_message *message)
+{
+	struct attach_job *job = container_of(message, struct attach_job, message);
+
+	job->finished(job);
+}
+
+void attach_submit(struct attach *attach, struct attach_job *job)
+{
+	job->message.run = job_finished;
+	job->users[0] = '\0';
+	job->next = NULL;
+	pthread_mutex_lock(&attach->lock);
+	*attach->last = job;
+	attach->last = &job->next;
+	pthread_cond_signal(&attach->wake);
+	pthread_mutex_unlock(&attach->lock);
+}
+
+void attach_stop(struct attach *attach)
+{
+	pthread_mutex_lock(&attach->lock);
+	attach->stopping = true;
+	pthread_cond_signal(&attach->wake);
+	pthread_mutex_unlock(&attach->lock);
+	pthread_join(attach->thread, NULL);
+}

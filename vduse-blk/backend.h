@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A backing store: something that holds the bytes of a disk.
+ *
+ * A store is opened once, by the main thread, and then used by all workers at the same time. Each
+ * operation is submitted on a worker's ring and completes, once, on the same worker. A store over
+ * the network fits the same table.
+ */
+#ifndef VDUSE_BLK_BACKEND_H
+#define VDUSE_BLK_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "compiler.h"
+#include "config.h"
+#include "ring.h"
+
+/* What the opened store can do, in bytes. Read by everybody, changed by nobody. */
+struct backend_limits {
+	uint64_t size;             /* of the disk, that is of the slice */
+	uint32_t logical_block;    /* smallest unit of a transfer */
+	uint32_t physical_block;
+	uint32_t alignment_offset;
+	uint32_t io_min;
+	uint32_t io_opt;
+	uint32_t discard_granularity;
+	uint32_t discard_max;      /* of one operation; 0: it cannot discard */
+	uint32_t zeroes_max;       /* of one operation */
+	bool volatile_cache;       /* a flush is needed for durability */
+};
+
+enum backend_op {
+	BACKEND_READ,
+	BACKEND_WRITE,
+	BACKEND_FLUSH,
+	BACKEND_DISCARD,
+	BACKEND_WRITE_ZEROES,
+};
+
+/*
+ * One operation. The submitter owns it and everything it points at until @done; the store may
+ * change @iov in the meantime. Arguments are checked before: inside the store, whole blocks.
+ */
+struct backend_io {
+	enum backend_op op;
+	bool durable; /* write, discard, zeroes: complete only when it survives a power cut */
+	bool unmap;   /* zeroes: space may be given back */
+	uint64_t offset;
+	uint64_t len;
+	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
+	uint32_t iov_count;
+
+	/* On the worker; 0 or -errno. May submit @io again. */
+	void (*done)(struct backend_io *io, int err);
+
+	/* The store's own, until @done. */
+	struct backend *backend;
+	struct ring *ring;
+	struct ring_op ring_op;
+	uint64_t done_bytes;
+};
+
+struct backend_ops {
+	/** @submit: begin @io; the SQE goes out with the ring's next round. Never fails by itself */
+	void (*submit)(struct backend *backend, struct ring *ring, struct backend_io *io);
+
+	/** @close: nothing is in flight any more. Frees @backend */
+	void (*close)(struct backend *backend);
+};
+
+struct backend {
+	const struct backend_ops *ops;
+	struct backend_limits limits;
+};
+
+/**
+ * backend_file_open() - a regular file or a block device as a store
+ *
+ * Locks it: an open-file-description lock on the bytes served, shared where @config->readonly, and
+ * O_EXCL for a block device that is written. Logs its failure with the path.
+ *
+ * Return: 0; -EBUSY: in use by somebody else; -EINVAL: what it is does not suit the configuration;
+ *         other -errno
+ */
+int __must_check backend_file_open(const struct device_config *config, struct backend **out);
+
+static inline void backend_submit(struct backend *backend, struct ring *ring,
+				  struct backend_io *io)
+{
+	io->backend = backend;
+	io->ring = ring;
+	backend->ops->submit(backend, ring, io);
+}
+
+static inline void backend_close(struct backend *backend)
+{
+	backend->ops->close(backend);
+}
+
+#endif

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Files and block devices through io_uring.
+ *
+ * An operation goes through one or more steps, each one SQE: a transfer that came back short
+ * continues where it stopped, an operation that the store cannot do falls to the next best, and a
+ * durable one that has no flag for it ends with a sync.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "backend.h"
+#include "iov.h"
+#include "log.h"
+#include "store.h"
+
+#ifndef BLOCK_URING_CMD_DISCARD /* Linux 6.12, linux/blkdev.h */
+#define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
+#endif
+
+#define ZERO_CHUNK 65536u /* bytes of zeroes in memory, for stores that cannot make them */
+#define ZERO_IOVS  16u
+
+struct file_backend {
+	struct backend base;
+	struct store store;
+	bool keep_space; /* discard = no: never give space back */
+
+	/*
+	 * "Not supported", remembered. Set by any worker, read by all: a stale read costs one more
+	 * try, nothing else.
+	 */
+	bool no_punch;
+	bool no_zero_range;
+	bool no_uring_discard;
+};
+
+static const uint8_t zeroes[ZERO_CHUNK] __attribute__((aligned(4096)));
+
+static struct file_backend *file_of(struct backend_io *io)
+{
+	return container_of(io->backend, struct file_backend, base);
+}
+
+static void io_finish(struct backend_io *io, int err)
+{
+	io->done(io, err);
+}
+
+static struct io_uring_sqe *io_step(struct backend_io *io,
+				    void (*done)(struct ring_op *op, int res, uint32_t flags))
+{
+	io->ring_op.done = done;
+	return ring_sqe(io->ring);
+}
+
+static void sync_done(struct ring_op *op, int res, uint32_t flags)
+{
+	(void)flags;
+	io_finish(container_of(op, struct backend_io, ring_op), res);
+}
+
+static void sync_start(struct backend_io *io)
+{
+	struct io_uring_sqe *sqe = io_step(io, sync_done);
+
+	io_uring_prep_fsync(sqe, file_of(io)->store.fd, IORING_FSYNC_DATASYNC);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+/* The end of a step that changed the store without making it durable. */
+static void io_finish_changed(struct backend_io *io, int err)
+{
+	if (!err && io->durable)
+		sync_start(io);
+	else
+		io_finish(io, err);
+}
+
+/* O_DIRECT where the memory suits it; the page cache takes any. */
+static int transfer_fd(const struct store *store, const struct backend_io *io)
+{
+	if (!store->direct)
+		return store->fd;
+	return iov_is_aligned(io->iov, io->iov_count, store->memory_align - 1,
+			      store->length_align - 1)
+		       ? store->fd
+		       : store->buffered_fd;
+}
+
+static void transfer_start(struct backend_io *io);
+
+static void transfer_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
+	(void)flags;
+	if (res == -EAGAIN || res == -EINTR) {
+		transfer_start(io);
+		return;
+	}
+	if (res == 0)
+		res = -ENODATA; /* the file ends before the disk does: it was truncated */
+	if (res < 0) {
+		io_finish(io, res);
+		return;
+	}
+	io->done_bytes += (uint64_t)res;
+	if (io->done_bytes < io->len) {
+		iov_skip(&io->iov, &io->iov_count, (size_t)res);
+		transfer_start(io);
+		return;
+	}
+	io_finish(io, 0);
+}
+
+static void transfer_start(struct backend_io *io)
+{
+	const struct store *store = &file_of(io)->store;
+	uint64_t at = store->offset + io->offset + io->done_bytes;
+	uint32_t count = MIN(io->iov_count, (uint32_t)IOV_MAX);
+	struct io_uring_sqe *sqe = io_step(io, transfer_done);
+	int fd = transfer_fd(store, io);
+
+	if (io->op == BACKEND_READ)
+		io_uring_prep_readv(sqe, fd, io->iov, count, at);
+	else
+		io_uring_prep_writev2(sqe, fd, io->iov, count, at, io->durable ? RWF_DSYNC : 0);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+static void zero_write_start(struct backend_io *io);
+
+static void zero_write_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
+	(void)flags;
+	if (res < 0 && res != -EAGAIN && res != -EINTR) {
+		io_finish(io, res);
+		return;
+	}
+	io->done_bytes += res > 0 ? (uint64_t)res : 0;
+	if (io->done_bytes < io->len)
+		zero_write_start(io);
+	else
+		io_finish_changed(io, 0);
+}
+
+/* The last resort: real zeroes, from memory that is the same for everybody. */
+static void zero_write_start(struct backend_io *io)
+{
+	const struct store *store = &file_of(io)->store;
+	uint64_t left = io->len - io->done_bytes;
+	struct io_uring_sqe *sqe = io_step(io, zero_write_done);
+
+	io_uring_prep_write(sqe, store->fd, zeroes, (unsigned int)MIN(left, ZERO_CHUNK),
+			    store->offset + io->offset + io->done_bytes);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+static void fallocate_start(struct backend_io *io, int mode,
+			    void (*done)(struct ring_op *op, int res, uint32_t flags))
+{
+	const struct store *store = &file_of(io)->store;
+	struct io_uring_sqe *sqe = io_step(io, done);
+
+	io_uring_prep_fallocate(sqe, store->fd, mode | FALLOC_FL_KEEP_SIZE,
+				(off_t)(store->offset + io->offset), (off_t)io->len);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+static bool not_supported(int res)
+{
+	return res == -EOPNOTSUPP || res == -ENOSYS || res == -ENODEV || res == -ENOTTY;
+}
+
+static void zeroes_start(struct backend_io *io);
+
+static void zero_range_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
+	(void)flags;
+	if (not_supported(res)) {
+		store_relaxed(&file_of(io)->no_zero_range, true);
+		zeroes_start(io);
+		return;
+	}
+	io_finish_changed(io, res);
+}
+
+static void zero_punch_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
+	(void)flags;
+	if (not_supported(res)) {
+		store_relaxed(&file_of(io)->no_punch, true);
+		zeroes_start(io);
+		return;
+	}
+	io_finish_changed(io, res);
+}
+
+/*
+ * Holes read as zeroes and take no space, so an image file gets holes even where the driver did not
+ * ask for them (virtio 1.3, 5.2.6.2 forbids nothing here, and Linux never asks for BLKZEROOUT). A
+ * block device gets what the driver said.
+ */
+static void zeroes_start(struct backend_io *io)
+{
+	struct file_backend *file = file_of(io);
+	bool give_back = !file->keep_space && (io->unmap || !file->store.block_device);
+
+	if (give_back && !load_relaxed(&file->no_punch))
+		fallocate_start(io, FALLOC_FL_PUNCH_HOLE, zero_punch_done);
+	else if (!load_relaxed(&file->no_zero_range))
+		fallocate_start(io, FALLOC_FL_ZERO_RANGE, zero_range_done);
+	else
+		zero_write_start(io);
+}
+
+static void discard_start(struct backend_io *io);
+
+static void discard_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+	struct file_backend *file = file_of(io);
+
+	(void)flags;
+	if (!not_supported(res)) {
+		io_finish_changed(io, res);
+		return;
+	}
+	if (file->store.block_device && !load_relaxed(&file->no_uring_discard))
+		store_relaxed(&file->no_uring_discard, true);
+	else
+		store_relaxed(&file->no_punch, true);
+	discard_start(io);
+}
+
+/* A discard is advice: where nothing can be given back it succeeds without an effect. */
+static void discard_start(struct backend_io *io)
+{
+	struct file_backend *file = file_of(io);
+	struct io_uring_sqe *sqe;
+
+	if (file->store.block_device && !load_relaxed(&file->no_uring_discard)) {
+		sqe = io_step(io, discard_done);
+		memset(sqe, 0, sizeof(*sqe));
+		sqe->opcode = IORING_OP_URING_CMD;
+		sqe->fd = file->store.fd;
+		sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
+		sqe->addr = file->store.offset + io->offset;
+		sqe->addr3 = io->len;
+		ring_sqe_done(sqe, &io->ring_op);
+	} else if (!load_relaxed(&file->no_punch)) {
+		fallocate_start(io, FALLOC_FL_PUNCH_HOLE, discard_done);
+	} else {
+		io_finish(io, 0);
+	}
+}
+
+static void file_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
+{
+	(void)backend;
+	(void)ring;
+	io->done_bytes = 0;
+	if (file_of(io)->store.cache == CACHE_UNSAFE)
+		io->durable = false;
+	switch (io->op) {
+	case BACKEND_READ:
+	case BACKEND_WRITE:
+		transfer_start(io);
+		break;
+	case BACKEND_FLUSH:
+		if (file_of(io)->store.cache == CACHE_UNSAFE)
+			io_finish(io, 0);
+		else
+			sync_start(io);
+		break;
+	case BACKEND_DISCARD:
+		discard_start(io);
+		break;
+	case BACKEND_WRITE_ZEROES:
+		zeroes_start(io);
+		break;
+	}
+}
+
+static void file_close(struct backend *backend)
+{
+	struct file_backend *file = container_of(backend, struct file_backend, base);
+
+	store_close(&file->store);
+	free(file);
+}
+
+static const struct backend_ops file_ops = {
+	.submit = file_submit,
+	.close = file_close,
+};
+
+int backend_file_open(const struct device_config *config, struct backend **out)
+{
+	struct file_backend *file;
+	int err;
+
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	err = store_open(config, &file->store);
+	if (err) {
+		free(file);
+		return err;
+	}
+	file->base.ops = &file_ops;
+	file->base.limits = file->store.limits;
+	file->keep_space = config->discard == SWITCH_NO;
+	*out = &file->base;
+	return 0;
+}

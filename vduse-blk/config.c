@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <iniparser.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config_keys.h"
+#include "config_scan.h"
+
+/* ---- reading ---- */
+
+/* iniparser prints to stderr by itself. Its lines have newlines inside. */
+static __printf(1, 2) int ini_error(const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	int len;
+	char *c;
+
+	va_start(args, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	for (c = text; (c = strchr(c, '\n'));)
+		*c = ' ';
+	log_err("%s", text);
+	return len;
+}
+
+/*
+ * iniparser 4.1 takes a path only, so what was scanned goes through a memory file: the configuration
+ * file may change meanwhile, or be a pipe.
+ */
+static int ini_load(const struct config_scan *scan, dictionary **out)
+{
+	char path[64];
+	int fd, err = 0;
+
+	fd = memfd_create("vduse-blk-config", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, scan->text, scan->text_len) != (ssize_t)scan->text_len) {
+		err = fd < 0 ? -errno : -ENOMEM;
+		log_err("%s: no memory file for it: %s", scan->file, strerror(-err));
+		goto close_fd;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	iniparser_set_error_callback(ini_error);
+	*out = iniparser_load(path);
+	iniparser_set_error_callback(NULL);
+	if (!*out) {
+		err = -ENOMEM; /* the scan left nothing else that iniparser could refuse */
+		log_err("%s: iniparser cannot read it through %s", scan->file, path);
+	}
+
+close_fd:
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int key_load(struct config_scan *scan, const struct config_section *section,
+		    const struct config_key *key, unsigned int line, const dictionary *ini,
+		    void *member)
+{
+	char lookup[512];
+	const char *text;
+	int err;
+
+	snprintf(lookup, sizeof(lookup), "%s:%s", section->name, key->name);
+	text = iniparser_getstring(ini, lookup, "");
+	err = key->type->parse(key, text, member);
+	if (err == -EINVAL) {
+		config_mistake(scan, line, "[%s] %s: \"%.80s\" is not understood; accepted: %s",
+			       section->name, key->name, text, key->accepts);
+		return 0;
+	}
+	return err;
+}
+
+/* Return: 0, also where mistakes were found and counted; -ENOMEM */
+static int section_load(struct config_scan *scan, const struct config_section *section,
+			const struct config_table *table, const dictionary *ini, void *object)
+{
+	const struct config_key *key;
+	unsigned int line;
+	void *member;
+	size_t i;
+	int err;
+
+	for (i = 0; i < table->count; i++) {
+		key = &table->keys[i];
+		line = section->key_line[i];
+		member = config_key_member(key, object);
+		err = 0;
+		if (line)
+			err = key_load(scan, section, key, line, ini, member);
+		else if (key->default_text)
+			err = key->type->parse(key, key->default_text, member);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int device_load(struct config_scan *scan, const struct config_section *section,
+		       const dictionary *ini, struct device_config *device)
+{
+	char serial[VIRTIO_BLK_ID_BYTES + 1];
+	int err;
+
+	device->name = strdup(section->name);
+	if (!device->name)
+		return -ENOMEM;
+	err = section_load(scan, section, &config_device_keys, ini, device);
+	if (err)
+		return err;
+
+	if (!section->key_line[config_key_find(&config_device_keys, "path")])
+		config_mistake(scan, section->line,
+			       "[%s] has no path, the file or block device to serve",
+			       section->name);
+	config_default_serial(device->name, serial);
+	if (!strcmp(device->serial, serial))
+		device->serial[0] = '\0';
+	return 0;
+}
+
+static int file_load(struct config_scan *scan, const dictionary *ini, struct config *config)
+{
+	int err;
+	size_t i;
+
+	err = section_load(scan, &scan->global, &config_global_keys, ini, config);
+	if (err)
+		return err;
+	config->devices = calloc(scan->device_count, sizeof(*config->devices));
+	if (!config->devices && scan->device_count)
+		return -ENOMEM;
+	for (i = 0; i < scan->device_count && !err; i++) {
+		config->device_count++;
+		err = device_load(scan, &scan->devices[i], ini, &config->devices[i]);
+	}
+	return err;
+}
+
+/* ---- checking: what no single key can tell. Device i is section i of the scan. ---- */
+
+/* Where a mistake of this key stands: its line, or that of its section. */
+static unsigned int key_line(const struct config_section *section, const char *key)
+{
+	unsigned int line = section->key_line[config_key_find(&config_device_keys, key)];
+
+	return line ? line : section->line;
+}
+
+static void check_device(struct config_scan *scan, const struct config_section *section,
+			 const struct device_config *device)
+{
+	if (device->driver == VDPA_DRIVER_VHOST && device->umem == SWITCH_YES)
+		config_mistake(scan, key_line(section, "umem"),
+			       "[%s] umem = on, but driver = vhost-vdpa has no bounce memory; "
+			       "accepted: auto or off",
+			       device->name);
+	if (device->driver == VDPA_DRIVER_VHOST && device->bounce_size != CONFIG_AUTO)
+		config_mistake(scan, key_line(section, "bounce_size"),
+			       "[%s] bounce_size, but driver = vhost-vdpa has no bounce memory; "
+			       "accepted: auto",
+			       device->name);
+	if (device->readonly && device->discard == SWITCH_YES)
+		config_mistake(scan, key_line(section, "discard"),
+			       "[%s] discard = yes with readonly = yes; accepted: auto or no",
+			       device->name);
+	if (device->readonly && device->write_zeroes == SWITCH_YES)
+		config_mistake(scan, key_line(section, "write_zeroes"),
+			       "[%s] write_zeroes = yes with readonly = yes; accepted: auto or no",
+			       device->name);
+	if (device->logical_block_size && device->size % device->logical_block_size)
+		config_mistake(scan, key_line(section, "size"),
+			       "[%s] size = %" PRIu64
+			       " is not a multiple of logical_block_size = %" PRIu32,
+			       device->name, device->size, device->logical_block_size);
+	if (device->size > INT64_MAX - device->offset)
+		config_mistake(scan, key_line(section, "size"),
+			       "[%s] offset and size together pass 8388608T", device->name);
+}
+
+static uint64_t device_end(const struct device_config *device)
+{
+	return device->size == CONFIG_AUTO ? UINT64_MAX : device->offset + device->size;
+}
+
+static bool devices_collide(const struct device_config *a, const struct device_config *b)
+{
+	return !(a->readonly && b->readonly) && !strcmp(a->path, b->path) &&
+	       a->offset < device_end(b) && b->offset < device_end(a);
+}
+
+static void check_stores(struct config_scan *scan, const struct config *config, size_t index)
+{
+	const struct device_config *device = &config->devices[index];
+	size_t i;
+
+	for (i = 0; i < index; i++) {
+		if (devices_collide(&config->devices[i], device))
+			config_mistake(scan, key_line(&scan->devices[index], "path"),
+				       "[%s] would write to the same part of \"%.200s\" as [%s] in "
+				       "line %u; accepted: readonly = yes in both, or slices "
+				       "(offset, size) that do not overlap",
+				       device->name, device->path, config->devices[i].name,
+				       key_line(&scan->devices[i], "path"));
+	}
+}
+
+static void check(struct config_scan *scan, const struct config *config)
+{
+	size_t i;
+
+	if (!config->device_count)
+		config_mistake(scan, 0, "no device section");
+	for (i = 0; i < config->device_count; i++) {
+		check_device(scan, &scan->devices[i], &config->devices[i]);
+		check_stores(scan, config, i);
+	}
+}
+
+int config_load(const char *path, struct config *out)
+{
+	struct config config = { 0 };
+	struct config_scan scan;
+	dictionary *ini = NULL;
+	int err;
+
+	err = config_scan(path, &scan);
+	if (err)
+		return err;
+	err = ini_load(&scan, &ini);
+	if (err)
+		goto exit_scan;
+
+	err = file_load(&scan, ini, &config);
+	if (err)
+		log_err("%s: %s", path, strerror(-err));
+	else if (!scan.mistakes)
+		check(&scan, &config);
+	if (!err && scan.mistakes)
+		err = -EINVAL;
+
+	if (err)
+		config_exit(&config);
+	else
+		*out = config;
+	iniparser_freedict(ini);
+exit_scan:
+	config_scan_exit(&scan);
+	return err;
+}
+
+/* Good at every stage of file_load(): what is not there yet is zero. */
+void config_exit(struct config *config)
+{
+	size_t i;
+
+	for (i = 0; i < config->device_count; i++) {
+		free(config->devices[i].name);
+		free(config->devices[i].path);
+	}
+	free(config->devices);
+	free(config->runtime_dir);
+	*config = (struct config){ 0 };
+}
+
+const char *cache_mode_name(enum cache_mode mode)
+{
+	return config_word_text(config_cache_words, mode);
+}

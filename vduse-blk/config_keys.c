@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "config_keys.h"
+
+#include <strings.h>
+
+#include "config.h"
+
+/* Where a disk ends at the latest: off_t is signed. Rounded down to a sector. */
+#define DISK_MAX (INT64_MAX & ~511ull)
+
+#define MIB (1024ull * 1024)
+
+/* clang-format off */
+static const struct config_word level_words[] = {
+	{ "error", LOG_LEVEL_ERROR },
+	{ "warning", LOG_LEVEL_WARNING },
+	{ "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG },
+	{},
+};
+
+static const struct config_word driver_words[] = {
+	{ "virtio-vdpa", VDPA_DRIVER_VIRTIO },
+	{ "vhost-vdpa", VDPA_DRIVER_VHOST },
+	{},
+};
+
+const struct config_word config_cache_words[] = {
+	{ "auto", CACHE_AUTO },
+	{ "none", CACHE_NONE },
+	{ "writeback", CACHE_WRITEBACK },
+	{ "writethrough", CACHE_WRITETHROUGH },
+	{ "unsafe", CACHE_UNSAFE },
+	{},
+};
+
+static const struct config_word bool_words[] = {
+	{ "yes", true }, { "no", false },
+	{ "on", true }, { "off", false },
+	{ "true", true }, { "false", false },
+	{ "1", true }, { "0", false },
+	{},
+};
+
+static const struct config_word yes_no_words[] = {
+	{ "auto", SWITCH_AUTO },
+	{ "yes", SWITCH_YES }, { "no", SWITCH_NO },
+	{ "on", SWITCH_YES }, { "off", SWITCH_NO },
+	{ "true", SWITCH_YES }, { "false", SWITCH_NO },
+	{ "1", SWITCH_YES }, { "0", SWITCH_NO },
+	{},
+};
+
+static const struct config_word on_off_words[] = {
+	{ "auto", SWITCH_AUTO },
+	{ "on", SWITCH_YES }, { "off", SWITCH_NO },
+	{ "yes", SWITCH_YES }, { "no", SWITCH_NO },
+	{ "true", SWITCH_YES }, { "false", SWITCH_NO },
+	{ "1", SWITCH_YES }, { "0", SWITCH_NO },
+	{},
+};
+
+static const struct config_word auto_words[] = { { "auto", CONFIG_AUTO }, {} };
+static const struct config_word poll_words[] = { { "auto", CONFIG_POLL_AUTO }, {} };
+/* clang-format on */
+
+#define MEMBER(object, member)                                                                     \
+	.offset = offsetof(object, member), .width = sizeof(((object *)NULL)->member)
+
+static const struct config_key global_keys[] = {
+	{ .name = "log_level",
+	  .type = &config_type_word,
+	  MEMBER(struct config, log_level),
+	  .words = level_words,
+	  .default_text = "info",
+	  .accepts = "error, warning, info or debug",
+	  .help = "how much is logged: this level and the graver ones" },
+	{ .name = "runtime_dir",
+	  .type = &config_type_directory,
+	  MEMBER(struct config, runtime_dir),
+	  .default_text = "/run/vduse-blk",
+	  .accepts = "an absolute path",
+	  .help = "directory for what a running server leaves for its next start" },
+	{ .name = "workers",
+	  .type = &config_type_count,
+	  MEMBER(struct config, workers),
+	  .words = auto_words,
+	  .min = 1,
+	  .max = 256,
+	  .default_text = "auto",
+	  .accepts = "auto, or 1 to 256",
+	  .help = "threads that serve queues; auto: one per CPU, at most one per queue" },
+};
+
+static const struct config_key device_keys[] = {
+	{ .name = "path",
+	  .type = &config_type_path,
+	  MEMBER(struct device_config, path),
+	  .accepts = "the path of a regular file or a block device",
+	  .help = "file or block device that holds the disk; required" },
+	{ .name = "driver",
+	  .type = &config_type_word,
+	  MEMBER(struct device_config, driver),
+	  .words = driver_words,
+	  .default_text = "virtio-vdpa",
+	  .accepts = "virtio-vdpa or vhost-vdpa",
+	  .help = "virtio-vdpa: a disk of this host; vhost-vdpa: a device for a virtual machine" },
+	{ .name = "readonly",
+	  .type = &config_type_bool,
+	  MEMBER(struct device_config, readonly),
+	  .words = bool_words,
+	  .default_text = "no",
+	  .accepts = "yes or no",
+	  .help = "open the store for reading only, and offer a read-only disk" },
+	{ .name = "cache",
+	  .type = &config_type_word,
+	  MEMBER(struct device_config, cache),
+	  .words = config_cache_words,
+	  .default_text = "auto",
+	  .accepts = "auto, none, writeback, writethrough or unsafe",
+	  .help = "page cache and durability; auto: none where the store can, else writeback" },
+	{ .name = "queues",
+	  .type = &config_type_count,
+	  MEMBER(struct device_config, queues),
+	  .words = auto_words,
+	  .min = 1,
+	  .max = 256,
+	  .default_text = "auto",
+	  .accepts = "auto, or 1 to 256",
+	  .help = "request queues; auto: one per CPU" },
+	{ .name = "queue_size",
+	  .type = &config_type_power,
+	  MEMBER(struct device_config, queue_size),
+	  .min = 2,
+	  .max = 1024,
+	  .default_text = "256",
+	  .accepts = "a power of two, 2 to 1024",
+	  .help = "descriptors of each queue" },
+	{ .name = "logical_block_size",
+	  .type = &config_type_power,
+	  MEMBER(struct device_config, logical_block_size),
+	  .words = auto_words,
+	  .min = 512,
+	  .max = 4096,
+	  .default_text = "auto",
+	  .accepts = "auto, 512, 1024, 2048 or 4096",
+	  .help = "smallest unit of a request, bytes; auto: that of the store" },
+	{ .name = "discard",
+	  .type = &config_type_switch,
+	  MEMBER(struct device_config, discard),
+	  .words = yes_no_words,
+	  .default_text = "auto",
+	  .accepts = "auto, yes or no",
+	  .help = "offer discard; auto: where the store can" },
+	{ .name = "write_zeroes",
+	  .type = &config_type_switch,
+	  MEMBER(struct device_config, write_zeroes),
+	  .words = yes_no_words,
+	  .default_text = "auto",
+	  .accepts = "auto, yes or no",
+	  .help = "offer write-zeroes; auto: where the store can" },
+	{ .name = "serial",
+	  .type = &config_type_serial,
+	  MEMBER(struct device_config, serial),
+	  .accepts = "1 to 20 printable ASCII characters",
+	  .help = "serial number of the disk; without one, the section's name cut to 20" },
+	{ .name = "poll_us",
+	  .type = &config_type_count,
+	  MEMBER(struct device_config, poll_us),
+	  .words = poll_words,
+	  .min = 0,
+	  .max = 1000000,
+	  .default_text = "auto",
+	  .accepts = "auto, or 0 to 1000000",
+	  .help = "microseconds a worker looks for requests before it sleeps; 0: never" },
+	{ .name = "umem",
+	  .type = &config_type_switch,
+	  MEMBER(struct device_config, umem),
+	  .words = on_off_words,
+	  .default_text = "auto",
+	  .accepts = "auto, on or off",
+	  .help = "let the kernel's bounce buffer be our memory; virtio-vdpa only" },
+	{ .name = "bounce_size",
+	  .type = &config_type_size,
+	  MEMBER(struct device_config, bounce_size),
+	  .words = auto_words,
+	  .min = MIB,
+	  .max = 1024 * MIB,
+	  .step = 4096,
+	  .default_text = "auto",
+	  .accepts = "auto, or 1M to 1G in steps of 4096 bytes",
+	  .help = "size of the kernel's bounce buffer, bytes; auto: 64M; virtio-vdpa only" },
+	{ .name = "offset",
+	  .type = &config_type_size,
+	  MEMBER(struct device_config, offset),
+	  .min = 0,
+	  .max = DISK_MAX,
+	  .step = 512,
+	  .default_text = "0",
+	  .accepts = "a multiple of 512 bytes, below 8388608T",
+	  .help = "where in the store the disk begins, bytes" },
+	{ .name = "size",
+	  .type = &config_type_size,
+	  MEMBER(struct device_config, size),
+	  .words = auto_words,
+	  .min = 512,
+	  .max = DISK_MAX,
+	  .step = 512,
+	  .default_text = "auto",
+	  .accepts = "auto, or a multiple of 512 bytes, above 0 and below 8388608T",
+	  .help = "size of the disk, bytes; auto: from offset to the store's end" },
+};
+
+_Static_assert(ARRAY_SIZE(global_keys) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX");
+_Static_assert(ARRAY_SIZE(device_keys) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX");
+
+const struct config_table config_global_keys = { "global", global_keys, ARRAY_SIZE(global_keys) };
+const struct config_table config_device_keys = { "DEVICE", device_keys, ARRAY_SIZE(device_keys) };
+
+int config_key_find(const struct config_table *table, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < table->count; i++) {
+		if (!strcasecmp(table->keys[i].name, name))
+			return (int)i;
+	}
+	return -1;
+}
+
+void *config_key_member(const struct config_key *key, void *object)
+{
+	return (char *)object + key->offset;
+}
+
+const char *config_word_text(const struct config_word *words, uint64_t value)
+{
+	for (; words && words->text; words++) {
+		if (words->value == value)
+			return words->text;
+	}
+	return NULL;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The text of a configuration file: where each section and key stands.
+ *
+ * iniparser gives no line numbers, keeps the last of two equal keys, merges sections, and its
+ * versions 4.1 and 4.2 read some lines differently. So the text is looked at here first: what is
+ * ambiguous or a duplicate is a mistake, and the line is taken out of the text; what is left means
+ * the same to every version.
+ */
+#ifndef VDUSE_BLK_CONFIG_SCAN_H
+#define VDUSE_BLK_CONFIG_SCAN_H
+
+#include <stddef.h>
+
+#include "compiler.h"
+#include "config_keys.h"
+
+struct config_section {
+	char *name; /* lower case, as iniparser has it */
+	unsigned int line;
+	unsigned int key_line[CONFIG_KEYS_MAX]; /* by row of the key's table; 0: not in the file */
+};
+
+struct config_scan {
+	const char *file; /* for messages; the caller's */
+	char *text;	  /* what iniparser may read; each line of it ends in a newline */
+	size_t text_len;
+	struct config_section global;	/* line 0: not in the file */
+	struct config_section *devices; /* in the file's order, names checked and different */
+	size_t device_count;
+	unsigned int mistakes;
+};
+
+/**
+ * config_scan() - read a file and find its sections and keys
+ * @file: path; must outlive @out
+ * @out:  on success config_scan_exit() it. Untouched on failure
+ *
+ * Mistakes are logged and counted in @out, and are not a failure. Values are not judged, except how
+ * they are quoted.
+ *
+ * Return: 0; -EINVAL: too large; other -errno: it cannot be read. Failures are logged
+ */
+int __must_check config_scan(const char *file, struct config_scan *out);
+
+/** config_scan_exit() - free what config_scan() allocated */
+void config_scan_exit(struct config_scan *scan);
+
+/**
+ * config_mistake() - log "FILE:LINE: ..." and count it
+ * @line: 0: the file as a whole
+ *
+ * After 100 of them one line says that there are more, and the rest is only counted.
+ */
+void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
+	__printf(3, 4);
+
+#endif

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static uint16_t queue_count(const struct device_config *config)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->queues)
+		return (uint16_t)config->queues;
+	return (uint16_t)(cpus < 1 ? 1 : MIN(cpus, 256));
+}
+
+static int settle_discard(const struct device_config *config, const struct backend_limits *store,
+			  struct blk_limits *limits)
+{
+	if (config->discard == SWITCH_YES && !store->discard_max) {
+		log_err("%s: discard = yes, but %s cannot discard; accepted are auto and no",
+			config->name, config->path);
+		return -EINVAL;
+	}
+	limits->discard = config->discard != SWITCH_NO && store->discard_max && !config->readonly;
+	limits->discard_granularity = store->discard_granularity;
+	limits->discard_max = store->discard_max;
+	limits->write_zeroes = config->write_zeroes != SWITCH_NO && !config->readonly;
+	limits->zeroes_max = store->zeroes_max;
+	return 0;
+}
+
+static int settle_limits(struct device *device)
+{
+	const struct device_config *config = device->config;
+	const struct backend_limits *store = &device->backend->limits;
+	const char *serial = config->serial[0] ? config->serial : config->name;
+
+	device->limits = (struct blk_limits){
+		.size = store->size,
+		.logical_block = store->logical_block,
+		.physical_block = store->physical_block,
+		.alignment_offset = store->alignment_offset,
+		.io_min = store->io_min,
+		.io_opt = store->io_opt,
+		.queues = queue_count(config),
+		.queue_size = (uint16_t)config->queue_size,
+		.readonly = config->readonly,
+		.flush = store->volatile_cache,
+	};
+	memcpy(device->limits.serial, serial,
+	       MIN(strlen(serial), sizeof(device->limits.serial)));
+	return settle_discard(config, store, &device->limits);
+}
+
+int device_open_store(struct device *device, const struct device_config *config)
+{
+	int err;
+
+	device->config = config;
+	err = backend_file_open(config, &device->backend);
+	if (err)
+		return err;
+	err = settle_limits(device);
+	if (err)
+		device_close_store(device);
+	return err;
+}
+
+void device_close_store(struct device *device)
+{
+	if (device->backend)
+		backend_close(device->backend);
+	device->backend = NULL;
+}
+
+static void command_answered(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (queue->result && !device->command_result)
+		device->command_result = queue->result;
+	if (--device->waiting_for == 0)
+		device->command_done(device);
+}
+
+/* Tells every queue the same thing; @done is called when all have answered. */
+static void command_all(struct device *device, enum queue_verb verb, uint64_t features,
+			void (*done)(struct device *device))
+{
+	device->waiting_for = device->limits.queues;
+	device->command_result = 0;
+	device->command_done = done;
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		queue_command(&device->queues[i], verb, features, command_answered);
+}
+
+static void take_messages(struct device *device);
+
+/* The queues have done what the message asked for. */
+static void answered(struct device *device)
+{
+	device->answering = false;
+	take_messages(device);
+}
+
+/* Parks the answer until the queues have obeyed; @done answers. */
+static void answer_after(struct device *device, enum queue_verb verb, uint64_t features,
+			 void (*done)(struct device *device))
+{
+	device->answering = true;
+	command_all(device, verb, features, done);
+}
+
+static void started(struct device *device)
+{
+	vduse_dev_reply(device->dev, &device->request, device->command_result == 0);
+	answered(device);
+}
+
+static void start(struct device *device)
+{
+	uint64_t features = 0;
+	int err = vduse_dev_features(device->dev, &features);
+
+	if (err) {
+		log_err("%s: cannot read the driver's features: %s", device->config->name,
+			strerror(-err));
+		vduse_dev_reply(device->dev, &device->request, false);
+		return;
+	}
+	answer_after(device, QUEUE_START, features, started);
+}
+
+static void stopped(struct device *device)
+{
+	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
+	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	vduse_dev_reply(device->dev, &device->request, true);
+	answered(device);
+}
+
+static bool features_suffice(struct device *device)
+{
+	uint64_t features = 0;
+
+	if (vduse_dev_features(device->dev, &features))
+		return false;
+	if (features & (1ull << VIRTIO_F_VERSION_1))
+		return true;
+	log_err("%s: refused a driver that is not of virtio 1.0 or later", device->config->name);
+	return false;
+}
+
+static void set_status(struct device *device, uint8_t status)
+{
+	uint8_t old = device->status;
+
+	device->status = status;
+	if (!status) {
+		answer_after(device, QUEUE_STOP, 0, stopped);
+	} else if ((status & VIRTIO_CONFIG_S_DRIVER_OK) && !(old & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		start(device);
+	} else {
+		bool ok = !(status & VIRTIO_CONFIG_S_FEATURES_OK) ||
+			  (old & VIRTIO_CONFIG_S_FEATURES_OK) || features_suffice(device);
+
+		vduse_dev_reply(device->dev, &device->request, ok);
+	}
+}
+
+static void paused_for_iotlb(struct device *device)
+{
+	const struct vduse_iova_range *range = &device->request.iova;
+
+	iotlb_drop(vduse_dev_iotlb(device->dev), range->start, range->last);
+	vduse_dev_reply(device->dev, &device->request, true);
+	command_all(device, QUEUE_RESUME, 0, answered);
+}
+
+static void paused_for_state(struct device *device)
+{
+	uint32_t index = device->request.vq_state.index;
+
+	vduse_dev_reply_vq_state(device->dev, &device->request,
+				 device->queues[index].next_avail);
+	command_all(device, QUEUE_RESUME, 0, answered);
+}
+
+static void handle(struct device *device)
+{
+	const struct vduse_dev_request *request = &device->request;
+
+	log_debug("%s: %s 0x%x", device->config->name, vduse_dev_request_name(request->type),
+		  request->type == VDUSE_SET_STATUS ? request->s.status : request->vq_state.index);
+	switch (request->type) {
+	case VDUSE_SET_STATUS:
+		set_status(device, request->s.status);
+		return;
+	case VDUSE_UPDATE_IOTLB:
+		answer_after(device, QUEUE_PAUSE, 0, paused_for_iotlb);
+		return;
+	case VDUSE_GET_VQ_STATE:
+		if (request->vq_state.index < device->limits.queues) {
+			answer_after(device, QUEUE_PAUSE, 0, paused_for_state);
+			return;
+		}
+	}
+	log_warn("%s: refused a control message of type %u", device->config->name, request->type);
+	vduse_dev_reply(device->dev, request, false);
+}
+
+/* One at a time: a message that comes while an answer is parked is taken after it. */
+static void take_messages(struct device *device)
+{
+	int got = 1;
+
+	while (got == 1 && !device->answering && !device->closed) {
+		got = vduse_dev_recv(device->dev, &device->request);
+		if (got == 1)
+			handle(device);
+	}
+	if (got < 0)
+		log_err("%s: cannot read control messages: %s", device->config->name,
+			strerror(-got));
+}
+
+static void messages_ready(struct ring_poll *poll)
+{
+	take_messages(container_of(poll, struct device, messages));
+}
+
+static int create_queues(struct device *device, struct worker *workers, unsigned int worker_count,
+			 unsigned int *next_worker)
+{
+	uint32_t i;
+	int err;
+
+	device->queues = calloc(device->limits.queues, sizeof(*device->queues));
+	if (!device->queues)
+		return -ENOMEM;
+	for (i = 0; i < device->limits.queues; i++) {
+		struct worker *worker = &workers[(*next_worker)++ % worker_count];
+
+		err = queue_init(&device->queues[i], device, i, worker);
+		if (err)
+			goto exit_queues;
+	}
+	return 0;
+
+exit_queues:
+	log_err("%s: queue %u: %s", device->config->name, i, strerror(-err));
+	while (i--)
+		queue_exit(&device->queues[i]);
+	free(device->queues);
+	return err;
+}
+
+static void queues_stopped(struct device *device);
+
+static void queues_added(struct device *device)
+{
+	if (device->closed)
+		command_all(device, QUEUE_STOP, 0, queues_stopped);
+	else
+		ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev),
+				messages_ready);
+}
+
+int device_create(struct device *device, struct ring *ring, struct worker *workers,
+		  unsigned int worker_count, unsigned int *next_worker)
+{
+	const struct device_config *config = device->config;
+	struct virtio_blk_config space;
+	struct vduse_dev_params params = {
+		.name = config->name,
+		.device_id = VIRTIO_ID_BLOCK,
+		.features = virtio_blk_features(&device->limits),
+		.vq_num = device->limits.queues,
+		.vq_size = device->limits.queue_size,
+		.config = &space,
+		.config_size = sizeof(space),
+		.bounce_size = config->bounce_size,
+		.umem = config->umem == SWITCH_YES,
+	};
+	int err;
+
+	virtio_blk_config(&device->limits, &space);
+	device->ring = ring;
+	err = vduse_dev_new(&params, &device->dev);
+	if (err)
+		return err;
+	err = create_queues(device, workers, worker_count, next_worker);
+	if (err) {
+		vduse_dev_free(device->dev);
+		device->dev = NULL;
+		return err;
+	}
+	command_all(device, QUEUE_ADD, 0, queues_added);
+	return 0;
+}
+
+static void queues_removed(struct device *device)
+{
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		queue_exit(&device->queues[i]);
+	free(device->queues);
+	device->queues = NULL;
+	device->closed(device);
+}
+
+static void queues_stopped(struct device *device)
+{
+	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	command_all(device, QUEUE_REMOVE, 0, queues_removed);
+}
+
+static void messages_stopped(struct ring_poll *poll)
+{
+	struct device *device = container_of(poll, struct device, messages);
+
+	command_all(device, QUEUE_STOP, 0, queues_stopped);
+}
+
+void device_close(struct device *device, void (*closed)(struct device *device))
+{
+	device->closed = closed;
+	if (device->messages.ring)
+		ring_poll_stop(&device->messages, messages_stopped);
+	/* else the queues are being added still, and queues_added() goes on */
+}

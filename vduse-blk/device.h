@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One disk: its store, its VDUSE device and its queues, and the answers to control messages.
+ *
+ * Lives on the main thread. A control message is answered when its effect holds: the answer is
+ * parked while the queues drain, and the thread goes on with other work meanwhile.
+ */
+#ifndef VDUSE_BLK_DEVICE_H
+#define VDUSE_BLK_DEVICE_H
+
+#include <stdbool.h>
+
+#include "backend.h"
+#include "compiler.h"
+#include "config.h"
+#include "queue.h"
+#include "ring.h"
+#include "vduse_dev.h"
+#include "virtio_blk.h"
+#include "worker.h"
+
+struct device {
+	const struct device_config *config;
+	struct backend *backend;
+	struct blk_limits limits;
+	struct vduse_dev *dev;
+	struct queue *queues;
+	struct ring *ring;          /* of the main thread */
+	struct ring_poll messages;
+
+	uint8_t status;             /* as the driver last set it */
+	bool answering;             /* a message was taken and is not answered yet */
+	struct vduse_dev_request request;
+	unsigned int waiting_for;   /* queues that have not answered the command under way */
+	int command_result;         /* first failure among them */
+	void (*command_done)(struct device *device);
+
+	void (*closed)(struct device *device);
+	char node[VDPA_NODE_MAX];   /* "" while not attached; the attach thread's while it works */
+};
+
+/**
+ * device_open_store() - first step: open the backing store and settle what the driver will see
+ *
+ * @device is zeroed. Nothing exists in the kernel yet. Return: 0; -errno, logged
+ */
+int __must_check device_open_store(struct device *device, const struct device_config *config);
+void device_close_store(struct device *device);
+
+/**
+ * device_create() - second step: make the VDUSE device and answer its messages
+ * @workers:      the device's queues are spread over them, beginning at *@next_worker
+ * @next_worker:  moves on by the number of queues
+ *
+ * It is not on the vdpa bus yet. Return: 0; -errno, logged
+ */
+int __must_check device_create(struct device *device, struct ring *ring, struct worker *workers,
+			       unsigned int worker_count, unsigned int *next_worker);
+
+/**
+ * device_close() - stop serving; the device must be off the vdpa bus
+ * @closed: called on the main thread when no thread uses the device's memory any more;
+ *          vduse_dev_free() and device_close_store() are then left to do
+ */
+void device_close(struct device *device, void (*closed)(struct device *device));
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "log.h"
+#include "server.h"
+
+struct arguments {
+	const char *config_path;
+	bool json;
+};
+
+struct verb {
+	const char *name;
+	const char *help;
+	enum exit_status (*run)(const struct config *config, const struct arguments *args);
+};
+
+static enum exit_status verb_serve(const struct config *config, const struct arguments *args)
+{
+	(void)args;
+	return server_run(config);
+}
+
+static enum exit_status verb_check(const struct config *config, const struct arguments *args)
+{
+	(void)config;
+	printf("%s: correct\n", args->config_path);
+	return EXIT_OK;
+}
+
+static enum exit_status verb_dump(const struct config *config, const struct arguments *args)
+{
+	if (args->json)
+		config_dump_json(config, stdout);
+	else
+		config_dump(config, stdout);
+	return EXIT_OK;
+}
+
+static const struct verb verbs[] = {
+	{ "serve", "serve the devices of FILE until a signal", verb_serve },
+	{ "check", "check FILE and do nothing else", verb_check },
+	{ "dump", "print the effective configuration of FILE (--json: as JSON)", verb_dump },
+};
+
+/* With the journal behind stderr each line carries its priority, else a word. */
+static void print_line(enum log_level level, const char *text)
+{
+	static const char *const words[] = { "error: ", "warning: ", "", "debug: " };
+	static const int priorities[] = { 3, 4, 6, 7 };
+
+	if (getenv("JOURNAL_STREAM"))
+		fprintf(stderr, "<%d>%s\n", priorities[level], text);
+	else
+		fprintf(stderr, "vduse-blk: %s%s\n", words[level], text);
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to, "Usage: vduse-blk VERB -c FILE [--json]\n"
+		    "       vduse-blk --help | --help-keys | --version\n\n"
+		    "Serves files and disks as vDPA block devices through VDUSE.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
+	fprintf(to, "\n--help-keys lists the keys of the configuration file; "
+		    "see vduse-blk(8) and vduse-blk.conf(5).\n");
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	return NULL;
+}
+
+/* Return: the verb; NULL with *@status set where there is nothing left to do */
+static const struct verb *parse_arguments(int argc, char **argv, struct arguments *args,
+					  enum exit_status *status)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'V' },	    { 0 },
+	};
+	const struct verb *verb;
+	int option;
+
+	*status = EXIT_OK;
+	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			args->config_path = optarg;
+			break;
+		case 'j':
+			args->json = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return NULL;
+		case 'k':
+			config_help(stdout);
+			return NULL;
+		case 'V':
+			printf("vduse-blk %s\n", VERSION);
+			return NULL;
+		default:
+			*status = EXIT_USAGE; /* getopt has said what is wrong */
+			return NULL;
+		}
+	}
+
+	*status = EXIT_USAGE;
+	if (optind != argc - 1) {
+		log_err("one verb is needed, then options; see vduse-blk --help");
+		return NULL;
+	}
+	verb = find_verb(argv[optind]);
+	if (!verb)
+		log_err("unknown verb '%s'; see vduse-blk --help", argv[optind]);
+	else if (!args->config_path)
+		log_err("%s needs -c FILE", verb->name);
+	else
+		return verb;
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments args = { 0 };
+	enum exit_status status;
+	const struct verb *verb;
+	struct config config;
+	int err;
+
+	log_init(print_line, LOG_LEVEL_INFO);
+	verb = parse_arguments(argc, argv, &args, &status);
+	if (!verb)
+		return (int)status;
+
+	err = config_load(args.config_path, &config);
+	if (err)
+		return err == -EINVAL ? EXIT_USAGE : EXIT_RUNTIME;
+	log_init(print_line, config.log_level);
+	status = verb->run(&config, &args);
+	config_exit(&config);
+	return (int)status;
+}

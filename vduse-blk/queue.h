@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One virtqueue of one disk: takes chains, executes requests, gives them back.
+ *
+ * A request's way: queue_drain -> virtq_pop -> blk_req_parse -> backend_submit ... req_io_done ->
+ * req_finish -> virtq_push; at the end of the round one virtq_publish and one interrupt.
+ *
+ * The main thread speaks to a queue by one command at a time; everything else happens on the
+ * queue's worker.
+ */
+#ifndef VDUSE_BLK_QUEUE_H
+#define VDUSE_BLK_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "compiler.h"
+#include "log.h"
+#include "ring.h"
+#include "vduse_dev.h"
+#include "virtio_blk.h"
+#include "virtq.h"
+#include "worker.h"
+
+struct device;
+
+enum queue_verb {
+	QUEUE_ADD,    /* to its worker; once, before any other */
+	QUEUE_START,  /* the driver is ready: map the rings and serve them */
+	QUEUE_PAUSE,  /* take nothing more and finish what is in flight, so memory may move */
+	QUEUE_RESUME, /* map the rings again and go on */
+	QUEUE_STOP,   /* as PAUSE, and forget the rings: the driver was reset */
+	QUEUE_REMOVE, /* from its worker; after STOP, the last one */
+};
+
+enum queue_state {
+	QUEUE_STOPPED,
+	QUEUE_WAITING, /* the driver is ready, this queue of it not (yet): look again at a kick */
+	QUEUE_RUNNING,
+	QUEUE_PAUSED,
+	QUEUE_BROKEN, /* the ring cannot be trusted; until the driver is reset */
+};
+
+#define SLOT_IOVS   8u
+#define SLOT_RANGES (SLOT_IOVS * sizeof(struct iovec) / sizeof(struct blk_range))
+
+/* A request in flight; one slot per head, so that nothing is allocated on the way. */
+struct req_slot {
+	struct queue *queue;
+	struct blk_req req;
+	struct backend_io io;
+	union large_buffer *large; /* NULL: iov or ranges are below */
+	const struct blk_range *next_range;
+	uint32_t ranges_left;
+	union {
+		struct iovec iov[SLOT_IOVS];
+		struct blk_range ranges[SLOT_RANGES];
+	} small;
+};
+
+/* Written by the worker only, read by anybody: statistics. */
+struct queue_stats {
+	uint64_t popped;
+	uint64_t pushed;
+	uint64_t errors; /* requests answered with an error */
+	uint64_t kicks;
+	uint64_t interrupts;
+	uint64_t broken;
+};
+
+struct queue {
+	/* Set by queue_init(), constant. */
+	struct device *device;
+	const char *device_name;
+	uint32_t index;
+	struct vduse_dev *dev;
+	struct backend *backend;
+	const struct blk_limits *limits;
+	struct worker *worker;
+	struct ring *main_ring; /* where commands are answered */
+	struct req_slot *slots;
+	uint32_t slot_count;
+	int kick_fd;
+
+	/* The worker's. */
+	enum queue_state state;
+	struct virtq vq;
+	uint64_t features; /* of the driver, since START */
+	bool durable_writes;
+	bool completed;     /* pushed something that is not published */
+	bool scheduled;
+	bool starved;
+	bool removing;
+	struct queue *next_scheduled;
+	struct queue *next_starved;
+	struct ring_poll kick;
+	struct ring_timer irq_retry;
+	struct queue_stats stats;
+	struct log_limit io_errors;
+	struct log_limit ring_errors;
+
+	/* The command under way; the main thread's between its answer and the next command. */
+	enum queue_verb verb;
+	uint64_t command_features;
+	bool draining; /* the worker's: the command waits until nothing is in flight */
+	struct ring_message command;
+	struct ring_message answer;
+	int result;
+	uint16_t next_avail; /* after PAUSE and STOP: what would be taken next */
+	void (*answered)(struct queue *queue);
+};
+
+/**
+ * queue_init() - a queue that is on no worker yet
+ * @queue: zeroed memory that stays where it is
+ *
+ * @device and @worker must outlive it. Return: 0; -errno
+ */
+int __must_check queue_init(struct queue *queue, struct device *device, uint32_t index,
+			    struct worker *worker);
+void queue_exit(struct queue *queue);
+
+/**
+ * queue_command() - tell a queue what to do; main thread
+ * @features: for QUEUE_START: what the driver accepted
+ * @answered: called on the main thread when it is done, with @queue->result 0 or -errno
+ *
+ * One at a time. PAUSE and STOP take as long as the slowest request in flight.
+ */
+void queue_command(struct queue *queue, enum queue_verb verb, uint64_t features,
+		   void (*answered)(struct queue *queue));
+
+/** queue_round() - drain, publish, interrupt; the worker calls it for a scheduled queue */
+void queue_round(struct queue *queue);
+
+#endif

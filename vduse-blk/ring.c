@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Best first. Kernels before 6.1 refuse what they do not know, as a whole. */
+static const unsigned int setup_flags[] = {
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+	0,
+};
+
+static void messages_ready(struct ring_poll *poll)
+{
+	struct ring *ring = container_of(poll, struct ring, message_poll);
+	struct ring_message *message;
+	uint64_t count;
+
+	if (read(ring->message_fd, &count, sizeof(count)) < 0)
+		return; /* a spurious wake-up: nothing was posted since the last one */
+
+	pthread_mutex_lock(&ring->lock);
+	message = ring->first;
+	ring->first = NULL;
+	ring->last = &ring->first;
+	pthread_mutex_unlock(&ring->lock);
+
+	while (message) {
+		struct ring_message *next = message->next;
+
+		message->run(message);
+		message = next;
+	}
+}
+
+int ring_init(struct ring *ring, unsigned int entries)
+{
+	int err = -EINVAL;
+
+	memset(ring, 0, sizeof(*ring));
+	for (size_t i = 0; i < ARRAY_SIZE(setup_flags) && err == -EINVAL; i++)
+		err = io_uring_queue_init(entries, &ring->uring, setup_flags[i]);
+	if (err) {
+		log_err("cannot set up an io_uring: %s%s", strerror(-err),
+			err == -EPERM ? " (is sysctl kernel.io_uring_disabled set?)" : "");
+		return err;
+	}
+
+	ring->message_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->message_fd < 0) {
+		err = -errno;
+		log_err("cannot create an eventfd: %s", strerror(-err));
+		io_uring_queue_exit(&ring->uring);
+		return err;
+	}
+	io_uring_register_ring_fd(&ring->uring); /* saves a file look-up per call where it works */
+
+	pthread_mutex_init(&ring->lock, NULL);
+	ring->last = &ring->first;
+	ring_poll_start(ring, &ring->message_poll, ring->message_fd, messages_ready);
+	return 0;
+}
+
+void ring_exit(struct ring *ring)
+{
+	io_uring_queue_exit(&ring->uring);
+	close(ring->message_fd);
+	pthread_mutex_destroy(&ring->lock);
+}
+
+struct io_uring_sqe *ring_sqe(struct ring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	while (unlikely(!sqe)) {
+		io_uring_submit(&ring->uring);
+		sqe = io_uring_get_sqe(&ring->uring);
+	}
+	return sqe;
+}
+
+static unsigned int reap(struct ring *ring)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head, count = 0;
+
+	io_uring_for_each_cqe(&ring->uring, head, cqe) {
+		struct ring_op *op = io_uring_cqe_get_data(cqe);
+
+		count++;
+		op->done(op, cqe->res, cqe->flags);
+	}
+	io_uring_cq_advance(&ring->uring, count);
+	return count;
+}
+
+int ring_run(struct ring *ring, bool wait)
+{
+	int ret;
+
+	if (wait)
+		ret = io_uring_submit_and_wait(&ring->uring, 1);
+	else
+		ret = io_uring_submit_and_get_events(&ring->uring);
+	/* EINTR: a signal. EBUSY, EAGAIN: the kernel wants completions taken first. */
+	if (ret < 0 && ret != -EINTR && ret != -EBUSY && ret != -EAGAIN) {
+		log_err("io_uring_enter: %s", strerror(-ret));
+		return ret;
+	}
+	reap(ring);
+	return 0;
+}
+
+static void poll_arm(struct ring_poll *poll)
+{
+	struct io_uring_sqe *sqe = ring_sqe(poll->ring);
+
+	/*
+	 * Multishot: one completion per wake-up, nothing to re-arm. Of a kick eventfd the counter
+	 * is never read, which saves a system call per kick.
+	 */
+	io_uring_prep_poll_multishot(sqe, poll->fd, POLLIN);
+	ring_sqe_done(sqe, &poll->op);
+	poll->armed = true;
+}
+
+static void poll_finish_stop(struct ring_poll *poll)
+{
+	if (poll->stopping && !poll->armed && !poll->cancel.done)
+		poll->stopped(poll);
+}
+
+static void poll_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct ring_poll *poll = container_of(op, struct ring_poll, op);
+
+	if (!(flags & IORING_CQE_F_MORE))
+		poll->armed = false;
+	if (poll->stopping) {
+		poll_finish_stop(poll);
+		return;
+	}
+	if (!poll->armed && res != -EBADF)
+		poll_arm(poll); /* before ready(): what becomes ready meanwhile is seen */
+	if (res >= 0 || res == -ECANCELED)
+		poll->ready(poll);
+}
+
+static void poll_cancel_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct ring_poll *poll = container_of(op, struct ring_poll, cancel);
+
+	(void)res;
+	(void)flags;
+	poll->cancel.done = NULL;
+	poll_finish_stop(poll);
+}
+
+void ring_poll_start(struct ring *ring, struct ring_poll *poll, int fd,
+		     void (*ready)(struct ring_poll *poll))
+{
+	poll->ring = ring;
+	poll->fd = fd;
+	poll->ready = ready;
+	poll->op.done = poll_done;
+	poll->stopping = false;
+	poll_arm(poll);
+}
+
+void ring_poll_stop(struct ring_poll *poll, void (*stopped)(struct ring_poll *poll))
+{
+	struct io_uring_sqe *sqe = ring_sqe(poll->ring);
+
+	poll->stopping = true;
+	poll->stopped = stopped;
+	poll->cancel.done = poll_cancel_done;
+	io_uring_prep_cancel(sqe, &poll->op, 0);
+	ring_sqe_done(sqe, &poll->cancel);
+}
+
+static void timer_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct ring_timer *timer = container_of(op, struct ring_timer, op);
+
+	(void)res;
+	(void)flags;
+	timer->active = false;
+	timer->expired(timer);
+}
+
+void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
+		      void (*expired)(struct ring_timer *timer))
+{
+	struct io_uring_sqe *sqe;
+
+	if (timer->active)
+		return;
+	timer->active = true;
+	timer->expired = expired;
+	timer->op.done = timer_done;
+	timer->ts.tv_sec = (long long)(us / 1000000);
+	timer->ts.tv_nsec = (long long)(us % 1000000) * 1000;
+	sqe = ring_sqe(ring);
+	io_uring_prep_timeout(sqe, &timer->ts, 0, 0);
+	ring_sqe_done(sqe, &timer->op);
+}
+
+void ring_post(struct ring *ring, struct ring_message *message)
+{
+	uint64_t one = 1;
+
+	message->next = NULL;
+	pthread_mutex_lock(&ring->lock);
+	*ring->last = message;
+	ring->last = &message->next;
+	pthread_mutex_unlock(&ring->lock);
+	if (write(ring->message_fd, &one, sizeof(one)) < 0)
+		log_err("eventfd: %s", strerror(errno));
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One io_uring and everything a thread waits for: I/O, descriptors, timers, and messages from
+ * other threads. The main thread and each worker have one.
+ *
+ * Every function but ring_post() belongs to the thread that called ring_init(). Whatever an
+ * operation points at (the struct ring_op itself, buffers) lives until its last completion.
+ */
+#ifndef VDUSE_BLK_RING_H
+#define VDUSE_BLK_RING_H
+
+#include <liburing.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compiler.h"
+
+/*
+ * One operation in the ring. @done runs on the ring's thread: @res is the result or -errno, @flags
+ * are the CQE's (IORING_CQE_F_MORE: a multishot operation goes on). It may start operations, and
+ * may free the operation where no more completions follow.
+ */
+struct ring_op {
+	void (*done)(struct ring_op *op, int res, uint32_t flags);
+};
+
+/* Readiness of a descriptor, again and again, until ring_poll_stop(). */
+struct ring_poll {
+	struct ring_op op;
+	struct ring_op cancel;
+	struct ring *ring;
+	int fd;
+	bool armed;
+	bool stopping;
+	void (*ready)(struct ring_poll *poll);
+	void (*stopped)(struct ring_poll *poll);
+};
+
+/* One shot, after a time. */
+struct ring_timer {
+	struct ring_op op;
+	struct __kernel_timespec ts;
+	bool active;
+	void (*expired)(struct ring_timer *timer);
+};
+
+/* A message to the thread of a ring: @run is called there. In use until @run is entered. */
+struct ring_message {
+	struct ring_message *next;
+	void (*run)(struct ring_message *message);
+};
+
+struct ring {
+	struct io_uring uring;
+	pthread_mutex_t lock; /* of the messages */
+	struct ring_message *first;
+	struct ring_message **last;
+	int message_fd;
+	struct ring_poll message_poll;
+};
+
+/**
+ * ring_init() - set up a ring for the calling thread
+ * @entries: operations that can be prepared before they must be submitted
+ *
+ * Return: 0; -errno, logged
+ */
+int __must_check ring_init(struct ring *ring, unsigned int entries);
+void ring_exit(struct ring *ring);
+
+/**
+ * ring_sqe() - a place for one operation; never NULL: submits what is prepared when it is full
+ *
+ * The caller prepares it before the next call of any ring function.
+ */
+struct io_uring_sqe *ring_sqe(struct ring *ring);
+
+/** ring_sqe_done() - say who takes the completion; call after io_uring_prep_*() */
+static inline void ring_sqe_done(struct io_uring_sqe *sqe, struct ring_op *op)
+{
+	io_uring_sqe_set_data(sqe, op);
+}
+
+/**
+ * ring_run() - submit what is prepared and hand out completions
+ * @wait: sleep until there is at least one
+ *
+ * Return: 0; -errno: the ring is of no use any more
+ */
+int __must_check ring_run(struct ring *ring, bool wait);
+
+/** ring_poll_start() - call @poll->ready whenever @fd is readable; @poll is zeroed by the caller */
+void ring_poll_start(struct ring *ring, struct ring_poll *poll, int fd,
+		     void (*ready)(struct ring_poll *poll));
+
+/** ring_poll_stop() - @stopped is called when @poll is of no more use to the ring */
+void ring_poll_stop(struct ring_poll *poll, void (*stopped)(struct ring_poll *poll));
+
+/** ring_timer_start() - call @timer->expired in @us microseconds; no effect while active */
+void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
+		      void (*expired)(struct ring_timer *timer));
+
+/** ring_post() - have @message->run called on the ring's thread; from any thread */
+void ring_post(struct ring *ring, struct ring_message *message);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All disks of one configuration, from the first to the last moment. */
+#ifndef VDUSE_BLK_SERVER_H
+#define VDUSE_BLK_SERVER_H
+
+#include "compiler.h"
+#include "config.h"
+
+enum exit_status {
+	EXIT_OK = 0,
+	EXIT_RUNTIME = 1,
+	EXIT_USAGE = 2,
+	EXIT_NO_VDUSE = 77,
+};
+
+/**
+ * server_run() - serve every device of @config until a signal ends it
+ *
+ * Prints "NAME /dev/NODE" on standard output as each becomes usable and tells systemd when all
+ * are. A failure on the way up undoes what was done. SIGTERM, SIGINT and SIGHUP detach; a disk
+ * that is in use is kept, and its users named, until it is free or a second signal comes.
+ *
+ * Return: the exit status
+ */
+enum exit_status __must_check server_run(const struct config *config);
+
+#endif

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define SECTOR_SIZE 512u
+
+/*
+ * One discard or zeroing of an image file is one fallocate(), whose time grows with its size: a
+ * reset has to wait for it. Blocks of 4 KiB suit any granularity.
+ */
+#define FILE_RANGE_MAX (2u << 30)
+
+/* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
+static int open_path(const struct device_config *config, struct stat *st)
+{
+	int fd, err = 0;
+
+	fd = open(config->path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st))
+		err = -errno;
+	else if (S_ISDIR(st->st_mode))
+		err = -EISDIR;
+	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		err = -ENOTBLK;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int reopen(int path_fd, int flags)
+{
+	char link[64];
+	int fd;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+	fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+static int access_flags(const struct store *store)
+{
+	/* Two readers of a disk are fine; O_EXCL of a block device would refuse the second. */
+	if (store->readonly)
+		return O_RDONLY;
+	return O_RDWR | (store->block_device ? O_EXCL : 0);
+}
+
+static bool wants_direct(const struct device_config *config)
+{
+	return config->cache == CACHE_NONE || config->cache == CACHE_AUTO;
+}
+
+static int open_fds(const struct device_config *config, struct store *store, int path_fd)
+{
+	int flags = access_flags(store), fd = -EINVAL;
+
+	if (wants_direct(config)) {
+		fd = reopen(path_fd, flags | O_DIRECT);
+		store->direct = fd >= 0;
+	}
+	if (fd == -EINVAL && config->cache != CACHE_NONE)
+		fd = reopen(path_fd, flags);
+	if (fd < 0)
+		return fd;
+	store->fd = fd;
+
+	if (store->direct) {
+		/* O_EXCL once: the second descriptor rides on the first one's claim. */
+		store->buffered_fd = reopen(path_fd, flags & ~O_EXCL);
+		if (store->buffered_fd < 0)
+			return store->buffered_fd;
+	}
+	return 0;
+}
+
+static void log_open_error(const struct device_config *config, int err)
+{
+	const char *reason = strerror(-err);
+
+	if (err == -EBUSY)
+		reason = "in use by another process";
+	else if (err == -EISDIR || err == -ENOTBLK)
+		reason = "neither a regular file nor a block device";
+	else if (err == -EINVAL && config->cache == CACHE_NONE)
+		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
+			 "accepted are auto, writeback, writethrough and unsafe";
+	log_err("%s: cannot open %s: %s", config->name, config->path, reason);
+}
+
+/* Locks the slice [offset, offset + size), so that two slices of one image can both be written. */
+static int lock_slice(const struct device_config *config, const struct store *store)
+{
+	struct flock lock = {
+		.l_type = store->readonly ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)config->offset,
+		.l_len = (off_t)config->size, /* 0: to the end */
+	};
+
+	if (!fcntl(store->fd, F_OFD_SETLK, &lock))
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* Reads one sysfs number of the whole disk that a block device belongs to; @fallback without. */
+static uint64_t queue_limit(dev_t rdev, const char *name, uint64_t fallback)
+{
+	const char *const dirs[] = { "", "../" }; /* a disk, a partition */
+	uint64_t value = fallback;
+	char path[128];
+	FILE *f;
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(rdev),
+			 minor(rdev), dirs[i], name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fscanf(f, "%" SCNu64, &value) != 1)
+			value = fallback;
+		fclose(f);
+		break;
+	}
+	return value;
+}
+
+static int examine_block_device(struct store *store, const struct stat *st, uint64_t *size)
+{
+	struct backend_limits *l = &store->limits;
+	unsigned int physical = 0, io_min = 0, io_opt = 0;
+	int logical = 0, alignment = 0;
+
+	if (ioctl(store->fd, BLKGETSIZE64, size) || ioctl(store->fd, BLKSSZGET, &logical))
+		return -errno;
+	ioctl(store->fd, BLKPBSZGET, &physical);
+	ioctl(store->fd, BLKIOMIN, &io_min);
+	ioctl(store->fd, BLKIOOPT, &io_opt);
+	ioctl(store->fd, BLKALIGNOFF, &alignment);
+
+	l->logical_block = (uint32_t)logical;
+	l->physical_block = MAX(physical, l->logical_block);
+	l->alignment_offset = alignment > 0 ? (uint32_t)alignment : 0;
+	l->io_min = io_min;
+	l->io_opt = io_opt;
+	l->discard_granularity =
+		(uint32_t)queue_limit(st->st_rdev, "discard_granularity", l->logical_block);
+	l->discard_max =
+		(uint32_t)MIN(queue_limit(st->st_rdev, "discard_max_bytes", 0), FILE_RANGE_MAX);
+	l->zeroes_max = FILE_RANGE_MAX;
+	return 0;
+}
+
+static void examine_file(struct store *store, const struct stat *st)
+{
+	struct backend_limits *l = &store->limits;
+	uint32_t block = (uint32_t)st->st_blksize;
+
+	/* A file system block is what a small write costs, as long as it is one of ours at all. */
+	if (block < SECTOR_SIZE || block > 4096 || (block & (block - 1)))
+		block = 4096;
+	l->logical_block = SECTOR_SIZE;
+	l->physical_block = block;
+	l->io_min = block;
+	l->discard_granularity = block;
+	l->discard_max = FILE_RANGE_MAX;
+	l->zeroes_max = FILE_RANGE_MAX;
+}
+
+/* Finds by reading what O_DIRECT needs, on kernels and file systems that do not say. */
+static uint32_t probe_direct_align(int fd)
+{
+	uint32_t align = SECTOR_SIZE;
+	void *buf;
+
+	if (posix_memalign(&buf, 4096, 4096))
+		return 4096;
+	while (align < 4096 && pread(fd, buf, align, 0) < 0 && errno == EINVAL)
+		align *= 2;
+	free(buf);
+	return align;
+}
+
+static void examine_direct(struct store *store)
+{
+	struct statx stx = { 0 };
+
+	store->memory_align = store->length_align = 0;
+#ifdef STATX_DIOALIGN
+	if (statx(store->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    (stx.stx_mask & STATX_DIOALIGN)) {
+		store->memory_align = stx.stx_dio_mem_align;
+		store->length_align = stx.stx_dio_offset_align;
+	}
+#endif
+	if (!store->length_align)
+		store->memory_align = store->length_align = probe_direct_align(store->fd);
+	store->limits.logical_block = MAX(store->limits.logical_block, store->length_align);
+}
+
+static int examine(struct store *store, const struct stat *st, uint64_t *size)
+{
+	int err = 0;
+
+	*size = (uint64_t)st->st_size;
+	if (store->block_device)
+		err = examine_block_device(store, st, size);
+	else
+		examine_file(store, st);
+	if (!err && store->direct)
+		examine_direct(store);
+	return err;
+}
+
+static int set_block_size(const struct device_config *config, struct store *store)
+{
+	struct backend_limits *l = &store->limits;
+
+	if (!config->logical_block_size)
+		return 0;
+	if (config->logical_block_size < l->logical_block) {
+		log_err("%s: logical_block_size %u is too small for %s, which needs blocks of %u "
+			"bytes%s",
+			config->name, config->logical_block_size, config->path, l->logical_block,
+			store->direct && !store->block_device ? " with O_DIRECT" : "");
+		return -EINVAL;
+	}
+	l->logical_block = config->logical_block_size;
+	l->physical_block = MAX(l->physical_block, l->logical_block);
+	return 0;
+}
+
+static int set_size(const struct device_config *config, struct store *store, uint64_t store_size)
+{
+	uint32_t block = store->limits.logical_block;
+	uint64_t size;
+
+	if (config->offset >= store_size) {
+		log_err("%s: %s has %" PRIu64 " bytes: nothing to serve%s", config->name,
+			config->path, store_size, config->offset ? " at that offset" : "");
+		return -EINVAL;
+	}
+	size = store_size - config->offset;
+	if (config->size > size) {
+		log_err("%s: size %" PRIu64 " at offset %" PRIu64 " goes past the end of %s, which "
+			"has %" PRIu64 " bytes",
+			config->name, config->size, config->offset, config->path, store_size);
+		return -EINVAL;
+	}
+	if (config->size)
+		size = config->size;
+	if (size % block || config->offset % block) {
+		log_err("%s: %s: size %" PRIu64 " and offset %" PRIu64 " must be multiples of the "
+			"logical block of %u bytes: pad the image (truncate -s %%%u), or set size",
+			config->name, config->path, size, config->offset, block, block);
+		return -EINVAL;
+	}
+	store->offset = config->offset;
+	store->limits.size = size;
+	return 0;
+}
+
+static void set_cache(const struct device_config *config, struct store *store)
+{
+	store->cache = config->cache;
+	if (config->cache == CACHE_AUTO)
+		store->cache = store->direct ? CACHE_NONE : CACHE_WRITEBACK;
+	if (config->cache == CACHE_AUTO && !store->direct)
+		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
+			 config->path);
+	store->limits.volatile_cache = store->cache != CACHE_WRITETHROUGH;
+}
+
+int store_open(const struct device_config *config, struct store *store)
+{
+	uint64_t store_size = 0;
+	struct stat st;
+	int path_fd, err;
+
+	*store = (struct store){
+		.path = config->path,
+		.readonly = config->readonly,
+		.fd = -1,
+		.buffered_fd = -1,
+	};
+	path_fd = open_path(config, &st);
+	if (path_fd < 0) {
+		log_open_error(config, path_fd);
+		return path_fd;
+	}
+	store->block_device = S_ISBLK(st.st_mode);
+	err = open_fds(config, store, path_fd);
+	close(path_fd);
+	if (!err)
+		err = lock_slice(config, store);
+	if (!err)
+		err = examine(store, &st, &store_size);
+	if (err) {
+		log_open_error(config, err);
+		goto close_store;
+	}
+
+	err = set_block_size(config, store);
+	if (!err)
+		err = set_size(config, store, store_size);
+	if (err)
+		goto close_store;
+	set_cache(config, store);
+	return 0;
+
+close_store:
+	store_close(store);
+	return err;
+}
+
+void store_close(struct store *store)
+{
+	if (store->buffered_fd >= 0)
+		close(store->buffered_fd);
+	if (store->fd >= 0)
+		close(store->fd);
+	store->fd = store->buffered_fd = -1;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening a file or block device as a backing store: what it is, what it can do, who else has it. */
+#ifndef VDUSE_BLK_STORE_H
+#define VDUSE_BLK_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "compiler.h"
+#include "config.h"
+
+/* An opened store. fds are -1 where there is none. */
+struct store {
+	const char *path; /* the configuration's */
+	int fd;           /* of every request; O_DIRECT where @direct */
+	int buffered_fd;  /* where @direct: for requests that O_DIRECT cannot take */
+	bool direct;
+	bool block_device;
+	bool readonly;
+	uint32_t memory_align; /* of O_DIRECT buffers, bytes, a power of two */
+	uint32_t length_align; /* of O_DIRECT pieces */
+	enum cache_mode cache; /* never CACHE_AUTO */
+	uint64_t offset;       /* of the disk's first byte */
+	struct backend_limits limits;
+};
+
+/**
+ * store_open() - open, examine, lock
+ *
+ * Logs its failure with the device's name and the path. Nothing stays open then.
+ *
+ * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit; other -errno
+ */
+int __must_check store_open(const struct device_config *config, struct store *store);
+
+/** store_close() - closes and so unlocks */
+void store_close(struct store *store);
+
+#endif
