@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# make                 build vduse-blk/vduse-blk
-# make demo            the main job, shown: install what is missing, build, serve, mkfs, mount, detach
-# make check           every test: the unit tier here, the VM tier on a real VDUSE kernel
-# make install         PREFIX=/usr/local, DESTDIR=
+# make             build vduse-blk/vduse-blk
+# make demo        the main job, shown: install what is missing, build, serve, mkfs, mount, detach
+# make check       every test: the unit tier here, the VM tier on a real VDUSE kernel
+# make unit        the unit tier alone        make vm      the VM tier alone (TESTS="...")
+# make lint        format, static analysis, architecture, manuals
+# make install     PREFIX=/usr/local DESTDIR=
 #
-# O=DIR builds into DIR; SAN=address,undefined (or thread) builds with sanitizers; V=1 shows commands.
+# O=DIR builds into DIR. SAN=address,undefined or SAN=thread builds with sanitizers. V=1 shows
+# commands.
 
 O       ?= .
 PREFIX  ?= /usr/local
 DESTDIR ?=
-CC      ?= cc
 CFLAGS  ?= -O2 -g
 VERSION := 0.1.0
 
 PKG_CONFIG ?= pkg-config
-PKGS        = liburing libnl-genl-3.0 libkmod
+PKGS       := liburing libnl-genl-3.0 libkmod
 ifeq ($(shell $(PKG_CONFIG) --exists libsystemd && echo yes),yes)
 PKGS       += libsystemd
 HAVE       += -DHAVE_LIBSYSTEMD
 endif
 
-WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+WARN         = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(HAVE) -Ilib -I/usr/include/iniparser \
 	       $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CPPFLAGS)
 ALL_CFLAGS   = -std=gnu11 $(WARN) -pthread $(CFLAGS)
@@ -30,18 +32,21 @@ ALL_CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=a
 endif
 LDLIBS       = $(shell $(PKG_CONFIG) --libs $(PKGS)) -liniparser
 
-Q = $(if $(V),,@)
+Q   = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)")
 
-# The lists are the architecture: vduse-blk/ uses lib/, lib/ uses nothing of ours.
-LIB    = log iov vduse_kern iotlb virtq vduse_dev vdpa_nl vdpa_bus modules
-DAEMON = config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
-	 store backend_file device attach holders server main
-UNIT   = iotlb virtq vduse_dev config virtio_blk holders backend_file
+# These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
+LIB    := log iov vduse_kern iotlb virtq vduse_dev vdpa_nl vdpa_bus modules
+DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
+	  store backend_file device attach holders server main
+UNIT   := iotlb virtq vduse_dev config holders
 
-LIB_OBJS    = $(LIB:%=$(O)/lib/%.o)
-DAEMON_OBJS = $(DAEMON:%=$(O)/vduse-blk/%.o)
-UNIT_TESTS  = $(UNIT:%=$(O)/tests/unit/test_%)
+LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
+DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
+UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
+# The kernel's door is not in it: the fake one takes its place.
+UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
+	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
 
 all: $(O)/vduse-blk/vduse-blk
 
@@ -54,10 +59,54 @@ $(O)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d)
+$(O)/tests/%.o: ALL_CPPFLAGS += -Itests/lib -Ivduse-blk
+$(O)/tests/unit.a: $(UNIT_OBJS)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(O)/tests/unit.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
+.SECONDARY:
+
+-include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(UNIT_TESTS:=.d) \
+	 $(patsubst %.c,$(O)/%.d,$(wildcard tests/lib/*.c))
+
+deps:
+	$(Q)scripts/deps host
+
+unit: $(UNIT_TESTS)
+	$(Q)tests/unit/run $(UNIT_TESTS)
+
+# Both builds of the daemon, one boot. KERNEL=next: Debian forky's kernel.
+vm:
+	$(Q)scripts/deps vm
+	$(Q)scripts/vm setup
+	$(Q)scripts/vm chroot make -j2 O=build/vm
+	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined
+	$(Q)scripts/vm run --timeout 4200 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
+
+check: deps
+	$(Q)$(MAKE) O=build/unit unit
+	$(Q)$(MAKE) O=build/unit-asan SAN=address,undefined unit
+	$(Q)$(MAKE) vm
+
+demo: deps
+	$(Q)scripts/demo
+
+lint:
+	$(Q)scripts/deps host lint
+	$(Q)scripts/lint
+
+format:
+	$(Q)clang-format -i $$(git ls-files '*.[ch]')
+
+install: all
+	install -D -m 755 $(O)/vduse-blk/vduse-blk $(DESTDIR)$(PREFIX)/sbin/vduse-blk
+	install -D -m 644 vduse-blk/vduse-blk.8 $(DESTDIR)$(PREFIX)/share/man/man8/vduse-blk.8
+	install -D -m 644 vduse-blk/vduse-blk.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/vduse-blk.conf.5
+	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all clean
+.PHONY: all deps unit vm check demo lint format install clean

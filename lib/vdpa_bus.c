@@ -278,24 +278,22 @@ static int wait_node(const char *name, char node[VDPA_NODE_MAX])
 	return -ENODEV;
 }
 
-static int check_driver(const char *name, enum vdpa_driver driver)
+bool vdpa_driver_present(enum vdpa_driver driver)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), BUS "/drivers/%s", vdpa_driver_name(driver));
-	if (access(path, F_OK) == 0)
-		return 0;
-	log_err("%s: kernel module %s is not loaded", name, vdpa_driver_name(driver));
-	return -ENODEV;
+	return access(path, F_OK) == 0;
 }
 
 int vdpa_bus_attach(const char *name, enum vdpa_driver driver, char node[VDPA_NODE_MAX])
 {
 	int err;
 
-	err = check_driver(name, driver);
-	if (err)
-		return err;
+	if (!vdpa_driver_present(driver)) {
+		log_err("%s: kernel module %s is not loaded", name, vdpa_driver_name(driver));
+		return -ENODEV;
+	}
 	err = bus_add(name, driver);
 	if (err)
 		return err;

@@ -25,6 +25,9 @@ enum vdpa_driver {
 /** vdpa_driver_name() - the bus driver's name in the kernel: "virtio_vdpa", "vhost_vdpa" */
 const char *vdpa_driver_name(enum vdpa_driver driver);
 
+/** vdpa_driver_present() - is it loaded or built in? */
+bool vdpa_driver_present(enum vdpa_driver driver);
+
 /**
  * vdpa_bus_attach() - add @name to the bus, bind @driver, wait for its node
  * @node: out: "/dev/vdb" or "/dev/vhost-vdpa-0"

@@ -174,15 +174,3 @@ int vdpa_nl_del(const char *name)
 		log_failure(name, "remove from the vdpa bus", err, &reply);
 	return err;
 }
-
-int vdpa_nl_exists(const char *name)
-{
-	struct reply reply;
-	int err = vdpa_request(VDPA_CMD_DEV_GET, name, &reply);
-
-	if (err == -ENODEV)
-		return 0;
-	if (err)
-		log_failure(name, "look for it on the vdpa bus", err, &reply);
-	return err ? err : 1;
-}

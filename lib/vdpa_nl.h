@@ -25,7 +25,4 @@ int __must_check vdpa_nl_add(const char *name);
 /** vdpa_nl_del() - take it off the bus; unbinds first. Return: 0; -ENODEV: not there; -EPERM */
 int __must_check vdpa_nl_del(const char *name);
 
-/** vdpa_nl_exists() - is it on the bus? Return: 1; 0; -errno */
-int __must_check vdpa_nl_exists(const char *name);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,42 +17,42 @@ static int do_attach(struct attach_job *job)
 
 /*
  * Claims a disk, so that nobody can mount it between the look and the unbind, and writes back what
- * is dirty in its page cache. -1: somebody else has a claim, or there is no disk.
+ * is dirty in its page cache. Return: an fd; -EBUSY: somebody has a claim; other -errno
  */
 static int claim_and_flush(const struct attach_job *job)
 {
-	int fd;
+	int fd = open(job->node, O_RDONLY | O_EXCL | O_CLOEXEC);
 
-	if (job->driver != VDPA_DRIVER_VIRTIO || !job->node[0])
-		return -1;
-	fd = open(job->node, O_RDONLY | O_EXCL | O_CLOEXEC);
-	if (fd >= 0 && fsync(fd))
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
 		log_warn("%s: cannot flush %s: %s", job->name, job->node, strerror(errno));
 	return fd;
 }
 
-static int node_users(struct attach_job *job)
+/* Return: is the node in use? Then @job->users says by whom. */
+static bool node_is_used(struct attach_job *job, int claim)
 {
-	int users;
+	int users = holders_find(job->node, job->users, sizeof(job->users));
 
-	if (!job->node[0])
-		return 0;
-	users = holders_find(job->node, job->users, sizeof(job->users));
-	if (users == -ENOENT)
-		return 0; /* unbound by somebody else */
-	return users;
+	if (users > 0)
+		return true;
+	/* A loop device, an LIO target: the kernel itself has it open, and nothing names it. */
+	if (claim == -EBUSY)
+		snprintf(job->users, sizeof(job->users), "held by the kernel");
+	return claim == -EBUSY;
 }
 
 static int do_detach(struct attach_job *job)
 {
 	/* Unbinding vhost_vdpa waits, unkillable, until the VM closes it: not even by force. */
 	bool must_be_unused = job->verb == DETACH_UNUSED || job->driver == VDPA_DRIVER_VHOST;
-	int claim = claim_and_flush(job);
-	int users = node_users(job);
-	int err;
+	int claim = -ENODEV, err;
 
-	if (users && must_be_unused)
-		err = users < 0 ? users : -EBUSY;
+	if (job->driver == VDPA_DRIVER_VIRTIO)
+		claim = claim_and_flush(job);
+	if (must_be_unused && access(job->node, F_OK) == 0 && node_is_used(job, claim))
+		err = -EBUSY;
 	else
 		err = vdpa_bus_detach(job->name);
 	if (claim >= 0)

@@ -25,7 +25,7 @@ struct attach_job {
 	enum attach_verb verb;
 	const char *name;
 	enum vdpa_driver driver;
-	char node[VDPA_NODE_MAX]; /* ATTACH: out; DETACH: in, "" where there is none */
+	char node[VDPA_NODE_MAX]; /* ATTACH: out; DETACH: in */
 
 	int result;       /* 0 or -errno */
 	char users[256];  /* of the node, after -EBUSY */

@@ -160,6 +160,8 @@ static unsigned int key_line(const struct config_section *section, const char *k
 static void check_device(struct config_scan *scan, const struct config_section *section,
 			 const struct device_config *device)
 {
+	uint32_t block = device->logical_block_size;
+
 	if (device->driver == VDPA_DRIVER_VHOST && device->umem == SWITCH_YES)
 		config_mistake(scan, key_line(section, "umem"),
 			       "[%s] umem = on, but driver = vhost-vdpa has no bounce memory; "
@@ -178,11 +180,11 @@ static void check_device(struct config_scan *scan, const struct config_section *
 		config_mistake(scan, key_line(section, "write_zeroes"),
 			       "[%s] write_zeroes = yes with readonly = yes; accepted: auto or no",
 			       device->name);
-	if (device->logical_block_size && device->size % device->logical_block_size)
-		config_mistake(scan, key_line(section, "size"),
-			       "[%s] size = %" PRIu64
-			       " is not a multiple of logical_block_size = %" PRIu32,
-			       device->name, device->size, device->logical_block_size);
+	if (block && (device->offset % block || device->size % block))
+		config_mistake(scan, key_line(section, "logical_block_size"),
+			       "[%s] logical_block_size = %" PRIu32
+			       " does not divide offset and size",
+			       device->name, block);
 	if (device->size > INT64_MAX - device->offset)
 		config_mistake(scan, key_line(section, "size"),
 			       "[%s] offset and size together pass 8388608T", device->name);

@@ -60,25 +60,37 @@ struct config {
 
 /**
  * config_load() - read and check a whole file
- * @path: of the file
+ * @path: of the file, which may be a pipe; UTF-8 text, at most 1 MiB and 1024 devices
  * @out:  filled on success; config_exit() it. Untouched on failure
  *
- * Every mistake is logged as one line, "FILE:LINE: what, and what is accepted".
+ * Every mistake is logged as one line, "FILE:LINE: what, and what is accepted"; after 100 lines
+ * that there are more. Stores are compared by the text of their paths, nothing is opened. Main
+ * thread only: iniparser has one error callback per process.
  *
- * Return: 0; -EINVAL: the file is wrong; other -errno: it cannot be read
+ * Return: 0; -EINVAL: the file is wrong; other -errno: it cannot be read, logged as one line
  */
 int __must_check config_load(const char *path, struct config *out);
 
-/** config_exit() - free what config_load() allocated */
+/** config_exit() - free what config_load() allocated; @config is zeroed */
 void config_exit(struct config *config);
 
-/** config_dump() - write the effective configuration as an INI file with every key */
+/** config_dump() - write an INI file with every key, which config_load() reads to an equal @config */
 void config_dump(const struct config *config, FILE *to);
 
-/** config_dump_json() - the same as one JSON object {"global": {...}, "devices": [{...}]} */
+/**
+ * config_dump_json() - the same as one JSON object {"global": {...}, "devices": [{...}]}
+ *
+ * A device has its keys and "name". Numbers are numbers, sizes in bytes; yes, no, on and off are
+ * true and false; "auto" and other words are strings.
+ */
 void config_dump_json(const struct config *config, FILE *to);
 
-/** config_help() - one line per key: section, name, accepted values, default, help */
+/**
+ * config_help() - one line per key
+ *
+ * SECTION, KEY, ACCEPTED, DEFAULT and HELP with a tab between. SECTION is "global" or "DEVICE";
+ * DEFAULT is "-" where a key has none.
+ */
 void config_help(FILE *to);
 
 /** cache_mode_name() - "none", "writeback", ... as in the file */

@@ -66,24 +66,39 @@ struct server {
 	enum exit_status status;
 };
 
+static int load_vduse(enum exit_status *status)
+{
+	int err;
+
+	if (access("/dev/vduse/control", F_OK) == 0)
+		return 0;
+	err = module_load("vduse");
+	if (err == -ENOENT) {
+		log_err("this kernel has no VDUSE");
+		*status = EXIT_NO_VDUSE;
+	}
+	return err;
+}
+
+static int load_driver(enum vdpa_driver driver)
+{
+	int err = 0;
+
+	if (!vdpa_driver_present(driver))
+		err = module_load(vdpa_driver_name(driver));
+	if (!err && driver == VDPA_DRIVER_VIRTIO && access("/sys/bus/virtio/drivers/virtio_blk", F_OK))
+		err = module_load("virtio_blk");
+	return err;
+}
+
 static int load_modules(const struct config *config, enum exit_status *status)
 {
-	int err = module_load("vduse");
+	int err;
 
-	if (err) {
-		*status = err == -ENOENT ? EXIT_NO_VDUSE : EXIT_RUNTIME;
-		if (err == -ENOENT)
-			log_err("this kernel has no VDUSE");
-		return err;
-	}
 	*status = EXIT_RUNTIME;
-	for (size_t i = 0; i < config->device_count && !err; i++) {
-		enum vdpa_driver driver = config->devices[i].driver;
-
-		err = module_load(vdpa_driver_name(driver));
-		if (!err && driver == VDPA_DRIVER_VIRTIO)
-			err = module_load("virtio_blk");
-	}
+	err = load_vduse(status);
+	for (size_t i = 0; i < config->device_count && !err; i++)
+		err = load_driver(config->devices[i].driver);
 	return err;
 }
 
