@@ -71,7 +71,13 @@ static int key_load(struct config_scan *scan, const struct config_section *secti
 	int err;
 
 	snprintf(lookup, sizeof(lookup), "%s:%s", section->name, key->name);
-	text = iniparser_getstring(ini, lookup, "");
+	text = iniparser_getstring(ini, lookup, NULL);
+	if (!text) { /* the scan has taken its line out and said why */
+		if (!scan->mistakes)
+			config_mistake(scan, line, "[%s] %s: iniparser does not find it",
+				       section->name, key->name);
+		return 0;
+	}
 	err = key->type->parse(key, text, member);
 	if (err == -EINVAL) {
 		config_mistake(scan, line, "[%s] %s: \"%.80s\" is not understood; accepted: %s",

@@ -182,10 +182,11 @@ static int serial_parse(const struct config_key *key, const char *text, void *me
 	return 0;
 }
 
-static const char *quoted_check(const char *value)
+/* @text: what stands behind the opening @quote */
+static const char *quoted_check(const char *text, char quote)
 {
-	const char *close = strchr(value + 1, value[0]);
-	const char *escape = strchr(value, '\\');
+	const char *close = strchr(text, quote);
+	const char *escape = strchr(text, '\\');
 
 	if (!close)
 		return "has no closing quote";
@@ -203,7 +204,7 @@ const char *config_value_check(const char *value)
 	size_t len = strcspn(value, ";#");
 
 	if (value[0] == '"' || value[0] == '\'')
-		return quoted_check(value);
+		return quoted_check(value + 1, value[0]);
 	if (value[len] && len && !isblank((unsigned char)value[len - 1]))
 		return "has a ';' or '#', which begin a comment; put a blank before it, or quote "
 		       "the value";

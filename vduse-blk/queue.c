@@ -247,32 +247,47 @@ static void command_done(struct queue *queue, int result)
 	ring_post(queue->main_ring, &queue->answer);
 }
 
-/* A PAUSE, STOP or REMOVE that waited for requests in flight, or for operations of the ring. */
+/* A PAUSE, STOP or REMOVE that waits for requests in flight, or for operations of the ring. */
 static void queue_finish_command(struct queue *queue)
 {
 	if (!queue->draining || queue->vq.in_flight)
 		return;
-	if (queue->verb == QUEUE_REMOVE &&
-	    (queue->kick.ring || queue->irq_retry.active || queue->starved))
-		return; /* something on the worker still points here */
+	if (queue->verb == QUEUE_REMOVE) {
+		if (queue->kick.ring || queue->irq_retry.active || queue->starved)
+			return; /* something on the worker still points here */
+		worker_forget(queue->worker, queue);
+	}
 	if (queue->verb == QUEUE_PAUSE && queue->state == QUEUE_RUNNING)
 		queue->state = QUEUE_PAUSED;
 	if (queue->verb == QUEUE_STOP)
 		queue->state = QUEUE_STOPPED;
-	command_done(queue, 0);
+	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
+}
+
+static bool queue_takes(const struct queue *queue)
+{
+	return queue->state == QUEUE_RUNNING && !queue->draining;
 }
 
 void queue_round(struct queue *queue)
 {
-	if (queue->state == QUEUE_RUNNING && !queue->draining) {
+	if (queue_takes(queue)) {
 		virtq_suppress_kicks(&queue->vq);
 		queue_drain(queue);
 	}
 	queue_publish(queue);
-	if (queue->state == QUEUE_RUNNING && !queue->draining && !queue->starved &&
-	    virtq_want_kick(&queue->vq))
-		worker_schedule(queue->worker, queue);
 	queue_finish_command(queue);
+}
+
+bool queue_has_work(struct queue *queue)
+{
+	return queue_takes(queue) && !queue->starved && virtq_has_work(&queue->vq);
+}
+
+void queue_prepare_sleep(struct queue *queue)
+{
+	if (queue_takes(queue) && !queue->starved && virtq_want_kick(&queue->vq))
+		worker_schedule(queue->worker, queue);
 }
 
 static void queue_open(struct queue *queue)
@@ -414,6 +429,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->limits = &device->limits;
 	queue->worker = worker;
 	queue->main_ring = device->ring;
+	queue->poll_us = device->config->poll_us;
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;

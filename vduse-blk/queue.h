@@ -79,6 +79,7 @@ struct queue {
 	const struct blk_limits *limits;
 	struct worker *worker;
 	struct ring *main_ring; /* where commands are answered */
+	uint32_t poll_us; /* as in struct device_config */
 	struct req_slot *slots;
 	uint32_t slot_count;
 	int kick_fd;
@@ -92,7 +93,9 @@ struct queue {
 	bool scheduled;
 	bool starved;
 	bool removing;
+	bool awake;
 	struct queue *next_scheduled;
+	struct queue *next_awake;
 	struct queue *next_starved;
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
@@ -131,7 +134,15 @@ void queue_exit(struct queue *queue);
 void queue_command(struct queue *queue, enum queue_verb verb, uint64_t features,
 		   void (*answered)(struct queue *queue));
 
-/** queue_round() - drain, publish, interrupt; the worker calls it for a scheduled queue */
+/* For the queue's worker: */
+
+/** queue_round() - drain, publish, interrupt; after a REMOVE the queue may be gone */
 void queue_round(struct queue *queue);
+
+/** queue_has_work() - for polling: did the driver make something available? */
+bool queue_has_work(struct queue *queue);
+
+/** queue_prepare_sleep() - ask for kicks; schedules the queue where work came meanwhile */
+void queue_prepare_sleep(struct queue *queue);
 
 #endif

@@ -11,8 +11,9 @@
 
 /* Best first. Kernels before 6.1 refuse what they do not know, as a whole. */
 static const unsigned int setup_flags[] = {
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+		IORING_SETUP_SUBMIT_ALL,
+	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
 	0,
 };
 
@@ -115,6 +116,13 @@ int ring_run(struct ring *ring, bool wait)
 	}
 	reap(ring);
 	return 0;
+}
+
+bool ring_has_events(struct ring *ring)
+{
+	/* With deferred task work completions are made inside our next call; the flag says so. */
+	return io_uring_cq_ready(&ring->uring) ||
+	       (load_relaxed(ring->uring.sq.kflags) & IORING_SQ_TASKRUN);
 }
 
 static void poll_arm(struct ring_poll *poll)

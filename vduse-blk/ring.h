@@ -90,6 +90,9 @@ static inline void ring_sqe_done(struct io_uring_sqe *sqe, struct ring_op *op)
  */
 int __must_check ring_run(struct ring *ring, bool wait);
 
+/** ring_has_events() - would ring_run() hand something out? No system call; for polling */
+bool ring_has_events(struct ring *ring);
+
 /** ring_poll_start() - call @poll->ready whenever @fd is readable; @poll is zeroed by the caller */
 void ring_poll_start(struct ring *ring, struct ring_poll *poll, int fd,
 		     void (*ready)(struct ring_poll *poll));

@@ -164,13 +164,15 @@ static void stop_workers(struct server *server)
 static int start_workers(struct server *server)
 {
 	unsigned int wanted = wanted_workers(server);
+	bool spare_cpu = wanted < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN);
 	int err;
 
 	server->workers = calloc(wanted, sizeof(*server->workers));
 	if (!server->workers)
 		return -ENOMEM;
 	while (server->worker_count < wanted) {
-		err = worker_start(&server->workers[server->worker_count], server->worker_count);
+		err = worker_start(&server->workers[server->worker_count], server->worker_count,
+				   spare_cpu);
 		if (err) {
 			stop_workers(server);
 			return err;

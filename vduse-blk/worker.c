@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "queue.h"
@@ -15,6 +16,10 @@
 
 /* Large requests in flight at a time on one worker; 128 KiB in 4 KiB pieces needs one each. */
 #define WORKER_LARGE_BUFFERS 256
+
+/* poll_us = auto: spin only where the mean gap is below the first; gaps above the second are it. */
+#define POLL_AUTO_GAP_US 50
+#define POLL_GAP_MAX_US	 1000
 
 static void list_init(struct queue_list *list)
 {
@@ -59,9 +64,123 @@ static void run_scheduled(struct worker *worker)
 		struct queue *next = queue->next_scheduled;
 
 		queue->scheduled = false;
-		queue_round(queue);
+		if (!queue->awake) {
+			queue->awake = true;
+			queue->next_awake = NULL;
+			*worker->awake.last = queue;
+			worker->awake.last = &queue->next_awake;
+		}
+		queue_round(queue); /* the queue may be gone after it */
 		queue = next;
 	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* How long to spin for the queues that were just busy; 0: not at all. */
+static uint32_t poll_budget_us(const struct worker *worker)
+{
+	uint32_t budget = 0;
+
+	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake) {
+		uint32_t wanted = queue->poll_us;
+
+		/*
+		 * A wake-up costs some ten microseconds on both sides. Spin only where work has
+		 * been coming sooner than a few of those, and while nobody else needs the CPU.
+		 */
+		if (wanted == CONFIG_POLL_AUTO)
+			wanted = worker->spare_cpu && worker->mean_gap_us < POLL_AUTO_GAP_US
+					 ? 2 * worker->mean_gap_us + 1
+					 : 0;
+		budget = MAX(budget, wanted);
+	}
+	return budget;
+}
+
+static bool wants_gap(const struct worker *worker)
+{
+	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
+		if (queue->poll_us == CONFIG_POLL_AUTO)
+			return worker->spare_cpu;
+	return false;
+}
+
+/* Work has come: learn how long it took. */
+static void note_gap(struct worker *worker)
+{
+	uint64_t gap_us;
+
+	if (!worker->idle_since_ns)
+		return;
+	gap_us = MIN((now_ns() - worker->idle_since_ns) / 1000, POLL_GAP_MAX_US);
+	worker->mean_gap_us = (uint32_t)((7 * worker->mean_gap_us + gap_us) / 8);
+	worker->idle_since_ns = 0;
+}
+
+/* Spins until a queue has work or an operation is complete. Return: there is something to do */
+static int poll(struct worker *worker)
+{
+	uint32_t budget_us = poll_budget_us(worker);
+	uint64_t deadline_ns;
+	int err;
+
+	if (!budget_us)
+		return 0;
+	err = ring_run(&worker->ring, false);
+	if (err)
+		return err;
+	deadline_ns = now_ns() + budget_us * 1000ull;
+	while (!worker->scheduled.first && !ring_has_events(&worker->ring)) {
+		for (struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
+			if (queue_has_work(queue))
+				worker_schedule(worker, queue);
+		if (!worker->scheduled.first && now_ns() > deadline_ns)
+			return 0;
+	}
+	return 1;
+}
+
+/* Asks for kicks before sleeping; what came meanwhile is scheduled. */
+static void prepare_sleep(struct worker *worker)
+{
+	struct queue *queue = worker->awake.first;
+
+	list_init(&worker->awake);
+	for (; queue; queue = queue->next_awake) {
+		queue->awake = false;
+		queue_prepare_sleep(queue);
+	}
+}
+
+static int worker_loop(struct worker *worker)
+{
+	int ret = 0;
+
+	while (!worker->stopping && ret >= 0) {
+		if (worker->scheduled.first) {
+			note_gap(worker);
+			run_scheduled(worker);
+		}
+		if (!worker->scheduled.first) {
+			if (!worker->idle_since_ns && wants_gap(worker))
+				worker->idle_since_ns = now_ns();
+			ret = poll(worker);
+			if (ret == 0)
+				prepare_sleep(worker);
+			if (ret < 0)
+				break;
+		}
+		/* The one system call of a round: submits, and sleeps where there is nothing. */
+		ret = ring_run(&worker->ring, ret == 0 && !worker->scheduled.first);
+	}
+	return ret;
 }
 
 static void *worker_main(void *arg)
@@ -78,24 +197,22 @@ static void *worker_main(void *arg)
 	worker_report(worker, err);
 	if (err)
 		return NULL;
-
-	while (!worker->stopping) {
-		err = ring_run(&worker->ring, !worker->scheduled.first);
-		if (err)
-			abort(); /* our bug, or no memory for a system call: nothing can be served */
-		run_scheduled(worker);
-	}
+	if (worker_loop(worker))
+		abort(); /* said why: without its ring it can neither serve nor stop its queues */
 	ring_exit(&worker->ring);
 	return NULL;
 }
 
-int worker_start(struct worker *worker, unsigned int index)
+int worker_start(struct worker *worker, unsigned int index, bool spare_cpu)
 {
 	int err;
 
 	worker->index = index;
 	worker->start_result = 1;
+	worker->spare_cpu = spare_cpu;
+	worker->mean_gap_us = POLL_GAP_MAX_US;
 	list_init(&worker->scheduled);
+	list_init(&worker->awake);
 	list_init(&worker->starved);
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_cond_init(&worker->started, NULL);
@@ -148,6 +265,19 @@ void worker_schedule(struct worker *worker, struct queue *queue)
 	queue->next_scheduled = NULL;
 	*worker->scheduled.last = queue;
 	worker->scheduled.last = &queue->next_scheduled;
+}
+
+void worker_forget(struct worker *worker, struct queue *queue)
+{
+	struct queue **link = &worker->awake.first;
+
+	if (!queue->awake)
+		return;
+	while (*link != queue)
+		link = &(*link)->next_awake;
+	*link = queue->next_awake;
+	if (!*link)
+		worker->awake.last = link;
 }
 
 bool worker_has_large(struct worker *worker, struct queue *queue)

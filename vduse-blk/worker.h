@@ -29,7 +29,7 @@ union large_buffer {
 	struct blk_range ranges[BLK_MAX_RANGES];
 };
 
-/* A first-in first-out list of queues through a member of theirs. */
+/* A first-in first-out list of queues, linked through a member of theirs. */
 struct queue_list {
 	struct queue *first;
 	struct queue **last;
@@ -42,7 +42,12 @@ struct worker {
 	bool stopping;
 
 	struct queue_list scheduled; /* want a round */
+	struct queue_list awake;     /* had a round since this thread slept: kicks not asked for */
 	struct queue_list starved;   /* want a large buffer */
+
+	bool spare_cpu;         /* fewer workers than CPUs: poll_us = auto may spin */
+	uint32_t mean_gap_us;   /* from running out of work to the next, over the last few */
+	uint64_t idle_since_ns; /* 0: nobody wants to know */
 
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */
 	struct blk_range *ranges; /* of the request being parsed; BLK_MAX_RANGES */
@@ -56,8 +61,15 @@ struct worker {
 	struct ring_message stop_message;
 };
 
-/** worker_start() - start the thread; @worker is zeroed. Return: 0; -errno, logged */
-int __must_check worker_start(struct worker *worker, unsigned int index);
+/**
+ * worker_start() - start the thread
+ * @worker:    zeroed
+ * @index:     for its name
+ * @spare_cpu: are there more CPUs than workers?
+ *
+ * Return: 0; -errno, logged
+ */
+int __must_check worker_start(struct worker *worker, unsigned int index, bool spare_cpu);
 
 /** worker_stop() - end the thread and free its memory; no queue may be on it any more */
 void worker_stop(struct worker *worker);
@@ -66,6 +78,9 @@ void worker_stop(struct worker *worker);
 
 /** worker_schedule() - give @queue a round before the worker sleeps */
 void worker_schedule(struct worker *worker, struct queue *queue);
+
+/** worker_forget() - @queue, which is not scheduled, is going away */
+void worker_forget(struct worker *worker, struct queue *queue);
 
 /** worker_has_large() - is there a large buffer? If not, @queue is scheduled when one is */
 bool worker_has_large(struct worker *worker, struct queue *queue);
