@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
@@ -117,61 +118,68 @@ static void answer_after(struct device *device, enum queue_verb verb, uint64_t f
 	command_all(device, verb, features, done);
 }
 
-static void started(struct device *device)
+static void start_undone(struct device *device)
 {
-	vduse_dev_reply(device->dev, &device->request, device->command_result == 0);
+	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	vduse_dev_reply(device->dev, &device->request, false);
 	answered(device);
 }
 
-static void start(struct device *device)
+static void started(struct device *device)
 {
-	uint64_t features = 0;
-	int err = vduse_dev_features(device->dev, &features);
-
-	if (err) {
-		log_err("%s: cannot read the driver's features: %s", device->config->name,
-			strerror(-err));
-		vduse_dev_reply(device->dev, &device->request, false);
+	if (device->command_result) {
+		command_all(device, QUEUE_STOP, 0, start_undone);
 		return;
 	}
-	answer_after(device, QUEUE_START, features, started);
+	device->status = device->request.s.status;
+	vduse_dev_reply(device->dev, &device->request, true);
+	answered(device);
 }
 
 static void stopped(struct device *device)
 {
+	device->status = 0;
 	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	vduse_dev_reply(device->dev, &device->request, true);
 	answered(device);
 }
 
-static bool features_suffice(struct device *device)
+/* The kernel passes on whatever a driver says. Return: NULL, or what is wrong with it. */
+static const char *check_features(struct device *device, uint64_t *features)
 {
-	uint64_t features = 0;
-
-	if (vduse_dev_features(device->dev, &features))
-		return false;
-	if (features & (1ull << VIRTIO_F_VERSION_1))
-		return true;
-	log_err("%s: refused a driver that is not of virtio 1.0 or later", device->config->name);
-	return false;
+	if (vduse_dev_features(device->dev, features))
+		return "its features cannot be read";
+	if (*features & ~virtio_blk_features(&device->limits))
+		return "it accepts features that were not offered";
+	if (!(*features & (1ull << VIRTIO_F_VERSION_1)))
+		return "it is not of virtio 1.0 or later";
+	return NULL;
 }
 
 static void set_status(struct device *device, uint8_t status)
 {
-	uint8_t old = device->status;
+	uint8_t news = status & ~device->status;
+	const char *wrong = NULL;
+	uint64_t features = 0;
 
-	device->status = status;
 	if (!status) {
 		answer_after(device, QUEUE_STOP, 0, stopped);
-	} else if ((status & VIRTIO_CONFIG_S_DRIVER_OK) && !(old & VIRTIO_CONFIG_S_DRIVER_OK)) {
-		start(device);
-	} else {
-		bool ok = !(status & VIRTIO_CONFIG_S_FEATURES_OK) ||
-			  (old & VIRTIO_CONFIG_S_FEATURES_OK) || features_suffice(device);
-
-		vduse_dev_reply(device->dev, &device->request, ok);
+		return;
 	}
+	if (news & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
+		wrong = check_features(device, &features);
+	if (wrong && log_allow(&device->refusals, device->config->name))
+		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")",
+			device->config->name, wrong, features);
+
+	if (!wrong && (news & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		answer_after(device, QUEUE_START, features, started);
+		return;
+	}
+	if (!wrong)
+		device->status = status;
+	vduse_dev_reply(device->dev, &device->request, !wrong);
 }
 
 static void paused_for_iotlb(struct device *device)
@@ -211,7 +219,9 @@ static void handle(struct device *device)
 			return;
 		}
 	}
-	log_warn("%s: refused a control message of type %u", device->config->name, request->type);
+	if (log_allow(&device->refusals, device->config->name))
+		log_warn("%s: refused control message %s (%u)", device->config->name,
+			 vduse_dev_request_name(request->type), request->type);
 	vduse_dev_reply(device->dev, request, false);
 }
 

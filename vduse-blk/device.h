@@ -28,15 +28,16 @@ struct device {
 	struct ring *ring;          /* of the main thread */
 	struct ring_poll messages;
 
-	uint8_t status;             /* as the driver last set it */
+	uint8_t status;             /* as the driver last set it, and we accepted */
 	bool answering;             /* a message was taken and is not answered yet */
 	struct vduse_dev_request request;
 	unsigned int waiting_for;   /* queues that have not answered the command under way */
 	int command_result;         /* first failure among them */
 	void (*command_done)(struct device *device);
 
+	struct log_limit refusals;
+
 	void (*closed)(struct device *device);
-	char node[VDPA_NODE_MAX];   /* "" while not attached; the attach thread's while it works */
 };
 
 /**
