@@ -5,26 +5,26 @@
 
 #include <stddef.h>
 
-#define __must_check __attribute__((warn_unused_result))
+#define __must_check	    __attribute__((warn_unused_result))
 #define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
 /*
  * The only barriers in the project. Each use has a comment that names the step on the other side
  * which it pairs with.
  */
-#define load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define load_relaxed(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define load_acquire(p)	    __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define load_relaxed(p)	    __atomic_load_n(p, __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
-#define full_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define full_barrier()	    __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 #endif

@@ -106,8 +106,8 @@ static inline int __must_check iotlb_map(struct iotlb_view *view, uint64_t iova,
 	const struct iotlb_region *hint = &view->hint;
 
 	/* virtio-vdpa: all data lies in the one bounce region, so this is the whole translation */
-	if (likely(iova >= hint->start && iova <= hint->last &&
-		   *len - 1 <= hint->last - iova && (hint->prot & prot) == prot &&
+	if (likely(iova >= hint->start && iova <= hint->last && *len - 1 <= hint->last - iova &&
+		   (hint->prot & prot) == prot &&
 		   view->generation == load_acquire(&view->tlb->generation))) {
 		*addr = hint->addr + (iova - hint->start);
 		return 0;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define LIMIT_LINES 10
+#define LIMIT_LINES	10
 #define LIMIT_WINDOW_NS (10ull * 1000 * 1000 * 1000)
 
 static log_fn sink;

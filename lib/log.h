@@ -34,9 +34,9 @@ void log_init(log_fn fn, enum log_level max);
 /** log_print() - format one line and hand it to the callback; errno is kept */
 void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
-#define log_err(...) log_print(LOG_LEVEL_ERROR, __VA_ARGS__)
-#define log_warn(...) log_print(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...) log_print(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_err(...)   log_print(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_print(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)  log_print(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_print(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /**

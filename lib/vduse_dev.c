@@ -229,8 +229,8 @@ static int set_up_queues(struct vduse_dev *dev, const struct vduse_dev_params *p
 	for (uint32_t i = 0; i < p->vq_num; i++) {
 		err = vduse_kern_vq_setup(dev->fd, i, p->vq_size);
 		if (err) {
-			log_err("%s: cannot set up queue %u of size %u: %s", p->name, i,
-				p->vq_size, strerror(-err));
+			log_err("%s: cannot set up queue %u of size %u: %s", p->name, i, p->vq_size,
+				strerror(-err));
 			return err;
 		}
 	}

@@ -22,15 +22,15 @@
 struct vduse_dev;
 
 struct vduse_dev_params {
-	const char *name;          /* of /dev/vduse/NAME and of the vdpa device */
-	uint32_t device_id;        /* VIRTIO_ID_BLOCK, ... */
-	uint64_t features;         /* offered; must contain VIRTIO_F_ACCESS_PLATFORM */
-	uint16_t vq_num;           /* queues */
-	uint16_t vq_size;          /* descriptors each, a power of two */
-	const void *config;        /* config space, copied */
-	uint32_t config_size;      /* bytes, at most a page */
-	uint64_t bounce_size;      /* bytes; 0 leaves the kernel's 64 MiB (attribute of Linux 6.4) */
-	bool umem;                 /* replace the kernel's bounce pages by our memory, where it can */
+	const char *name;     /* of /dev/vduse/NAME and of the vdpa device */
+	uint32_t device_id;   /* VIRTIO_ID_BLOCK, ... */
+	uint64_t features;    /* offered; must contain VIRTIO_F_ACCESS_PLATFORM */
+	uint16_t vq_num;      /* queues */
+	uint16_t vq_size;     /* descriptors each, a power of two */
+	const void *config;   /* config space, copied */
+	uint32_t config_size; /* bytes, at most a page */
+	uint64_t bounce_size; /* bytes; 0 leaves the kernel's 64 MiB (attribute of Linux 6.4) */
+	bool umem;	      /* replace the kernel's bounce pages by our memory, where it can */
 };
 
 /**

@@ -176,8 +176,7 @@ static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, const st
 	}
 }
 
-static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain,
-			      const struct desc *table)
+static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const struct desc *table)
 {
 	uint32_t entries = table->len / sizeof(struct vring_desc);
 	struct desc desc = { .next = 0, .flags = VRING_DESC_F_NEXT };

@@ -28,12 +28,12 @@
 
 /* Where the driver put the rings. */
 struct virtq_layout {
-	uint16_t num;    /* descriptors; a power of two up to VIRTQ_MAX_SIZE */
-	uint64_t desc;   /* IOVA of the descriptor table, 16 * num bytes */
+	uint16_t num;	 /* descriptors; a power of two up to VIRTQ_MAX_SIZE */
+	uint64_t desc;	 /* IOVA of the descriptor table, 16 * num bytes */
 	uint64_t driver; /* IOVA of the avail ring */
 	uint64_t device; /* IOVA of the used ring */
-	bool event_idx;  /* VIRTIO_F_EVENT_IDX negotiated */
-	bool indirect;   /* VIRTIO_F_INDIRECT_DESC negotiated */
+	bool event_idx;	 /* VIRTIO_F_EVENT_IDX negotiated */
+	bool indirect;	 /* VIRTIO_F_INDIRECT_DESC negotiated */
 };
 
 struct virtq {
@@ -45,13 +45,13 @@ struct virtq {
 	const struct vring_avail *avail;
 	struct vring_used *used;
 	const uint16_t *used_event; /* written by the driver: interrupt me past this one */
-	uint16_t *avail_event;      /* written by us: kick me past this one */
+	uint16_t *avail_event;	    /* written by us: kick me past this one */
 
-	uint16_t last_avail;      /* next avail entry to take */
-	uint16_t avail_seen;      /* avail->idx as last read */
-	uint16_t used_idx;        /* next used entry to write; ahead of used->idx until published */
-	uint16_t published;       /* used->idx as the driver sees it */
-	uint32_t in_flight;       /* taken and not pushed */
+	uint16_t last_avail; /* next avail entry to take */
+	uint16_t avail_seen; /* avail->idx as last read */
+	uint16_t used_idx;   /* next used entry to write; ahead of used->idx until published */
+	uint16_t published;  /* used->idx as the driver sees it */
+	uint32_t in_flight;  /* taken and not pushed */
 	bool broken;
 	uint8_t taken[VIRTQ_MAX_SIZE / 8]; /* one bit per head in flight */
 };

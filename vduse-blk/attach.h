@@ -16,7 +16,7 @@
 #include "vdpa_bus.h"
 
 enum attach_verb {
-	ATTACH,        /* add, bind, wait for the node */
+	ATTACH,	       /* add, bind, wait for the node */
 	DETACH_UNUSED, /* flush, unbind, delete; -EBUSY where somebody uses the node */
 	DETACH_FORCE,  /* the same, whoever uses it; -EBUSY where a VM holds it: it would block */
 };
@@ -27,8 +27,8 @@ struct attach_job {
 	enum vdpa_driver driver;
 	char node[VDPA_NODE_MAX]; /* ATTACH: out; DETACH: in */
 
-	int result;       /* 0 or -errno */
-	char users[256];  /* of the node, after -EBUSY */
+	int result;				  /* 0 or -errno */
+	char users[256];			  /* of the node, after -EBUSY */
 	void (*finished)(struct attach_job *job); /* on the main thread */
 
 	struct attach_job *next;

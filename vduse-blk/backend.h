@@ -19,16 +19,16 @@
 
 /* What the opened store can do, in bytes. Read by everybody, changed by nobody. */
 struct backend_limits {
-	uint64_t size;             /* of the disk, that is of the slice */
-	uint32_t logical_block;    /* smallest unit of a transfer */
+	uint64_t size;		/* of the disk, that is of the slice */
+	uint32_t logical_block; /* smallest unit of a transfer */
 	uint32_t physical_block;
 	uint32_t alignment_offset;
 	uint32_t io_min;
 	uint32_t io_opt;
 	uint32_t discard_granularity;
-	uint32_t discard_max;      /* of one operation; 0: it cannot discard */
-	uint32_t zeroes_max;       /* of one operation */
-	bool volatile_cache;       /* a flush is needed for durability */
+	uint32_t discard_max; /* of one operation; 0: it cannot discard */
+	uint32_t zeroes_max;  /* of one operation */
+	bool volatile_cache;  /* a flush is needed for durability */
 };
 
 enum backend_op {
@@ -86,8 +86,7 @@ struct backend {
  */
 int __must_check backend_file_open(const struct device_config *config, struct backend **out);
 
-static inline void backend_submit(struct backend *backend, struct ring *ring,
-				  struct backend_io *io)
+static inline void backend_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {
 	io->backend = backend;
 	io->ring = ring;

@@ -54,8 +54,7 @@ static int settle_limits(struct device *device)
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
 	};
-	memcpy(device->limits.serial, serial,
-	       MIN(strlen(serial), sizeof(device->limits.serial)));
+	memcpy(device->limits.serial, serial, MIN(strlen(serial), sizeof(device->limits.serial)));
 	return settle_discard(config, store, &device->limits);
 }
 
@@ -170,8 +169,8 @@ static void set_status(struct device *device, uint8_t status)
 	if (news & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
 		wrong = check_features(device, &features);
 	if (wrong && log_allow(&device->refusals, device->config->name))
-		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")",
-			device->config->name, wrong, features);
+		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")", device->config->name,
+			wrong, features);
 
 	if (!wrong && (news & VIRTIO_CONFIG_S_DRIVER_OK)) {
 		answer_after(device, QUEUE_START, features, started);
@@ -195,8 +194,7 @@ static void paused_for_state(struct device *device)
 {
 	uint32_t index = device->request.vq_state.index;
 
-	vduse_dev_reply_vq_state(device->dev, &device->request,
-				 device->queues[index].next_avail);
+	vduse_dev_reply_vq_state(device->dev, &device->request, device->queues[index].next_avail);
 	command_all(device, QUEUE_RESUME, 0, answered);
 }
 

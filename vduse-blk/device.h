@@ -25,14 +25,14 @@ struct device {
 	struct blk_limits limits;
 	struct vduse_dev *dev;
 	struct queue *queues;
-	struct ring *ring;          /* of the main thread */
+	struct ring *ring; /* of the main thread */
 	struct ring_poll messages;
 
-	uint8_t status;             /* as the driver last set it, and we accepted */
-	bool answering;             /* a message was taken and is not answered yet */
+	uint8_t status; /* as the driver last set it, and we accepted */
+	bool answering; /* a message was taken and is not answered yet */
 	struct vduse_dev_request request;
-	unsigned int waiting_for;   /* queues that have not answered the command under way */
-	int command_result;         /* first failure among them */
+	unsigned int waiting_for; /* queues that have not answered the command under way */
+	int command_result;	  /* first failure among them */
 	void (*command_done)(struct device *device);
 
 	struct log_limit refusals;

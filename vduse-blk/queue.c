@@ -98,8 +98,8 @@ static void req_next_range(struct req_slot *slot)
 	if (!range->len)
 		req_io_done(&slot->io, 0);
 	else
-		req_submit(slot, slot->req.op == BLK_DISCARD ? BACKEND_DISCARD
-							     : BACKEND_WRITE_ZEROES);
+		req_submit(slot,
+			   slot->req.op == BLK_DISCARD ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES);
 }
 
 /* Moves what parsing left in the worker's scratch memory to where it may stay. */
@@ -332,9 +332,8 @@ static void queue_start(struct queue *queue)
 
 	queue->features = queue->command_features;
 	/* virtio 1.3, 5.2.6.2: a driver that did not take FLUSH relies on every completed write. */
-	queue->durable_writes = queue->backend->limits.volatile_cache
-					? !accepted(queue, VIRTIO_BLK_F_FLUSH)
-					: true;
+	queue->durable_writes =
+		queue->backend->limits.volatile_cache ? !accepted(queue, VIRTIO_BLK_F_FLUSH) : true;
 	err = vduse_dev_vq_kickfd(queue->dev, queue->index, queue->kick_fd);
 	if (err)
 		queue_break(queue, strerror(-err));

@@ -79,7 +79,7 @@ struct queue {
 	const struct blk_limits *limits;
 	struct worker *worker;
 	struct ring *main_ring; /* where commands are answered */
-	uint32_t poll_us; /* as in struct device_config */
+	uint32_t poll_us;	/* as in struct device_config */
 	struct req_slot *slots;
 	uint32_t slot_count;
 	int kick_fd;
@@ -89,7 +89,7 @@ struct queue {
 	struct virtq vq;
 	uint64_t features; /* of the driver, since START */
 	bool durable_writes;
-	bool completed;     /* pushed something that is not published */
+	bool completed; /* pushed something that is not published */
 	bool scheduled;
 	bool starved;
 	bool removing;

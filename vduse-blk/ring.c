@@ -91,7 +91,8 @@ static unsigned int reap(struct ring *ring)
 	struct io_uring_cqe *cqe;
 	unsigned int head, count = 0;
 
-	io_uring_for_each_cqe(&ring->uring, head, cqe) {
+	io_uring_for_each_cqe(&ring->uring, head, cqe)
+	{
 		struct ring_op *op = io_uring_cqe_get_data(cqe);
 
 		count++;

@@ -30,7 +30,7 @@
 
 enum disk_state {
 	DISK_STORE_OPEN, /* nothing in the kernel */
-	DISK_CREATED,    /* a VDUSE device, not on the bus */
+	DISK_CREATED,	 /* a VDUSE device, not on the bus */
 	DISK_ATTACHING,
 	DISK_ATTACHED,
 	DISK_DETACHING,
@@ -86,7 +86,8 @@ static int load_driver(enum vdpa_driver driver)
 
 	if (!vdpa_driver_present(driver))
 		err = module_load(vdpa_driver_name(driver));
-	if (!err && driver == VDPA_DRIVER_VIRTIO && access("/sys/bus/virtio/drivers/virtio_blk", F_OK))
+	if (!err && driver == VDPA_DRIVER_VIRTIO &&
+	    access("/sys/bus/virtio/drivers/virtio_blk", F_OK))
 		err = module_load("virtio_blk");
 	return err;
 }

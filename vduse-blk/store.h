@@ -13,7 +13,7 @@
 /* An opened store. fds are -1 where there is none. */
 struct store {
 	const char *path; /* the configuration's */
-	int fd;           /* of every request; O_DIRECT where @direct */
+	int fd;		  /* of every request; O_DIRECT where @direct */
 	int buffered_fd;  /* where @direct: for requests that O_DIRECT cannot take */
 	bool direct;
 	bool block_device;

@@ -24,11 +24,11 @@
 /* Everything about a disk that its driver sees, in bytes. */
 struct blk_limits {
 	uint64_t size;
-	uint32_t logical_block;    /* power of two, 512 ... 4096 */
+	uint32_t logical_block;	   /* power of two, 512 ... 4096 */
 	uint32_t physical_block;   /* power of two, >= logical_block */
 	uint32_t alignment_offset; /* of physical blocks, below physical_block */
-	uint32_t io_min;           /* 0: none */
-	uint32_t io_opt;           /* 0: none */
+	uint32_t io_min;	   /* 0: none */
+	uint32_t io_opt;	   /* 0: none */
 	uint32_t discard_granularity;
 	uint32_t discard_max; /* per range */
 	uint32_t zeroes_max;  /* per range */
@@ -52,8 +52,8 @@ struct blk_range {
 
 struct blk_req {
 	enum blk_op op;
-	uint64_t offset; /* bytes; read and write */
-	uint64_t len;    /* bytes of data */
+	uint64_t offset;   /* bytes; read and write */
+	uint64_t len;	   /* bytes of data */
 	struct iovec *iov; /* the data; part of the chain's array, which parsing trims in place */
 	uint32_t iov_count;
 	uint32_t range_count; /* discard and write zeroes */

@@ -45,8 +45,8 @@ struct worker {
 	struct queue_list awake;     /* had a round since this thread slept: kicks not asked for */
 	struct queue_list starved;   /* want a large buffer */
 
-	bool spare_cpu;         /* fewer workers than CPUs: poll_us = auto may spin */
-	uint32_t mean_gap_us;   /* from running out of work to the next, over the last few */
+	bool spare_cpu;		/* fewer workers than CPUs: poll_us = auto may spin */
+	uint32_t mean_gap_us;	/* from running out of work to the next, over the last few */
 	uint64_t idle_since_ns; /* 0: nobody wants to know */
 
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */

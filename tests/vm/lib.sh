@@ -11,6 +11,8 @@ set -euo pipefail
 VDUSE_BLK=${VDUSE_BLK:-$PWD/vduse-blk/vduse-blk}
 T=$(mktemp -d "${TMPDIR:-/tmp}/vduse-blk.XXXXXX")
 SERVER=
+ASIDE=
+DEFERRED=()
 declare -A NODE=()
 
 say() {
@@ -63,6 +65,36 @@ serve() {
 	done <"$T/out"
 }
 
+# Lets serve() start a second server next to this one; take_back() makes the first one the server
+# that stop(), quiet() and said() speak of. NODE is the caller's to save.
+set_aside() {
+	mkdir "$T/aside"
+	mv "$T/conf" "$T/out" "$T/err" "$T/aside/"
+	ASIDE=$SERVER SERVER=
+}
+
+take_back() {
+	mv "$T/aside"/* "$T/"
+	rmdir "$T/aside"
+	SERVER=$ASIDE ASIDE=
+}
+
+# Wants the configuration on standard input to be refused: refused EXIT_STATUS PATTERN...
+refused() {
+	local want=$1 status=0 pattern
+	shift
+	cat >"$T/refused.conf"
+	timeout 60 "$VDUSE_BLK" serve -c "$T/refused.conf" >"$T/refused.out" 2>"$T/refused.err" ||
+		status=$?
+	[ "$status" -eq "$want" ] ||
+		fail "status $status, not $want, from a server that had to refuse: $(cat "$T/refused.err")"
+	[ ! -s "$T/refused.out" ] || fail "refused, but printed $(cat "$T/refused.out")"
+	for pattern; do
+		grep -qE -- "$pattern" "$T/refused.err" ||
+			fail "the reason is not '$pattern': $(cat "$T/refused.err")"
+	done
+}
+
 # Asks the server to detach and wants it to end well: stop [EXIT_STATUS]
 stop() {
 	local want=${1:-0} status=0
@@ -106,15 +138,86 @@ sysfs() {
 	cat "/sys/block/${1#/dev/}/$2"
 }
 
-finish() {
-	local status=$?
-	trap - EXIT
-	if [ -n "$SERVER" ] && kill -0 "$SERVER" 2>/dev/null; then
-		grep -o " $T[^ ]*" /proc/mounts | sort -r | xargs -r -n1 umount -l || true
-		kill -TERM "$SERVER" && sleep 0.2 && kill -TERM "$SERVER" 2>/dev/null
-		wait "$SERVER"
-	fi
+# is WHAT GOT WANTED
+is() {
+	[ "$2" = "$3" ] || fail "$1 is '$2', not '$3'"
+}
+
+# Does something at the end, whatever happens, last first: defer COMMAND [ARGUMENT]...
+defer() {
+	DEFERRED+=("$(printf '%q ' "$@")")
+}
+
+# A block device in memory: null_disk MIB [ATTRIBUTE=VALUE]... (of null_blk). Sets DISK.
+null_disk() {
+	local dir=/sys/kernel/config/nullb/disk${#DEFERRED[@]} pair
+	modprobe null_blk nr_devices=0
+	mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+	mkdir "$dir"
+	defer rmdir "$dir"
+	for pair in "size=$1" memory_backed=1 "${@:2}" power=1; do
+		echo "${pair#*=}" >"$dir/${pair%%=*}"
+	done
+	DISK=/dev/${dir##*/}
+}
+
+# A block device on a file: loop_disk FILE [OPTION]... (of losetup). Sets DISK.
+loop_disk() {
+	modprobe loop
+	DISK=$(losetup --find --show "${@:2}" "$1")
+	defer losetup --detach "$DISK"
+}
+
+# Fills a file or a disk with one byte, given in octal: fill FILE BYTE SIZE [SEEK] (in bytes)
+fill() {
+	head -c "$3" /dev/zero | tr '\0' "\\$2" |
+		dd of="$1" bs=64k iflag=fullblock oflag=seek_bytes seek="${4:-0}" conv=notrunc,fsync status=none
+}
+
+# Has a part of a file or a disk this byte everywhere? filled FILE BYTE SIZE [SKIP]
+filled() {
+	dd if="$1" bs=64k iflag=fullblock,count_bytes,skip_bytes skip="${4:-0}" count="$3" status=none |
+		cmp -s - <(head -c "$3" /dev/zero | tr '\0' "\\$2")
+}
+
+# What a file occupies, in KiB.
+occupied() {
+	echo $(($(stat -c %b "$1") / 2))
+}
+
+checksum() {
+	sha256sum <"$1"
+}
+
+# Random writes among reads, verified afterwards: fio_verify DISK SIZE [FIO_OPTION]...
+fio_verify() {
+	fio --name=verify --filename="$1" --size="$2" --ioengine=io_uring --direct=1 --rw=randrw \
+		--bssplit=512/20:1536/10:4k/30:12k/10:64k/20:192k/5:1m/5 --iodepth=64 \
+		--verify=crc32c --verify_fatal=1 --group_reporting "${@:3}" >"$T/fio" 2>&1 ||
+		fail "fio on $1: $(cat "$T/fio")"
+}
+
+lazy_umount() {
 	grep -o " $T[^ ]*" /proc/mounts | sort -r | xargs -r -n1 umount -l || true
+}
+
+# The second signal takes disks away that are in use.
+end_server() {
+	[ -n "$1" ] && kill -0 "$1" 2>/dev/null || return 0
+	lazy_umount
+	kill -TERM "$1" && sleep 0.2 && kill -TERM "$1" 2>/dev/null
+	wait "$1" || true
+}
+
+finish() {
+	local status=$? n
+	trap - EXIT
+	end_server "$SERVER"
+	end_server "$ASIDE"
+	lazy_umount
+	for ((n = ${#DEFERRED[@]} - 1; n >= 0; n--)); do
+		eval "${DEFERRED[n]}" || true
+	done
 	rm -rf "$T"
 	exit $status
 }
