@@ -54,6 +54,11 @@ void virtq_exit(struct virtq *vq)
 	iotlb_view_exit(&vq->view);
 }
 
+void virtq_set_log(struct virtq *vq, struct inflight_vq *log)
+{
+	vq->log = log;
+}
+
 static int ring_map(struct virtq *vq, uint64_t iova, size_t len, int prot, void **addr)
 {
 	size_t got = len;
@@ -88,37 +93,79 @@ int virtq_remap(struct virtq *vq)
 	return 0;
 }
 
-int virtq_start(struct virtq *vq, const struct virtq_layout *layout, uint16_t next_avail)
+static int rings_set(struct virtq *vq, const struct virtq_layout *l)
 {
-	const struct virtq_layout *l = layout;
-	int err;
-
 	if (!l->num || l->num > VIRTQ_MAX_SIZE || (l->num & (l->num - 1)))
 		return -EINVAL;
 	/* virtio 1.3, 2.7: the alignments of the three parts. */
 	if (l->desc % 16 || l->driver % 2 || l->device % 4)
 		return -EINVAL;
-
-	vq->layout = *layout;
+	vq->layout = *l;
 	vq->mask = l->num - 1;
-	err = virtq_remap(vq);
-	if (err)
-		return err;
+	return virtq_remap(vq);
+}
 
+/* Nothing in flight; indices as given. */
+static void indices_set(struct virtq *vq, uint16_t used_idx, uint16_t next_avail)
+{
 	vq->last_avail = next_avail;
 	vq->avail_seen = next_avail;
-	vq->used_idx = le16toh(load_relaxed(&vq->used->idx));
-	vq->published = vq->used_idx;
+	vq->used_idx = used_idx;
+	vq->published = used_idx;
 	vq->in_flight = 0;
 	vq->broken = false;
+	vq->batch_count = 0;
+	vq->replay_next = vq->replay_count = 0;
 	memset(vq->taken, 0, sizeof(vq->taken));
+}
+
+int virtq_start(struct virtq *vq, const struct virtq_layout *layout, uint16_t next_avail)
+{
+	uint16_t used_idx;
+	int err = rings_set(vq, layout);
+
+	if (err)
+		return err;
+	used_idx = le16toh(load_relaxed(&vq->used->idx));
+	indices_set(vq, used_idx, next_avail);
+	if (vq->log)
+		inflight_vq_start(vq->log, layout->num, used_idx, next_avail);
 	return 0;
+}
+
+int virtq_recover(struct virtq *vq, const struct virtq_layout *layout)
+{
+	uint16_t used_idx;
+	int count, err = rings_set(vq, layout);
+
+	if (err)
+		return err;
+	used_idx = le16toh(load_relaxed(&vq->used->idx));
+	count = inflight_vq_recover(vq->log, used_idx, layout->num, vq->replay);
+	if (count < 0)
+		return count;
+
+	/* Each avail entry that was taken is either published or still in flight. */
+	indices_set(vq, used_idx, (uint16_t)(used_idx + count + vq->log->ahead));
+	vq->replay_count = (uint32_t)count;
+	for (int i = 0; i < count; i++)
+		head_toggle(vq, vq->replay[i]);
+	return count;
+}
+
+void virtq_stop(struct virtq *vq)
+{
+	vq->replay_next = vq->replay_count = 0;
+	if (vq->log)
+		inflight_vq_stop(vq->log);
 }
 
 bool virtq_has_work(struct virtq *vq)
 {
 	if (unlikely(vq->broken))
 		return false;
+	if (unlikely(vq->replay_next < vq->replay_count))
+		return true;
 	/* Pairs with the driver's barrier before it moves avail->idx (virtio 1.3, 2.7.13.3.1). */
 	vq->avail_seen = le16toh(load_acquire(&vq->avail->idx));
 	return vq->avail_seen != vq->last_avail;
@@ -227,11 +274,9 @@ static int ring_break(struct virtq *vq)
 	return -EPROTO;
 }
 
-int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
+/* Return: 1 with *@head taken; 0; -EPROTO. As virtq_pop() */
+static int take_head(struct virtq *vq, uint16_t *head)
 {
-	uint16_t head;
-	int err;
-
 	if (vq->last_avail == vq->avail_seen && !virtq_has_work(vq))
 		return 0;
 	if (unlikely(vq->broken))
@@ -239,19 +284,35 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	if (unlikely((uint16_t)(vq->avail_seen - vq->last_avail) > vq->layout.num))
 		return ring_break(vq);
 
-	head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
-	if (unlikely(head >= vq->layout.num || head_is_taken(vq, head)))
+	*head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
+	if (unlikely(*head >= vq->layout.num || head_is_taken(vq, *head)))
 		return ring_break(vq);
 
+	if (vq->log)
+		inflight_vq_take(vq->log, *head);
 	vq->last_avail++;
-	vq->in_flight++;
-	head_toggle(vq, head);
+	head_toggle(vq, *head);
+	return 1;
+}
 
+int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
+{
+	uint16_t head;
+	int ret = 1;
+
+	if (unlikely(vq->replay_next < vq->replay_count))
+		head = vq->replay[vq->replay_next++];
+	else
+		ret = take_head(vq, &head);
+	if (ret <= 0)
+		return ret;
+
+	vq->in_flight++;
 	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
-	err = chain_walk(vq, chain);
-	if (unlikely(err)) {
+	ret = chain_walk(vq, chain);
+	if (unlikely(ret)) {
 		/* The end was never reached, so where the status belongs is not known. */
-		chain->fault = err;
+		chain->fault = ret;
 		chain->last_in = NULL;
 	}
 	return 1;
@@ -265,7 +326,19 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 	elem->len = htole32(len);
 	vq->used_idx++;
 	vq->in_flight--;
-	head_toggle(vq, head);
+	vq->batch[vq->batch_count++] = head;
+	if (vq->log)
+		inflight_vq_push(vq->log, head);
+}
+
+/* The driver may use these heads again now. */
+static void batch_release(struct virtq *vq)
+{
+	for (uint32_t i = 0; i < vq->batch_count; i++)
+		head_toggle(vq, vq->batch[i]);
+	if (vq->log)
+		inflight_vq_published(vq->log, vq->batch, vq->batch_count, vq->published);
+	vq->batch_count = 0;
 }
 
 bool virtq_publish(struct virtq *vq)
@@ -283,6 +356,7 @@ bool virtq_publish(struct virtq *vq)
 	 * used->idx once more: one of us sees the other's write.
 	 */
 	full_barrier();
+	batch_release(vq);
 	if (!vq->layout.event_idx)
 		return !(le16toh(load_relaxed(&vq->avail->flags)) & VRING_AVAIL_F_NO_INTERRUPT);
 	return vring_need_event(le16toh(load_relaxed(vq->used_event)), new, old);

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "compiler.h"
+#include "inflight.h"
 #include "iotlb.h"
 
 #define VIRTQ_MAX_SIZE 1024 /* largest queue we serve; also the longest chain we walk */
@@ -53,7 +54,14 @@ struct virtq {
 	uint16_t published;  /* used->idx as the driver sees it */
 	uint32_t in_flight;  /* taken and not pushed */
 	bool broken;
-	uint8_t taken[VIRTQ_MAX_SIZE / 8]; /* one bit per head in flight */
+	uint8_t taken[VIRTQ_MAX_SIZE / 8]; /* one bit per head that the driver must not use */
+
+	uint16_t batch[VIRTQ_MAX_SIZE]; /* heads pushed and not published */
+	uint32_t batch_count;
+	struct inflight_vq *log;	 /* NULL: no record is kept */
+	uint16_t replay[VIRTQ_MAX_SIZE]; /* heads that a dead server left in flight */
+	uint32_t replay_next;
+	uint32_t replay_count;
 };
 
 /*
@@ -75,6 +83,9 @@ struct virtq_chain {
 void virtq_init(struct virtq *vq, struct iotlb *tlb);
 void virtq_exit(struct virtq *vq);
 
+/** virtq_set_log() - keep a record of what is in flight, from the next start on; outlives @vq */
+void virtq_set_log(struct virtq *vq, struct inflight_vq *log);
+
 /**
  * virtq_start() - map the rings and begin at @next_avail
  * @next_avail: avail index to take first; the used index goes on from what the ring says
@@ -84,6 +95,18 @@ void virtq_exit(struct virtq *vq);
  */
 int __must_check virtq_start(struct virtq *vq, const struct virtq_layout *layout,
 			     uint16_t next_avail);
+
+/**
+ * virtq_recover() - map the rings and go on where a dead server stopped; needs a log
+ *
+ * Heads that were in flight come out of virtq_pop() first, in the order they were taken.
+ *
+ * Return: how many such heads; as virtq_start(); -EINVAL also: the log is not of this ring
+ */
+int __must_check virtq_recover(struct virtq *vq, const struct virtq_layout *layout);
+
+/** virtq_stop() - the driver forgets the rings; nothing is in flight */
+void virtq_stop(struct virtq *vq);
 
 /** virtq_remap() - map the rings again after iotlb_drop(); indices stay. Return: virtq_start() */
 int __must_check virtq_remap(struct virtq *vq);

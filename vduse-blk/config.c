@@ -33,8 +33,8 @@ static __printf(1, 2) int ini_error(const char *fmt, ...)
 }
 
 /*
- * iniparser 4.1 takes a path only, so what was scanned goes through a memory file: the configuration
- * file may change meanwhile, or be a pipe.
+ * iniparser 4.1 takes a path only, so what was scanned goes through a memory file: the file itself
+ * may change meanwhile, or be a pipe.
  */
 static int ini_load(const struct config_scan *scan, dictionary **out)
 {

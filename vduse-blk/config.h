@@ -74,7 +74,7 @@ int __must_check config_load(const char *path, struct config *out);
 /** config_exit() - free what config_load() allocated; @config is zeroed */
 void config_exit(struct config *config);
 
-/** config_dump() - write an INI file with every key, which config_load() reads to an equal @config */
+/** config_dump() - write an INI file with every key; config_load() of it gives an equal @config */
 void config_dump(const struct config *config, FILE *to);
 
 /**

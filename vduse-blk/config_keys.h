@@ -2,8 +2,9 @@
 /*
  * The keys of the configuration file as rows, and the types of their values.
  *
- * Only config*.c include this. A new key is a new row in config_keys.c and a new member in config.h:
- * parser, dump and help find it by themselves; the manual page and conf/vduse-blk.conf do not.
+ * Only config*.c include this. A new key is a new row in config_keys.c and a new member in
+ * config.h: parser, dump and help find it by themselves; the manual page and conf/vduse-blk.conf do
+ * not.
  */
 #ifndef VDUSE_BLK_CONFIG_KEYS_H
 #define VDUSE_BLK_CONFIG_KEYS_H

@@ -216,8 +216,8 @@ const char *config_value_check(const char *value)
 }
 
 /*
- * What was read in one of the three ways of writing a value can be written in it again. Inside quotes
- * a backslash is itself to iniparser 4.1 and an escape to 4.2, so it was refused there.
+ * What was read in one of the three ways of writing a value can be written in it again. Inside
+ * quotes a backslash is itself to iniparser 4.1 and an escape to 4.2, so it was refused there.
  */
 static void text_print(const char *text, FILE *to)
 {

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inflight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define INFLIGHT_MAGIC	 0x746c666e69627576ull /* "vubinflt" */
+#define INFLIGHT_VERSION 1
+
+struct inflight_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t checksum; /* of what follows, up to the queues */
+	uint64_t features;
+	uint16_t vq_num;
+	uint16_t vq_size;
+	uint32_t identity_size;
+	uint8_t identity[INFLIGHT_IDENTITY_MAX];
+};
+
+struct inflight {
+	int dir_fd;
+	char name[300]; /* of the file in the directory */
+	struct inflight_header *header;
+	size_t size;
+	size_t vq_stride;
+};
+
+static size_t vq_stride(uint16_t vq_size)
+{
+	size_t size = sizeof(struct inflight_vq) + vq_size * sizeof(uint64_t);
+
+	return (size + 63) & ~(size_t)63; /* queues are written by different threads */
+}
+
+static size_t file_size(uint16_t vq_num, uint16_t vq_size)
+{
+	return ((sizeof(struct inflight_header) + 63) & ~(size_t)63) + vq_num * vq_stride(vq_size);
+}
+
+/* FNV-1a: against damage, not against forgery; the directory's mode is for that. */
+static uint32_t header_checksum(const struct inflight_header *header)
+{
+	const uint8_t *byte = (const uint8_t *)&header->features;
+	const uint8_t *end = (const uint8_t *)(header + 1);
+	uint32_t hash = 2166136261u;
+
+	for (; byte < end; byte++)
+		hash = (hash ^ *byte) * 16777619u;
+	return hash;
+}
+
+static void header_fill(struct inflight_header *header, const struct inflight_params *p)
+{
+	memset(header, 0, sizeof(*header));
+	header->magic = INFLIGHT_MAGIC;
+	header->version = INFLIGHT_VERSION;
+	header->features = p->features;
+	header->vq_num = p->vq_num;
+	header->vq_size = p->vq_size;
+	header->identity_size = (uint32_t)p->identity_size;
+	memcpy(header->identity, p->identity, p->identity_size);
+	header->checksum = header_checksum(header);
+}
+
+/* The directory, only if nobody else can change what is in it. */
+static int open_directory(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) {
+		close(fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
+static int inflight_new(const struct inflight_params *p, struct inflight **out)
+{
+	struct inflight *inflight = calloc(1, sizeof(*inflight));
+
+	if (!inflight)
+		return -ENOMEM;
+	inflight->dir_fd = open_directory(p->directory);
+	if (inflight->dir_fd < 0) {
+		int err = inflight->dir_fd;
+
+		free(inflight);
+		return err;
+	}
+	snprintf(inflight->name, sizeof(inflight->name), "%s.inflight", p->name);
+	inflight->vq_stride = vq_stride(p->vq_size);
+	inflight->size = file_size(p->vq_num, p->vq_size);
+	*out = inflight;
+	return 0;
+}
+
+static void inflight_free(struct inflight *inflight)
+{
+	if (inflight->header)
+		munmap(inflight->header, inflight->size);
+	close(inflight->dir_fd);
+	free(inflight);
+}
+
+static int map_file(struct inflight *inflight, int fd)
+{
+	void *addr = mmap(NULL, inflight->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (addr == MAP_FAILED)
+		return -errno;
+	inflight->header = addr;
+	return 0;
+}
+
+/* Its blocks exist from the start: a full file system must not turn into SIGBUS later. */
+static int create_file(struct inflight *inflight)
+{
+	int fd, err;
+
+	unlinkat(inflight->dir_fd, inflight->name, 0);
+	fd = openat(inflight->dir_fd, inflight->name,
+		    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	err = -posix_fallocate(fd, 0, (off_t)inflight->size);
+	if (!err)
+		err = map_file(inflight, fd);
+	if (err)
+		unlinkat(inflight->dir_fd, inflight->name, 0);
+	close(fd);
+	return err;
+}
+
+int inflight_create(const struct inflight_params *params, struct inflight **out)
+{
+	struct inflight *inflight;
+	int err;
+
+	err = inflight_new(params, &inflight);
+	if (err) {
+		log_err("%s: cannot use directory %s: %s", params->name, params->directory,
+			err == -EPERM ? "it belongs to somebody else, or others may write to it"
+				      : strerror(-err));
+		return err;
+	}
+	err = create_file(inflight);
+	if (err) {
+		log_err("%s: cannot create %s/%s: %s", params->name, params->directory,
+			inflight->name, strerror(-err));
+		inflight_free(inflight);
+		return err;
+	}
+	header_fill(inflight->header, params);
+	*out = inflight;
+	return 0;
+}
+
+static int check_header(const struct inflight *inflight, const struct inflight_params *p,
+			char why[128])
+{
+	const struct inflight_header *h = inflight->header;
+
+	if (h->magic != INFLIGHT_MAGIC || h->checksum != header_checksum(h))
+		snprintf(why, 128, "it is damaged");
+	else if (h->version != INFLIGHT_VERSION)
+		snprintf(why, 128, "it is of version %u, not %u", h->version, INFLIGHT_VERSION);
+	else if (h->features != p->features)
+		snprintf(why, 128, "features were 0x%llx and are 0x%llx",
+			 (unsigned long long)h->features, (unsigned long long)p->features);
+	else if (h->identity_size != p->identity_size ||
+		 memcmp(h->identity, p->identity, p->identity_size))
+		snprintf(why, 128, "the disk behind it is another one");
+	else
+		return 0;
+	return -EINVAL;
+}
+
+/* What decides the file's size, read before it is mapped as a whole. */
+static int check_size(int fd, const struct inflight_params *p, char why[128])
+{
+	struct inflight_header h;
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+	    pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != INFLIGHT_MAGIC)
+		snprintf(why, 128, "it is damaged");
+	else if (h.vq_num != p->vq_num)
+		snprintf(why, 128, "queues were %u and are %u", h.vq_num, p->vq_num);
+	else if (h.vq_size != p->vq_size)
+		snprintf(why, 128, "queue_size was %u and is %u", h.vq_size, p->vq_size);
+	else if ((size_t)st.st_size != file_size(p->vq_num, p->vq_size))
+		snprintf(why, 128, "it is damaged");
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static int open_file(struct inflight *inflight, const struct inflight_params *p, char why[128])
+{
+	int fd, err;
+
+	fd = openat(inflight->dir_fd, inflight->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	err = check_size(fd, p, why);
+	if (!err)
+		err = map_file(inflight, fd);
+	if (!err)
+		err = check_header(inflight, p, why);
+	close(fd);
+	return err;
+}
+
+int inflight_open(const struct inflight_params *params, struct inflight **out, char why[128])
+{
+	struct inflight *inflight;
+	int err;
+
+	err = inflight_new(params, &inflight);
+	if (err)
+		return err;
+	err = open_file(inflight, params, why);
+	if (err) {
+		inflight_free(inflight);
+		return err;
+	}
+	*out = inflight;
+	return 0;
+}
+
+void inflight_close(struct inflight *inflight, bool remove)
+{
+	if (remove)
+		unlinkat(inflight->dir_fd, inflight->name, 0);
+	inflight_free(inflight);
+}
+
+struct inflight_vq *inflight_vq(struct inflight *inflight, uint32_t index)
+{
+	uint8_t *vqs = (uint8_t *)inflight->header + file_size(0, 0);
+
+	return (struct inflight_vq *)(vqs + index * inflight->vq_stride);
+}
+
+void inflight_vq_start(struct inflight_vq *log, uint16_t vq_size, uint16_t used_idx,
+		       uint16_t next_avail)
+{
+	memset(log->entries, 0, vq_size * sizeof(log->entries[0]));
+	log->next_order = 1;
+	log->used_idx = used_idx;
+	log->ahead = (uint16_t)(next_avail - used_idx);
+	store_release(&log->active, 1);
+}
+
+void inflight_vq_stop(struct inflight_vq *log)
+{
+	store_release(&log->active, 0);
+}
+
+static void insert_by_order(const struct inflight_vq *log, uint16_t *heads, int count,
+			    uint16_t head)
+{
+	int at = count;
+
+	while (at > 0 && log->entries[heads[at - 1]] > log->entries[head]) {
+		heads[at] = heads[at - 1];
+		at--;
+	}
+	heads[at] = head;
+}
+
+int inflight_vq_recover(struct inflight_vq *log, uint16_t used_idx, uint16_t num, uint16_t *heads)
+{
+	bool published = used_idx != log->used_idx;
+	int count = 0;
+
+	if (!log->active || (uint16_t)(used_idx - log->used_idx) > num)
+		return -EINVAL;
+	for (uint16_t head = 0; head < num; head++) {
+		if (log->entries[head] & 1)
+			log->entries[head] = published ? 0 : log->entries[head] & ~1ull;
+		if (log->entries[head])
+			insert_by_order(log, heads, count++, head);
+	}
+	log->used_idx = used_idx;
+	return count;
+}
