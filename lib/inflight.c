@@ -22,8 +22,8 @@ struct inflight_header {
 	uint64_t features;
 	uint16_t vq_num;
 	uint16_t vq_size;
-	uint32_t identity_size;
-	uint8_t identity[INFLIGHT_IDENTITY_MAX];
+	uint32_t reserved;
+	char identity[INFLIGHT_IDENTITY_MAX];
 };
 
 struct inflight {
@@ -66,8 +66,7 @@ static void header_fill(struct inflight_header *header, const struct inflight_pa
 	header->features = p->features;
 	header->vq_num = p->vq_num;
 	header->vq_size = p->vq_size;
-	header->identity_size = (uint32_t)p->identity_size;
-	memcpy(header->identity, p->identity, p->identity_size);
+	strncpy(header->identity, p->identity, sizeof(header->identity) - 1);
 	header->checksum = header_checksum(header);
 }
 
@@ -171,46 +170,46 @@ int inflight_create(const struct inflight_params *params, struct inflight **out)
 }
 
 static int check_header(const struct inflight *inflight, const struct inflight_params *p,
-			char why[128])
+			char why[INFLIGHT_WHY_MAX])
 {
 	const struct inflight_header *h = inflight->header;
 
 	if (h->magic != INFLIGHT_MAGIC || h->checksum != header_checksum(h))
-		snprintf(why, 128, "it is damaged");
+		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else if (h->version != INFLIGHT_VERSION)
-		snprintf(why, 128, "it is of version %u, not %u", h->version, INFLIGHT_VERSION);
+		snprintf(why, INFLIGHT_WHY_MAX, "it is of version %u, not %u", h->version, INFLIGHT_VERSION);
 	else if (h->features != p->features)
-		snprintf(why, 128, "features were 0x%llx and are 0x%llx",
+		snprintf(why, INFLIGHT_WHY_MAX, "features were 0x%llx and are 0x%llx",
 			 (unsigned long long)h->features, (unsigned long long)p->features);
-	else if (h->identity_size != p->identity_size ||
-		 memcmp(h->identity, p->identity, p->identity_size))
-		snprintf(why, 128, "the disk behind it is another one");
+	else if (strncmp(h->identity, p->identity, sizeof(h->identity)))
+		snprintf(why, INFLIGHT_WHY_MAX, "the disk was \"%.*s\" and is \"%s\"",
+			 INFLIGHT_IDENTITY_MAX, h->identity, p->identity);
 	else
 		return 0;
 	return -EINVAL;
 }
 
 /* What decides the file's size, read before it is mapped as a whole. */
-static int check_size(int fd, const struct inflight_params *p, char why[128])
+static int check_size(int fd, const struct inflight_params *p, char why[INFLIGHT_WHY_MAX])
 {
 	struct inflight_header h;
 	struct stat st;
 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
 	    pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != INFLIGHT_MAGIC)
-		snprintf(why, 128, "it is damaged");
+		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else if (h.vq_num != p->vq_num)
-		snprintf(why, 128, "queues were %u and are %u", h.vq_num, p->vq_num);
+		snprintf(why, INFLIGHT_WHY_MAX, "queues were %u and are %u", h.vq_num, p->vq_num);
 	else if (h.vq_size != p->vq_size)
-		snprintf(why, 128, "queue_size was %u and is %u", h.vq_size, p->vq_size);
+		snprintf(why, INFLIGHT_WHY_MAX, "queue_size was %u and is %u", h.vq_size, p->vq_size);
 	else if ((size_t)st.st_size != file_size(p->vq_num, p->vq_size))
-		snprintf(why, 128, "it is damaged");
+		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else
 		return 0;
 	return -EINVAL;
 }
 
-static int open_file(struct inflight *inflight, const struct inflight_params *p, char why[128])
+static int open_file(struct inflight *inflight, const struct inflight_params *p, char why[INFLIGHT_WHY_MAX])
 {
 	int fd, err;
 
@@ -226,7 +225,7 @@ static int open_file(struct inflight *inflight, const struct inflight_params *p,
 	return err;
 }
 
-int inflight_open(const struct inflight_params *params, struct inflight **out, char why[128])
+int inflight_open(const struct inflight_params *params, struct inflight **out, char why[INFLIGHT_WHY_MAX])
 {
 	struct inflight *inflight;
 	int err;

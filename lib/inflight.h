@@ -24,7 +24,8 @@
 
 #include "compiler.h"
 
-#define INFLIGHT_IDENTITY_MAX 512
+#define INFLIGHT_IDENTITY_MAX 256
+#define INFLIGHT_WHY_MAX      (2 * INFLIGHT_IDENTITY_MAX + 64)
 
 /* What must be the same for a new server to go on where an old one stopped. */
 struct inflight_params {
@@ -33,8 +34,7 @@ struct inflight_params {
 	uint64_t features;     /* offered */
 	uint16_t vq_num;
 	uint16_t vq_size;
-	const void *identity; /* the user's own, compared byte by byte */
-	size_t identity_size; /* up to INFLIGHT_IDENTITY_MAX */
+	const char *identity; /* the user's own, up to INFLIGHT_IDENTITY_MAX - 1 bytes of text */
 };
 
 /* One queue's part of the file. Written by the queue's thread only. */
@@ -65,7 +65,7 @@ int __must_check inflight_create(const struct inflight_params *params, struct in
  * Return: 0; -ENOENT: there is none; -EINVAL; other -errno. Logs nothing
  */
 int __must_check inflight_open(const struct inflight_params *params, struct inflight **out,
-			       char why[128]);
+			       char why[INFLIGHT_WHY_MAX]);
 
 /** inflight_close() - @remove: the device is gone, and so may be the record */
 void inflight_close(struct inflight *inflight, bool remove);
@@ -79,6 +79,12 @@ void inflight_vq_start(struct inflight_vq *log, uint16_t vq_size, uint16_t used_
 
 /** inflight_vq_stop() - nothing is in flight, and the queue does not run */
 void inflight_vq_stop(struct inflight_vq *log);
+
+/** inflight_vq_is_active() - was the queue running, with anything taken since it started? */
+static inline bool inflight_vq_is_active(const struct inflight_vq *log)
+{
+	return load_relaxed(&log->active) && log->next_order > 1;
+}
 
 /** inflight_vq_take() - before anything is done for @head */
 static inline void inflight_vq_take(struct inflight_vq *log, uint16_t head)

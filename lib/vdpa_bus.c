@@ -46,7 +46,7 @@ static void dev_path(char path[PATH_MAX], const char *name, const char *attr)
 	snprintf(path, PATH_MAX, BUS "/devices/%s%s", name, attr);
 }
 
-static bool on_bus(const char *name)
+bool vdpa_bus_on_bus(const char *name)
 {
 	char path[PATH_MAX];
 
@@ -315,11 +315,43 @@ err_unbind:
 	return err;
 }
 
+/* Another kind of vdpa device may have the same name. */
+static bool is_vduse(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/class/vduse/%s/%s", name, name);
+	return access(path, F_OK) == 0;
+}
+
+int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NODE_MAX])
+{
+	char path[PATH_MAX], bound[NAME_MAX + 1];
+	int err;
+
+	if (!is_vduse(name)) {
+		log_err("%s: is not a VDUSE device on the vdpa bus", name);
+		return -ENODEV;
+	}
+	dev_path(path, name, "/driver");
+	err = link_target(path, bound);
+	if (!err && strcmp(bound, vdpa_driver_name(driver))) {
+		log_err("%s: is bound to driver %s, not %s", name, bound, vdpa_driver_name(driver));
+		return -EBUSY;
+	}
+	if (err) { /* its server died before it was bound */
+		err = bus_override(name, driver);
+		if (!err)
+			err = bus_bind(name, driver);
+	}
+	return err ? err : wait_node(name, node);
+}
+
 int vdpa_bus_detach(const char *name)
 {
 	int err;
 
-	if (!on_bus(name))
+	if (!vdpa_bus_on_bus(name))
 		return 0;
 	err = bus_unbind(name);
 	if (err)

@@ -50,6 +50,18 @@ int __must_check vdpa_bus_attach(const char *name, enum vdpa_driver driver,
  */
 int __must_check vdpa_bus_detach(const char *name);
 
+/**
+ * vdpa_bus_adopt() - make sure that a device that is on the bus has @driver, and wait for its node
+ *
+ * For a device that an earlier server attached. Return: 0; -EBUSY: bound to another driver;
+ * -ENODEV: not on the bus, not a VDUSE device, or no node
+ */
+int __must_check vdpa_bus_adopt(const char *name, enum vdpa_driver driver,
+				char node[VDPA_NODE_MAX]);
+
+/** vdpa_bus_on_bus() - is a device of that name on the bus? */
+bool vdpa_bus_on_bus(const char *name);
+
 /** vdpa_bus_node() - the node that belongs to @name now. Return: 0; -ENOENT: none */
 int __must_check vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX]);
 

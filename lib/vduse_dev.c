@@ -18,10 +18,15 @@
 
 #define HUGE_PAGE_SIZE (2ul << 20)
 
+/* How long a killed server may take to let go of its device. */
+#define OPEN_WAIT_MS 5000
+#define OPEN_POLL_MS 20
+
 struct vduse_dev {
 	char name[VDUSE_NAME_MAX];
 	int control_fd;
 	int fd;
+	bool adopted;
 	struct iotlb tlb;
 	bool want_umem;
 	void *umem; /* our bounce memory once registered, else NULL */
@@ -49,12 +54,17 @@ const char *vduse_dev_name_check(const char *name)
 	return NULL;
 }
 
-static bool on_vdpa_bus(const char *name)
+static bool path_exists(const char *dir, const char *name)
 {
-	char path[sizeof("/sys/bus/vdpa/devices/") + VDUSE_NAME_MAX];
+	char path[64 + VDUSE_NAME_MAX];
 
-	snprintf(path, sizeof(path), "/sys/bus/vdpa/devices/%s", name);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return access(path, F_OK) == 0;
+}
+
+bool vduse_dev_exists(const char *name)
+{
+	return path_exists("/sys/class/vduse", name);
 }
 
 static int iotlb_fill_umem(struct vduse_dev *dev, uint64_t iova, struct iotlb_region *region);
@@ -213,13 +223,25 @@ static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
 	memcpy(config->config, p->config, p->config_size);
 
 	err = vduse_kern_create(control_fd, config);
-	if (err == -EEXIST && !on_vdpa_bus(p->name) &&
+	if (err == -EEXIST && !path_exists("/sys/bus/vdpa/devices", p->name) &&
 	    vduse_kern_destroy(control_fd, p->name) == 0) {
 		log_info("%s: replaced a device of that name that nobody served", p->name);
 		err = vduse_kern_create(control_fd, config);
 	}
 	free(config);
 	return err;
+}
+
+/* One opener at a time; a process that was killed may still be closing its descriptors. */
+static int open_patiently(const char *name)
+{
+	int fd = vduse_kern_open_dev(name);
+
+	for (int ms = 0; fd == -EBUSY && ms < OPEN_WAIT_MS; ms += OPEN_POLL_MS) {
+		usleep(OPEN_POLL_MS * 1000);
+		fd = vduse_kern_open_dev(name);
+	}
+	return fd;
 }
 
 static int set_up_queues(struct vduse_dev *dev, const struct vduse_dev_params *p)
@@ -259,6 +281,27 @@ static int set_attributes(const struct vduse_dev_params *p)
 	return err;
 }
 
+/* Creates or finds the device and opens it. On failure nothing stays that was not there before. */
+static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params *params)
+{
+	int err = create_in_kernel(dev->control_fd, params);
+
+	dev->adopted = err == -EEXIST;
+	if (err && !dev->adopted) {
+		log_err("%s: cannot create the VDUSE device: %s", dev->name, strerror(-err));
+		return err;
+	}
+	dev->fd = open_patiently(dev->name);
+	if (dev->fd >= 0)
+		return 0;
+	log_err("%s: cannot open /dev/vduse/%s: %s", dev->name, dev->name,
+		dev->fd == -EBUSY ? "another process serves a device of that name"
+				  : strerror(-dev->fd));
+	if (!dev->adopted && vduse_kern_destroy(dev->control_fd, dev->name))
+		log_err("%s: the VDUSE device stays in the kernel", dev->name);
+	return dev->fd;
+}
+
 int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
 {
 	struct vduse_dev *dev;
@@ -276,37 +319,24 @@ int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
 		log_err("/dev/vduse/control: %s", strerror(-err));
 		goto free_dev;
 	}
-
-	err = create_in_kernel(dev->control_fd, params);
-	if (err) {
-		log_err("%s: cannot create the VDUSE device: %s", params->name,
-			err == -EEXIST ? "a device of that name exists in /sys/class/vduse"
-				       : strerror(-err));
-		goto close_control;
-	}
-
-	dev->fd = vduse_kern_open_dev(params->name);
-	if (dev->fd < 0) {
-		err = dev->fd;
-		log_err("/dev/vduse/%s: %s", params->name, strerror(-err));
-		goto destroy;
-	}
-
-	err = set_up_queues(dev, params);
-	if (!err)
-		err = set_attributes(params);
+	err = create_and_open(dev, params);
 	if (err)
-		goto close_dev;
-
+		goto close_control;
+	if (!dev->adopted) {
+		err = set_up_queues(dev, params);
+		if (!err)
+			err = set_attributes(params);
+		if (err)
+			goto destroy;
+	}
 	iotlb_init(&dev->tlb, &dev_iotlb_ops, dev);
 	*out = dev;
 	return 0;
 
-close_dev:
-	close(dev->fd);
 destroy:
+	close(dev->fd);
 	if (vduse_kern_destroy(dev->control_fd, dev->name))
-		log_err("%s: the VDUSE device stays in the kernel", params->name);
+		log_err("%s: the VDUSE device stays in the kernel", dev->name);
 close_control:
 	close(dev->control_fd);
 free_dev:
@@ -314,15 +344,37 @@ free_dev:
 	return err;
 }
 
-int vduse_dev_free(struct vduse_dev *dev)
+bool vduse_dev_adopted(const struct vduse_dev *dev)
 {
-	int err;
+	return dev->adopted;
+}
 
+bool vduse_dev_running(const struct vduse_dev *dev)
+{
+	return vduse_kern_config_irq(dev->fd) == 0;
+}
+
+static void dev_close(struct vduse_dev *dev)
+{
 	iotlb_exit(&dev->tlb);
 	close(dev->fd);
 	/* Only now: closing hands bounce data back to the kernel's pages, out of this memory. */
 	if (dev->umem)
 		munmap(dev->umem, dev->umem_size);
+}
+
+void vduse_dev_abandon(struct vduse_dev *dev)
+{
+	dev_close(dev);
+	close(dev->control_fd);
+	free(dev);
+}
+
+int vduse_dev_free(struct vduse_dev *dev)
+{
+	int err;
+
+	dev_close(dev);
 	err = vduse_kern_destroy(dev->control_fd, dev->name);
 	if (err)
 		log_err("%s: the VDUSE device stays in the kernel: %s", dev->name, strerror(-err));

@@ -40,15 +40,30 @@ struct vduse_dev_params {
  */
 const char *vduse_dev_name_check(const char *name);
 
+/** vduse_dev_exists() - is there a device of that name in the kernel, served or not? */
+bool vduse_dev_exists(const char *name);
+
 /**
- * vduse_dev_new() - create a device in the kernel and open it
+ * vduse_dev_new() - create a device in the kernel and open it, or adopt one
  *
- * A device of that name that a dead server left behind, and that is not on the vdpa bus any more,
- * is destroyed and made again. Logs its failure.
+ * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, and
+ * otherwise made again. The kernel does not tell how an adopted device was configured: the caller
+ * must know from a record of its own that @params are those. Waits a few seconds for a server that
+ * is just ending. Logs its failure.
  *
- * Return: 0; -EEXIST: the name is in use, by another server or on the vdpa bus; other -errno
+ * Return: 0; -EBUSY: another server has it; other -errno
  */
 int __must_check vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out);
+
+/** vduse_dev_adopted() - was it there before? */
+bool vduse_dev_adopted(const struct vduse_dev *dev);
+
+/**
+ * vduse_dev_running() - did the driver of an adopted device set DRIVER_OK?
+ *
+ * No call tells the status; a config interrupt, harmless to the driver, is refused without it.
+ */
+bool vduse_dev_running(const struct vduse_dev *dev);
 
 /**
  * vduse_dev_free() - close the device and destroy it in the kernel
@@ -59,6 +74,9 @@ int __must_check vduse_dev_new(const struct vduse_dev_params *params, struct vdu
  * Return: 0; -EBUSY: it is still on the vdpa bus, and stays in the kernel
  */
 int vduse_dev_free(struct vduse_dev *dev);
+
+/** vduse_dev_abandon() - close the device and leave it in the kernel for another server */
+void vduse_dev_abandon(struct vduse_dev *dev);
 
 const char *vduse_dev_name(const struct vduse_dev *dev);
 

@@ -10,11 +10,6 @@
 #include "holders.h"
 #include "log.h"
 
-static int do_attach(struct attach_job *job)
-{
-	return vdpa_bus_attach(job->name, job->driver, job->node);
-}
-
 /*
  * Claims a disk, so that nobody can mount it between the look and the unbind, and writes back what
  * is dirty in its page cache. Return: an fd; -EBUSY: somebody has a claim; other -errno
@@ -60,6 +55,20 @@ static int do_detach(struct attach_job *job)
 	return err;
 }
 
+static int do_job(struct attach_job *job)
+{
+	switch (job->verb) {
+	case ATTACH:
+		return vdpa_bus_attach(job->name, job->driver, job->node);
+	case ADOPT:
+		return vdpa_bus_adopt(job->name, job->driver, job->node);
+	case DETACH_UNUSED:
+	case DETACH_FORCE:
+		return do_detach(job);
+	}
+	return -EINVAL;
+}
+
 static struct attach_job *next_job(struct attach *attach)
 {
 	struct attach_job *job;
@@ -84,7 +93,7 @@ static void *attach_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "attach");
 	while ((job = next_job(attach))) {
-		job->result = job->verb == ATTACH ? do_attach(job) : do_detach(job);
+		job->result = do_job(job);
 		ring_post(attach->main_ring, &job->message);
 	}
 	return NULL;

@@ -17,6 +17,7 @@
 
 enum attach_verb {
 	ATTACH,	       /* add, bind, wait for the node */
+	ADOPT,	       /* find the node of what an earlier server attached; bind if it did not */
 	DETACH_UNUSED, /* flush, unbind, delete; -EBUSY where somebody uses the node */
 	DETACH_FORCE,  /* the same, whoever uses it; -EBUSY where a VM holds it: it would block */
 };
@@ -25,7 +26,7 @@ struct attach_job {
 	enum attach_verb verb;
 	const char *name;
 	enum vdpa_driver driver;
-	char node[VDPA_NODE_MAX]; /* ATTACH: out; DETACH: in */
+	char node[VDPA_NODE_MAX]; /* ATTACH, ADOPT: out; DETACH: in */
 
 	int result;				  /* 0 or -errno */
 	char users[256];			  /* of the node, after -EBUSY */

@@ -70,13 +70,17 @@ struct backend_ops {
 	void (*close)(struct backend *backend);
 };
 
+#define BACKEND_IDENTITY_MAX 96
+
 struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
+	char identity[BACKEND_IDENTITY_MAX]; /* which bytes of what, as text: same text, same disk */
 };
 
 /**
  * backend_file_open() - a regular file or a block device as a store
+ * @wait_ms: as store_open()
  *
  * Locks it: an open-file-description lock on the bytes served, shared where @config->readonly, and
  * O_EXCL for a block device that is written. Logs its failure with the path.
@@ -84,7 +88,8 @@ struct backend {
  * Return: 0; -EBUSY: in use by somebody else; -EINVAL: what it is does not suit the configuration;
  *         other -errno
  */
-int __must_check backend_file_open(const struct device_config *config, struct backend **out);
+int __must_check backend_file_open(const struct device_config *config, unsigned int wait_ms,
+				   struct backend **out);
 
 static inline void backend_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {

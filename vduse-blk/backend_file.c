@@ -308,7 +308,8 @@ static const struct backend_ops file_ops = {
 	.close = file_close,
 };
 
-int backend_file_open(const struct device_config *config, struct backend **out)
+int backend_file_open(const struct device_config *config, unsigned int wait_ms,
+		      struct backend **out)
 {
 	struct file_backend *file;
 	int err;
@@ -316,13 +317,14 @@ int backend_file_open(const struct device_config *config, struct backend **out)
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
-	err = store_open(config, &file->store);
+	err = store_open(config, wait_ms, &file->store);
 	if (err) {
 		free(file);
 		return err;
 	}
 	file->base.ops = &file_ops;
 	file->base.limits = file->store.limits;
+	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
 	file->keep_space = config->discard == SWITCH_NO;
 	*out = &file->base;
 	return 0;

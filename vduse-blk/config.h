@@ -19,16 +19,16 @@
 #include "vdpa_bus.h"
 
 enum cache_mode {
-	CACHE_AUTO,         /* none where the store can do O_DIRECT, else writeback */
-	CACHE_NONE,         /* O_DIRECT; durable at a flush */
+	CACHE_AUTO,	    /* none where the store can do O_DIRECT, else writeback */
+	CACHE_NONE,	    /* O_DIRECT; durable at a flush */
 	CACHE_WRITEBACK,    /* page cache; durable at a flush */
 	CACHE_WRITETHROUGH, /* page cache; every completed write is durable, no flush is offered */
-	CACHE_UNSAFE,       /* page cache; flushes are ignored */
+	CACHE_UNSAFE,	    /* page cache; flushes are ignored */
 };
 
 enum config_switch { SWITCH_AUTO, SWITCH_YES, SWITCH_NO };
 
-#define CONFIG_AUTO 0       /* of the numbers below that say so */
+#define CONFIG_AUTO	 0 /* of the numbers below that say so */
 #define CONFIG_POLL_AUTO UINT32_MAX
 
 struct device_config {
@@ -37,17 +37,17 @@ struct device_config {
 	enum vdpa_driver driver;
 	bool readonly;
 	enum cache_mode cache;
-	uint32_t queues;             /* CONFIG_AUTO: one per CPU */
-	uint32_t queue_size;         /* descriptors, a power of two */
+	uint32_t queues;	     /* CONFIG_AUTO: one per CPU */
+	uint32_t queue_size;	     /* descriptors, a power of two */
 	uint32_t logical_block_size; /* bytes; CONFIG_AUTO: the store's */
 	enum config_switch discard;
 	enum config_switch write_zeroes;
 	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: the name */
-	uint32_t poll_us;     /* microseconds a worker spins before it sleeps; 0: never */
+	uint32_t poll_us; /* microseconds a worker spins before it sleeps; 0: never */
 	enum config_switch umem;
 	uint64_t bounce_size; /* bytes; CONFIG_AUTO: the kernel's default */
 	uint64_t offset;      /* bytes into the store where the disk begins */
-	uint64_t size;        /* bytes of the disk; CONFIG_AUTO: to the store's end */
+	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */
 };
 
 struct config {

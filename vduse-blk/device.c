@@ -5,11 +5,15 @@
 #include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
+
+/* How long the I/O of a killed server may take to end, where there is a device to adopt. */
+#define STORE_WAIT_MS 30000
 
 static uint16_t queue_count(const struct device_config *config)
 {
@@ -63,7 +67,8 @@ int device_open_store(struct device *device, const struct device_config *config)
 	int err;
 
 	device->config = config;
-	err = backend_file_open(config, &device->backend);
+	err = backend_file_open(config, vduse_dev_exists(config->name) ? STORE_WAIT_MS : 0,
+				&device->backend);
 	if (err)
 		return err;
 	err = settle_limits(device);
@@ -269,19 +274,83 @@ exit_queues:
 	return err;
 }
 
-static void queues_stopped(struct device *device);
+static void queues_paused(struct device *device);
+
+static void serve_messages(struct device *device)
+{
+	ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev),
+			messages_ready);
+}
+
+static void recovered(struct device *device)
+{
+	if (device->closed)
+		command_all(device, QUEUE_PAUSE, 0, queues_paused);
+	else
+		serve_messages(device);
+}
+
+/* An adopted device whose driver runs: on with it, before any message, which may be a reset. */
+static void recover(struct device *device)
+{
+	uint64_t features = 0;
+	const char *wrong = check_features(device, &features);
+
+	if (wrong) {
+		log_err("%s: cannot go on serving the driver: %s", device->config->name, wrong);
+		serve_messages(device);
+		return;
+	}
+	device->status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
+	command_all(device, QUEUE_RECOVER, features, recovered);
+}
 
 static void queues_added(struct device *device)
 {
 	if (device->closed)
-		command_all(device, QUEUE_STOP, 0, queues_stopped);
+		command_all(device, QUEUE_PAUSE, 0, queues_paused);
+	else if (vduse_dev_adopted(device->dev) && vduse_dev_running(device->dev))
+		recover(device);
 	else
-		ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev),
-				messages_ready);
+		serve_messages(device);
 }
 
-int device_create(struct device *device, struct ring *ring, struct worker *workers,
-		  unsigned int worker_count, unsigned int *next_worker)
+static void describe(const struct device *device, char text[INFLIGHT_IDENTITY_MAX])
+{
+	const struct blk_limits *l = &device->limits;
+
+	snprintf(text, INFLIGHT_IDENTITY_MAX, "%s, %" PRIu64 " bytes in blocks of %u, serial %.*s",
+		 device->backend->identity, l->size, l->logical_block, (int)sizeof(l->serial),
+		 l->serial);
+}
+
+static int open_record(struct device *device, const char *runtime_dir)
+{
+	char identity[INFLIGHT_IDENTITY_MAX], why[INFLIGHT_WHY_MAX] = "";
+	struct inflight_params params = {
+		.directory = runtime_dir,
+		.name = device->config->name,
+		.features = virtio_blk_features(&device->limits),
+		.vq_num = device->limits.queues,
+		.vq_size = device->limits.queue_size,
+		.identity = identity,
+	};
+	int err;
+
+	describe(device, identity);
+	if (!vduse_dev_adopted(device->dev))
+		return inflight_create(&params, &device->inflight);
+
+	err = inflight_open(&params, &device->inflight, why);
+	if (err)
+		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s",
+			device->config->name, runtime_dir, device->config->name,
+			err == -EINVAL ? why : strerror(-err));
+	return err;
+}
+
+static int create_in_kernel(struct device *device)
 {
 	const struct device_config *config = device->config;
 	struct virtio_blk_config space;
@@ -296,21 +365,49 @@ int device_create(struct device *device, struct ring *ring, struct worker *worke
 		.bounce_size = config->bounce_size,
 		.umem = config->umem == SWITCH_YES,
 	};
-	int err;
 
 	virtio_blk_config(&device->limits, &space);
+	return vduse_dev_new(&params, &device->dev);
+}
+
+int device_destroy(struct device *device)
+{
+	int err = vduse_dev_free(device->dev);
+
+	device->dev = NULL;
+	inflight_close(device->inflight, !err);
+	device->inflight = NULL;
+	return err;
+}
+
+int device_create(struct device *device, const char *runtime_dir, struct ring *ring,
+		  struct worker *workers, unsigned int worker_count, unsigned int *next_worker)
+{
+	int err;
+
 	device->ring = ring;
-	err = vduse_dev_new(&params, &device->dev);
+	err = create_in_kernel(device);
 	if (err)
 		return err;
+	err = open_record(device, runtime_dir);
+	if (err)
+		goto give_up_device;
 	err = create_queues(device, workers, worker_count, next_worker);
-	if (err) {
-		vduse_dev_free(device->dev);
-		device->dev = NULL;
-		return err;
-	}
+	if (err)
+		goto close_record;
 	command_all(device, QUEUE_ADD, 0, queues_added);
 	return 0;
+
+close_record:
+	inflight_close(device->inflight, !vduse_dev_adopted(device->dev));
+	device->inflight = NULL;
+give_up_device:
+	if (vduse_dev_adopted(device->dev))
+		vduse_dev_abandon(device->dev);
+	else
+		vduse_dev_free(device->dev);
+	device->dev = NULL;
+	return err;
 }
 
 static void queues_removed(struct device *device)
@@ -322,7 +419,7 @@ static void queues_removed(struct device *device)
 	device->closed(device);
 }
 
-static void queues_stopped(struct device *device)
+static void queues_paused(struct device *device)
 {
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	command_all(device, QUEUE_REMOVE, 0, queues_removed);
@@ -332,7 +429,8 @@ static void messages_stopped(struct ring_poll *poll)
 {
 	struct device *device = container_of(poll, struct device, messages);
 
-	command_all(device, QUEUE_STOP, 0, queues_stopped);
+	/* Not STOP: where the driver still runs, the record must say so to the next server. */
+	command_all(device, QUEUE_PAUSE, 0, queues_paused);
 }
 
 void device_close(struct device *device, void (*closed)(struct device *device))

@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "compiler.h"
 #include "config.h"
+#include "inflight.h"
 #include "queue.h"
 #include "ring.h"
 #include "vduse_dev.h"
@@ -24,6 +25,7 @@ struct device {
 	struct backend *backend;
 	struct blk_limits limits;
 	struct vduse_dev *dev;
+	struct inflight *inflight; /* record of requests in flight, for the next server */
 	struct queue *queues;
 	struct ring *ring; /* of the main thread */
 	struct ring_poll messages;
@@ -49,19 +51,25 @@ int __must_check device_open_store(struct device *device, const struct device_co
 void device_close_store(struct device *device);
 
 /**
- * device_create() - second step: make the VDUSE device and answer its messages
+ * device_create() - second step: make the VDUSE device, or adopt it, and answer its messages
+ * @runtime_dir:  where the record of requests in flight is
  * @workers:      the device's queues are spread over them, beginning at *@next_worker
  * @next_worker:  moves on by the number of queues
  *
- * It is not on the vdpa bus yet. Return: 0; -errno, logged
+ * A new device is not on the vdpa bus yet. An adopted one goes on where its dead server stopped, if
+ * the record says that it is the same disk. Return: 0; -errno, logged
  */
-int __must_check device_create(struct device *device, struct ring *ring, struct worker *workers,
-			       unsigned int worker_count, unsigned int *next_worker);
+int __must_check device_create(struct device *device, const char *runtime_dir, struct ring *ring,
+			       struct worker *workers, unsigned int worker_count,
+			       unsigned int *next_worker);
+
+/** device_destroy() - after device_close(): out of the kernel. Return: 0; -errno, logged */
+int device_destroy(struct device *device);
 
 /**
  * device_close() - stop serving; the device must be off the vdpa bus
  * @closed: called on the main thread when no thread uses the device's memory any more;
- *          vduse_dev_free() and device_close_store() are then left to do
+ *          device_destroy() and device_close_store() are then left to do
  */
 void device_close(struct device *device, void (*closed)(struct device *device));
 

@@ -259,8 +259,10 @@ static void queue_finish_command(struct queue *queue)
 	}
 	if (queue->verb == QUEUE_PAUSE && queue->state == QUEUE_RUNNING)
 		queue->state = QUEUE_PAUSED;
-	if (queue->verb == QUEUE_STOP)
+	if (queue->verb == QUEUE_STOP) {
 		queue->state = QUEUE_STOPPED;
+		virtq_stop(&queue->vq);
+	}
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
 }
 
@@ -290,10 +292,25 @@ void queue_prepare_sleep(struct queue *queue)
 		worker_schedule(queue->worker, queue);
 }
 
-static void queue_open(struct queue *queue)
+/* Maps the rings. Return: 0; 1: served again from a record; -errno */
+static int map_rings(struct queue *queue, const struct virtq_layout *layout, uint16_t next_avail,
+		     bool recover)
 {
-	struct vduse_vq_info info;
+	int ret;
+
+	if (!recover)
+		return virtq_start(&queue->vq, layout, next_avail);
+	ret = virtq_recover(&queue->vq, layout);
+	if (ret > 0)
+		log_info("%s: queue %u: serves %d requests again", queue->device_name,
+			 queue->index, ret);
+	return ret < 0 ? ret : 1;
+}
+
+static void queue_open(struct queue *queue, bool recover)
+{
 	struct virtq_layout layout;
+	struct vduse_vq_info info;
 	int err;
 
 	err = vduse_dev_vq_info(queue->dev, queue->index, &info);
@@ -305,40 +322,42 @@ static void queue_open(struct queue *queue)
 		queue->state = QUEUE_WAITING;
 		return;
 	}
+	if (info.num > queue->slot_count) {
+		queue_break(queue, "the driver made it larger than it may be");
+		return;
+	}
 	layout = (struct virtq_layout){
-		.num = (uint16_t)MIN(info.num, UINT16_MAX),
+		.num = (uint16_t)info.num,
 		.desc = info.desc_addr,
 		.driver = info.driver_addr,
 		.device = info.device_addr,
 		.event_idx = accepted(queue, VIRTIO_RING_F_EVENT_IDX),
 		.indirect = accepted(queue, VIRTIO_RING_F_INDIRECT_DESC),
 	};
-	if (layout.num > queue->slot_count) {
-		queue_break(queue, "the driver made it larger than it may be");
-		return;
-	}
-	err = virtq_start(&queue->vq, &layout, info.split.avail_index);
-	if (err) {
+	err = map_rings(queue, &layout, info.split.avail_index, recover);
+	if (err < 0) {
 		queue_break(queue, err == -EFAULT ? "its rings are not mapped" : strerror(-err));
 		return;
 	}
 	queue->state = QUEUE_RUNNING;
 	worker_schedule(queue->worker, queue);
+	if (err == 1)
+		queue_interrupt(queue); /* the last one may have died with the server */
 }
 
-static void queue_start(struct queue *queue)
+static void queue_start(struct queue *queue, bool recover)
 {
 	int err;
 
 	queue->features = queue->command_features;
 	/* virtio 1.3, 5.2.6.2: a driver that did not take FLUSH relies on every completed write. */
 	queue->durable_writes =
-		queue->backend->limits.volatile_cache ? !accepted(queue, VIRTIO_BLK_F_FLUSH) : true;
+		!queue->backend->limits.volatile_cache || !accepted(queue, VIRTIO_BLK_F_FLUSH);
 	err = vduse_dev_vq_kickfd(queue->dev, queue->index, queue->kick_fd);
 	if (err)
 		queue_break(queue, strerror(-err));
 	else
-		queue_open(queue);
+		queue_open(queue, recover);
 	command_done(queue, err);
 }
 
@@ -363,7 +382,7 @@ static void kicked(struct ring_poll *poll)
 
 	queue->stats.kicks++;
 	if (queue->state == QUEUE_WAITING)
-		queue_open(queue);
+		queue_open(queue, false);
 	else
 		worker_schedule(queue->worker, queue);
 }
@@ -392,7 +411,10 @@ static void run_command(struct ring_message *message)
 		command_done(queue, 0);
 		break;
 	case QUEUE_START:
-		queue_start(queue);
+		queue_start(queue, false);
+		break;
+	case QUEUE_RECOVER:
+		queue_start(queue, inflight_vq_is_active(queue->vq.log));
 		break;
 	case QUEUE_RESUME:
 		queue_resume(queue);
@@ -447,6 +469,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 		return err;
 	}
 	virtq_init(&queue->vq, vduse_dev_iotlb(queue->dev));
+	virtq_set_log(&queue->vq, inflight_vq(device->inflight, index));
 	return 0;
 }
 

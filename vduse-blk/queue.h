@@ -28,6 +28,7 @@ struct device;
 enum queue_verb {
 	QUEUE_ADD,    /* to its worker; once, before any other */
 	QUEUE_START,  /* the driver is ready: map the rings and serve them */
+	QUEUE_RECOVER, /* the driver has been running: go on from the record of a dead server */
 	QUEUE_PAUSE,  /* take nothing more and finish what is in flight, so memory may move */
 	QUEUE_RESUME, /* map the rings again and go on */
 	QUEUE_STOP,   /* as PAUSE, and forget the rings: the driver was reset */
@@ -126,7 +127,7 @@ void queue_exit(struct queue *queue);
 
 /**
  * queue_command() - tell a queue what to do; main thread
- * @features: for QUEUE_START: what the driver accepted
+ * @features: for QUEUE_START and QUEUE_RECOVER: what the driver accepted
  * @answered: called on the main thread when it is done, with @queue->result 0 or -errno
  *
  * One at a time. PAUSE and STOP take as long as the slowest request in flight.

@@ -193,9 +193,8 @@ static void disk_closed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
-	if (vduse_dev_free(device->dev))
+	if (device_destroy(device))
 		disk->server->status = EXIT_RUNTIME;
-	device->dev = NULL;
 	disk_gone(disk);
 }
 
@@ -321,10 +320,11 @@ static void disk_attached(struct attach_job *job)
 static void disk_attach(struct disk *disk)
 {
 	const struct device_config *config = disk->device.config;
+	bool adopted = vduse_dev_adopted(disk->device.dev);
 
 	disk->state = DISK_ATTACHING;
 	disk->job = (struct attach_job){
-		.verb = ATTACH,
+		.verb = adopted && vdpa_bus_on_bus(config->name) ? ADOPT : ATTACH,
 		.name = config->name,
 		.driver = config->driver,
 		.finished = disk_attached,
@@ -340,8 +340,8 @@ static int create_devices(struct server *server)
 	for (size_t i = 0; i < server->disk_count; i++) {
 		struct disk *disk = &server->disks[i];
 
-		err = device_create(&disk->device, &server->ring, server->workers,
-				    server->worker_count, &next_worker);
+		err = device_create(&disk->device, server->config->runtime_dir, &server->ring,
+				    server->workers, server->worker_count, &next_worker);
 		if (err)
 			return err;
 		disk->state = DISK_CREATED;

@@ -23,6 +23,9 @@
  */
 #define FILE_RANGE_MAX (2u << 30)
 
+#define BUFFERED_LOCK_START (1ull << 62)
+#define LOCK_POLL_MS	    20
+
 /* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
 static int open_path(const struct device_config *config, struct stat *st)
 {
@@ -104,19 +107,39 @@ static void log_open_error(const struct device_config *config, int err)
 	log_err("%s: cannot open %s: %s", config->name, config->path, reason);
 }
 
-/* Locks the slice [offset, offset + size), so that two slices of one image can both be written. */
-static int lock_slice(const struct device_config *config, const struct store *store)
+static int lock_range(int fd, bool readonly, uint64_t start, uint64_t len)
 {
 	struct flock lock = {
-		.l_type = store->readonly ? F_RDLCK : F_WRLCK,
+		.l_type = readonly ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)config->offset,
-		.l_len = (off_t)config->size, /* 0: to the end */
+		.l_start = (off_t)start,
+		.l_len = (off_t)len, /* 0: to the end of all offsets */
 	};
 
-	if (!fcntl(store->fd, F_OFD_SETLK, &lock))
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
 		return 0;
 	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/*
+ * Locks the slice [offset, offset + size), so that two slices of one image can both be written.
+ *
+ * A lock lives as long as its open file, and that as long as I/O on it: who gets it after a server
+ * was killed knows that all of that server's I/O has ended. For I/O through the second descriptor
+ * a lock of its own says the same, far behind any data.
+ */
+static int lock_slice(const struct device_config *config, const struct store *store)
+{
+	uint64_t len = config->size;
+	int err;
+
+	if (!len)
+		len = BUFFERED_LOCK_START - config->offset;
+	err = lock_range(store->fd, store->readonly, config->offset, len);
+	if (!err && store->direct)
+		err = lock_range(store->buffered_fd, store->readonly,
+				 BUFFERED_LOCK_START + config->offset, config->size);
+	return err;
 }
 
 /* Reads one sysfs number of the whole disk that a block device belongs to; @fallback without. */
@@ -287,11 +310,37 @@ static void set_cache(const struct device_config *config, struct store *store)
 	store->limits.volatile_cache = store->cache != CACHE_WRITETHROUGH;
 }
 
-int store_open(const struct device_config *config, struct store *store)
+static int open_and_lock(const struct device_config *config, struct store *store, struct stat *st)
+{
+	int path_fd, err;
+
+	path_fd = open_path(config, st);
+	if (path_fd < 0)
+		return path_fd;
+	store->block_device = S_ISBLK(st->st_mode);
+	err = open_fds(config, store, path_fd);
+	close(path_fd);
+	if (!err)
+		err = lock_slice(config, store);
+	if (err)
+		store_close(store);
+	return err;
+}
+
+static void set_identity(struct store *store, const struct stat *st)
+{
+	dev_t dev = store->block_device ? st->st_rdev : st->st_dev;
+
+	snprintf(store->identity, sizeof(store->identity), "%s %u:%u/%llu at %" PRIu64,
+		 store->block_device ? "block device" : "file", major(dev), minor(dev),
+		 store->block_device ? 0ull : (unsigned long long)st->st_ino, store->offset);
+}
+
+int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
 {
 	uint64_t store_size = 0;
 	struct stat st;
-	int path_fd, err;
+	int err;
 
 	*store = (struct store){
 		.path = config->path,
@@ -299,16 +348,11 @@ int store_open(const struct device_config *config, struct store *store)
 		.fd = -1,
 		.buffered_fd = -1,
 	};
-	path_fd = open_path(config, &st);
-	if (path_fd < 0) {
-		log_open_error(config, path_fd);
-		return path_fd;
+	err = open_and_lock(config, store, &st);
+	for (unsigned int ms = 0; err == -EBUSY && ms < wait_ms; ms += LOCK_POLL_MS) {
+		usleep(LOCK_POLL_MS * 1000);
+		err = open_and_lock(config, store, &st);
 	}
-	store->block_device = S_ISBLK(st.st_mode);
-	err = open_fds(config, store, path_fd);
-	close(path_fd);
-	if (!err)
-		err = lock_slice(config, store);
 	if (!err)
 		err = examine(store, &st, &store_size);
 	if (err) {
@@ -322,6 +366,7 @@ int store_open(const struct device_config *config, struct store *store)
 	if (err)
 		goto close_store;
 	set_cache(config, store);
+	set_identity(store, &st);
 	return 0;
 
 close_store:

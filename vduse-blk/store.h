@@ -23,16 +23,20 @@ struct store {
 	enum cache_mode cache; /* never CACHE_AUTO */
 	uint64_t offset;       /* of the disk's first byte */
 	struct backend_limits limits;
+	char identity[BACKEND_IDENTITY_MAX]; /* which bytes of which file */
 };
 
 /**
  * store_open() - open, examine, lock
+ * @wait_ms: how long to wait for a process that has it: one that was killed lets go of it when the
+ *           last of its I/O has ended, and not before
  *
  * Logs its failure with the device's name and the path. Nothing stays open then.
  *
  * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit; other -errno
  */
-int __must_check store_open(const struct device_config *config, struct store *store);
+int __must_check store_open(const struct device_config *config, unsigned int wait_ms,
+			    struct store *store);
 
 /** store_close() - closes and so unlocks */
 void store_close(struct store *store);
