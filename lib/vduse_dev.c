@@ -29,7 +29,8 @@ struct vduse_dev {
 	bool adopted;
 	struct iotlb tlb;
 	bool want_umem;
-	void *umem; /* our bounce memory once registered, else NULL */
+	struct log_limit fill_errors; /* under the table's lock */
+	void *umem;		      /* our bounce memory once registered, else NULL */
 	size_t umem_size;
 };
 
@@ -97,8 +98,9 @@ static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 	if (region_fd == -EINVAL)
 		return -EFAULT;
 	if (region_fd < 0) {
-		log_err("%s: no mapping for IOVA 0x%llx: %s", dev->name, (unsigned long long)iova,
-			strerror(-region_fd));
+		if (log_allow(&dev->fill_errors, dev->name))
+			log_err("%s: no mapping for IOVA 0x%llx: %s", dev->name,
+				(unsigned long long)iova, strerror(-region_fd));
 		return region_fd;
 	}
 
@@ -106,8 +108,9 @@ static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 		    (off_t)entry.offset);
 	if (addr == MAP_FAILED) {
 		err = -errno;
-		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", dev->name, entry.start,
-			entry.last, strerror(-err));
+		if (log_allow(&dev->fill_errors, dev->name))
+			log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", dev->name, entry.start,
+				entry.last, strerror(-err));
 	}
 	close(region_fd);
 	if (err)

@@ -232,7 +232,7 @@ static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const
 	if (!vq->layout.indirect || table->len % sizeof(struct vring_desc) || !entries ||
 	    (table->flags & VRING_DESC_F_NEXT))
 		return -EPROTO;
-	if (table->addr + table->len < table->addr)
+	if (table->addr + (table->len - 1) < table->addr)
 		return -EFAULT;
 
 	for (uint32_t walked = 0; desc.flags & VRING_DESC_F_NEXT; walked++) {

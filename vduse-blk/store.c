@@ -122,23 +122,24 @@ static int lock_range(int fd, bool readonly, uint64_t start, uint64_t len)
 }
 
 /*
- * Locks the slice [offset, offset + size), so that two slices of one image can both be written.
+ * Locks the bytes that are served, so that two slices of one image can both be written.
  *
  * A lock lives as long as its open file, and that as long as I/O on it: who gets it after a server
  * was killed knows that all of that server's I/O has ended. For I/O through the second descriptor
- * a lock of its own says the same, far behind any data.
+ * a lock of its own says the same, far behind any data. Who has but one takes both locks with it.
  */
-static int lock_slice(const struct device_config *config, const struct store *store)
+static int lock_slice(const struct device_config *config, struct store *store)
 {
-	uint64_t len = config->size;
+	int buffered_fd = store->direct ? store->buffered_fd : store->fd;
+	uint64_t len = store->limits.size;
 	int err;
 
-	if (!len)
-		len = BUFFERED_LOCK_START - config->offset;
-	err = lock_range(store->fd, store->readonly, config->offset, len);
-	if (!err && store->direct)
-		err = lock_range(store->buffered_fd, store->readonly,
-				 BUFFERED_LOCK_START + config->offset, config->size);
+	if (!config->size)
+		len = BUFFERED_LOCK_START - store->offset; /* and what it may grow by */
+	err = lock_range(store->fd, store->readonly, store->offset, len);
+	if (!err)
+		err = lock_range(buffered_fd, store->readonly, BUFFERED_LOCK_START + store->offset,
+				 config->size);
 	return err;
 }
 
@@ -310,7 +311,7 @@ static void set_cache(const struct device_config *config, struct store *store)
 	store->limits.volatile_cache = store->cache != CACHE_WRITETHROUGH;
 }
 
-static int open_and_lock(const struct device_config *config, struct store *store, struct stat *st)
+static int open_once(const struct device_config *config, struct store *store, struct stat *st)
 {
 	int path_fd, err;
 
@@ -320,11 +321,38 @@ static int open_and_lock(const struct device_config *config, struct store *store
 	store->block_device = S_ISBLK(st->st_mode);
 	err = open_fds(config, store, path_fd);
 	close(path_fd);
-	if (!err)
-		err = lock_slice(config, store);
 	if (err)
 		store_close(store);
 	return err;
+}
+
+static bool wait_a_little(unsigned int *wait_ms)
+{
+	if (!*wait_ms)
+		return false;
+	usleep(LOCK_POLL_MS * 1000);
+	*wait_ms -= MIN(*wait_ms, LOCK_POLL_MS);
+	return true;
+}
+
+/* All that can be known without a lock: opened, examined, settled. Logs its failure. */
+static int open_and_settle(const struct device_config *config, unsigned int *wait_ms,
+			   struct store *store, struct stat *st)
+{
+	uint64_t store_size = 0;
+	int err;
+
+	do {
+		err = open_once(config, store, st);
+	} while (err == -EBUSY && wait_a_little(wait_ms));
+	if (!err)
+		err = examine(store, st, &store_size);
+	if (err) {
+		log_open_error(config, err);
+		return err;
+	}
+	err = set_block_size(config, store);
+	return err ? err : set_size(config, store, store_size);
 }
 
 static void set_identity(struct store *store, const struct stat *st)
@@ -338,7 +366,6 @@ static void set_identity(struct store *store, const struct stat *st)
 
 int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
 {
-	uint64_t store_size = 0;
 	struct stat st;
 	int err;
 
@@ -348,23 +375,17 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 		.fd = -1,
 		.buffered_fd = -1,
 	};
-	err = open_and_lock(config, store, &st);
-	for (unsigned int ms = 0; err == -EBUSY && ms < wait_ms; ms += LOCK_POLL_MS) {
-		usleep(LOCK_POLL_MS * 1000);
-		err = open_and_lock(config, store, &st);
-	}
-	if (!err)
-		err = examine(store, &st, &store_size);
+	err = open_and_settle(config, &wait_ms, store, &st);
+	if (err)
+		goto close_store;
+
+	do {
+		err = lock_slice(config, store);
+	} while (err == -EBUSY && wait_a_little(&wait_ms));
 	if (err) {
 		log_open_error(config, err);
 		goto close_store;
 	}
-
-	err = set_block_size(config, store);
-	if (!err)
-		err = set_size(config, store, store_size);
-	if (err)
-		goto close_store;
 	set_cache(config, store);
 	set_identity(store, &st);
 	return 0;

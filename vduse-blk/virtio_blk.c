@@ -134,8 +134,11 @@ static void take_data(struct virtq_chain *chain, bool to_driver, struct blk_req 
 		req->iov = chain->iov + chain->out_count;
 		req->len = chain->in_bytes - 1;
 		req->iov_count = iov_truncate(req->iov, chain->in_count, req->len);
+		req->used_len = (uint32_t)chain->in_bytes;
 		return;
 	}
+	/* Of what we may write only the status is written: a length that claims it claims all. */
+	req->used_len = chain->in_bytes == 1;
 	req->iov = chain->iov;
 	req->iov_count = chain->out_count;
 	req->len = chain->out_bytes - header;
@@ -149,7 +152,7 @@ int blk_req_parse(const struct blk_limits *l, uint64_t features, struct virtq_ch
 
 	req->status = chain->last_in;
 	req->range_count = 0;
-	req->used_len = 1;
+	req->used_len = 0;
 	if (chain->fault || chain->out_bytes < sizeof(header) || !chain->in_bytes)
 		return VIRTIO_BLK_S_IOERR;
 	iov_to_buf(chain->iov, chain->out_count, &header, sizeof(header));
@@ -158,7 +161,6 @@ int blk_req_parse(const struct blk_limits *l, uint64_t features, struct virtq_ch
 	case VIRTIO_BLK_T_IN:
 		req->op = BLK_READ;
 		take_data(chain, true, req);
-		req->used_len = (uint32_t)req->len + 1;
 		return parse_read_write(l, le64toh(header.sector), req);
 	case VIRTIO_BLK_T_OUT:
 		req->op = BLK_WRITE;
@@ -171,7 +173,8 @@ int blk_req_parse(const struct blk_limits *l, uint64_t features, struct virtq_ch
 	case VIRTIO_BLK_T_GET_ID:
 		req->op = BLK_GET_ID;
 		take_data(chain, true, req);
-		req->used_len = (uint32_t)MIN(req->len, (uint64_t)VIRTIO_BLK_ID_BYTES) + 1;
+		if (req->len > VIRTIO_BLK_ID_BYTES)
+			req->used_len = VIRTIO_BLK_ID_BYTES;
 		return 0;
 	case VIRTIO_BLK_T_DISCARD:
 		if (!(features & BIT(VIRTIO_BLK_F_DISCARD)))

@@ -58,7 +58,7 @@ struct blk_req {
 	uint32_t iov_count;
 	uint32_t range_count; /* discard and write zeroes */
 	uint8_t *status;      /* where the driver expects it; NULL: there is no such byte */
-	uint32_t used_len;    /* what to push after success */
+	uint32_t used_len;    /* what to push after success: bytes written from the beginning */
 };
 
 /** virtio_blk_features() - the feature bits that @limits mean, transport bits included */
