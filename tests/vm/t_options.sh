@@ -1,0 +1,81 @@
+#!/bin/bash
+# umem, bounce_size, poll_us and workers: each has the effect it is there for, and data stays right.
+. tests/vm/lib.sh
+
+img=$(image disk.img 32M)
+
+# One disk with the given lines in its section, and a round of verified I/O on it.
+exercise() {
+	printf '[global]\nworkers = %s\nruntime_dir = %s\n[opt]\npath = %s\nqueues = 2\n%s\n' \
+		"$1" "$T/run" "$img" "$2" >"$T/options"
+	serve <"$T/options"
+	fio --name=v --filename="${NODE[opt]}" --ioengine=io_uring --direct=1 --rw=randrw \
+		--bsrange=512-128k --size=8m --iodepth=16 --verify=crc32c --verify_fatal=1 \
+		--verify_state_save=0 >"$T/fio" 2>&1 || fail "fio with '$2': $(cat "$T/fio")"
+}
+
+ticks() {
+	awk '{ print $14 + $15 }' "/proc/$SERVER/stat"
+}
+
+# CPU time, in ticks, that one read costs, with what follows it.
+ticks_of_a_read() {
+	local before
+	before=$(ticks)
+	dd if="${NODE[opt]}" of=/dev/null bs=4k count=1 iflag=direct status=none
+	sleep 1
+	echo $(($(ticks) - before))
+}
+
+pinned_kib() {
+	awk '/^VmPin/ { print $2 }' "/proc/$SERVER/status"
+}
+
+threads() {
+	cat /proc/"$SERVER"/task/*/comm | grep -c '^worker'
+}
+
+exercise auto "umem = off"
+[ "$(pinned_kib)" -eq 0 ] || fail "umem = off, but $(pinned_kib) KiB are pinned"
+[ "$(cat /sys/class/vduse/opt/bounce_size)" -eq $((64 << 20)) ] || fail "bounce_size by default"
+[ "$(threads)" -eq 2 ] || fail "$(threads) workers for 2 queues on $(nproc) CPUs"
+stop
+quiet
+
+exercise 1 $'umem = on\nbounce_size = 16M'
+[ "$(pinned_kib)" -eq $((16 << 10)) ] || fail "umem = on pins $(pinned_kib) KiB, not 16 MiB"
+[ "$(cat /sys/class/vduse/opt/bounce_size)" -eq $((16 << 20)) ] || fail "bounce_size"
+[ "$(threads)" -eq 1 ] || fail "$(threads) workers, not 1"
+
+# The driver goes and comes back: the memory stays registered, and is used again.
+echo opt >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
+echo opt >/sys/bus/vdpa/drivers/virtio_vdpa/bind
+wait_for 10 "disk" test -b "${NODE[opt]}"
+fio --name=v --filename="${NODE[opt]}" --ioengine=io_uring --direct=1 --rw=randrw --bsrange=512-128k \
+	--size=4m --iodepth=16 --verify=crc32c --verify_fatal=1 --verify_state_save=0 >"$T/fio" 2>&1 ||
+	fail "fio after a rebind with umem: $(cat "$T/fio")"
+[ "$(pinned_kib)" -eq $((16 << 10)) ] || fail "after a rebind $(pinned_kib) KiB are pinned"
+stop
+quiet
+
+exercise 1 "poll_us = 0"
+sleep 1
+off=$(ticks_of_a_read)
+stop
+exercise 1 "poll_us = 500000"
+sleep 1
+on=$(ticks_of_a_read)
+before=$(ticks)
+sleep 1
+[ $(($(ticks) - before)) -le 1 ] || fail "an idle disk uses CPU time"
+stop
+say "a read costs $off ticks of CPU time with poll_us = 0, $on with 500000"
+[ "$on" -ge $((off + 20)) ] || fail "poll_us has no effect: $off ticks without, $on with"
+
+exercise 1 "poll_us = auto"
+before=$(ticks)
+sleep 1
+[ $(($(ticks) - before)) -le 1 ] || fail "an idle disk uses CPU time with poll_us = auto"
+stop
+quiet
+clean
