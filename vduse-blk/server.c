@@ -73,10 +73,8 @@ static int load_vduse(enum exit_status *status)
 	if (access("/dev/vduse/control", F_OK) == 0)
 		return 0;
 	err = module_load("vduse");
-	if (err == -ENOENT) {
-		log_err("this kernel has no VDUSE");
+	if (err == -ENOENT)
 		*status = EXIT_NO_VDUSE;
-	}
 	return err;
 }
 
