@@ -177,7 +177,8 @@ static int check_header(const struct inflight *inflight, const struct inflight_p
 	if (h->magic != INFLIGHT_MAGIC || h->checksum != header_checksum(h))
 		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else if (h->version != INFLIGHT_VERSION)
-		snprintf(why, INFLIGHT_WHY_MAX, "it is of version %u, not %u", h->version, INFLIGHT_VERSION);
+		snprintf(why, INFLIGHT_WHY_MAX, "it is of version %u, not %u", h->version,
+			 INFLIGHT_VERSION);
 	else if (h->features != p->features)
 		snprintf(why, INFLIGHT_WHY_MAX, "features were 0x%llx and are 0x%llx",
 			 (unsigned long long)h->features, (unsigned long long)p->features);
@@ -201,7 +202,8 @@ static int check_size(int fd, const struct inflight_params *p, char why[INFLIGHT
 	else if (h.vq_num != p->vq_num)
 		snprintf(why, INFLIGHT_WHY_MAX, "queues were %u and are %u", h.vq_num, p->vq_num);
 	else if (h.vq_size != p->vq_size)
-		snprintf(why, INFLIGHT_WHY_MAX, "queue_size was %u and is %u", h.vq_size, p->vq_size);
+		snprintf(why, INFLIGHT_WHY_MAX, "queue_size was %u and is %u", h.vq_size,
+			 p->vq_size);
 	else if ((size_t)st.st_size != file_size(p->vq_num, p->vq_size))
 		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else
@@ -209,7 +211,8 @@ static int check_size(int fd, const struct inflight_params *p, char why[INFLIGHT
 	return -EINVAL;
 }
 
-static int open_file(struct inflight *inflight, const struct inflight_params *p, char why[INFLIGHT_WHY_MAX])
+static int open_file(struct inflight *inflight, const struct inflight_params *p,
+		     char why[INFLIGHT_WHY_MAX])
 {
 	int fd, err;
 
@@ -225,7 +228,8 @@ static int open_file(struct inflight *inflight, const struct inflight_params *p,
 	return err;
 }
 
-int inflight_open(const struct inflight_params *params, struct inflight **out, char why[INFLIGHT_WHY_MAX])
+int inflight_open(const struct inflight_params *params, struct inflight **out,
+		  char why[INFLIGHT_WHY_MAX])
 {
 	struct inflight *inflight;
 	int err;

@@ -75,7 +75,8 @@ struct backend_ops {
 struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
-	char identity[BACKEND_IDENTITY_MAX]; /* which bytes of what, as text: same text, same disk */
+	char identity
+		[BACKEND_IDENTITY_MAX]; /* which bytes of what, as text: same text, same disk */
 };
 
 /**

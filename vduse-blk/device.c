@@ -278,8 +278,7 @@ static void queues_paused(struct device *device);
 
 static void serve_messages(struct device *device)
 {
-	ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev),
-			messages_ready);
+	ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev), messages_ready);
 }
 
 static void recovered(struct device *device)

@@ -302,8 +302,8 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 		return virtq_start(&queue->vq, layout, next_avail);
 	ret = virtq_recover(&queue->vq, layout);
 	if (ret > 0)
-		log_info("%s: queue %u: serves %d requests again", queue->device_name,
-			 queue->index, ret);
+		log_info("%s: queue %u: serves %d requests again", queue->device_name, queue->index,
+			 ret);
 	return ret < 0 ? ret : 1;
 }
 
@@ -351,8 +351,8 @@ static void queue_start(struct queue *queue, bool recover)
 
 	queue->features = queue->command_features;
 	/* virtio 1.3, 5.2.6.2: a driver that did not take FLUSH relies on every completed write. */
-	queue->durable_writes =
-		!queue->backend->limits.volatile_cache || !accepted(queue, VIRTIO_BLK_F_FLUSH);
+	queue->durable_writes = !queue->backend->limits.volatile_cache ||
+				!accepted(queue, VIRTIO_BLK_F_FLUSH);
 	err = vduse_dev_vq_kickfd(queue->dev, queue->index, queue->kick_fd);
 	if (err)
 		queue_break(queue, strerror(-err));

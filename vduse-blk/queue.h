@@ -26,13 +26,13 @@
 struct device;
 
 enum queue_verb {
-	QUEUE_ADD,    /* to its worker; once, before any other */
-	QUEUE_START,  /* the driver is ready: map the rings and serve them */
+	QUEUE_ADD,     /* to its worker; once, before any other */
+	QUEUE_START,   /* the driver is ready: map the rings and serve them */
 	QUEUE_RECOVER, /* the driver has been running: go on from the record of a dead server */
-	QUEUE_PAUSE,  /* take nothing more and finish what is in flight, so memory may move */
-	QUEUE_RESUME, /* map the rings again and go on */
-	QUEUE_STOP,   /* as PAUSE, and forget the rings: the driver was reset */
-	QUEUE_REMOVE, /* from its worker; after STOP, the last one */
+	QUEUE_PAUSE,   /* take nothing more and finish what is in flight, so memory may move */
+	QUEUE_RESUME,  /* map the rings again and go on */
+	QUEUE_STOP,    /* as PAUSE, and forget the rings: the driver was reset */
+	QUEUE_REMOVE,  /* from its worker; after STOP, the last one */
 };
 
 enum queue_state {
