@@ -79,7 +79,10 @@ void iotlb_exit(struct iotlb *tlb);
  */
 void iotlb_drop(struct iotlb *tlb, uint64_t start, uint64_t last);
 
+/** iotlb_view_init() - an empty view; the first look-up fills it */
 void iotlb_view_init(struct iotlb_view *view, struct iotlb *tlb);
+
+/** iotlb_view_exit() - free the copy; pointers from iotlb_map() stay good */
 void iotlb_view_exit(struct iotlb_view *view);
 
 /* The miss path of iotlb_map(), and of a hit outside the hint. */

@@ -11,7 +11,7 @@
 
 #include "log.h"
 
-/* libkmod speaks to stderr unless told otherwise. */
+/* libkmod prints by itself unless told otherwise. */
 static void modules_log(void *ctx, int priority, const char *file, int line, const char *fn,
 			const char *format, va_list args)
 {

@@ -61,7 +61,10 @@ int __must_check vduse_kern_set_config(int fd, uint32_t offset, const void *data
 /** vduse_kern_config_irq() - tell the driver that config space changed; -EINVAL before DRIVER_OK */
 int __must_check vduse_kern_config_irq(int fd);
 
+/** vduse_kern_vq_setup() - say how large a queue may be; every queue, before the bus */
 int __must_check vduse_kern_vq_setup(int fd, uint32_t index, uint16_t max_size);
+
+/** vduse_kern_vq_info() - size, addresses, initial state and readiness, as the driver set them */
 int __must_check vduse_kern_vq_info(int fd, uint32_t index, struct vduse_vq_info *info);
 
 /** vduse_kern_vq_kickfd() - the kernel takes its own reference of the eventfd; -1 removes it */
