@@ -13,6 +13,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/vduse-blk.XXXXXX")
 SERVER=
 ASIDE=
 DEFERRED=()
+# shellcheck disable=SC2034 # the tests use it
 declare -A NODE=()
 
 say() {
@@ -61,6 +62,7 @@ serve() {
 	kill -0 "$SERVER" 2>/dev/null || fail "the server ended"
 	NODE=()
 	while read -r name node; do
+		# shellcheck disable=SC2034 # the tests use it
 		NODE[$name]=$node
 	done <"$T/out"
 }
@@ -201,7 +203,7 @@ fio_verify() {
 }
 
 lazy_umount() {
-	grep -o " $T[^ ]*" /proc/mounts | sort -r | xargs -r -n1 umount -l || true
+	grep -o " ${T}[^ ]*" /proc/mounts | sort -r | xargs -r -n1 umount -l || true
 }
 
 # The second signal takes disks away that are in use.
