@@ -36,7 +36,7 @@ Q   = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
-LIB    := log iov vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
+LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
 	  store backend_file device attach holders server main
 UNIT   := iotlb virtq vduse_dev config holders

@@ -11,6 +11,7 @@
 
 #include "device.h"
 #include "iov.h"
+#include "sigbus.h"
 
 /* How soon an interrupt is tried again that came before the kernel had stored DRIVER_OK. */
 #define IRQ_RETRY_US 1000
@@ -19,6 +20,8 @@ static bool accepted(const struct queue *queue, unsigned int feature)
 {
 	return queue->features & (1ull << feature);
 }
+
+static void check_memory(struct queue *queue);
 
 /* The only way out of a request: answers it and frees its slot. */
 static void req_finish(struct req_slot *slot, uint16_t head, int status)
@@ -39,6 +42,7 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	virtq_push(&queue->vq, head, req->used_len);
 	queue->stats.pushed++;
 	queue->completed = true;
+	check_memory(queue);
 	worker_schedule(queue->worker, queue);
 }
 
@@ -271,6 +275,13 @@ static bool queue_takes(const struct queue *queue)
 	return queue->state == QUEUE_RUNNING && !queue->draining;
 }
 
+/* After every piece of work on the driver's memory: was it there? */
+static void check_memory(struct queue *queue)
+{
+	if (unlikely(sigbus_seen()) && queue->state != QUEUE_BROKEN)
+		queue_break(queue, "the driver's memory is gone");
+}
+
 void queue_round(struct queue *queue)
 {
 	if (queue_takes(queue)) {
@@ -278,18 +289,23 @@ void queue_round(struct queue *queue)
 		queue_drain(queue);
 	}
 	queue_publish(queue);
+	check_memory(queue);
 	queue_finish_command(queue);
 }
 
 bool queue_has_work(struct queue *queue)
 {
-	return queue_takes(queue) && !queue->starved && virtq_has_work(&queue->vq);
+	bool work = queue_takes(queue) && !queue->starved && virtq_has_work(&queue->vq);
+
+	check_memory(queue);
+	return work;
 }
 
 void queue_prepare_sleep(struct queue *queue)
 {
 	if (queue_takes(queue) && !queue->starved && virtq_want_kick(&queue->vq))
 		worker_schedule(queue->worker, queue);
+	check_memory(queue);
 }
 
 /* Maps the rings. Return: 0; 1: served again from a record; -errno */
@@ -340,6 +356,7 @@ static void queue_open(struct queue *queue, bool recover)
 		return;
 	}
 	queue->state = QUEUE_RUNNING;
+	check_memory(queue);
 	worker_schedule(queue->worker, queue);
 	if (err == 1)
 		queue_interrupt(queue); /* the last one may have died with the server */

@@ -21,6 +21,7 @@
 #include "log.h"
 #include "modules.h"
 #include "ring.h"
+#include "sigbus.h"
 #include "worker.h"
 
 #define MAIN_RING_ENTRIES 64
@@ -426,7 +427,7 @@ enum exit_status server_run(const struct config *config)
 		return server.status;
 	server.status = EXIT_RUNTIME;
 	raise_limits();
-	if (block_signals(&server))
+	if (block_signals(&server) || sigbus_guard_install())
 		return server.status;
 	if (!open_stores(&server)) {
 		server.status = EXIT_OK;

@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "queue.h"
+#include "sigbus.h"
 
 /* Operations prepared between two system calls; more only cost an earlier submit. */
 #define WORKER_RING_ENTRIES 256
@@ -191,6 +192,7 @@ static void *worker_main(void *arg)
 
 	snprintf(name, sizeof(name), "worker-%u", worker->index);
 	pthread_setname_np(pthread_self(), name);
+	sigbus_guard_thread();
 
 	/* Here, not in worker_start(): the ring belongs to the thread that sets it up. */
 	err = ring_init(&worker->ring, WORKER_RING_ENTRIES);

@@ -172,17 +172,31 @@ loop_disk() {
 	defer losetup --detach "$DISK"
 }
 
-# Fills a part of a file or a disk with one byte, in octal: fill FILE BYTE SIZE [SEEK [DD_ARGUMENT]]
+# Fills a part of a file or a disk with one byte, in octal, and flushes it:
+# fill FILE BYTE SIZE [SEEK]. fill_direct: past the page cache, without a flush.
 fill() {
-	head -c "$3" /dev/zero | tr '\0' "\\$2" |
-		dd of="$1" bs=64k iflag=fullblock oflag=seek_bytes seek="${4:-0}" status=none \
-			conv=notrunc "${5:-conv=fsync}"
+	xfs_io -c "pwrite -q -b 64k -S 0$2 ${4:-0} $3" -c fsync "$1"
+}
+
+fill_direct() {
+	xfs_io -d -c "pwrite -q -b 64k -S 0$2 ${4:-0} $3" "$1"
 }
 
 # Has a part of a file or a disk this byte everywhere? filled FILE BYTE SIZE [SKIP]
 filled() {
-	dd if="$1" bs=64k iflag=fullblock,count_bytes,skip_bytes skip="${4:-0}" count="$3" status=none |
-		cmp -s - <(head -c "$3" /dev/zero | tr '\0' "\\$2")
+	perl -e '
+		my ($path, $byte, $size, $skip) = @ARGV;
+		my %unit = (K => 1 << 10, M => 1 << 20, G => 1 << 30);
+		s/([KMG])$/* $unit{$1}/ and $_ = eval for $size, $skip;
+		my $want = chr(oct $byte) x 65536;
+		open my $file, "<:raw", $path or die "$path: $!\n";
+		sysseek $file, $skip, 0 or die "$path: $!\n";
+		while ($size > 0) {
+			my $n = $size < 65536 ? $size : 65536;
+			my $got = sysread $file, my $piece, $n;
+			exit 1 if !$got || $piece ne substr $want, 0, $got;
+			$size -= $got;
+		}' "$1" "$2" "$3" "${4:-0}"
 }
 
 # What a file occupies, in KiB.
@@ -191,7 +205,7 @@ occupied() {
 }
 
 checksum() {
-	sha256sum <"$1"
+	md5sum <"$1"
 }
 
 # Random writes among reads, all verified afterwards: fio_verify FIO_OPTION..., which name the jobs.
@@ -211,17 +225,18 @@ end_server() {
 	[ -n "$1" ] && kill -0 "$1" 2>/dev/null || return 0
 	lazy_umount
 	kill -TERM "$1" && sleep 0.2 && kill -TERM "$1" 2>/dev/null
-	wait "$1" || true
+	wait "$1"
 }
 
 finish() {
 	local status=$? n
 	trap - EXIT
+	set +e
 	end_server "$SERVER"
 	end_server "$ASIDE"
 	lazy_umount
 	for ((n = ${#DEFERRED[@]} - 1; n >= 0; n--)); do
-		eval "${DEFERRED[n]}" || true
+		eval "${DEFERRED[n]}"
 	done
 	rm -rf "$T"
 	exit $status
