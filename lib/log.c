@@ -35,6 +35,14 @@ void log_print(enum log_level level, const char *fmt, ...)
 	errno = saved_errno;
 }
 
+void log_limit_flush(struct log_limit *limit, const char *what)
+{
+	if (limit->suppressed)
+		log_warn("%s: %" PRIu64 " more lines like this were held back", what,
+			 limit->suppressed);
+	limit->suppressed = 0;
+}
+
 bool log_allow(struct log_limit *limit, const char *what)
 {
 	struct timespec ts;
@@ -44,9 +52,7 @@ bool log_allow(struct log_limit *limit, const char *what)
 	now_ns = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 
 	if (!limit->window_start_ns || now_ns - limit->window_start_ns > LIMIT_WINDOW_NS) {
-		if (limit->suppressed)
-			log_warn("%s: %" PRIu64 " more lines like this were held back", what,
-				 limit->suppressed);
+		log_limit_flush(limit, what);
 		*limit = (struct log_limit){ .window_start_ns = now_ns };
 	}
 	if (limit->printed == LIMIT_LINES) {

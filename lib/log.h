@@ -58,4 +58,7 @@ struct log_limit {
  */
 bool log_allow(struct log_limit *limit, const char *what);
 
+/** log_limit_flush() - say now how many lines were held back, if any */
+void log_limit_flush(struct log_limit *limit, const char *what);
+
 #endif

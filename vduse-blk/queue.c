@@ -266,6 +266,8 @@ static void queue_finish_command(struct queue *queue)
 	if (queue->verb == QUEUE_STOP) {
 		queue->state = QUEUE_STOPPED;
 		virtq_stop(&queue->vq);
+		log_limit_flush(&queue->io_errors, queue->device_name);
+		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
 }

@@ -57,12 +57,54 @@ static int reopen(int path_fd, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-static int access_flags(const struct store *store)
+/*
+ * The exclusive opening of a block device: one per process, since a second one would fail, and
+ * several slices of a disk may be served.
+ */
+struct claim {
+	struct claim *next;
+	dev_t rdev;
+	unsigned int users;
+	int fd;
+};
+
+static struct claim *claims;
+
+static int claim_get(int path_fd, dev_t rdev, struct claim **out)
 {
-	/* Two readers of a disk are fine; O_EXCL of a block device would refuse the second. */
-	if (store->readonly)
-		return O_RDONLY;
-	return O_RDWR | (store->block_device ? O_EXCL : 0);
+	struct claim *claim = claims;
+
+	while (claim && claim->rdev != rdev)
+		claim = claim->next;
+	if (!claim) {
+		int fd = reopen(path_fd, O_RDONLY | O_EXCL);
+
+		if (fd < 0)
+			return fd;
+		claim = calloc(1, sizeof(*claim));
+		if (!claim) {
+			close(fd);
+			return -ENOMEM;
+		}
+		*claim = (struct claim){ .next = claims, .rdev = rdev, .fd = fd };
+		claims = claim;
+	}
+	claim->users++;
+	*out = claim;
+	return 0;
+}
+
+static void claim_put(struct claim *claim)
+{
+	struct claim **link = &claims;
+
+	if (--claim->users)
+		return;
+	while (*link != claim)
+		link = &(*link)->next;
+	*link = claim->next;
+	close(claim->fd);
+	free(claim);
 }
 
 static bool wants_direct(const struct device_config *config)
@@ -72,7 +114,7 @@ static bool wants_direct(const struct device_config *config)
 
 static int open_fds(const struct device_config *config, struct store *store, int path_fd)
 {
-	int flags = access_flags(store), fd = -EINVAL;
+	int flags = store->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
 
 	if (wants_direct(config)) {
 		fd = reopen(path_fd, flags | O_DIRECT);
@@ -85,8 +127,7 @@ static int open_fds(const struct device_config *config, struct store *store, int
 	store->fd = fd;
 
 	if (store->direct) {
-		/* O_EXCL once: the second descriptor rides on the first one's claim. */
-		store->buffered_fd = reopen(path_fd, flags & ~O_EXCL);
+		store->buffered_fd = reopen(path_fd, flags);
 		if (store->buffered_fd < 0)
 			return store->buffered_fd;
 	}
@@ -319,7 +360,12 @@ static int open_once(const struct device_config *config, struct store *store, st
 	if (path_fd < 0)
 		return path_fd;
 	store->block_device = S_ISBLK(st->st_mode);
-	err = open_fds(config, store, path_fd);
+	/* Two readers of a disk are fine, and a claim would keep the second one out. */
+	err = 0;
+	if (store->block_device && !store->readonly)
+		err = claim_get(path_fd, st->st_rdev, &store->claim);
+	if (!err)
+		err = open_fds(config, store, path_fd);
 	close(path_fd);
 	if (err)
 		store_close(store);
@@ -401,5 +447,8 @@ void store_close(struct store *store)
 		close(store->buffered_fd);
 	if (store->fd >= 0)
 		close(store->fd);
+	if (store->claim)
+		claim_put(store->claim);
+	store->claim = NULL;
 	store->fd = store->buffered_fd = -1;
 }

@@ -10,11 +10,14 @@
 #include "compiler.h"
 #include "config.h"
 
+struct claim;
+
 /* An opened store. fds are -1 where there is none. */
 struct store {
-	const char *path; /* the configuration's */
-	int fd;		  /* of every request; O_DIRECT where @direct */
-	int buffered_fd;  /* where @direct: for requests that O_DIRECT cannot take */
+	const char *path;    /* the configuration's */
+	int fd;		     /* of every request; O_DIRECT where @direct */
+	struct claim *claim; /* of a block device that is written; shared with its other slices */
+	int buffered_fd;     /* where @direct: for requests that O_DIRECT cannot take */
 	bool direct;
 	bool block_device;
 	bool readonly;
@@ -31,7 +34,7 @@ struct store {
  * @wait_ms: how long to wait for a process that has it: one that was killed lets go of it when the
  *           last of its I/O has ended, and not before
  *
- * Logs its failure with the device's name and the path. Nothing stays open then.
+ * Main thread. Logs its failure with the device's name and the path. Nothing stays open then.
  *
  * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit; other -errno
  */
