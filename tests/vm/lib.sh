@@ -12,6 +12,7 @@ VDUSE_BLK=${VDUSE_BLK:-$PWD/vduse-blk/vduse-blk}
 T=$(mktemp -d "${TMPDIR:-/tmp}/vduse-blk.XXXXXX")
 SERVER=
 ASIDE=
+AS=() # what the program under test is run by, as in AS=(setpriv --reuid=nobody)
 DEFERRED=()
 # shellcheck disable=SC2034 # the tests use it
 declare -A NODE=()
@@ -56,7 +57,7 @@ serve() {
 	count=$(grep -c '^\[' "$T/conf")
 	if grep -q '^\[global\]' "$T/conf"; then count=$((count - 1)); fi
 	: >"$T/out"
-	"$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" &
+	"${AS[@]}" "$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" &
 	SERVER=$!
 	wait_for 60 "device" devices_printed "$count"
 	kill -0 "$SERVER" 2>/dev/null || fail "the server ended"
@@ -86,7 +87,7 @@ refused() {
 	local want=$1 status=0 pattern
 	shift
 	cat >"$T/refused.conf"
-	timeout 60 "$VDUSE_BLK" serve -c "$T/refused.conf" >"$T/refused.out" 2>"$T/refused.err" ||
+	timeout 60 "${AS[@]}" "$VDUSE_BLK" serve -c "$T/refused.conf" >"$T/refused.out" 2>"$T/refused.err" ||
 		status=$?
 	[ "$status" -eq "$want" ] ||
 		fail "status $status, not $want, from a server that had to refuse: $(cat "$T/refused.err")"
@@ -99,10 +100,15 @@ refused() {
 
 # Asks the server to detach and wants it to end well: stop [EXIT_STATUS]
 stop() {
-	local want=${1:-0} status=0
 	# Whoever closed a disk after writing had udev open it once more; that is not what is tested.
 	udevadm settle --timeout=30
 	kill -TERM "$SERVER"
+	ended "$@"
+}
+
+# Wants the server to end by itself: ended [EXIT_STATUS]
+ended() {
+	local want=${1:-0} status=0
 	wait_for 60 "end of the server" server_ended
 	wait "$SERVER" || status=$?
 	SERVER=
@@ -211,7 +217,7 @@ checksum() {
 # Random writes among reads, all verified afterwards: fio_verify FIO_OPTION..., which name the jobs.
 fio_verify() {
 	fio --ioengine=io_uring --direct=1 --rw=randrw --iodepth=64 --group_reporting \
-		--bssplit=512/20:1536/10:4k/30:12k/10:64k/20:192k/5:1m/5 \
+		--bssplit=512/20:1536/15:4k/30:12k/15:64k/15:192k/3:1m/2 \
 		--verify=crc32c --verify_fatal=1 --verify_state_save=0 "$@" >"$T/fio" 2>&1 ||
 		fail "fio: $(cat "$T/fio")"
 }

@@ -1,0 +1,34 @@
+#!/bin/bash
+# Every number and size of queues carries a file system and verified I/O.
+. tests/vm/lib.sh
+
+mkdir "$T/mnt"
+modprobe loop
+for size in 2 16 256 1024; do
+	for queues in 1 2 3 4; do
+		printf '[q%s]\npath = %s\nqueues = %s\nqueue_size = %s\n' \
+			$queues "$(image "$queues.img" 8M)" $queues $size
+	done >"$T/queues"
+	serve <"$T/queues"
+	jobs=()
+	for queues in 1 2 3 4; do
+		node=${NODE[q$queues]}
+		is "requests at a time on a queue" "$(sysfs "$node" mq/0/nr_tags)" $size
+		mkfs.ext4 -q "$node"
+		jobs+=(--name="q$queues" --filename="$node")
+	done
+	# Behind the file systems' beginnings, which are mounted afterwards.
+	fio_verify --offset=6M --size=1M --numjobs=2 --offset_increment=1M "${jobs[@]}"
+	for queues in 1 2 3 4; do
+		checksum "${NODE[q$queues]}" >"$T/$queues.sum"
+	done
+	stop
+	quiet
+	clean
+	for queues in 1 2 3 4; do
+		is "the image of $queues queues of $size" "$(checksum "$T/$queues.img")" "$(cat "$T/$queues.sum")"
+		mount -o loop,ro,noload "$T/$queues.img" "$T/mnt"
+		umount "$T/mnt"
+		rm "$T/$queues.img"
+	done
+done
