@@ -224,13 +224,7 @@ static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
 	config->vq_align = VQ_ALIGN;
 	config->config_size = p->config_size;
 	memcpy(config->config, p->config, p->config_size);
-
 	err = vduse_kern_create(control_fd, config);
-	if (err == -EEXIST && !path_exists("/sys/bus/vdpa/devices", p->name) &&
-	    vduse_kern_destroy(control_fd, p->name) == 0) {
-		log_info("%s: replaced a device of that name that nobody served", p->name);
-		err = vduse_kern_create(control_fd, config);
-	}
 	free(config);
 	return err;
 }
@@ -245,6 +239,27 @@ static int open_patiently(const char *name)
 		fd = vduse_kern_open_dev(name);
 	}
 	return fd;
+}
+
+/*
+ * The name is taken. Off the vdpa bus nobody can have anything in flight, so the device is made
+ * again; on the bus it stays, to be adopted. Return: 0: made again; -EEXIST: adopt it; -errno
+ */
+static int replace_in_kernel(int control_fd, const struct vduse_dev_params *p)
+{
+	int fd, err;
+
+	if (path_exists("/sys/bus/vdpa/devices", p->name))
+		return -EEXIST;
+	fd = open_patiently(p->name);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	err = vduse_kern_destroy(control_fd, p->name);
+	if (err)
+		return err;
+	log_info("%s: replaced a device of that name that nobody served", p->name);
+	return create_in_kernel(control_fd, p);
 }
 
 static int set_up_queues(struct vduse_dev *dev, const struct vduse_dev_params *p)
@@ -284,22 +299,27 @@ static int set_attributes(const struct vduse_dev_params *p)
 	return err;
 }
 
+static const char *error_text(int err)
+{
+	return err == -EBUSY ? "another process serves a device of that name" : strerror(-err);
+}
+
 /* Creates or finds the device and opens it. On failure nothing stays that was not there before. */
 static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params *params)
 {
 	int err = create_in_kernel(dev->control_fd, params);
 
+	if (err == -EEXIST)
+		err = replace_in_kernel(dev->control_fd, params);
 	dev->adopted = err == -EEXIST;
 	if (err && !dev->adopted) {
-		log_err("%s: cannot create the VDUSE device: %s", dev->name, strerror(-err));
+		log_err("%s: cannot create the VDUSE device: %s", dev->name, error_text(err));
 		return err;
 	}
 	dev->fd = open_patiently(dev->name);
 	if (dev->fd >= 0)
 		return 0;
-	log_err("%s: cannot open /dev/vduse/%s: %s", dev->name, dev->name,
-		dev->fd == -EBUSY ? "another process serves a device of that name"
-				  : strerror(-dev->fd));
+	log_err("%s: cannot open /dev/vduse/%s: %s", dev->name, dev->name, error_text(dev->fd));
 	if (!dev->adopted && vduse_kern_destroy(dev->control_fd, dev->name))
 		log_err("%s: the VDUSE device stays in the kernel", dev->name);
 	return dev->fd;

@@ -26,6 +26,7 @@
 #define BOUNCE_SIZE_MIN	    (1ull << 20)
 #define BOUNCE_SIZE_MAX	    (1ull << 30)
 #define VDPA_DEVICES	    "/sys/bus/vdpa/devices/"
+#define VDUSE_DEVICES	    "/sys/class/vduse/"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fake_dev *devs[DEVS_MAX];
@@ -147,6 +148,13 @@ static void dev_destroy(struct fake_dev *dev)
 	free(dev);
 }
 
+static bool dev_is_open(struct fake_dev *dev)
+{
+	if (dev->open_elsewhere && dev->open_elsewhere != FAKE_FOR_EVER)
+		return dev->open_elsewhere--;
+	return dev->open_elsewhere || dev->fd >= 0;
+}
+
 int close(int fd)
 {
 	struct fake_dev *dev;
@@ -159,16 +167,23 @@ int close(int fd)
 	return raw_close(fd);
 }
 
+/* The device that @path in sysfs is about, if it begins with @dir. */
+static const struct fake_dev *dev_by_path(const char *path, const char *dir)
+{
+	return strncmp(path, dir, strlen(dir)) ? NULL : dev_by_name(path + strlen(dir));
+}
+
 int access(const char *path, int mode)
 {
-	struct fake_dev *dev;
+	const struct fake_dev *dev;
 	bool there;
 
-	if (strncmp(path, VDPA_DEVICES, strlen(VDPA_DEVICES)))
+	if (strncmp(path, VDPA_DEVICES, strlen(VDPA_DEVICES)) &&
+	    strncmp(path, VDUSE_DEVICES, strlen(VDUSE_DEVICES)))
 		return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
 	pthread_mutex_lock(&lock);
-	dev = dev_by_name(path + strlen(VDPA_DEVICES));
-	there = dev && dev->on_bus;
+	dev = dev_by_path(path, VDPA_DEVICES);
+	there = dev ? dev->on_bus : dev_by_path(path, VDUSE_DEVICES) != NULL;
 	pthread_mutex_unlock(&lock);
 	errno = there ? 0 : ENOENT;
 	return there ? 0 : -1;
@@ -229,7 +244,7 @@ int vduse_kern_destroy(int control_fd, const char *name)
 	(void)control_fd;
 	if (!err && !dev)
 		err = -EINVAL;
-	if (!err && (dev->on_bus || dev->fd >= 0 || dev->open_elsewhere))
+	if (!err && (dev->on_bus || dev_is_open(dev)))
 		err = -EBUSY;
 	if (!err)
 		dev_destroy(dev);
@@ -243,7 +258,7 @@ int vduse_kern_open_dev(const char *name)
 
 	if (!err && !dev)
 		err = -ENOENT;
-	if (!err && (dev->fd >= 0 || dev->open_elsewhere))
+	if (!err && dev_is_open(dev))
 		err = -EBUSY;
 	if (err)
 		return leave(err);

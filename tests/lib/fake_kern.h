@@ -6,7 +6,7 @@
  *
  * Two system calls that touch kernel objects without a door of their own are taken over as well,
  * and pass everything else on: close(), because the last close of a device ends the registration
- * of its memory, and access() below /sys/bus/vdpa/devices/.
+ * of its memory, and access() below /sys/bus/vdpa/devices/ and /sys/class/vduse/.
  *
  * Misuse of this file, and what would corrupt a real kernel's view, abort the test. All functions
  * may be called from any thread.
@@ -22,6 +22,7 @@
 #define FAKE_VQS_MAX	  16
 #define FAKE_REGIONS_MAX  16
 #define FAKE_MESSAGES_MAX 64
+#define FAKE_FOR_EVER	  (~0u)
 
 enum fake_call {
 	FAKE_OPEN_CONTROL,
@@ -71,7 +72,7 @@ struct fake_dev {
 	uint32_t device_id, vq_num, config_size; /* of its creation */
 	uint64_t offered;
 	uint8_t config_space[4096];
-	bool open_elsewhere; /* (t) another process has it */
+	unsigned int open_elsewhere; /* (t) so many calls find it open in another process */
 	bool on_bus;
 	bool domain;	   /* IOVA domain exists: it was on the bus once */
 	bool broken;	   /* (t) */

@@ -462,15 +462,16 @@ END_TEST
 
 /* Who else has it. */
 
-struct claim {
+/* Of the image. */
+struct part {
 	bool readonly;
 	uint64_t offset, size;
 };
 
 static const struct {
-	struct claim first, second;
+	struct part first, second;
 	bool fine;
-} claims[] = {
+} pairs[] = {
 	{ { false, 0, 0 }, { false, 0, 0 }, false },
 	{ { false, 0, 0 }, { true, 0, 0 }, false },
 	{ { true, 0, 0 }, { false, 0, 0 }, false },
@@ -489,18 +490,18 @@ static const struct {
 	{ { true, 0, 8192 }, { false, 4096, 8192 }, false },
 };
 
-static void claim(const struct claim *claim)
+static void configure_part(const struct part *part)
 {
-	config.readonly = claim->readonly;
-	config.offset = claim->offset;
-	config.size = claim->size;
+	config.readonly = part->readonly;
+	config.offset = part->offset;
+	config.size = part->size;
 }
 
-static void expect_second(const struct claim *second, bool fine)
+static void expect_second(const struct part *second, bool fine)
 {
 	struct store other;
 
-	claim(second);
+	configure_part(second);
 	if (fine) {
 		expect_open(&other);
 		store_close(&other);
@@ -516,18 +517,18 @@ START_TEST(slices_that_overlap_have_one_writer_or_readers)
 
 	for (size_t i = 0; i < 4; i++) {
 		config.cache = modes[i / 2];
-		claim(&claims[_i].first);
+		configure_part(&pairs[_i].first);
 		expect_open(&store);
 		config.cache = modes[i % 2];
-		expect_second(&claims[_i].second, claims[_i].fine);
+		expect_second(&pairs[_i].second, pairs[_i].fine);
 		store_close(&store);
-		expect_second(&claims[_i].second, true);
+		expect_second(&pairs[_i].second, true);
 	}
 }
 END_TEST
 
 /* A child that has the store for @ms milliseconds, or until it is killed. */
-static pid_t start_holder(const struct claim *held, int ms)
+static pid_t start_holder(const struct part *held, int ms)
 {
 	struct store other;
 	int ready[2];
@@ -538,7 +539,7 @@ static pid_t start_holder(const struct claim *held, int ms)
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (!pid) {
-		claim(held);
+		configure_part(held);
 		if (store_open(&config, 0, &other) || write(ready[1], &byte, 1) != 1)
 			_exit(1);
 		poll(NULL, 0, ms);
@@ -552,19 +553,19 @@ static pid_t start_holder(const struct claim *held, int ms)
 
 START_TEST(other_process_counts_until_it_is_gone)
 {
-	pid_t pid = start_holder(&claims[_i].first, 60000);
+	pid_t pid = start_holder(&pairs[_i].first, 60000);
 
-	expect_second(&claims[_i].second, claims[_i].fine);
+	expect_second(&pairs[_i].second, pairs[_i].fine);
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	expect_second(&claims[_i].second, true);
+	expect_second(&pairs[_i].second, true);
 }
 END_TEST
 
 START_TEST(other_process_may_be_waited_for)
 {
 	uint64_t start = now_ms();
-	pid_t pid = start_holder(&(struct claim){ 0 }, 100);
+	pid_t pid = start_holder(&(struct part){ 0 }, 100);
 
 	wait_ms = 20000;
 	expect_open(&store);
@@ -759,6 +760,15 @@ static void expect_loop_limits(uint32_t block)
 	ck_assert_uint_gt(store.limits.zeroes_max, 0);
 }
 
+static bool others_may_claim_loop(void)
+{
+	int fd = open(loop_name, O_RDONLY | O_EXCL | O_CLOEXEC); /* as mount does */
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 START_TEST(block_device_has_its_own_limits)
 {
 	uint32_t block = _i ? 4096 : 512;
@@ -805,23 +815,98 @@ START_TEST(block_device_that_is_written_is_claimed)
 		return;
 	config.cache = _i ? CACHE_WRITEBACK : CACHE_AUTO;
 	expect_open(&store);
-	ck_assert_int_eq(open(loop_name, O_RDONLY | O_EXCL | O_CLOEXEC), -1); /* as mount does */
-	ck_assert_int_eq(errno, EBUSY);
-	expect_second(&(struct claim){ .readonly = true }, false);
-	expect_second(&(struct claim){ .readonly = false }, false);
+	ck_assert(!others_may_claim_loop());
+	expect_second(&(struct part){ .readonly = true }, false);
+	expect_second(&(struct part){ .readonly = false }, false);
 	store_close(&store);
 
 	other = open(loop_name, O_RDONLY | O_EXCL | O_CLOEXEC);
 	ck_assert_int_ge(other, 0);
-	expect_second(&(struct claim){ .readonly = false }, false);
-	expect_second(&(struct claim){ .readonly = true }, true); /* it may be mounted read-only */
+	expect_second(&(struct part){ .readonly = false }, false);
+	expect_second(&(struct part){ .readonly = true }, true); /* it may be mounted read-only */
 	close(other);
 
-	claim(&(struct claim){ .readonly = true });
+	configure_part(&(struct part){ .readonly = true });
 	expect_open(&store);
-	expect_second(&(struct claim){ .readonly = true }, true);
-	expect_second(&(struct claim){ .readonly = false }, false);
+	expect_second(&(struct part){ .readonly = true }, true);
+	expect_second(&(struct part){ .readonly = false }, false);
 	store_close(&store);
+	close(loop);
+}
+END_TEST
+
+START_TEST(slices_of_a_block_device_share_one_claim)
+{
+	struct part parts[] = { { false, 0, 8192 }, { false, 8192, 8192 }, { true, 65536, 0 } };
+	int loop = make_loop(512);
+	struct store stores[3];
+	pid_t pid;
+
+	if (loop < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		configure_part(&parts[i]);
+		expect_open(&stores[i]);
+	}
+	expect_second(&(struct part){ false, 4096, 8192 }, false);
+	expect_second(&(struct part){ false, 0, 0 }, false);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert(!others_may_claim_loop());
+		store_close(&stores[_i ? 1 - i : i]);
+	}
+	ck_assert(others_may_claim_loop()); /* the one that is left only reads */
+	store_close(&stores[2]);
+
+	pid = start_holder(&parts[0], 60000); /* another process claims for itself */
+	expect_second(&parts[1], false);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	expect_second(&parts[1], true);
+	ck_assert(others_may_claim_loop());
+	close(loop);
+}
+END_TEST
+
+START_TEST(each_block_device_has_its_own_claim)
+{
+	int loop = make_loop(512), other_loop;
+	char first_name[sizeof(loop_name)];
+	struct store first;
+
+	if (loop < 0)
+		return;
+	strcpy(first_name, loop_name);
+	expect_open(&first);
+	other_loop = make_loop(512);
+	ck_assert_int_ge(other_loop, 0);
+	ck_assert_str_ne(loop_name, first_name);
+	ck_assert(others_may_claim_loop());
+	expect_open(&store);
+	ck_assert(!others_may_claim_loop());
+	store_close(&first);
+	ck_assert(!others_may_claim_loop());
+	strcpy(loop_name, first_name);
+	ck_assert(others_may_claim_loop());
+	store_close(&store);
+	close(other_loop);
+	close(loop);
+}
+END_TEST
+
+START_TEST(descriptors_run_out_for_a_block_device)
+{
+	int loop = make_loop(512), next = dup(STDIN_FILENO);
+
+	close(next);
+	if (loop < 0)
+		return;
+	for (rlim_t n = 0; n < 4; n++) { /* path, claim, disk, buffered disk */
+		fds_limit = (rlim_t)next + n;
+		expect_refusal(-EMFILE, "Too many open files");
+		ck_assert(others_may_claim_loop());
+	}
+	fds_limit = RLIM_INFINITY;
+	expect_second(&(struct part){ 0 }, true);
 	close(loop);
 }
 END_TEST
@@ -835,7 +920,7 @@ START_TEST(block_device_may_be_waited_for)
 	if (loop < 0)
 		return;
 	start = now_ms();
-	pid = start_holder(&(struct claim){ 0 }, 100);
+	pid = start_holder(&(struct part){ 0 }, 100);
 	wait_ms = 20000;
 	expect_open(&store);
 	ck_assert_uint_ge(now_ms() - start, 100);
@@ -939,8 +1024,8 @@ static TCase *lock_case(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, slices_that_overlap_have_one_writer_or_readers, 0,
-			    ARRAY_SIZE(claims));
-	tcase_add_loop_test(tc, other_process_counts_until_it_is_gone, 0, ARRAY_SIZE(claims));
+			    ARRAY_SIZE(pairs));
+	tcase_add_loop_test(tc, other_process_counts_until_it_is_gone, 0, ARRAY_SIZE(pairs));
 	tcase_add_test(tc, other_process_may_be_waited_for);
 	tcase_add_test(tc, waiting_ends_and_is_for_busy_stores_alone);
 	tcase_add_loop_test(tc, each_descriptor_holds_the_store_by_itself, 0, 4);
@@ -957,6 +1042,9 @@ static TCase *block_case(void)
 	tcase_add_loop_test(tc, block_device_has_its_own_limits, 0, 2);
 	tcase_add_loop_test(tc, block_device_that_is_written_is_claimed, 0, 2);
 	tcase_add_test(tc, file_on_a_disk_with_large_blocks);
+	tcase_add_loop_test(tc, slices_of_a_block_device_share_one_claim, 0, 2);
+	tcase_add_test(tc, each_block_device_has_its_own_claim);
+	tcase_add_test(tc, descriptors_run_out_for_a_block_device);
 	tcase_add_test(tc, block_device_may_be_waited_for);
 	tcase_add_test(tc, partition_has_the_limits_of_its_disk);
 	return tc;

@@ -138,6 +138,7 @@ static int map_error(uint64_t iova, int prot)
 START_TEST(device_is_made_as_asked)
 {
 	make_dev();
+	ck_assert(!vduse_dev_adopted(dev));
 	ck_assert_str_eq(vduse_dev_name(dev), NAME);
 	ck_assert_int_eq(vduse_dev_fd(dev), kern->fd);
 	ck_assert_uint_eq(kern->device_id, VIRTIO_ID_BLOCK);
@@ -191,7 +192,7 @@ static const struct {
 	{ FAKE_OPEN_CONTROL, 1, -ENOENT, "/dev/vduse/control: No such file" },
 	{ FAKE_CREATE, 1, -EINVAL, NAME ": cannot create the VDUSE device: Invalid argument" },
 	{ FAKE_CREATE, 1, -ENOSPC, NAME ": cannot create the VDUSE device: No space" },
-	{ FAKE_OPEN_DEV, 1, -EBUSY, "/dev/vduse/" NAME ": " },
+	{ FAKE_OPEN_DEV, 1, -EACCES, NAME ": cannot open /dev/vduse/" NAME ": Permission denied" },
 	{ FAKE_VQ_SETUP, 1, -EINVAL, NAME ": cannot set up queue 0 of size 256" },
 	{ FAKE_VQ_SETUP, VQS, -EPERM, NAME ": cannot set up queue 2 of size 256" },
 	{ FAKE_SET_ATTR, 2, -EINVAL, NAME ": the kernel refuses a bounce_size of 1048576 bytes" },
@@ -248,30 +249,103 @@ START_TEST(device_on_the_bus_survives_its_server)
 }
 END_TEST
 
-START_TEST(device_that_nobody_serves_is_replaced)
+/* A device that an earlier server made, and left. */
+static struct fake_dev *leave_behind(bool on_bus)
 {
-	fake_kern_orphan(NAME)->vq_num = 9;
+	struct fake_dev *left = fake_kern_orphan(NAME);
+
+	left->vq_num = VQS;
+	left->config_size = sizeof(config_space);
+	for (uint32_t i = 0; i < VQS && on_bus; i++)
+		left->vqs[i].max_size = 64;
+	if (on_bus)
+		ck_assert_int_eq(fake_kern_bus_add(left), 0);
+	return left;
+}
+
+START_TEST(device_off_the_bus_is_replaced)
+{
+	ck_assert(!vduse_dev_exists(NAME));
+	leave_behind(false)->vq_num = 9;
+	ck_assert(vduse_dev_exists(NAME));
 	test_log_expect(LOG_LEVEL_INFO, NAME ": replaced");
 	make_dev();
+	ck_assert(!vduse_dev_adopted(dev));
 	ck_assert_uint_eq(kern->vq_num, VQS);
+	ck_assert_uint_eq(kern->vqs[VQS - 1].max_size, 256);
 	ck_assert_uint_eq(fake_kern_calls(FAKE_CREATE), 2);
 	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 1);
 }
 END_TEST
 
-START_TEST(device_in_use_is_left_alone)
+START_TEST(device_off_the_bus_whose_server_is_just_dying_is_replaced)
 {
-	struct fake_dev *other = fake_kern_orphan(NAME);
+	leave_behind(false)->open_elsewhere = 3;
+	test_log_expect(LOG_LEVEL_INFO, NAME ": replaced");
+	make_dev();
+	ck_assert(!vduse_dev_adopted(dev));
+	ck_assert_uint_eq(kern->vqs[VQS - 1].max_size, 256);
+}
+END_TEST
+
+START_TEST(device_on_the_bus_is_adopted_as_it_is)
+{
+	struct fake_dev *left = leave_behind(true);
+
+	left->open_elsewhere = _i ? 3 : 0; /* its server is just dying, or dead */
+	make_dev();
+	ck_assert_ptr_eq(kern, left);
+	ck_assert(vduse_dev_adopted(dev));
+	ck_assert_int_eq(vduse_dev_fd(dev), left->fd);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 0);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_VQ_SETUP), 0);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_SET_ATTR), 0);
+
+	ck_assert(!vduse_dev_running(dev));
+	left->driver_ok = true;
+	ck_assert(vduse_dev_running(dev));
+}
+END_TEST
+
+START_TEST(device_of_another_server_is_left_alone)
+{
+	struct fake_dev *other = leave_behind(true);
 	struct vduse_dev_params p = params();
 	struct vduse_dev *out;
 
-	other->open_elsewhere = _i == 0;
-	other->on_bus = _i == 1;
-	test_log_expect(LOG_LEVEL_ERROR,
-			NAME ": cannot create the VDUSE device: a device of that name");
-	ck_assert_int_eq(vduse_dev_new(&p, &out), -EEXIST);
+	other->open_elsewhere = FAKE_FOR_EVER; /* takes the seconds that we wait for a dying one */
+	test_log_expect(LOG_LEVEL_ERROR, "another process serves a device of that name");
+	ck_assert_int_eq(vduse_dev_new(&p, &out), -EBUSY);
 	ck_assert_ptr_eq(fake_kern_dev(NAME), other);
-	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), _i == 0);
+	ck_assert_uint_gt(other->vq_num, 0);
+}
+END_TEST
+
+START_TEST(adopting_that_fails_leaves_the_device)
+{
+	struct fake_dev *left = leave_behind(true);
+	struct vduse_dev_params p = params();
+	struct vduse_dev *out;
+
+	fake_kern_fail(FAKE_OPEN_DEV, 1, -EACCES);
+	test_log_expect(LOG_LEVEL_ERROR, NAME ": cannot open /dev/vduse/" NAME);
+	ck_assert_int_eq(vduse_dev_new(&p, &out), -EACCES);
+	ck_assert_ptr_eq(fake_kern_dev(NAME), left);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 0);
+}
+END_TEST
+
+START_TEST(abandoned_device_waits_for_the_next_server)
+{
+	make_running_dev(false);
+	iotlb_view_exit(&view);
+	vduse_dev_abandon(dev);
+	ck_assert_ptr_eq(fake_kern_dev(NAME), kern);
+	ck_assert_int_eq(kern->fd, -1);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 0);
+	make_dev();
+	ck_assert(vduse_dev_adopted(dev));
+	ck_assert(vduse_dev_running(dev));
 }
 END_TEST
 
@@ -280,7 +354,7 @@ START_TEST(replacing_that_fails_half_way_leaves_nothing)
 	struct vduse_dev_params p = params();
 	struct vduse_dev *out;
 
-	fake_kern_orphan(NAME);
+	leave_behind(false);
 	fake_kern_fail(FAKE_CREATE, 2, -ENOMEM);
 	test_log_expect(LOG_LEVEL_INFO, NAME ": replaced");
 	test_log_expect(LOG_LEVEL_ERROR, NAME ": cannot create the VDUSE device: Cannot allocate");
@@ -403,6 +477,29 @@ START_TEST(reply_to_nobody_is_harmless)
 	fake_kern_fail(FAKE_WRITE_RESPONSE, 1, -EIO);
 	test_log_expect(LOG_LEVEL_ERROR, NAME ": cannot answer a control message");
 	ck_assert_int_eq(vduse_dev_reply(dev, &request, true), -EIO);
+}
+END_TEST
+
+START_TEST(unanswered_message_comes_again_to_the_next_server)
+{
+	struct vduse_dev_request request;
+	uint32_t id;
+
+	make_running_dev(false);
+	id = send_status(7);
+	send_status(8);
+	ck_assert_int_eq(vduse_dev_recv(dev, &request), 1);
+	iotlb_view_exit(&view);
+	vduse_dev_abandon(dev);
+	make_dev();
+	ck_assert(readable());
+	ck_assert_int_eq(vduse_dev_recv(dev, &request), 1);
+	ck_assert_uint_eq(request.s.status, 7);
+	ck_assert_int_eq(vduse_dev_reply(dev, &request, true), 0);
+	ck_assert_ptr_nonnull(fake_kern_answer(kern, id));
+	ck_assert_int_eq(vduse_dev_recv(dev, &request), 1);
+	ck_assert_uint_eq(request.s.status, 8);
+	ck_assert_int_eq(vduse_dev_recv(dev, &request), 0);
 }
 END_TEST
 
@@ -739,8 +836,7 @@ START_TEST(data_in_flight_go_back_to_the_kernel_at_close)
 	*expect_map(0x3000, 1, RW, 1) = 0x99;
 	umem = kern->umem;
 	iotlb_view_exit(&view);
-	test_log_expect(LOG_LEVEL_ERROR, NAME ": the VDUSE device stays");
-	ck_assert_int_eq(vduse_dev_free(dev), -EBUSY);
+	vduse_dev_abandon(dev);
 	dev = NULL;
 	ck_assert_ptr_null(kern->umem);
 	fake_kern_read(kern, 0x3000, &byte, 1);
@@ -793,14 +889,19 @@ static void add_life_tests(TCase *tc)
 	tcase_add_test(tc, failed_undoing_is_told);
 	tcase_add_test(tc, kernel_without_msg_timeout_is_served_with_a_warning);
 	tcase_add_test(tc, device_on_the_bus_survives_its_server);
-	tcase_add_test(tc, device_that_nobody_serves_is_replaced);
-	tcase_add_loop_test(tc, device_in_use_is_left_alone, 0, 2);
+	tcase_add_test(tc, device_off_the_bus_is_replaced);
+	tcase_add_test(tc, device_off_the_bus_whose_server_is_just_dying_is_replaced);
+	tcase_add_loop_test(tc, device_on_the_bus_is_adopted_as_it_is, 0, 2);
+	tcase_add_test(tc, device_of_another_server_is_left_alone);
+	tcase_add_test(tc, adopting_that_fails_leaves_the_device);
+	tcase_add_test(tc, abandoned_device_waits_for_the_next_server);
 	tcase_add_test(tc, replacing_that_fails_half_way_leaves_nothing);
 	tcase_add_test(tc, names_are_checked);
 	tcase_add_test(tc, messages_come_in_order_and_wake_poll);
 	tcase_add_test(tc, reply_carries_the_verdict_in_any_order);
 	tcase_add_test(tc, queue_state_is_answered);
 	tcase_add_test(tc, reply_to_nobody_is_harmless);
+	tcase_add_test(tc, unanswered_message_comes_again_to_the_next_server);
 	tcase_add_test(tc, message_types_have_names);
 	tcase_add_test(tc, config_update_interrupts_a_running_driver);
 	tcase_add_test(tc, failed_config_update_is_passed_up);

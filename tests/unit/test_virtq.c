@@ -1472,6 +1472,25 @@ START_TEST(head_that_comes_again_is_still_in_flight)
 }
 END_TEST
 
+START_TEST(chain_that_comes_again_is_work_by_itself)
+{
+	struct inflight_vq *log = new_log();
+	int head;
+
+	start_with_log(_i, 0, log);
+	head = guest_add(g, G_OUT(16), G_IN(1));
+	guest_publish(g);
+	take(head);
+	ck_assert_int_eq(die_and_recover(log), 1);
+	ck_assert(virtq_has_work(&vq));
+	ck_assert(virtq_want_kick(&vq));
+	take(head);
+	ck_assert(!virtq_has_work(&vq));
+	ck_assert(!virtq_want_kick(&vq));
+	free(log);
+}
+END_TEST
+
 START_TEST(log_of_another_ring_is_refused)
 {
 	struct inflight_vq *log = new_log();
@@ -1875,6 +1894,7 @@ static TCase *dying_server(void)
 	tcase_add_loop_test(tc, chains_in_flight_come_again_in_the_order_they_were_taken, 0,
 			    COMBOS);
 	tcase_add_loop_test(tc, head_that_comes_again_is_still_in_flight, 0, GUEST_SHAPES);
+	tcase_add_test(tc, chain_that_comes_again_is_work_by_itself);
 	tcase_add_test(tc, log_of_another_ring_is_refused);
 	tcase_add_test(tc, start_begins_an_empty_log);
 	tcase_add_loop_test(tc, death_at_any_time_loses_nothing_and_repeats_nothing_published, 0,

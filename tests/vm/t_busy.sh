@@ -157,7 +157,7 @@ in_use "opened by qemu-io \\(pid $CLIENT\\)"
 client_does 'write -P 0x42 1M 1M' 'wrote 1048576/1048576 bytes at offset 1048576'
 kill -TERM "$SERVER"
 ended 1
-quiet 'is in use|left in the kernel'
+is "number of errors" "$(grep -c "error: " "$T/err")" 1
 said "error: guest: $node is still in use: opened by qemu-io \\(pid $CLIENT\\); it is left in the kernel"
 [ -e /sys/bus/vdpa/devices/guest ] || fail "the device is not in the kernel any more"
 echo 'write -P 0x43 2M 1M' >&9
