@@ -67,8 +67,7 @@ $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(O)/tests/unit.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
 .SECONDARY:
 
--include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(UNIT_TESTS:=.d) \
-	 $(patsubst %.c,$(O)/%.d,$(wildcard tests/lib/*.c))
+-include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c tests/lib/*.c tests/unit/*.c))
 
 deps:
 	$(Q)scripts/deps host

@@ -159,8 +159,11 @@ static void zero_write_start(struct backend_io *io)
 	const struct store *store = &file_of(io)->store;
 	uint64_t left = io->len - io->done_bytes;
 	struct io_uring_sqe *sqe = io_step(io, zero_write_done);
+	/* A write that came back short may have stopped where O_DIRECT cannot go on. */
+	bool torn = store->direct && (io->done_bytes & (store->length_align - 1));
 
-	io_uring_prep_write(sqe, store->fd, zeroes, (unsigned int)MIN(left, ZERO_CHUNK),
+	io_uring_prep_write(sqe, torn ? store->buffered_fd : store->fd, zeroes,
+			    (unsigned int)MIN(left, ZERO_CHUNK),
 			    store->offset + io->offset + io->done_bytes);
 	ring_sqe_done(sqe, &io->ring_op);
 }

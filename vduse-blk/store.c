@@ -16,6 +16,7 @@
 #include "log.h"
 
 #define SECTOR_SIZE 512u
+#define BLOCK_MAX   4096u
 
 /*
  * One discard or zeroing of an image file is one fallocate(), whose time grows with its size: a
@@ -277,6 +278,8 @@ static void examine_direct(struct store *store)
 	if (!store->length_align)
 		store->memory_align = store->length_align = probe_direct_align(store->fd);
 	store->limits.logical_block = MAX(store->limits.logical_block, store->length_align);
+	store->limits.physical_block =
+		MAX(store->limits.physical_block, store->limits.logical_block);
 }
 
 static int examine(struct store *store, const struct stat *st, uint64_t *size)
@@ -297,6 +300,12 @@ static int set_block_size(const struct device_config *config, struct store *stor
 {
 	struct backend_limits *l = &store->limits;
 
+	if (l->logical_block > BLOCK_MAX) {
+		log_err("%s: %s needs blocks of %u bytes%s; at most %u can be served", config->name,
+			config->path, l->logical_block, store->direct ? " with O_DIRECT" : "",
+			BLOCK_MAX);
+		return -EINVAL;
+	}
 	if (!config->logical_block_size)
 		return 0;
 	if (config->logical_block_size < l->logical_block) {

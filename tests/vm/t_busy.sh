@@ -166,7 +166,7 @@ serve_vhost
 client_does 'read -P 0x41 0 1M' 'read 1048576/1048576 bytes at offset 0'
 grep -q 'wrote 1048576/1048576 bytes at offset 2097152' "$T/client" ||
 	fail "a request from between two servers was lost: $(cat "$T/client")"
-exec 9>&-
+echo quit >&9
 wait_for 30 "end of the client" client_gone
 stop
 quiet
@@ -193,7 +193,8 @@ stop
 quiet
 clean
 
-# And without a new server: what is left can be removed by hand once the client is gone.
+# And without a new server: with a limit for the kernel's patience, which the server had taken away,
+# the client can go, and what is left can be removed by hand.
 serve_vhost
 client
 client_does 'read 0 4k' 'read 4096/4096'
@@ -201,11 +202,15 @@ signal
 in_use "opened by qemu-io"
 kill -TERM "$SERVER"
 ended 1
+echo 1 >/sys/class/vduse/guest/msg_timeout
 kill -KILL "$CLIENT"
 exec 9>&-
 wait_for 30 "end of the client" client_gone
 timeout 30 vdpa dev del guest || fail "vdpa dev del of what was left: status $?"
 serve_vhost
+said 'guest: replaced a device of that name that nobody served'
+timeout 60 qemu-io --image-opts "driver=virtio-blk-vhost-vdpa,path=$node,cache.direct=on" \
+	-c 'read -P 0x44 0 1M' >"$T/client" 2>&1 || fail "the next client: $(cat "$T/client")"
 stop
 quiet
 clean
