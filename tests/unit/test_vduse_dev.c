@@ -615,6 +615,20 @@ START_TEST(miss_maps_exactly_the_region_of_the_byte)
 }
 END_TEST
 
+/* The kernel's regions of rings end where the ring ends, and not at a page. */
+START_TEST(region_is_mapped_to_its_last_byte)
+{
+	make_running_dev(false);
+	fake_kern_map(kern, 0x10000, 0x2001, VDUSE_ACCESS_RW, 0);
+	fake_kern_map(kern, 0x20000, 1, VDUSE_ACCESS_RW, 0);
+	*expect_map(0x12000, 8, RW, 1) = 1;
+	*expect_map(0x20000, 8, RW, 1) = 1;
+	ck_assert_int_eq(map_error(0x12001, PROT_READ), -EFAULT);
+	iotlb_drop(vduse_dev_iotlb(dev), 0, UINT64_MAX);
+	ck_assert_uint_eq(mapped_regions(""), 0);
+}
+END_TEST
+
 START_TEST(hole_is_the_drivers_fault_and_not_logged)
 {
 	make_running_dev(false);
@@ -911,6 +925,7 @@ static void add_life_tests(TCase *tc)
 static void add_memory_tests(TCase *tc)
 {
 	tcase_add_test(tc, miss_maps_exactly_the_region_of_the_byte);
+	tcase_add_test(tc, region_is_mapped_to_its_last_byte);
 	tcase_add_test(tc, hole_is_the_drivers_fault_and_not_logged);
 	tcase_add_loop_test(tc, region_keeps_its_permission, 0, 4);
 	tcase_add_test(tc, drop_unmaps_and_the_next_look_maps_what_is_there_then);

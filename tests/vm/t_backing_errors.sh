@@ -1,7 +1,7 @@
 #!/bin/bash
 # An error of the store reaches whoever asked, with its true name in the log, a few lines for
 # thousands; nobody else notices, and when the store recovers so does the disk.
-# expect-dmesg: error, dev (vd|dm)|blk_print_req_error|Buffer I/O error on dev
+# expect-dmesg: error, dev (vd|dm)|(print_req|buffer_io)_error|Buffer I/O error on dev
 . tests/vm/lib.sh
 
 mib=1048576

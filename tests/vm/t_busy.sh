@@ -39,13 +39,18 @@ in_use() {
 	! server_ended || fail "the server ended, but its disk is in use"
 }
 
+reap() {
+	kill -KILL "$1" 2>/dev/null
+}
+
 # A client of the vhost-vdpa node that stays: it does what is written to descriptor 9.
 client() {
 	mkfifo "$T/orders"
 	qemu-io --image-opts "driver=virtio-blk-vhost-vdpa,path=$node,cache.direct=on" \
 		<"$T/orders" >"$T/client" 2>&1 &
 	CLIENT=$!
-	defer kill -KILL $CLIENT
+	disown $CLIENT
+	defer reap $CLIENT
 	exec 9>"$T/orders"
 	rm "$T/orders"
 }
@@ -58,7 +63,7 @@ client_does() {
 }
 
 client_gone() {
-	! kill -0 "$CLIENT" 2>/dev/null || grep -q '^State:.*Z' "/proc/$CLIENT/status"
+	! kill -0 "$CLIENT" 2>/dev/null || grep -q '^State:.*Z' "/proc/$CLIENT/status" 2>/dev/null
 }
 
 # Mounted: it says where, the file system goes on, and umount is all that is needed.
@@ -98,7 +103,7 @@ e2fsck -fy "$img" >"$T/fsck" 2>&1 || [ $? -eq 1 ] || fail "e2fsck: $(cat "$T/fsc
 serve_disk
 sleep 600 <"$node" &
 holder=$!
-defer kill $holder
+defer reap $holder
 wait_for 10 "holder" test "/proc/$holder/fd/0" -ef "$node"
 signal
 in_use "opened by sleep \\(pid $holder\\)"

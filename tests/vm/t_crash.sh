@@ -2,7 +2,7 @@
 # kill -9 under load, again and again: the writers see pauses and never an error, no block is lost.
 . tests/vm/lib.sh
 
-kills=${KILLS:-8}
+kills=${KILLS:-5}
 raw=$(image raw.img 64M)
 fs=$(image fs.img 256M)
 config() {
@@ -26,7 +26,7 @@ mount "${NODE[fs]}" "$T/mnt"
 (
 	while [ ! -e "$T/enough" ]; do
 		fio --name=raw --filename="${NODE[raw]}" --ioengine=io_uring --direct=1 --rw=randrw \
-			--bsrange=4k-64k --size=14m --offset_increment=16m --iodepth=32 \
+			--bsrange=4k-64k --size=4m --offset_increment=16m --iodepth=32 \
 			--numjobs=4 --verify=crc32c --verify_fatal=1 --verify_state_save=0 || exit 1
 	done
 ) >"$T/fio" 2>&1 &

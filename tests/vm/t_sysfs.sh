@@ -47,7 +47,7 @@ disk_plain=$DISK
 loop_disk "$(image loop.img 16M)" --sector-size 4096
 loop_4k=$DISK
 modprobe scsi_debug dev_size_mb=16 sector_size=512 physblk_exp=3 opt_blks=128 lbpu=1 lbprz=1
-defer modprobe -r scsi_debug
+defer modprobe -r --wait 10000 scsi_debug
 wait_for 20 "SCSI disk" scsi_disk
 udevadm settle
 scsi=/dev/$(scsi_disk)

@@ -1,0 +1,159 @@
+#!/bin/bash
+# Attached and detached again and again, with I/O running at every end, nothing is left and nothing
+# grows; neither in the kernel, nor in a server whose driver is unbound and bound again.
+# CYCLES: how often (20)
+# expect-dmesg: I/O error
+# deadline: 1200
+. tests/vm/lib.sh
+
+cycles=${CYCLES:-20}
+img=$(image disk.img 64M)
+client_status=0
+waited=0
+
+# What nobody can give back: KiB of kernel memory that is not cache, after a look at each CPU's.
+unreclaimable() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	awk '/^(SUnreclaim|VmallocUsed|KernelStack|PageTables|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
+}
+
+available() {
+	awk '/^MemAvailable:/ { print $2 }' /proc/meminfo
+}
+
+# Writes until it is stopped or has errors.
+write_on() {
+	exec dd if=/dev/zero of="$1" bs=64k oflag=direct conv=notrunc status=none
+}
+
+requests() {
+	awk '{ print $1 + $5 }' "/sys/block/${node#/dev/}/stat"
+}
+
+busy() {
+	[ "$(requests)" -gt $((before + 20)) ]
+}
+
+# Starts a client and waits until it has done something: client COMMAND...
+client() {
+	before=$(requests)
+	"$@" >"$T/client" 2>&1 &
+	CLIENT=$!
+	wait_for 30 "I/O of the client" busy
+}
+
+client_ended() {
+	client_status=0
+	wait $CLIENT 2>/dev/null || client_status=$?
+}
+
+# It is killed, and the very next thing is the signal: its requests are still under way.
+end_killed() {
+	client write_on "$node"
+	kill -KILL $CLIENT
+	kill -TERM "$SERVER"
+	client_ended
+	ended
+	quiet 'is in use'
+}
+
+# It ends by itself, a little after the signal: the server waits for it.
+end_waiting() {
+	client dd if=/dev/zero of="$node" bs=4k count=8000 oflag=direct status=none
+	kill -TERM "$SERVER"
+	client_ended
+	is "status of a writer that was let finish: $(cat "$T/client")" $client_status 0
+	ended
+	! grep -q 'in use: opened by dd' "$T/err" || waited=$((waited + 1))
+	quiet 'is in use'
+}
+
+# It would never end: the second signal takes the disk away, and the client has errors.
+end_forced() {
+	client fio --name=x --filename="$node" --ioengine=io_uring --direct=1 --rw=randrw --bs=16k \
+		--iodepth=32 --time_based --runtime=600
+	kill -TERM "$SERVER"
+	wait_for 30 "word of the client" grep -q 'is in use' "$T/err"
+	kill -TERM "$SERVER"
+	ended
+	client_ended
+	[ $client_status -ne 0 ] || fail "the disk was taken away, and fio saw no error: $(cat "$T/client")"
+	quiet 'is in use'
+}
+
+memory_after() {
+	unreclaimable_kib=$(unreclaimable)
+	available_kib=$(available)
+	say "after $1 cycles: unreclaimable $unreclaimable_kib KiB, available $available_kib KiB"
+}
+
+ways=(end_killed end_waiting end_forced)
+started=$SECONDS
+for ((n = 1; n <= cycles; n++)); do
+	serve <<-C
+		[disk]
+		path = $img
+	C
+	node=${NODE[disk]}
+	${ways[n % 3]}
+	clean
+	if [ $n -eq 5 ]; then
+		memory_after $n
+		early_unreclaimable=$unreclaimable_kib early_available=$available_kib
+	fi
+done
+[ "$cycles" -lt 5 ] || [ $waited -gt 0 ] || fail "no writer was waited for, ever"
+say "$(((SECONDS - started) * 1000 / cycles)) ms for a cycle"
+if [ "$cycles" -gt 5 ]; then
+	memory_after "$cycles"
+	grown=$((unreclaimable_kib - early_unreclaimable))
+	[ $grown -le $((8192 + (cycles - 5) * 64)) ] || fail "the kernel holds $grown KiB more"
+	grown=$((early_available - available_kib))
+	[ $grown -le $((32768 + (cycles - 5) * 64)) ] || fail "$grown KiB fewer are available"
+fi
+
+# One server, and a driver that comes and goes.
+fds() {
+	find "/proc/$SERVER/fd" -mindepth 1 | wc -l
+}
+
+maps() {
+	wc -l <"/proc/$SERVER/maps"
+}
+
+rss() {
+	awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER/status"
+}
+
+rebind() {
+	udevadm settle --timeout=30
+	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
+	[ ! -b "$node" ] || fail "$node is still there"
+	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/bind
+	wait_for 30 "node" test -b "$node"
+	dd if="$T/random" of="$node" bs=64k oflag=direct seek="$1" conv=notrunc status=none
+	dd if="$node" bs=64k iflag=direct skip="$1" count=4 status=none | cmp -s - "$T/random" ||
+		fail "what was written after $n unbindings reads differently"
+}
+
+head -c 256K /dev/urandom >"$T/random"
+serve <<-C
+	[disk]
+	path = $img
+C
+node=${NODE[disk]}
+for ((n = 0; n < cycles + 3; n++)); do
+	rebind $((n % 16))
+	if [ $n -eq 2 ]; then
+		fds_before=$(fds) maps_before=$(maps) rss_before=$(rss)
+	fi
+done
+say "$(fds) descriptors, $(maps) mappings, $(rss) KiB after $cycles bindings;" \
+	"$fds_before, $maps_before, $rss_before before"
+is "number of descriptors" "$(fds)" "$fds_before"
+[ "$(maps)" -le $((maps_before + 4)) ] || fail "mappings: $maps_before before, $(maps) now"
+[ "$(rss)" -le $((rss_before + 4096 + cycles * 16)) ] || fail "RSS: $rss_before KiB before, $(rss) now"
+stop
+quiet
+clean
