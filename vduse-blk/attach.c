@@ -42,11 +42,13 @@ static int do_detach(struct attach_job *job)
 {
 	/* Unbinding vhost_vdpa waits, unkillable, until the VM closes it: not even by force. */
 	bool must_be_unused = job->verb == DETACH_UNUSED || job->driver == VDPA_DRIVER_VHOST;
+	/* Somebody may have bound it anew meanwhile, and it has another node since. */
+	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
 	int claim = -ENODEV, err;
 
-	if (job->driver == VDPA_DRIVER_VIRTIO)
+	if (has_node && job->driver == VDPA_DRIVER_VIRTIO)
 		claim = claim_and_flush(job);
-	if (must_be_unused && access(job->node, F_OK) == 0 && node_is_used(job, claim))
+	if (has_node && must_be_unused && node_is_used(job, claim))
 		err = -EBUSY;
 	else
 		err = vdpa_bus_detach(job->name);

@@ -26,7 +26,7 @@ struct attach_job {
 	enum attach_verb verb;
 	const char *name;
 	enum vdpa_driver driver;
-	char node[VDPA_NODE_MAX]; /* ATTACH, ADOPT: out; DETACH: in */
+	char node[VDPA_NODE_MAX]; /* out: as it is now */
 
 	int result;				  /* 0 or -errno */
 	char users[256];			  /* of the node, after -EBUSY */

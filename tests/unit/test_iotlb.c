@@ -567,6 +567,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, first_look_fills_and_later_ones_hit);
 	tcase_add_test(tc, length_shrinks_to_what_is_contiguous);
