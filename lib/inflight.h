@@ -77,7 +77,7 @@ struct inflight_vq *inflight_vq(struct inflight *inflight, uint32_t index);
 void inflight_vq_start(struct inflight_vq *log, uint16_t vq_size, uint16_t used_idx,
 		       uint16_t next_avail);
 
-/** inflight_vq_stop() - nothing is in flight, and the queue does not run */
+/** inflight_vq_stop() - the driver has not made the queue ready: there is nothing to go on with */
 void inflight_vq_stop(struct inflight_vq *log);
 
 /** inflight_vq_is_active() - was the queue running, with anything taken since it started? */

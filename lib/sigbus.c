@@ -21,6 +21,8 @@ static bool replace_page(const void *addr)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 			 0) != MAP_FAILED)
 			return true;
+		if (errno != EINVAL)
+			return false;
 	}
 	return false;
 }
@@ -30,7 +32,9 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 	int saved_errno = errno;
 
 	(void)context;
-	if (sigbus_state == SIGBUS_FATAL || !replace_page(info->si_addr)) {
+	/* Only what a truncated file does: broken hardware must not read as zeroes. */
+	if (sigbus_state == SIGBUS_FATAL || info->si_code != BUS_ADRERR ||
+	    !replace_page(info->si_addr)) {
 		/* Not ours: the instruction is repeated, and without a handler it is the end. */
 		signal(signal_number, SIG_DFL);
 		return;

@@ -116,6 +116,7 @@ static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 	if (err)
 		return err;
 
+	madvise(addr, entry.last - entry.start + 1, MADV_DONTDUMP); /* it is not ours to keep */
 	*region = (struct iotlb_region){
 		.start = entry.start,
 		.last = entry.last,

@@ -84,6 +84,9 @@ int virtq_remap(struct virtq *vq)
 			       PROT_READ | PROT_WRITE, &used);
 	if (err)
 		return err;
+	/* An IOVA may be aligned where the memory behind it is not. */
+	if ((uintptr_t)desc % 16 || (uintptr_t)avail % 2 || (uintptr_t)used % 4)
+		return -EINVAL;
 
 	vq->desc = desc;
 	vq->avail = avail;
@@ -156,8 +159,6 @@ int virtq_recover(struct virtq *vq, const struct virtq_layout *layout)
 void virtq_stop(struct virtq *vq)
 {
 	vq->replay_next = vq->replay_count = 0;
-	if (vq->log)
-		inflight_vq_stop(vq->log);
 }
 
 bool virtq_has_work(struct virtq *vq)

@@ -105,7 +105,12 @@ int __must_check virtq_start(struct virtq *vq, const struct virtq_layout *layout
  */
 int __must_check virtq_recover(struct virtq *vq, const struct virtq_layout *layout);
 
-/** virtq_stop() - the driver forgets the rings; nothing is in flight */
+/**
+ * virtq_stop() - the driver forgets the rings; nothing is in flight
+ *
+ * The log stays as it is: until the kernel has taken the reset, a restarted server is told that the
+ * driver runs, and must find out that everything was published.
+ */
 void virtq_stop(struct virtq *vq);
 
 /** virtq_remap() - map the rings again after iotlb_drop(); indices stay. Return: virtq_start() */
