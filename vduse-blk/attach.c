@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,17 @@ static int claim_and_flush(const struct attach_job *job)
 	return fd;
 }
 
+/* Only one may have a vhost-vdpa node open: who it is, /proc may not show. */
+static int try_vhost_node(const struct attach_job *job)
+{
+	int fd = open(job->node, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd); /* before the unbind, which would wait for it */
+	return -ENODEV;
+}
+
 /* Return: is the node in use? Then @job->users says by whom. */
 static bool node_is_used(struct attach_job *job, int claim)
 {
@@ -32,9 +44,9 @@ static bool node_is_used(struct attach_job *job, int claim)
 
 	if (users > 0)
 		return true;
-	/* A loop device, an LIO target: the kernel itself has it open, and nothing names it. */
+	/* A loop device, an LIO target, a process that we may not see. */
 	if (claim == -EBUSY)
-		snprintf(job->users, sizeof(job->users), "held by the kernel");
+		snprintf(job->users, sizeof(job->users), "held by the kernel or an unseen process");
 	return claim == -EBUSY;
 }
 
@@ -46,8 +58,9 @@ static int do_detach(struct attach_job *job)
 	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
 	int claim = -ENODEV, err;
 
-	if (has_node && job->driver == VDPA_DRIVER_VIRTIO)
-		claim = claim_and_flush(job);
+	if (has_node)
+		claim = job->driver == VDPA_DRIVER_VIRTIO ? claim_and_flush(job)
+							  : try_vhost_node(job);
 	if (has_node && must_be_unused && node_is_used(job, claim))
 		err = -EBUSY;
 	else
@@ -91,9 +104,17 @@ static struct attach_job *next_job(struct attach *attach)
 static void *attach_main(void *arg)
 {
 	struct attach *attach = arg;
+	int keep = attach->main_ring->message_fd;
 	struct attach_job *job;
 
 	pthread_setname_np(pthread_self(), "attach");
+	/*
+	 * A table of descriptors of its own, with nothing in it. When the server is killed while
+	 * this thread waits in the kernel for a disk that nobody serves any more, the stores and
+	 * the devices must be closed all the same, or no other server could ever serve them.
+	 */
+	close_range(3, (unsigned int)keep - 1, CLOSE_RANGE_UNSHARE);
+	close_range((unsigned int)keep + 1, ~0u, CLOSE_RANGE_UNSHARE);
 	while ((job = next_job(attach))) {
 		job->result = do_job(job);
 		ring_post(attach->main_ring, &job->message);

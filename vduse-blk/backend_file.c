@@ -142,6 +142,8 @@ static void zero_write_done(struct ring_op *op, int res, uint32_t flags)
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
+	if (res == 0)
+		res = -ENODATA;
 	if (res < 0 && res != -EAGAIN && res != -EINTR) {
 		io_finish(io, res);
 		return;

@@ -107,11 +107,16 @@ static void command_all(struct device *device, enum queue_verb verb, uint64_t fe
 
 static void take_messages(struct device *device);
 
+static void close_queues(struct device *device);
+
 /* The queues have done what the message asked for. */
 static void answered(struct device *device)
 {
 	device->answering = false;
-	take_messages(device);
+	if (device->deaf)
+		close_queues(device);
+	else
+		take_messages(device);
 }
 
 /* Parks the answer until the queues have obeyed; @done answers. */
@@ -379,6 +384,14 @@ int device_destroy(struct device *device)
 	return err;
 }
 
+void device_abandon(struct device *device)
+{
+	vduse_dev_abandon(device->dev);
+	device->dev = NULL;
+	inflight_close(device->inflight, false);
+	device->inflight = NULL;
+}
+
 int device_create(struct device *device, const char *runtime_dir, struct ring *ring,
 		  struct worker *workers, unsigned int worker_count, unsigned int *next_worker)
 {
@@ -424,12 +437,20 @@ static void queues_paused(struct device *device)
 	command_all(device, QUEUE_REMOVE, 0, queues_removed);
 }
 
+/* Not STOP: where the driver still runs, the record must say so to the next server. */
+static void close_queues(struct device *device)
+{
+	command_all(device, QUEUE_PAUSE, 0, queues_paused);
+}
+
 static void messages_stopped(struct ring_poll *poll)
 {
 	struct device *device = container_of(poll, struct device, messages);
 
-	/* Not STOP: where the driver still runs, the record must say so to the next server. */
-	command_all(device, QUEUE_PAUSE, 0, queues_paused);
+	device->deaf = true;
+	if (!device->answering)
+		close_queues(device);
+	/* else a command is under way, and answered() goes on */
 }
 
 void device_close(struct device *device, void (*closed)(struct device *device))

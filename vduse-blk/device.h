@@ -37,6 +37,7 @@ struct device {
 	int command_result;	  /* first failure among them */
 	void (*command_done)(struct device *device);
 
+	bool deaf; /* closing, and takes no messages any more */
 	struct log_limit refusals;
 
 	void (*closed)(struct device *device);
@@ -65,6 +66,9 @@ int __must_check device_create(struct device *device, const char *runtime_dir, s
 
 /** device_destroy() - after device_close(): out of the kernel. Return: 0; -errno, logged */
 int device_destroy(struct device *device);
+
+/** device_abandon() - after device_close(): stays in the kernel, with its record */
+void device_abandon(struct device *device);
 
 /**
  * device_close() - stop serving; the device must be off the vdpa bus

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "log.h"
@@ -131,6 +133,18 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 	return NULL;
 }
 
+/* Descriptors 0 to 2 exist, or an image might get one of them, and our words be written into it. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = { 0 };
@@ -139,6 +153,7 @@ int main(int argc, char **argv)
 	struct config config;
 	int err;
 
+	open_standard_fds();
 	log_init(print_line, LOG_LEVEL_INFO);
 	verb = parse_arguments(argc, argv, &args, &status);
 	if (!verb)

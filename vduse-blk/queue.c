@@ -43,7 +43,9 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	queue->stats.pushed++;
 	queue->completed = true;
 	check_memory(queue);
-	worker_schedule(queue->worker, queue);
+	/* In its own round it publishes at the end by itself, and others must get their turn. */
+	if (!queue->in_round)
+		worker_schedule(queue->worker, queue);
 }
 
 static uint16_t slot_head(const struct req_slot *slot)
@@ -61,11 +63,18 @@ static void log_io_error(struct queue *queue, const struct backend_io *io, int e
 		[BACKEND_WRITE_ZEROES] = "write zeroes",
 	};
 
+	const char *reason = strerror(-err);
+
 	if (!log_allow(&queue->io_errors, queue->device_name))
 		return;
-	log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s", queue->device_name,
-		queue->index, names[io->op], io->len, io->offset,
-		err == -ENODATA ? "the store ends before the disk does" : strerror(-err));
+	if (err == -ENODATA)
+		reason = "the store ends before the disk does, or is gone";
+	if (io->op == BACKEND_FLUSH)
+		log_err("%s: queue %u: flush: %s", queue->device_name, queue->index, reason);
+	else
+		log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s",
+			queue->device_name, queue->index, names[io->op], io->len, io->offset,
+			reason);
 }
 
 static void req_next_range(struct req_slot *slot);
@@ -189,6 +198,11 @@ static void queue_break(struct queue *queue, const char *why)
 		log_err("%s: queue %u stops: %s", queue->device_name, queue->index, why);
 }
 
+static bool queue_takes(const struct queue *queue)
+{
+	return queue->state == QUEUE_RUNNING && !queue->held;
+}
+
 /*
  * Takes what the driver made available. At most a ring full, so that a driver that never stops
  * does not keep the other queues of this worker waiting.
@@ -198,7 +212,7 @@ static void queue_drain(struct queue *queue)
 	struct virtq_chain chain = { .iov = queue->worker->chain_iov };
 	int taken = 1;
 
-	for (uint32_t n = 0; n < queue->slot_count && taken == 1; n++) {
+	for (uint32_t n = 0; n < queue->slot_count && taken == 1 && queue_takes(queue); n++) {
 		if (unlikely(!worker_has_large(queue->worker, queue)))
 			return;
 		taken = virtq_pop(&queue->vq, &chain);
@@ -260,21 +274,16 @@ static void queue_finish_command(struct queue *queue)
 		if (queue->kick.ring || queue->irq_retry.active || queue->starved)
 			return; /* something on the worker still points here */
 		worker_forget(queue->worker, queue);
+		log_limit_flush(&queue->io_errors, queue->device_name);
+		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
 	if (queue->verb == QUEUE_PAUSE && queue->state == QUEUE_RUNNING)
 		queue->state = QUEUE_PAUSED;
 	if (queue->verb == QUEUE_STOP) {
 		queue->state = QUEUE_STOPPED;
 		virtq_stop(&queue->vq);
-		log_limit_flush(&queue->io_errors, queue->device_name);
-		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
-}
-
-static bool queue_takes(const struct queue *queue)
-{
-	return queue->state == QUEUE_RUNNING && !queue->draining;
 }
 
 /* After every piece of work on the driver's memory: was it there? */
@@ -286,12 +295,14 @@ static void check_memory(struct queue *queue)
 
 void queue_round(struct queue *queue)
 {
+	queue->in_round = true;
 	if (queue_takes(queue)) {
 		virtq_suppress_kicks(&queue->vq);
 		queue_drain(queue);
 	}
 	queue_publish(queue);
 	check_memory(queue);
+	queue->in_round = false;
 	queue_finish_command(queue);
 }
 
@@ -337,6 +348,7 @@ static void queue_open(struct queue *queue, bool recover)
 		return;
 	}
 	if (!info.ready) {
+		inflight_vq_stop(queue->vq.log);
 		queue->state = QUEUE_WAITING;
 		return;
 	}
@@ -368,6 +380,7 @@ static void queue_start(struct queue *queue, bool recover)
 {
 	int err;
 
+	queue->held = false;
 	queue->features = queue->command_features;
 	/* virtio 1.3, 5.2.6.2: a driver that did not take FLUSH relies on every completed write. */
 	queue->durable_writes = !queue->backend->limits.volatile_cache ||
@@ -380,17 +393,26 @@ static void queue_start(struct queue *queue, bool recover)
 	command_done(queue, err);
 }
 
+/* Memory has moved: the rings are looked for again, and again at a kick where they are not there. */
+static void queue_reopen(struct queue *queue)
+{
+	int err = 0;
+
+	if (queue->state == QUEUE_WAITING)
+		queue_open(queue, false);
+	if (queue->state != QUEUE_PAUSED)
+		return;
+	err = virtq_remap(&queue->vq);
+	if (!err)
+		queue->state = QUEUE_RUNNING;
+	else if (err != -EFAULT)
+		queue_break(queue, strerror(-err));
+}
+
 static void queue_resume(struct queue *queue)
 {
-	int err;
-
-	if (queue->state == QUEUE_PAUSED) {
-		err = virtq_remap(&queue->vq);
-		if (err)
-			queue_break(queue, "its rings are not mapped any more");
-		else
-			queue->state = QUEUE_RUNNING;
-	}
+	queue->held = false;
+	queue_reopen(queue);
 	worker_schedule(queue->worker, queue);
 	command_done(queue, 0);
 }
@@ -400,10 +422,9 @@ static void kicked(struct ring_poll *poll)
 	struct queue *queue = container_of(poll, struct queue, kick);
 
 	queue->stats.kicks++;
-	if (queue->state == QUEUE_WAITING)
-		queue_open(queue, false);
-	else
-		worker_schedule(queue->worker, queue);
+	if (!queue->held)
+		queue_reopen(queue);
+	worker_schedule(queue->worker, queue);
 }
 
 static void kick_stopped(struct ring_poll *poll)
@@ -417,6 +438,7 @@ static void kick_stopped(struct ring_poll *poll)
 static void queue_drain_command(struct queue *queue)
 {
 	queue->draining = true;
+	queue->held = true;
 	worker_schedule(queue->worker, queue);
 }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -27,7 +28,9 @@
 #define MAIN_RING_ENTRIES 64
 
 /* How often a disk that is in use at the end is looked at again. */
-#define BUSY_RETRY_US 1000000
+#define BUSY_RETRY_US	 1000000
+#define BUSY_SOON_US	 100000
+#define BUSY_QUIET_LOOKS 10 /* the first ones, soon after another and without a word */
 
 enum disk_state {
 	DISK_STORE_OPEN, /* nothing in the kernel */
@@ -45,7 +48,8 @@ struct disk {
 	struct device device;
 	struct attach_job job;
 	enum disk_state state;
-	bool said_busy;
+	unsigned int busy_looks;
+	bool left; /* a VM holds it: it stays in the kernel when we go */
 };
 
 struct server {
@@ -138,7 +142,7 @@ static int open_stores(struct server *server)
 static void close_stores(struct server *server)
 {
 	for (size_t i = 0; i < server->disk_count; i++)
-		device_close_store(&server->disks[i].device);
+		device_close_store(&server->disks[i].device); /* those that were never created */
 	free(server->disks);
 }
 
@@ -192,8 +196,11 @@ static void disk_closed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
-	if (device_destroy(device))
+	if (disk->left)
+		device_abandon(device);
+	else if (device_destroy(device))
 		disk->server->status = EXIT_RUNTIME;
+	device_close_store(device);
 	disk_gone(disk);
 }
 
@@ -211,12 +218,16 @@ static void disk_is_busy(struct disk *disk)
 	struct server *server = disk->server;
 
 	disk->state = DISK_BUSY;
-	if (!disk->said_busy)
+	disk->busy_looks++;
+	/* Who closes a disk that was written has udev look at it, for a moment. */
+	if (disk->busy_looks == BUSY_QUIET_LOOKS)
 		log_warn("%s: %s is in use: %s; it is served until it is free, or until a second "
 			 "signal",
 			 disk->job.name, disk->job.node, disk->job.users);
-	disk->said_busy = true;
-	ring_timer_start(&server->ring, &server->busy_retry, server->forced ? 0 : BUSY_RETRY_US,
+	ring_timer_start(&server->ring, &server->busy_retry,
+			 server->forced			       ? 0
+			 : disk->busy_looks < BUSY_QUIET_LOOKS ? BUSY_SOON_US
+							       : BUSY_RETRY_US,
 			 busy_retry);
 }
 
@@ -231,6 +242,7 @@ static void disk_detached(struct attach_job *job)
 	}
 	if (job->result) {
 		server->status = EXIT_RUNTIME;
+		disk->left = true;
 		if (job->result == -EBUSY)
 			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
 				job->name, job->node, job->users);
@@ -238,12 +250,30 @@ static void disk_detached(struct attach_job *job)
 	disk_close(disk);
 }
 
+static void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state,
+			void (*finished)(struct attach_job *job))
+{
+	const struct device_config *config = disk->device.config;
+
+	disk->state = state;
+	disk->job = (struct attach_job){
+		.verb = verb,
+		.name = config->name,
+		.driver = config->driver,
+		.finished = finished,
+	};
+	attach_submit(&disk->server->attach, &disk->job);
+}
+
 static void disk_detach(struct disk *disk, enum attach_verb verb)
 {
-	disk->state = DISK_DETACHING;
-	disk->job.verb = verb;
-	disk->job.finished = disk_detached;
-	attach_submit(&disk->server->attach, &disk->job);
+	disk_submit(disk, verb, DISK_DETACHING, disk_detached);
+}
+
+/* An earlier server attached it, and its users may be there still. */
+static bool disk_was_attached(const struct disk *disk)
+{
+	return vduse_dev_adopted(disk->device.dev) && vdpa_bus_on_bus(disk->device.config->name);
 }
 
 /* Sends away what is still there, last attached first. */
@@ -259,7 +289,10 @@ static void server_stop(struct server *server)
 			disk_gone(disk);
 			break;
 		case DISK_CREATED:
-			disk_close(disk);
+			if (disk_was_attached(disk))
+				disk_detach(disk, verb);
+			else
+				disk_close(disk);
 			break;
 		case DISK_ATTACHED:
 		case DISK_BUSY:
@@ -318,17 +351,7 @@ static void disk_attached(struct attach_job *job)
 
 static void disk_attach(struct disk *disk)
 {
-	const struct device_config *config = disk->device.config;
-	bool adopted = vduse_dev_adopted(disk->device.dev);
-
-	disk->state = DISK_ATTACHING;
-	disk->job = (struct attach_job){
-		.verb = adopted && vdpa_bus_on_bus(config->name) ? ADOPT : ATTACH,
-		.name = config->name,
-		.driver = config->driver,
-		.finished = disk_attached,
-	};
-	attach_submit(&disk->server->attach, &disk->job);
+	disk_submit(disk, disk_was_attached(disk) ? ADOPT : ATTACH, DISK_ATTACHING, disk_attached);
 }
 
 static int create_devices(struct server *server)
@@ -427,6 +450,9 @@ enum exit_status server_run(const struct config *config)
 		return server.status;
 	server.status = EXIT_RUNTIME;
 	raise_limits();
+	/* Memory that we need to write back a disk must not be waited for with that very disk. */
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		log_debug("not an I/O flusher: %s", strerror(errno));
 	if (block_signals(&server) || sigbus_guard_install())
 		return server.status;
 	if (!open_stores(&server)) {

@@ -309,11 +309,10 @@ void worker_put_large(struct worker *worker, union large_buffer *buffer)
 
 	buffer->next_free = worker->large_free;
 	worker->large_free = buffer;
-	if (!queue)
-		return;
-	worker->starved.first = queue->next_starved;
-	if (!worker->starved.first)
-		worker->starved.last = &worker->starved.first;
-	queue->starved = false;
-	worker_schedule(worker, queue);
+	/* All of them: the first may turn out to need none, and then would give none back. */
+	list_init(&worker->starved);
+	for (; queue; queue = queue->next_starved) {
+		queue->starved = false;
+		worker_schedule(worker, queue);
+	}
 }
