@@ -6,7 +6,7 @@
 # deadline: 1200
 . tests/vm/lib.sh
 
-cycles=${CYCLES:-20}
+cycles=${CYCLES:-8}
 img=$(image disk.img 64M)
 client_status=0
 waited=0

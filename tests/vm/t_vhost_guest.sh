@@ -57,7 +57,6 @@ serve <<-C
 	path = $img
 	driver = vhost-vdpa
 	serial = of-a-guest
-	queue_size = 1024
 C
 
 start=$SECONDS

@@ -1,0 +1,315 @@
+#!/bin/bash
+# Each mistake gets one line that names the thing, the right exit status, and leaves nothing behind.
+# deadline: 600
+. tests/vm/lib.sh
+
+img=$(image disk.img 16M)
+chmod 755 "$T" # other users are to read what they may
+
+# One mistake: bad STATUS PATTERN..., with the configuration on standard input.
+bad() {
+	refused "$@"
+	one_line "$T/refused.err"
+	clean
+}
+
+one_line() {
+	is "number of lines on standard error ($(cat "$1"))" "$(wc -l <"$1")" 1
+	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
+}
+
+# A command line that is wrong: usage PATTERN ARGUMENT...
+usage() {
+	local pattern=$1 status=0
+	shift
+	"$VDUSE_BLK" "$@" >"$T/usage.out" 2>"$T/usage.err" </dev/null || status=$?
+	is "exit status of vduse-blk $*" $status 2
+	one_line "$T/usage.err"
+	grep -qE -- "$pattern" "$T/usage.err" || fail "vduse-blk $*: not '$pattern': $(cat "$T/usage.err")"
+	[ ! -s "$T/usage.out" ] || fail "vduse-blk $* printed $(cat "$T/usage.out")"
+}
+
+# A key of an otherwise good device: bad_key KEY VALUE PATTERN
+bad_key() {
+	bad 2 "refused.conf:3: .*$1" "$3" <<-C
+		[disk]
+		path = $img
+		$1 = $2
+	C
+}
+
+bad_name() {
+	bad 2 "refused.conf:1: .*$2" <<-C
+		[$1]
+		path = $img
+	C
+}
+
+# A store that cannot be served: bad_store PATH PATTERN [LINE]
+bad_store() {
+	bad 1 "error: disk: .*$2" <<-C
+		[disk]
+		path = $1
+		${3-}
+	C
+}
+
+#
+# The command line
+#
+usage 'verb'
+usage "unknown verb 'server'" server -c "$T/conf"
+usage 'frobnicate' serve --frobnicate
+usage 'serve needs -c' serve
+usage "requires an argument|option requires" serve -c
+usage 'one verb' serve check -c "$T/conf"
+
+#
+# The configuration
+#
+bad_key quues 2 '"quues" is not a key; accepted: path, driver'
+bad_key workers 2 'belongs into \[global\]'
+bad_key path "$img" 'a second path; the first is in line 2'
+bad_key queue_size 100 '"100" is not understood; accepted: .*a power of two'
+bad_key queue_size 2048 '"2048" is not understood'
+bad_key queue_size 1 '"1" is not understood'
+bad_key queues 0 '"0" is not understood; accepted: auto, or 1 to'
+bad_key queues -1 '"-1" is not understood'
+bad_key queues many '"many" is not understood'
+bad_key serial 123456789012345678901 'accepted: 1 to 20'
+bad_key driver vhost '"vhost" is not understood; accepted: virtio-vdpa or vhost-vdpa'
+bad_key cache directsync '"directsync" is not understood; accepted: auto, none'
+bad_key readonly perhaps '"perhaps" is not understood; accepted: yes or no'
+bad_key logical_block_size 8192 '"8192" is not understood'
+bad_key size 100 '"100" is not understood; accepted: auto, or a multiple of 512'
+bad_key size 0 '"0" is not understood'
+bad_key size 12X '"12X" is not understood'
+bad_key size garbage '"garbage" is not understood'
+bad_key offset 1000 '"1000" is not understood; accepted: a multiple of 512'
+bad_key bounce_size 4K '"4K" is not understood'
+bad_key poll_us 1s '"1s" is not understood'
+bad_key '' x 'not understood'
+bad_name vq0 'is what the kernel calls a queue'
+bad_name control "control"
+bad_name a/b 'character other than'
+bad_name ../up 'begins with a dot'
+bad_name '' 'characters long'
+bad_name "$(printf 'x%.0s' {1..256})" 'characters long'
+bad 2 'refused.conf:3: .*a second section \[disk\]; the first is in line 1' <<-C
+	[disk]
+	path = $img
+	[disk]
+C
+bad 2 'refused.conf:2: .*log_level.*"loud" is not understood; accepted: error' <<-C
+	[global]
+	log_level = loud
+	[disk]
+	path = $img
+C
+bad 2 'no device section' <<<''
+bad 2 'refused.conf:1: .*before the first \[SECTION\]' <<<'path = x'
+bad 2 'refused.conf:1: .*no path' <<<'[disk]'
+bad 2 'refused.conf:4: .*would write to the same part of' <<-C
+	[disk]
+	path = $img
+	[again]
+	path = $img
+C
+
+# The file itself.
+for_config() {
+	local status=0
+	timeout 60 "${AS[@]}" "$VDUSE_BLK" serve -c "$1" >"$T/out" 2>"$T/err" </dev/null || status=$?
+	[ $status -eq 1 ] || [ $status -eq 2 ] || fail "status $status for configuration $1"
+	one_line "$T/err"
+	said "$1: $2"
+	clean
+}
+as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
+for_config "$T/missing.conf" 'No such file'
+for_config "$T" 'Is a directory'
+printf '[disk]\npath = %s\n' "$img" >"$T/secret.conf"
+chmod 600 "$T/secret.conf"
+AS=("${as_nobody[@]}")
+for_config "$T/secret.conf" 'Permission denied'
+AS=()
+
+#
+# The store
+#
+bad_store "$T/missing.img" "cannot open $T/missing.img: No such file"
+bad_store "$T/missing/disk.img" "cannot open $T/missing/disk.img: No such file"
+bad_store "$T" "cannot open $T: neither a regular file nor a block device"
+mkfifo "$T/fifo"
+bad_store "$T/fifo" "cannot open $T/fifo: neither a regular file nor a block device"
+bad_store /dev/zero 'cannot open /dev/zero: neither a regular file nor a block device'
+bad_store "$(image empty.img 0)" 'empty.img has 0 bytes: nothing to serve'
+bad_store "$(image odd.img 10000)" 'odd.img.*size 10000.*multiple'
+bad_store "$img" 'size 33554432.*past the end' 'size = 32M'
+bad_store "$img" 'offset|nothing to serve' 'offset = 16M'
+chmod 400 "$img"
+chattr +i "$img" 2>/dev/null && bad_store "$img" 'Operation not permitted' && chattr -i "$img"
+chmod 600 "$img"
+
+# In use: by a program with locks of its own, by a mount, by a claim.
+qemu-nbd --socket="$T/nbd" --format=raw --persistent "$img" >"$T/nbd.log" 2>&1 &
+user=$!
+disown $user
+wait_for 30 "qemu-nbd" test -S "$T/nbd"
+bad_store "$img" "cannot open $img: in use by another process"
+kill $user
+wait_for 30 "end of qemu-nbd" test ! -e "/proc/$user"
+null_disk 16
+mkfs.ext4 -q "$DISK"
+mkdir "$T/mnt"
+mount "$DISK" "$T/mnt"
+bad_store "$DISK" "cannot open $DISK: in use"
+umount "$T/mnt"
+cat >"$T/claim.py" <<-'P'
+	import os, sys, time
+	while True:
+	    try:
+	        os.open(sys.argv[1], os.O_RDWR | os.O_EXCL)
+	        print("claimed", flush=True)
+	        time.sleep(600)
+	    except OSError:
+	        time.sleep(0.1) # umount may still be at it
+P
+python3 "$T/claim.py" "$DISK" >"$T/claim" &
+user=$!
+disown $user
+wait_for 30 "claim on $DISK" grep -q claimed "$T/claim"
+bad_store "$DISK" "cannot open $DISK: in use"
+kill $user
+
+#
+# Others on this machine
+#
+
+# Another server has the image; has the name; has both.
+serve <<-C
+	[disk]
+	path = $img
+	[vhost]
+	path = $(image vhost.img 16M)
+	driver = vhost-vdpa
+C
+set_aside
+started=$SECONDS
+refused 1 'error: mine: cannot open .*in use by another process' <<-C
+	[mine]
+	path = $img
+C
+one_line "$T/refused.err"
+refused 1 'error: disk: .*another process serves a device of that name' <<-C
+	[disk]
+	path = $(image mine.img 16M)
+C
+one_line "$T/refused.err"
+say "$((SECONDS - started)) s until two were refused"
+started=$SECONDS
+refused 1 'error: disk: .*in use by another process' <"$T/aside/conf"
+one_line "$T/refused.err"
+say "$((SECONDS - started)) s until the same configuration was refused"
+take_back
+dd if=/dev/urandom of="${NODE[disk]}" bs=64k count=1 oflag=direct status=none ||
+	fail "the first server suffered"
+stop
+quiet
+clean
+
+# Another program serves that name.
+qemu-storage-daemon --blockdev driver=file,node-name=f,filename="$T/mine.img" \
+	--export type=vduse-blk,id=e,node-name=f,name=disk,writable=on >"$T/qsd" 2>&1 &
+user=$!
+disown $user
+wait_for 30 "device of qemu-storage-daemon" test -e /sys/class/vduse/disk
+refused 1 'error: disk: .*another process serves a device of that name' <<-C
+	[disk]
+	path = $img
+C
+one_line "$T/refused.err"
+kill -KILL $user
+wait_for 30 "end of qemu-storage-daemon" test ! -e "/proc/$user"
+
+# What that left behind, dead, is replaced.
+[ -e /sys/class/vduse/disk ] || fail "qemu-storage-daemon left nothing behind when it was killed"
+serve <<-C
+	[disk]
+	path = $img
+C
+said 'disk: replaced a device of that name that nobody served'
+
+# A server that was killed: another disk is not put into its place, and the same one goes on.
+kill -KILL "$SERVER"
+wait "$SERVER" 2>/dev/null || true
+refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 256 and is 64' <<-C
+	[disk]
+	path = $img
+	queue_size = 64
+C
+one_line "$T/refused.err"
+refused 1 'error: disk: .*cannot be gone on with' <<-C
+	[disk]
+	path = $T/mine.img
+C
+one_line "$T/refused.err"
+serve <<-C
+	[disk]
+	path = $img
+C
+dd if=/dev/urandom of="${NODE[disk]}" bs=64k count=1 oflag=direct status=none ||
+	fail "a disk that was gone on with cannot be written"
+stop
+quiet
+clean
+
+#
+# Rights
+#
+AS=("${as_nobody[@]}")
+bad_store "$img" "cannot open $img: Permission denied"
+chmod 666 "$img"
+bad 1 '/dev/vduse/control: Permission denied' <<-C
+	[disk]
+	path = $img
+C
+AS=(setpriv --bounding-set -net_admin)
+bad 1 'error: disk: .*(Operation not permitted|Permission denied)' <<-C
+	[disk]
+	path = $img
+C
+AS=()
+
+#
+# The kernel
+#
+config() {
+	printf '[disk]\npath = %s\n' "$img"
+}
+
+# No module files at all, behind the back of those that are loaded already.
+modules=/lib/modules/$(uname -r)
+mkdir "$T/modules"
+without_modules() {
+	mount --bind "$T/modules" "$modules"
+	"$@" < <(config)
+	umount "$modules"
+}
+modprobe -r virtio_vdpa
+without_modules bad 1 'kernel module virtio_vdpa: not found'
+modprobe -r vhost_vdpa vduse
+[ ! -e /dev/vduse/control ] || fail "vduse is still loaded"
+without_modules bad 77 'kernel module vduse: not found'
+echo 'blacklist vduse' >/etc/modprobe.d/t_bad_input.conf
+defer rm -f /etc/modprobe.d/t_bad_input.conf
+bad 1 'kernel module vduse: blacklisted' < <(config)
+rm /etc/modprobe.d/t_bad_input.conf
+AS=("${as_nobody[@]}")
+bad 1 'kernel module vduse: cannot load: Operation not permitted' < <(config)
+AS=()
+config >"$T/good.conf"
+serve <"$T/good.conf"
+stop
+quiet
+clean
