@@ -1,6 +1,7 @@
 #!/bin/bash
 # A virtual machine on vhost-vdpa makes a file system, reboots with writes in flight, finds its files.
 # deadline: 1500
+# once
 . tests/vm/lib.sh
 
 kernel=/boot/vmlinuz-$(uname -r)
