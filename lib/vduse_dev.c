@@ -242,6 +242,22 @@ static int open_patiently(const char *name)
 	return fd;
 }
 
+static const char *error_text(int err)
+{
+	return err == -EBUSY ? "another process serves a device of that name" : strerror(-err);
+}
+
+int vduse_dev_wait_unserved(const char *name)
+{
+	int fd = open_patiently(name);
+
+	if (fd >= 0)
+		close(fd);
+	else
+		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, error_text(fd));
+	return fd < 0 ? fd : 0;
+}
+
 /*
  * The name is taken. Off the vdpa bus nobody can have anything in flight, so the device is made
  * again; on the bus it stays, to be adopted. Return: 0: made again; -EEXIST: adopt it; -errno
@@ -298,11 +314,6 @@ static int set_attributes(const struct vduse_dev_params *p)
 		log_err("%s: the kernel refuses a bounce_size of %llu bytes: %s", p->name,
 			(unsigned long long)p->bounce_size, strerror(-err));
 	return err;
-}
-
-static const char *error_text(int err)
-{
-	return err == -EBUSY ? "another process serves a device of that name" : strerror(-err);
 }
 
 /* Creates or finds the device and opens it. On failure nothing stays that was not there before. */

@@ -44,6 +44,13 @@ const char *vduse_dev_name_check(const char *name);
 bool vduse_dev_exists(const char *name);
 
 /**
+ * vduse_dev_wait_unserved() - wait a few seconds until no server has the device of that name open
+ *
+ * Return: 0; -EBUSY: one has it for good, logged; -ENOENT: there is no such device
+ */
+int __must_check vduse_dev_wait_unserved(const char *name);
+
+/**
  * vduse_dev_new() - create a device in the kernel and open it, or adopt one
  *
  * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, and

@@ -64,11 +64,17 @@ static int settle_limits(struct device *device)
 
 int device_open_store(struct device *device, const struct device_config *config)
 {
+	unsigned int wait_ms = 0;
 	int err;
 
 	device->config = config;
-	err = backend_file_open(config, vduse_dev_exists(config->name) ? STORE_WAIT_MS : 0,
-				&device->backend);
+	if (vduse_dev_exists(config->name)) {
+		err = vduse_dev_wait_unserved(config->name);
+		if (err)
+			return err;
+		wait_ms = STORE_WAIT_MS;
+	}
+	err = backend_file_open(config, wait_ms, &device->backend);
 	if (err)
 		return err;
 	err = settle_limits(device);

@@ -208,7 +208,7 @@ C
 one_line "$T/refused.err"
 say "$((SECONDS - started)) s until two were refused"
 started=$SECONDS
-refused 1 'error: disk: .*in use by another process' <"$T/aside/conf"
+refused 1 'error: disk: .*another process serves a device of that name' <"$T/aside/conf"
 one_line "$T/refused.err"
 say "$((SECONDS - started)) s until the same configuration was refused"
 take_back

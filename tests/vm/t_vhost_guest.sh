@@ -22,7 +22,10 @@ make_initramfs() {
 	take_program "$(command -v mkfs.ext4)"
 	install -D /etc/mke2fs.conf "$T/root/etc/mke2fs.conf"
 	module=$(modinfo -n virtio_blk)
-	busybox xzcat "$module" >"$T/root/virtio_blk.ko"
+	case $module in
+	*.xz) busybox xzcat "$module" >"$T/root/virtio_blk.ko" ;;
+	*) cp "$module" "$T/root/virtio_blk.ko" ;;
+	esac
 	(cd "$T/root" && find . | cpio --quiet -o -H newc) >"$T/initramfs"
 	rm -rf "$T/root"
 }
