@@ -336,6 +336,13 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 	return ret < 0 ? ret : 1;
 }
 
+/* QEMU makes all queues ready, whether the guest has set them up or not. */
+static bool set_up(const struct vduse_vq_info *info)
+{
+	return info->ready && info->num &&
+	       (info->desc_addr || info->driver_addr || info->device_addr);
+}
+
 static void queue_open(struct queue *queue, bool recover)
 {
 	struct virtq_layout layout;
@@ -347,7 +354,7 @@ static void queue_open(struct queue *queue, bool recover)
 		queue_break(queue, strerror(-err));
 		return;
 	}
-	if (!info.ready) {
+	if (!set_up(&info)) {
 		inflight_vq_stop(queue->vq.log);
 		queue->state = QUEUE_WAITING;
 		return;
