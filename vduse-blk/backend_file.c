@@ -53,6 +53,12 @@ static void io_finish(struct backend_io *io, int err)
 	io->done(io, err);
 }
 
+/* Worth another try? */
+static bool again(const struct backend_io *io, int res)
+{
+	return (res == -EAGAIN || res == -EINTR) && !io->cancelled;
+}
+
 static struct io_uring_sqe *io_step(struct backend_io *io,
 				    void (*done)(struct ring_op *op, int res, uint32_t flags))
 {
@@ -77,10 +83,12 @@ static void sync_start(struct backend_io *io)
 /* The end of a step that changed the store without making it durable. */
 static void io_finish_changed(struct backend_io *io, int err)
 {
-	if (!err && io->durable)
-		sync_start(io);
-	else
+	if (err || !io->durable)
 		io_finish(io, err);
+	else if (io->cancelled)
+		io_finish(io, -ECANCELED);
+	else
+		sync_start(io);
 }
 
 /* O_DIRECT where the memory suits it; the page cache takes any. */
@@ -101,7 +109,7 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
-	if (res == -EAGAIN || res == -EINTR) {
+	if (again(io, res)) {
 		transfer_start(io);
 		return;
 	}
@@ -112,12 +120,14 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 		return;
 	}
 	io->done_bytes += (uint64_t)res;
-	if (io->done_bytes < io->len) {
+	if (io->done_bytes < io->len && io->cancelled) {
+		io_finish(io, -ECANCELED);
+	} else if (io->done_bytes < io->len) {
 		iov_skip(&io->iov, &io->iov_count, (size_t)res);
 		transfer_start(io);
-		return;
+	} else {
+		io_finish(io, 0);
 	}
-	io_finish(io, 0);
 }
 
 static void transfer_start(struct backend_io *io)
@@ -144,12 +154,14 @@ static void zero_write_done(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	if (res == 0)
 		res = -ENODATA;
-	if (res < 0 && res != -EAGAIN && res != -EINTR) {
+	if (res < 0 && !again(io, res)) {
 		io_finish(io, res);
 		return;
 	}
 	io->done_bytes += res > 0 ? (uint64_t)res : 0;
-	if (io->done_bytes < io->len)
+	if (io->done_bytes < io->len && io->cancelled)
+		io_finish(io, -ECANCELED);
+	else if (io->done_bytes < io->len)
 		zero_write_start(io);
 	else
 		io_finish_changed(io, 0);
@@ -278,6 +290,7 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	(void)backend;
 	(void)ring;
 	io->done_bytes = 0;
+	io->cancelled = false;
 	if (file_of(io)->store.cache == CACHE_UNSAFE)
 		io->durable = false;
 	switch (io->op) {
@@ -300,6 +313,13 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	}
 }
 
+static void file_cancel(struct backend *backend, struct backend_io *io)
+{
+	(void)backend;
+	io->cancelled = true;
+	ring_cancel(io->ring, &io->ring_op);
+}
+
 static void file_close(struct backend *backend)
 {
 	struct file_backend *file = container_of(backend, struct file_backend, base);
@@ -310,6 +330,7 @@ static void file_close(struct backend *backend)
 
 static const struct backend_ops file_ops = {
 	.submit = file_submit,
+	.cancel = file_cancel,
 	.close = file_close,
 };
 

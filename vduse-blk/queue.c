@@ -23,16 +23,20 @@ static bool accepted(const struct queue *queue, unsigned int feature)
 
 static void check_memory(struct queue *queue);
 
-/* The only way out of a request: answers it and frees its slot. */
+static void req_free_large(struct req_slot *slot)
+{
+	if (slot->large)
+		worker_put_large(slot->queue->worker, slot->large);
+	slot->large = NULL;
+}
+
+/* The way out of a request: answers it and frees its slot. */
 static void req_finish(struct req_slot *slot, uint16_t head, int status)
 {
 	struct queue *queue = slot->queue;
 	struct blk_req *req = &slot->req;
 
-	if (slot->large) {
-		worker_put_large(queue->worker, slot->large);
-		slot->large = NULL;
-	}
+	req_free_large(slot);
 	if (likely(req->status))
 		*req->status = (uint8_t)status;
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
@@ -46,6 +50,17 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	/* In its own round it publishes at the end by itself, and others must get their turn. */
 	if (!queue->in_round)
 		worker_schedule(queue->worker, queue);
+}
+
+/* The other way out: it was cancelled, and will be taken again after a RESUME. */
+static void req_put_back(struct req_slot *slot, uint16_t head)
+{
+	struct queue *queue = slot->queue;
+
+	req_free_large(slot);
+	virtq_put_back(&queue->vq, head);
+	queue->stats.popped--;
+	worker_schedule(queue->worker, queue);
 }
 
 static uint16_t slot_head(const struct req_slot *slot)
@@ -82,13 +97,22 @@ static void req_next_range(struct req_slot *slot);
 static void req_io_done(struct backend_io *io, int err)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
+	bool more = !err && slot->ranges_left;
 
-	if (unlikely(err))
-		log_io_error(slot->queue, io, err);
-	else if (slot->ranges_left) {
+	slot->in_store = false;
+	if (unlikely(io->cancelled && (err || more))) {
+		if (slot->queue->verb == QUEUE_PAUSE)
+			req_put_back(slot, slot_head(slot));
+		else
+			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	if (more) {
 		req_next_range(slot);
 		return;
 	}
+	if (unlikely(err))
+		log_io_error(slot->queue, io, err);
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
 
@@ -97,6 +121,7 @@ static void req_submit(struct req_slot *slot, enum backend_op op)
 	slot->io.op = op;
 	slot->io.durable = slot->queue->durable_writes;
 	slot->io.done = req_io_done;
+	slot->in_store = true;
 	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
 }
 
@@ -262,10 +287,11 @@ static void command_done(struct queue *queue, int result)
 	queue->draining = false;
 	queue->result = result;
 	queue->next_avail = queue->vq.last_avail;
+	queue->waiting = virtq_waiting(&queue->vq);
 	ring_post(queue->main_ring, &queue->answer);
 }
 
-/* A PAUSE, STOP or REMOVE that waits for requests in flight, or for operations of the ring. */
+/* A command that waits for requests in flight, or for operations of the ring. */
 static void queue_finish_command(struct queue *queue)
 {
 	if (!queue->draining || queue->vq.in_flight)
@@ -277,7 +303,8 @@ static void queue_finish_command(struct queue *queue)
 		log_limit_flush(&queue->io_errors, queue->device_name);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
-	if (queue->verb == QUEUE_PAUSE && queue->state == QUEUE_RUNNING)
+	if ((queue->verb == QUEUE_PAUSE || queue->verb == QUEUE_SETTLE) &&
+	    queue->state == QUEUE_RUNNING)
 		queue->state = QUEUE_PAUSED;
 	if (queue->verb == QUEUE_STOP) {
 		queue->state = QUEUE_STOPPED;
@@ -442,6 +469,13 @@ static void kick_stopped(struct ring_poll *poll)
 	worker_schedule(queue->worker, queue);
 }
 
+static void cancel_all(struct queue *queue)
+{
+	for (uint32_t i = 0; queue->vq.in_flight && i < queue->slot_count; i++)
+		if (queue->slots[i].in_store)
+			backend_cancel(&queue->slots[i].io);
+}
+
 static void queue_drain_command(struct queue *queue)
 {
 	queue->draining = true;
@@ -467,9 +501,13 @@ static void run_command(struct ring_message *message)
 	case QUEUE_RESUME:
 		queue_resume(queue);
 		break;
+	case QUEUE_SETTLE:
+		queue_drain_command(queue);
+		break;
 	case QUEUE_PAUSE:
 	case QUEUE_STOP:
 		queue_drain_command(queue);
+		cancel_all(queue);
 		break;
 	case QUEUE_REMOVE:
 		queue->removing = true;
