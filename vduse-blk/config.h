@@ -38,7 +38,7 @@ struct device_config {
 	bool readonly;
 	enum cache_mode cache;
 	uint32_t queues;	     /* CONFIG_AUTO: one per CPU */
-	uint32_t queue_size;	     /* descriptors, a power of two */
+	uint32_t queue_size;	     /* descriptors, a power of two; CONFIG_AUTO */
 	uint32_t logical_block_size; /* bytes; CONFIG_AUTO: the store's */
 	enum config_switch discard;
 	enum config_switch write_zeroes;

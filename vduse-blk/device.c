@@ -28,6 +28,17 @@ static uint16_t queue_count(const struct device_config *config)
 	return (uint16_t)(cpus < 1 ? 1 : MIN(cpus, 256));
 }
 
+/*
+ * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and Linux
+ * refuses more than the device's maximum since 6.12.115 and 7.3.
+ */
+static uint16_t queue_size(const struct device_config *config)
+{
+	if (config->queue_size)
+		return (uint16_t)config->queue_size;
+	return config->driver == VDPA_DRIVER_VHOST ? 1024 : 256;
+}
+
 static int settle_discard(const struct device_config *config, const struct backend_limits *store,
 			  struct blk_limits *limits)
 {
@@ -58,7 +69,7 @@ static int settle_limits(struct device *device)
 		.io_min = store->io_min,
 		.io_opt = store->io_opt,
 		.queues = queue_count(config),
-		.queue_size = (uint16_t)config->queue_size,
+		.queue_size = queue_size(config),
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
 	};

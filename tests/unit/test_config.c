@@ -95,7 +95,7 @@ static void defaults_check(const struct device_config *d)
 	ck_assert(!d->readonly);
 	ck_assert_int_eq(d->cache, CACHE_AUTO);
 	ck_assert_uint_eq(d->queues, CONFIG_AUTO);
-	ck_assert_uint_eq(d->queue_size, 256);
+	ck_assert_uint_eq(d->queue_size, CONFIG_AUTO);
 	ck_assert_uint_eq(d->logical_block_size, CONFIG_AUTO);
 	ck_assert_int_eq(d->discard, SWITCH_AUTO);
 	ck_assert_int_eq(d->write_zeroes, SWITCH_AUTO);
@@ -221,7 +221,7 @@ END_TEST
 #define LEVELS	 "error, warning, info or debug"
 #define COUNT	 "auto, or 1 to 256"
 #define CACHES	 "auto, none, writeback, writethrough or unsafe"
-#define POWER	 "a power of two, 2 to 1024"
+#define POWER	 "auto, or a power of two, 2 to 1024"
 #define BLOCKS	 "auto, 512, 1024, 2048 or 4096"
 #define SWITCHES "auto, yes or no"
 #define POLL	 "auto, or 0 to 1000000"
@@ -258,7 +258,6 @@ static const struct bad {
 	{ "vdb", "queues", "4294967297", COUNT },
 	{ "vdb", "queues", "18446744073709551617", COUNT },
 	{ "vdb", "queues", "", COUNT },
-	{ "vdb", "queue_size", "auto", POWER },
 	{ "vdb", "queue_size", "0", POWER },
 	{ "vdb", "queue_size", "1", POWER },
 	{ "vdb", "queue_size", "100", POWER },
@@ -796,7 +795,7 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "readonly = yes\n"
 			       "cache = auto\n"
 			       "queues = auto\n"
-			       "queue_size = 256\n"
+			       "queue_size = auto\n"
 			       "logical_block_size = auto\n"
 			       "discard = no\n"
 			       "write_zeroes = auto\n"
@@ -835,7 +834,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"readonly\": true,\n"
 			       "      \"cache\": \"auto\",\n"
 			       "      \"queues\": \"auto\",\n"
-			       "      \"queue_size\": 256,\n"
+			       "      \"queue_size\": \"auto\",\n"
 			       "      \"logical_block_size\": \"auto\",\n"
 			       "      \"discard\": false,\n"
 			       "      \"write_zeroes\": \"auto\",\n"
@@ -853,7 +852,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"readonly\": false,\n"
 			       "      \"cache\": \"auto\",\n"
 			       "      \"queues\": 2,\n"
-			       "      \"queue_size\": 256,\n"
+			       "      \"queue_size\": \"auto\",\n"
 			       "      \"logical_block_size\": \"auto\",\n"
 			       "      \"discard\": \"auto\",\n"
 			       "      \"write_zeroes\": true,\n"
