@@ -61,6 +61,7 @@ struct backend_io {
 	struct ring_op ring_op;
 	uint64_t done_bytes;
 	bool cancelled;
+	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };
 
 struct backend_ops {
@@ -83,6 +84,7 @@ struct backend_ops {
 struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
+	bool cached; /* some completed write may be in this host's page cache only; goes up alone */
 	char identity
 		[BACKEND_IDENTITY_MAX]; /* which bytes of what, as text: same text, same disk */
 };

@@ -68,8 +68,11 @@ static struct io_uring_sqe *io_step(struct backend_io *io,
 
 static void sync_done(struct ring_op *op, int res, uint32_t flags)
 {
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
 	(void)flags;
-	io_finish(container_of(op, struct backend_io, ring_op), res);
+	io->sync_failed = res < 0 && !io->cancelled;
+	io_finish(io, res);
 }
 
 static void sync_start(struct backend_io *io)
@@ -138,10 +141,13 @@ static void transfer_start(struct backend_io *io)
 	struct io_uring_sqe *sqe = io_step(io, transfer_done);
 	int fd = transfer_fd(store, io);
 
-	if (io->op == BACKEND_READ)
+	if (io->op == BACKEND_READ) {
 		io_uring_prep_readv(sqe, fd, io->iov, count, at);
-	else
+	} else {
+		if (fd == store->buffered_fd)
+			store_relaxed(&io->backend->cached, true);
 		io_uring_prep_writev2(sqe, fd, io->iov, count, at, io->durable ? RWF_DSYNC : 0);
+	}
 	ring_sqe_done(sqe, &io->ring_op);
 }
 
@@ -291,6 +297,7 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	(void)ring;
 	io->done_bytes = 0;
 	io->cancelled = false;
+	io->sync_failed = false;
 	if (file_of(io)->store.cache == CACHE_UNSAFE)
 		io->durable = false;
 	switch (io->op) {
@@ -351,6 +358,7 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	file->base.ops = &file_ops;
 	file->base.limits = file->store.limits;
 	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
+	file->base.cached = !file->store.direct;
 	file->keep_space = config->discard == SWITCH_NO;
 	*out = &file->base;
 	return 0;

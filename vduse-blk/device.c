@@ -215,9 +215,30 @@ static void started(struct device *device)
 	answered(device);
 }
 
+/*
+ * The next driver has been told nothing yet. Without a page cache in between it reads what the store
+ * really has; with one it might read what was lost.
+ */
+static void forgive_flush(struct device *device)
+{
+	if (load_relaxed(&device->backend->cached))
+		return;
+	device->flush_failed = false;
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		inflight_vq(device->inflight, i)->marked = 0;
+}
+
+static void recall_flush(struct device *device)
+{
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		if (inflight_vq(device->inflight, i)->marked)
+			device->flush_failed = true;
+}
+
 static void stopped(struct device *device)
 {
 	device->status = 0;
+	forgive_flush(device);
 	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, true);
@@ -482,6 +503,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	err = open_record(device, runtime_dir);
 	if (err)
 		goto give_up_device;
+	recall_flush(device);
 	err = create_queues(device, workers, worker_count, next_worker);
 	if (err)
 		goto close_record;

@@ -42,6 +42,9 @@ struct device {
 	int command_result;	  /* first failure among them */
 	void (*command_done)(struct device *device);
 
+	/* Set by any worker, cleared at a reset: writes were lost, so no flush may succeed. */
+	bool flush_failed;
+
 	bool deaf; /* closing, and takes no messages any more */
 	bool gone; /* no queue is left */
 	struct log_limit refusals;

@@ -54,6 +54,8 @@ struct req_slot {
 	struct backend_io io;
 	union large_buffer *large; /* NULL: iov or ranges are below */
 	bool in_store;		   /* @io is under way */
+	uint64_t retry_until_ns;   /* 0: it has not failed */
+	struct req_slot *next_retry;
 	const struct blk_range *next_range;
 	uint32_t ranges_left;
 	union {
@@ -66,7 +68,8 @@ struct req_slot {
 struct queue_stats {
 	uint64_t popped;
 	uint64_t pushed;
-	uint64_t errors; /* requests answered with an error */
+	uint64_t errors;  /* requests answered with an error */
+	uint64_t retries; /* of operations of the store */
 	uint64_t kicks;
 	uint64_t interrupts;
 	uint64_t broken;
@@ -83,6 +86,7 @@ struct queue {
 	struct worker *worker;
 	struct ring *main_ring; /* where commands are answered */
 	uint32_t poll_us;	/* as in struct device_config */
+	uint32_t retry_s;	/* likewise */
 	struct req_slot *slots;
 	uint32_t slot_count;
 	int kick_fd;
@@ -104,6 +108,8 @@ struct queue {
 	struct queue *next_starved;
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
+	struct req_slot *retries; /* failed, to be tried again */
+	struct ring_timer retry;
 	struct queue_stats stats;
 	struct log_limit io_errors;
 	struct log_limit ring_errors;
