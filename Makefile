@@ -37,8 +37,9 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
 LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
-DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
-	  store backend_file device attach holders server main
+DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
+	  queue request store backend_file device attach holders status control \
+	  takeover disks server main
 UNIT   := iov iotlb inflight virtq vduse_dev config holders store virtio_blk backend_file
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)

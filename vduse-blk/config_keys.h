@@ -82,7 +82,4 @@ const char *config_value_check(const char *value);
 /** config_default_serial() - the serial number of a device that was given none */
 void config_default_serial(const char *name, char serial[VIRTIO_BLK_ID_BYTES + 1]);
 
-/** config_json_string() - write @text, which must be UTF-8, as a JSON string with its quotes */
-void config_json_string(const char *text, FILE *to);
-
 #endif

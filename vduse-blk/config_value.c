@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "json.h"
 
 static const char units[] = "KMGT";
 
@@ -125,7 +126,7 @@ static void number_print_json(const struct config_key *key, const void *member, 
 	const char *word = config_word_text(key->words, n);
 
 	if (word)
-		config_json_string(word, to);
+		json_string(word, to);
 	else
 		fprintf(to, "%" PRIu64, n);
 }
@@ -171,7 +172,7 @@ static void retry_print_json(const struct config_key *key, const void *member, F
 	char text[32];
 
 	retry_text(key, member, text);
-	config_json_string(text, to);
+	json_string(text, to);
 }
 
 static void bool_print_json(const struct config_key *key, const void *member, FILE *to)
@@ -284,7 +285,7 @@ static void path_print(const struct config_key *key, const void *member, FILE *t
 static void path_print_json(const struct config_key *key, const void *member, FILE *to)
 {
 	(void)key;
-	config_json_string(*(char *const *)member, to);
+	json_string(*(char *const *)member, to);
 }
 
 static void serial_print(const struct config_key *key, const void *member, FILE *to)
@@ -296,26 +297,12 @@ static void serial_print(const struct config_key *key, const void *member, FILE 
 static void serial_print_json(const struct config_key *key, const void *member, FILE *to)
 {
 	(void)key;
-	config_json_string(member, to);
+	json_string(member, to);
 }
 
 void config_default_serial(const char *name, char serial[VIRTIO_BLK_ID_BYTES + 1])
 {
 	snprintf(serial, VIRTIO_BLK_ID_BYTES + 1, "%.*s", VIRTIO_BLK_ID_BYTES, name);
-}
-
-void config_json_string(const char *text, FILE *to)
-{
-	fputc('"', to);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fprintf(to, "\\%c", *text);
-		else if ((unsigned char)*text < ' ')
-			fprintf(to, "\\u%04x", (unsigned int)(unsigned char)*text);
-		else
-			fputc(*text, to);
-	}
-	fputc('"', to);
 }
 
 const struct config_type config_type_word = {

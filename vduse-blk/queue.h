@@ -149,6 +149,20 @@ void queue_command(struct queue *queue, enum queue_verb verb, uint64_t features,
 
 /* For the queue's worker: */
 
+/** queue_stat_add() - statistics and state are read by the main thread at any time */
+static inline void queue_stat_add(uint64_t *stat, uint64_t n)
+{
+	store_relaxed(stat, *stat + n);
+}
+
+static inline void queue_set_state(struct queue *queue, enum queue_state state)
+{
+	store_relaxed(&queue->state, state);
+}
+
+/** queue_check_memory() - after every piece of work on the driver's memory: was it there? */
+void queue_check_memory(struct queue *queue);
+
 /** queue_round() - drain, publish, interrupt; after a REMOVE the queue may be gone */
 void queue_round(struct queue *queue);
 
