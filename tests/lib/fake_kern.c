@@ -607,10 +607,44 @@ struct fake_region *fake_kern_map(struct fake_dev *dev, uint64_t start, uint64_t
 	return r;
 }
 
+void fake_kern_map_fd(struct fake_dev *dev, uint64_t start, uint64_t size, int fd, uint64_t offset)
+{
+	pthread_mutex_lock(&lock);
+	*region_add(dev) = (struct fake_region){
+		.start = start,
+		.last = start + size - 1,
+		.offset = offset,
+		.perm = VDUSE_ACCESS_RW,
+		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+	};
+	pthread_mutex_unlock(&lock);
+}
+
 void fake_kern_unmap(struct fake_dev *dev)
 {
 	pthread_mutex_lock(&lock);
 	drop_regions(dev);
+	pthread_mutex_unlock(&lock);
+}
+
+void fake_kern_set_vq(struct fake_dev *dev, uint32_t index, const struct vduse_vq_info *info)
+{
+	pthread_mutex_lock(&lock);
+	dev->vqs[index].info = *info;
+	pthread_mutex_unlock(&lock);
+}
+
+void fake_kern_driver_ok(struct fake_dev *dev)
+{
+	pthread_mutex_lock(&lock);
+	dev->driver_ok = true;
+	pthread_mutex_unlock(&lock);
+}
+
+void fake_kern_cut_off(struct fake_dev *dev, bool cut_off)
+{
+	pthread_mutex_lock(&lock);
+	dev->broken = cut_off;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -688,5 +722,16 @@ const struct vduse_dev_response *fake_kern_answer(const struct fake_dev *dev, ui
 
 bool fake_kern_kick(struct fake_dev *dev, uint32_t index)
 {
-	return dev->vqs[index].kickfd >= 0 && eventfd_write(dev->vqs[index].kickfd, 1) == 0;
+	bool kicked;
+
+	pthread_mutex_lock(&lock);
+	kicked = dev->vqs[index].kickfd >= 0 && eventfd_write(dev->vqs[index].kickfd, 1) == 0;
+	pthread_mutex_unlock(&lock);
+	return kicked;
+}
+
+unsigned int fake_kern_irqs(struct fake_dev *dev, uint32_t index)
+{
+	pthread_mutex_lock(&lock);
+	return (unsigned int)leave((int)dev->vqs[index].irqs);
 }
