@@ -143,16 +143,6 @@ START_TEST(help_has_a_row_of_five_columns_for_each_key)
 }
 END_TEST
 
-START_TEST(cache_modes_have_the_names_of_the_file)
-{
-	ck_assert_str_eq(cache_mode_name(CACHE_AUTO), "auto");
-	ck_assert_str_eq(cache_mode_name(CACHE_NONE), "none");
-	ck_assert_str_eq(cache_mode_name(CACHE_WRITEBACK), "writeback");
-	ck_assert_str_eq(cache_mode_name(CACHE_WRITETHROUGH), "writethrough");
-	ck_assert_str_eq(cache_mode_name(CACHE_UNSAFE), "unsafe");
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("config_dump");
@@ -164,6 +154,5 @@ int main(void)
 	tcase_add_test(tc, dump_shows_every_key_with_its_effective_value);
 	tcase_add_test(tc, json_has_numbers_and_escaped_strings);
 	tcase_add_test(tc, help_has_a_row_of_five_columns_for_each_key);
-	tcase_add_test(tc, cache_modes_have_the_names_of_the_file);
 	return suite_run(suite);
 }

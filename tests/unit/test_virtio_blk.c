@@ -170,18 +170,6 @@ START_TEST(result_becomes_a_status)
 }
 END_TEST
 
-START_TEST(each_operation_has_a_name)
-{
-	ck_assert_str_eq(blk_op_name(BLK_READ), "read");
-	ck_assert_str_eq(blk_op_name(BLK_WRITE), "write");
-	ck_assert_str_eq(blk_op_name(BLK_FLUSH), "flush");
-	ck_assert_str_eq(blk_op_name(BLK_DISCARD), "discard");
-	ck_assert_str_eq(blk_op_name(BLK_WRITE_ZEROES), "write zeroes");
-	ck_assert_str_eq(blk_op_name(BLK_GET_ID), "get id");
-	ck_assert_ptr_nonnull(blk_op_name((enum blk_op)77));
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("virtio_blk");
@@ -193,6 +181,5 @@ int main(void)
 	tcase_add_loop_test(tc, topology_is_in_blocks_and_discard_in_sectors, 0,
 			    ARRAY_SIZE(topologies));
 	tcase_add_loop_test(tc, result_becomes_a_status, 0, ARRAY_SIZE(results));
-	tcase_add_test(tc, each_operation_has_a_name);
 	return suite_run(suite);
 }
