@@ -325,6 +325,8 @@ int vduse_kern_write_response(int fd, const struct vduse_dev_response *response)
 
 		if (m->state != FAKE_READ || m->request.request_id != response->request_id)
 			continue;
+		if (dev->on_answer)
+			dev->on_answer(&m->request, response);
 		m->response = *response;
 		m->state = FAKE_ANSWERED;
 		return leave(0);

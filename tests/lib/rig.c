@@ -114,6 +114,30 @@ static void end_server(void)
 	rig.closed = false;
 }
 
+unsigned int rig_mapped_regions(void)
+{
+	struct iotlb *tlb = vduse_dev_iotlb(rig.device.dev);
+	unsigned int count;
+
+	pthread_mutex_lock(&tlb->lock);
+	count = (unsigned int)tlb->table.count;
+	pthread_mutex_unlock(&tlb->lock);
+	return count;
+}
+
+/* What an answer promises holds, whatever the test is about. */
+static void check_answer(const struct vduse_dev_request *request,
+			 const struct vduse_dev_response *response)
+{
+	bool status = request->type == VDUSE_SET_STATUS;
+
+	if (response->result != VDUSE_REQ_RESULT_OK || (status && request->s.status))
+		return;
+	rig_check_stopped();
+	if (status)
+		ck_assert_uint_eq(rig_mapped_regions(), 0);
+}
+
 int rig_try_open(void)
 {
 	unsigned int next_worker = 0;
@@ -127,11 +151,13 @@ int rig_try_open(void)
 	rig.device.backend = rig.store;
 	err = device_create(&rig.device, runtime_dir, &rig.ring, rig.workers, rig.worker_count,
 			    &next_worker);
-	if (err)
+	if (err) {
 		end_server();
-	else
-		rig.kern = fake_kern_dev(disk_name);
-	return err;
+		return err;
+	}
+	rig.kern = fake_kern_dev(disk_name);
+	rig.kern->on_answer = check_answer;
+	return 0;
 }
 
 void rig_open(void)

@@ -159,7 +159,10 @@ uint8_t rig_finish(const struct rig_req *req);
 /** rig_do() - rig_add(), rig_go() and rig_finish() */
 uint8_t rig_do(uint32_t queue, uint32_t type, uint64_t sector, uint32_t len);
 
-/** rig_check_stopped() - nothing is in flight, and every request came back; queues are stopped */
+/** rig_mapped_regions() - how many the server has mapped */
+unsigned int rig_mapped_regions(void);
+
+/** rig_check_stopped() - nothing is in flight, and every request came back; queues are paused or stopped */
 void rig_check_stopped(void);
 
 #endif

@@ -2,26 +2,15 @@
 /* vduse-blk/device.c: control messages, and that each is answered when its effect holds. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "rig.h"
+#include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
 #define OK VIRTIO_BLK_S_OK
-
-static unsigned int mapped_regions(void)
-{
-	struct iotlb *tlb = vduse_dev_iotlb(rig.device.dev);
-	unsigned int count;
-
-	pthread_mutex_lock(&tlb->lock);
-	count = (unsigned int)tlb->table.count;
-	pthread_mutex_unlock(&tlb->lock);
-	return count;
-}
 
 static void start(void)
 {
@@ -62,7 +51,7 @@ START_TEST(driver_comes_and_goes_and_comes_again)
 		check_serves(0);
 		check_serves(1);
 		rig_status(0);
-		ck_assert_uint_eq(mapped_regions(), 0);
+		ck_assert_uint_eq(rig_mapped_regions(), 0);
 	}
 }
 END_TEST
@@ -82,6 +71,18 @@ START_TEST(driver_may_give_up_at_any_status)
 	/* A failed driver says so, and that changes nothing but its status. */
 	rig_status(RIG_DRIVER_OK | VIRTIO_CONFIG_S_FAILED);
 	check_serves(0);
+}
+END_TEST
+
+START_TEST(driver_may_set_all_of_its_status_at_once)
+{
+	rig_start();
+	for (int i = 0; i < 2; i++) {
+		rig_program();
+		rig_status(RIG_DRIVER_OK);
+		check_serves(0);
+		rig_status(0);
+	}
 }
 END_TEST
 
@@ -161,7 +162,7 @@ START_TEST(start_that_fails_in_one_queue_is_undone_in_all)
 	fake_kern_fail(FAKE_VQ_KICKFD, 1 + (unsigned int)_i, -ENOMEM);
 	test_log_expect(LOG_LEVEL_ERROR, "stops: Cannot allocate memory");
 	ck_assert(!rig_answer(rig_send_status(RIG_DRIVER_OK)));
-	ck_assert_uint_eq(mapped_regions(), 0);
+	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_check_stopped();
 
 	rig_status(RIG_DRIVER_OK); /* the next try succeeds */
@@ -188,7 +189,7 @@ START_TEST(reset_is_answered_when_nothing_is_in_flight_and_nothing_is_mapped)
 		manual_finish(rig.store, left / 2, 1, 0);
 	}
 	ck_assert(rig_answer(id));
-	ck_assert_uint_eq(mapped_regions(), 0);
+	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_check_stopped();
 	ck_assert_uint_eq(rig.device.queues[0].stats.popped, 3);
 }
@@ -203,10 +204,10 @@ START_TEST(memory_is_let_go_before_the_answer_and_looked_for_after_it)
 	id = rig_send_iotlb(0, UINT64_MAX);
 	rig_settle();
 	ck_assert(!rig_answered(id));
-	ck_assert_uint_gt(mapped_regions(), 0);
+	ck_assert_uint_gt(rig_mapped_regions(), 0);
 	finish_all();
 	ck_assert(rig_answer(id));
-	ck_assert_uint_eq(mapped_regions(), 0);
+	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_settle();
 
 	/* The rings are not there at the resume: a kick makes it look again. */
@@ -234,11 +235,11 @@ START_TEST(only_what_intersects_is_let_go)
 	check_serves(0);
 	check_serves(1);
 	second = &rig.guests[1]->areas[0];
-	ck_assert_uint_eq(mapped_regions(), 2);
+	ck_assert_uint_eq(rig_mapped_regions(), 2);
 	rig_unmap();
 	ck_assert(rig_answer(rig_send_iotlb(second->start, second->start)));
 	rig_settle();
-	ck_assert_uint_eq(mapped_regions(), 1);
+	ck_assert_uint_eq(rig_mapped_regions(), 1);
 	check_serves(0); /* goes on with what it has: the kernel would say no */
 }
 END_TEST
@@ -249,6 +250,9 @@ START_TEST(queue_state_is_what_would_be_taken_next)
 	uint32_t id;
 
 	start_with_held(3);
+	rig_add(1, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(1);
+	rig_wait(manual_held(rig.store) == 7);
 	id = rig_send_vq_state(1);
 	rig_settle();
 	ck_assert(!rig_answered(id));
@@ -256,9 +260,10 @@ START_TEST(queue_state_is_what_would_be_taken_next)
 	ck_assert(rig_answer(id));
 	response = fake_kern_answer(rig.kern, id);
 	ck_assert_uint_eq(response->vq_state.index, 1);
-	ck_assert_uint_eq(response->vq_state.split.avail_index, 3);
+	ck_assert_uint_eq(response->vq_state.split.avail_index, 4);
 	for (int i = 0; i < 6; i++)
 		rig_next(i % 2);
+	rig_next(1);
 	check_serves(0);
 	check_serves(1);
 }
@@ -390,26 +395,15 @@ START_TEST(device_is_closed_while_its_queues_are_being_added)
 }
 END_TEST
 
-static TCase *new_case(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("device");
-	TCase *tc = new_case(suite, "device");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "device", rig_setup, rig_teardown);
 
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, driver_comes_and_goes_and_comes_again);
 	tcase_add_loop_test(tc, driver_may_give_up_at_any_status, 0, 5);
+	tcase_add_test(tc, driver_may_set_all_of_its_status_at_once);
 	tcase_add_loop_test(tc, features_that_do_not_suit_are_refused, 0, 3);
 	tcase_add_test(tc, features_are_read_again_at_driver_ok);
 	tcase_add_test(tc, message_that_makes_no_sense_is_refused);
@@ -427,10 +421,5 @@ int main(void)
 	tcase_add_test(tc, close_finishes_what_is_in_flight);
 	tcase_add_loop_test(tc, device_is_closed_while_its_queues_are_being_added, 0, 4);
 	tcase_add_loop_test(tc, device_that_nobody_used_is_closed, 0, 2);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -6,9 +6,9 @@
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "rig.h"
+#include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -58,24 +58,29 @@ static void finish_all(uint32_t queue)
 
 START_TEST(what_was_in_flight_comes_first_and_in_its_order)
 {
-	static const unsigned int expected[] = { 0, 2, 4, 5, 6 };
+	static const unsigned int expected[] = { 0, 2, 4, 5, 6, 7 };
+	int heads[2];
 
 	rig.event_idx = _i & 1;
 	rig.indirect = _i & 2;
 	start_with_reads(5);
 	manual_finish(rig.store, 3, 1, 0);
 	manual_finish(rig.store, 1, 1, 0);
-	ck_assert_int_eq(rig_next(0), rig.indirect ? 3 : 9);
-	ck_assert_int_eq(rig_next(0), rig.indirect ? 1 : 3);
+	heads[0] = rig_next(0);
+	heads[1] = rig_next(0);
+	/* A head that was used before, and so is smaller than those taken before it. */
+	ck_assert_int_eq(rig_add(0, VIRTIO_BLK_T_IN, 5, 512).head, heads[1]);
+	ck_assert_int_lt(heads[1], heads[0]);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 4);
 	rig_crash();
 
 	/* The driver goes on, and nobody hears it. */
-	add_reads(0, 5, 2);
+	add_reads(0, 6, 2);
 	guest_publish(rig.guests[0]);
-	test_log_allow(LOG_LEVEL_INFO, "serves 3 requests again");
 	restart_held();
-	ck_assert_uint_eq(test_log_count("disk0: queue 0: serves 3 requests again"), 1);
-	check_held(expected, 5);
+	ck_assert_uint_eq(test_log_count("disk0: queue 0: serves 4 requests again"), 1);
+	check_held(expected, 6);
 	finish_all(0);
 
 	rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
@@ -83,7 +88,7 @@ START_TEST(what_was_in_flight_comes_first_and_in_its_order)
 	rig_wait(manual_held(rig.store) == 1);
 	finish_all(0);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.popped, 6);
+	ck_assert_uint_eq(rig.device.queues[0].stats.popped, 7);
 }
 END_TEST
 
@@ -112,6 +117,7 @@ START_TEST(queue_that_was_never_used_starts_as_any_other)
 	start_with_reads(2);
 	rig_crash();
 	rig_restart();
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 1), 0);
 	ck_assert_int_eq(rig_do(1, VIRTIO_BLK_T_IN, 0, 512), OK);
 	rig_next(0);
 	rig_next(0);
@@ -243,6 +249,87 @@ START_TEST(driver_that_has_not_made_its_queues_ready_yet_is_waited_for)
 }
 END_TEST
 
+START_TEST(queue_that_was_made_ready_while_nobody_served_is_served)
+{
+	start_with_reads(0);
+	rig_status(0);
+	rig_program();
+	rig_program_vq(0, false);
+	rig_status(RIG_DRIVER_OK);
+	rig_crash();
+	rig_program_vq(0, true);
+	add_reads(0, 0, 2);
+	guest_publish(rig.guests[0]);
+	restart_held();
+	ck_assert_uint_eq(manual_held(rig.store), 2);
+	finish_all(0);
+}
+END_TEST
+
+/* Large requests of two workers, when there is but one of them left. */
+START_TEST(more_large_requests_than_a_worker_can_take_come_again_by_and_by)
+{
+	bool reset = _i;
+	uint32_t id;
+
+	rig.worker_count = 2;
+	rig.config.queue_size = rig.num = 256;
+	rig.indirect = true;
+	start_with_reads(0);
+	for (uint32_t i = 0; i < 512; i++)
+		rig_add_pieces(i % 2, i / 2);
+	rig_go(0);
+	rig_go(1);
+	rig_wait(manual_held(rig.store) == 512);
+	rig_crash();
+	rig.worker_count = 1;
+	restart_held();
+	ck_assert_uint_eq(manual_held(rig.store), 256);
+	if (reset) {
+		id = rig_send_status(0);
+		rig_settle();
+		manual_finish(rig.store, 0, 256, 0);
+		ck_assert(rig_answer(id));
+		ck_assert_uint_eq(manual_held(rig.store), 0);
+		return;
+	}
+	for (uint32_t i = 0; i < 512; i++) {
+		rig_wait(manual_held(rig.store));
+		manual_finish(rig.store, 0, 1, 0);
+	}
+	for (uint32_t i = 0; i < 512; i++)
+		rig_next(i % 2);
+	rig_status(0);
+}
+END_TEST
+
+START_TEST(driver_goes_on_with_the_status_it_had)
+{
+	static const unsigned int expected[] = { 0, 1 };
+
+	start_with_reads(2);
+	rig_crash();
+	restart_held();
+	rig_status(RIG_DRIVER_OK | VIRTIO_CONFIG_S_FAILED);
+	rig_settle();
+	check_held(expected, 2); /* no second start */
+	finish_all(0);
+	rig_status(0);
+}
+END_TEST
+
+START_TEST(server_may_end_at_the_moment_it_begins_again)
+{
+	start_with_reads(2);
+	rig_crash();
+	rig_open();
+	rig_wait(rig.device.status); /* the queues are told, and have not answered */
+	rig_close();
+	rig_next(0);
+	rig_next(0);
+}
+END_TEST
+
 START_TEST(server_may_end_while_it_begins_again)
 {
 	start_with_reads(2);
@@ -304,13 +391,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("device_recovery");
-	TCase *tc = tcase_create("device_recovery");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "device_recovery", rig_setup, rig_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, what_was_in_flight_comes_first_and_in_its_order, 0, 4);
 	tcase_add_test(tc, every_queue_that_ran_is_interrupted);
 	tcase_add_test(tc, queue_that_was_never_used_starts_as_any_other);
@@ -320,15 +403,14 @@ int main(void)
 	tcase_add_test(tc, death_between_the_end_of_a_reset_and_its_answer_serves_nothing_again);
 	tcase_add_loop_test(tc, death_after_the_answer_to_a_reset_serves_nothing_again, 0, 2);
 	tcase_add_test(tc, driver_that_has_not_made_its_queues_ready_yet_is_waited_for);
+	tcase_add_test(tc, queue_that_was_made_ready_while_nobody_served_is_served);
+	tcase_add_loop_test(tc, more_large_requests_than_a_worker_can_take_come_again_by_and_by, 0,
+			    2);
+	tcase_add_test(tc, driver_goes_on_with_the_status_it_had);
+	tcase_add_test(tc, server_may_end_at_the_moment_it_begins_again);
 	tcase_add_loop_test(tc, server_may_end_while_it_begins_again, 0, 4);
 	tcase_add_test(tc, driver_whose_features_do_not_suit_is_not_served_until_it_is_reset);
 	tcase_add_test(tc, record_of_another_ring_stops_that_queue_alone);
 	tcase_add_test(tc, record_of_another_disk_leaves_the_device_alone);
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

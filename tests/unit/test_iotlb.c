@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "iotlb.h"
+#include "suite.h"
 #include "test_log.h"
 
 #define RO PROT_READ
@@ -563,12 +564,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("iotlb");
-	TCase *tc = tcase_create("iotlb");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "iotlb", setup, teardown);
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, first_look_fills_and_later_ones_hit);
 	tcase_add_test(tc, length_shrinks_to_what_is_contiguous);
 	tcase_add_test(tc, regions_take_turns_without_filling_again);
@@ -588,11 +585,5 @@ int main(void)
 	tcase_add_test(tc, read_stops_at_what_it_may_not_read);
 	tcase_add_loop_test(tc, agrees_with_a_naive_table, 0, 3);
 	tcase_add_test(tc, views_work_at_the_same_time);
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

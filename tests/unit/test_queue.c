@@ -3,11 +3,11 @@
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "rig.h"
 #include "sigbus.h"
+#include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -165,6 +165,23 @@ START_TEST(sleeping_queue_asks_for_its_kick)
 }
 END_TEST
 
+START_TEST(polling_worker_wants_no_kicks)
+{
+	struct rig_req req;
+
+	rig.config.poll_us = 5000000; /* longer than any pause of ours */
+	rig.event_idx = _i;
+	rig_start();
+	rig_driver_start();
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+	for (int i = 0; i < 3; i++) {
+		req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+		ck_assert_msg(!guest_publish(rig.guests[0]), "a kick is asked for");
+		ck_assert_int_eq(rig_finish(&req), OK);
+	}
+}
+END_TEST
+
 /* ---- rings that cannot be trusted ---- */
 
 static void check_queue_is_dead(uint32_t queue)
@@ -251,13 +268,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("queue");
-	TCase *tc = tcase_create("queue");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "queue", rig_setup, rig_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, what_completes_together_is_one_interrupt, 0, 2);
 	tcase_add_test(tc, driver_that_wants_no_interrupt_gets_none);
 	tcase_add_test(tc, interrupt_comes_at_the_entry_that_the_driver_named);
@@ -266,14 +279,9 @@ int main(void)
 	tcase_add_test(tc, interrupt_that_fails_is_told);
 	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
 	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);
+	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
 	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -2,9 +2,9 @@
 /* What a queue makes of what the driver has programmed: at DRIVER_OK, at kicks, at resumes. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "rig.h"
+#include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -225,13 +225,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("queue_setup");
-	TCase *tc = tcase_create("queue_setup");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "queue_setup", rig_setup, rig_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, queue_that_is_not_ready_yet_is_served_from_its_first_kick_on);
 	tcase_add_test(tc, kick_of_a_queue_that_is_not_ready_changes_nothing);
 	tcase_add_test(tc, waiting_queue_is_not_looked_at_while_memory_moves);
@@ -242,11 +238,5 @@ int main(void)
 	tcase_add_loop_test(tc, queue_that_cannot_be_served_stops_alone, 0, ARRAY_SIZE(unusable));
 	tcase_add_test(tc, kernel_that_does_not_tell_where_a_queue_is_stops_it);
 	tcase_add_test(tc, memory_that_cannot_be_mapped_is_not_the_drivers_fault);
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "rig.h"
+#include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -319,24 +320,12 @@ START_TEST(queues_of_two_workers_serve_one_disk)
 }
 END_TEST
 
-static TCase *new_case(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("request_path");
-	TCase *tc = new_case(suite, "requests");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "requests", rig_setup, rig_teardown);
 
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, every_kind_of_request_does_what_it_says, 0, RING_KINDS);
 	tcase_add_loop_test(tc, bad_request_is_refused_and_the_next_one_served, 0, RING_KINDS);
 	tcase_add_test(tc, error_of_the_store_reaches_the_driver_and_the_log);
@@ -347,10 +336,5 @@ int main(void)
 	tcase_add_test(tc, queues_that_lack_large_buffers_go_on_when_one_is_given_back);
 	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
 	tcase_add_loop_test(tc, queues_of_two_workers_serve_one_disk, 0, 2 * RING_KINDS);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
