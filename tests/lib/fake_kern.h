@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A kernel's VDUSE for unit tests: fake_kern.c replaces lib/vduse_kern.o. It keeps the rules that a
- * server depends on (drivers/vdpa/vdpa_user/, Linux 6.12) and lets a test play the driver, the vdpa
- * bus, other processes, and bad luck.
+ * A kernel's VDUSE for unit tests. fake_kern.c replaces lib/vduse_kern.o and keeps the rules that
+ * a server depends on (drivers/vdpa/vdpa_user/, Linux 6.12); by way of fake_driver.c a test plays
+ * the driver, the vdpa bus, other processes, and bad luck.
  *
  * Two system calls that touch kernel objects without a door of their own are taken over as well,
  * and pass everything else on: close(), because the last close of a device ends the registration
