@@ -39,7 +39,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
 	  store backend_file device attach holders server main
-UNIT   := iov iotlb inflight holders \
+UNIT   := iov iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
 	  backend_file backend_file_change backend_file_many \
