@@ -17,7 +17,7 @@
 
 #include "compiler.h"
 
-#define CONFIG_KEYS_MAX 16 /* rows of the longest table */
+#define CONFIG_KEYS_MAX 24 /* rows of the longest table */
 
 /* A word that stands for a value. The first word of a value is the one that is printed. */
 struct config_word {
@@ -37,7 +37,7 @@ struct config_type {
 };
 
 extern const struct config_type config_type_word, config_type_bool, config_type_switch,
-	config_type_count, config_type_power, config_type_size, config_type_path,
+	config_type_count, config_type_power, config_type_retry, config_type_size, config_type_path,
 	config_type_directory, config_type_serial;
 
 struct config_key {

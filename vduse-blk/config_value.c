@@ -130,6 +130,50 @@ static void number_print_json(const struct config_key *key, const void *member, 
 		fprintf(to, "%" PRIu64, n);
 }
 
+#define RETRY_PREFIX "retry:"
+
+static int retry_parse(const struct config_key *key, const char *text, void *member)
+{
+	size_t prefix = strlen(RETRY_PREFIX);
+	uint64_t n;
+
+	if (!word_parse(key, text, member))
+		return 0;
+	if (strncmp(text, RETRY_PREFIX, prefix) || !number_read(text + prefix, false, &n))
+		return -EINVAL;
+	if (n < key->min || n > key->max)
+		return -EINVAL;
+	member_store(key, member, n);
+	return 0;
+}
+
+static void retry_text(const struct config_key *key, const void *member, char text[32])
+{
+	uint64_t n = member_load(key, member);
+	const char *word = config_word_text(key->words, n);
+
+	if (word)
+		snprintf(text, 32, "%s", word);
+	else
+		snprintf(text, 32, RETRY_PREFIX "%" PRIu64, n);
+}
+
+static void retry_print(const struct config_key *key, const void *member, FILE *to)
+{
+	char text[32];
+
+	retry_text(key, member, text);
+	fputs(text, to);
+}
+
+static void retry_print_json(const struct config_key *key, const void *member, FILE *to)
+{
+	char text[32];
+
+	retry_text(key, member, text);
+	config_json_string(text, to);
+}
+
 static void bool_print_json(const struct config_key *key, const void *member, FILE *to)
 {
 	fputs(member_load(key, member) ? "true" : "false", to);
@@ -303,6 +347,12 @@ const struct config_type config_type_power = {
 	.print = number_print,
 	.print_json = number_print_json,
 	.power_of_two = true,
+};
+
+const struct config_type config_type_retry = {
+	.parse = retry_parse,
+	.print = retry_print,
+	.print_json = retry_print_json,
 };
 
 const struct config_type config_type_size = {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,6 +13,10 @@
 #include "device.h"
 #include "iov.h"
 #include "sigbus.h"
+#include "time_ns.h"
+
+/* How long after a failure of the store the next try is made. */
+#define STORE_RETRY_US 500000
 
 /* How soon an interrupt is tried again that came before the kernel had stored DRIVER_OK. */
 #define IRQ_RETRY_US 1000
@@ -23,16 +28,20 @@ static bool accepted(const struct queue *queue, unsigned int feature)
 
 static void check_memory(struct queue *queue);
 
-/* The only way out of a request: answers it and frees its slot. */
+static void req_free_large(struct req_slot *slot)
+{
+	if (slot->large)
+		worker_put_large(slot->queue->worker, slot->large);
+	slot->large = NULL;
+}
+
+/* The way out of a request: answers it and frees its slot. */
 static void req_finish(struct req_slot *slot, uint16_t head, int status)
 {
 	struct queue *queue = slot->queue;
 	struct blk_req *req = &slot->req;
 
-	if (slot->large) {
-		worker_put_large(queue->worker, slot->large);
-		slot->large = NULL;
-	}
+	req_free_large(slot);
 	if (likely(req->status))
 		*req->status = (uint8_t)status;
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
@@ -48,12 +57,24 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 		worker_schedule(queue->worker, queue);
 }
 
+/* The other way out: it was cancelled, and will be taken again after a RESUME. */
+static void req_put_back(struct req_slot *slot, uint16_t head)
+{
+	struct queue *queue = slot->queue;
+
+	req_free_large(slot);
+	virtq_put_back(&queue->vq, head);
+	queue->stats.popped--;
+	worker_schedule(queue->worker, queue);
+}
+
 static uint16_t slot_head(const struct req_slot *slot)
 {
 	return (uint16_t)(slot - slot->queue->slots);
 }
 
-static void log_io_error(struct queue *queue, const struct backend_io *io, int err)
+static void log_io_error(struct queue *queue, const struct backend_io *io, int err,
+			 const char *more)
 {
 	static const char *const names[] = {
 		[BACKEND_READ] = "read",
@@ -70,11 +91,84 @@ static void log_io_error(struct queue *queue, const struct backend_io *io, int e
 	if (err == -ENODATA)
 		reason = "the store ends before the disk does, or is gone";
 	if (io->op == BACKEND_FLUSH)
-		log_err("%s: queue %u: flush: %s", queue->device_name, queue->index, reason);
+		log_err("%s: queue %u: flush: %s%s", queue->device_name, queue->index, reason,
+			more);
 	else
-		log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s",
+		log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s%s",
 			queue->device_name, queue->index, names[io->op], io->len, io->offset,
-			reason);
+			reason, more);
+}
+
+static bool flush_has_failed(const struct queue *queue)
+{
+	return load_relaxed(&queue->device->flush_failed);
+}
+
+/*
+ * A store tells once that it has lost writes, and says nothing of them at the next flush. So until
+ * the driver is reset no flush succeeds any more; it cannot be known which writes are lost.
+ */
+static void flush_failed(struct queue *queue)
+{
+	if (!flush_has_failed(queue))
+		log_err("%s: writes may be lost: every flush fails until the driver is reset%s",
+			queue->device_name,
+			queue->backend->cached ? " and the disk is detached" : "");
+	store_relaxed(&queue->device->flush_failed, true);
+	queue->vq.log->marked = 1; /* for the server after a crash */
+}
+
+static void req_give_up(struct req_slot *slot)
+{
+	if (slot->queue->verb == QUEUE_PAUSE)
+		req_put_back(slot, slot_head(slot));
+	else
+		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
+}
+
+/* A sync must not be: the second one may succeed although writes were lost. */
+static bool req_may_retry(const struct req_slot *slot, int err)
+{
+	if (!slot->queue->retry_s || slot->io.op == BACKEND_FLUSH || slot->io.sync_failed ||
+	    err == -EOPNOTSUPP)
+		return false;
+	return !slot->retry_until_ns || time_now_ns() < slot->retry_until_ns;
+}
+
+static void retry_expired(struct ring_timer *timer)
+{
+	struct queue *queue = container_of(timer, struct queue, retry);
+	struct req_slot *slot = queue->retries;
+
+	queue->retries = NULL;
+	while (slot) {
+		struct req_slot *next = slot->next_retry;
+
+		queue->stats.retries++;
+		slot->in_store = true;
+		backend_submit(queue->backend, &queue->worker->ring, &slot->io);
+		slot = next;
+	}
+	if (queue->removing)
+		worker_schedule(queue->worker, queue);
+}
+
+/* Goes on where it stopped: what was transferred before the failure is done. */
+static void req_retry_later(struct req_slot *slot, int err)
+{
+	struct queue *queue = slot->queue;
+	char more[64];
+
+	if (!slot->retry_until_ns) {
+		slot->retry_until_ns = time_now_ns() + queue->retry_s * 1000000000ull;
+		snprintf(more, sizeof(more), "; tried again for up to %u s", queue->retry_s);
+		log_io_error(queue, &slot->io, err, more);
+	}
+	slot->io.offset += slot->io.done_bytes;
+	slot->io.len -= slot->io.done_bytes;
+	slot->next_retry = queue->retries;
+	queue->retries = slot;
+	ring_timer_start(&queue->worker->ring, &queue->retry, STORE_RETRY_US, retry_expired);
 }
 
 static void req_next_range(struct req_slot *slot);
@@ -82,12 +176,27 @@ static void req_next_range(struct req_slot *slot);
 static void req_io_done(struct backend_io *io, int err)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
+	bool more = !err && slot->ranges_left;
 
-	if (unlikely(err))
-		log_io_error(slot->queue, io, err);
-	else if (slot->ranges_left) {
+	slot->in_store = false;
+	if (unlikely(io->cancelled && (err || more))) {
+		req_give_up(slot);
+		return;
+	}
+	if (more) {
 		req_next_range(slot);
 		return;
+	}
+	if (unlikely(err)) {
+		if (req_may_retry(slot, err)) {
+			req_retry_later(slot, err);
+			return;
+		}
+		log_io_error(slot->queue, io, err, "");
+		if (io->sync_failed)
+			flush_failed(slot->queue);
+	} else if (unlikely(io->op == BACKEND_FLUSH && flush_has_failed(slot->queue))) {
+		err = -EIO; /* another queue's took the error with it */
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
@@ -97,6 +206,7 @@ static void req_submit(struct req_slot *slot, enum backend_op op)
 	slot->io.op = op;
 	slot->io.durable = slot->queue->durable_writes;
 	slot->io.done = req_io_done;
+	slot->in_store = true;
 	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
 }
 
@@ -156,7 +266,10 @@ static void req_execute(struct req_slot *slot)
 			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE);
 		break;
 	case BLK_FLUSH:
-		req_submit(slot, BACKEND_FLUSH);
+		if (unlikely(flush_has_failed(slot->queue)))
+			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
+		else
+			req_submit(slot, BACKEND_FLUSH);
 		break;
 	case BLK_DISCARD:
 	case BLK_WRITE_ZEROES:
@@ -177,6 +290,7 @@ static void queue_take(struct queue *queue, struct virtq_chain *chain)
 
 	queue->stats.popped++;
 	slot->ranges_left = 0;
+	slot->retry_until_ns = 0;
 	status = blk_req_parse(queue->limits, queue->features, chain, queue->worker->ranges,
 			       &slot->req);
 	if (unlikely(status)) {
@@ -262,22 +376,25 @@ static void command_done(struct queue *queue, int result)
 	queue->draining = false;
 	queue->result = result;
 	queue->next_avail = queue->vq.last_avail;
+	queue->waiting = virtq_waiting(&queue->vq);
 	ring_post(queue->main_ring, &queue->answer);
 }
 
-/* A PAUSE, STOP or REMOVE that waits for requests in flight, or for operations of the ring. */
+/* A command that waits for requests in flight, or for operations of the ring. */
 static void queue_finish_command(struct queue *queue)
 {
 	if (!queue->draining || queue->vq.in_flight)
 		return;
 	if (queue->verb == QUEUE_REMOVE) {
-		if (queue->kick.ring || queue->irq_retry.active || queue->starved)
+		if (queue->kick.ring || queue->irq_retry.active || queue->retry.active ||
+		    queue->starved)
 			return; /* something on the worker still points here */
 		worker_forget(queue->worker, queue);
 		log_limit_flush(&queue->io_errors, queue->device_name);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
-	if (queue->verb == QUEUE_PAUSE && queue->state == QUEUE_RUNNING)
+	if ((queue->verb == QUEUE_PAUSE || queue->verb == QUEUE_SETTLE) &&
+	    queue->state == QUEUE_RUNNING)
 		queue->state = QUEUE_PAUSED;
 	if (queue->verb == QUEUE_STOP) {
 		queue->state = QUEUE_STOPPED;
@@ -336,6 +453,13 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 	return ret < 0 ? ret : 1;
 }
 
+/* QEMU makes all queues ready, whether the guest has set them up or not. */
+static bool set_up(const struct vduse_vq_info *info)
+{
+	return info->ready && info->num &&
+	       (info->desc_addr || info->driver_addr || info->device_addr);
+}
+
 static void queue_open(struct queue *queue, bool recover)
 {
 	struct virtq_layout layout;
@@ -347,7 +471,7 @@ static void queue_open(struct queue *queue, bool recover)
 		queue_break(queue, strerror(-err));
 		return;
 	}
-	if (!info.ready) {
+	if (!set_up(&info)) {
 		inflight_vq_stop(queue->vq.log);
 		queue->state = QUEUE_WAITING;
 		return;
@@ -435,6 +559,22 @@ static void kick_stopped(struct ring_poll *poll)
 	worker_schedule(queue->worker, queue);
 }
 
+static void cancel_all(struct queue *queue)
+{
+	struct req_slot *slot = queue->retries;
+
+	queue->retries = NULL;
+	while (slot) {
+		struct req_slot *next = slot->next_retry;
+
+		req_give_up(slot);
+		slot = next;
+	}
+	for (uint32_t i = 0; queue->vq.in_flight && i < queue->slot_count; i++)
+		if (queue->slots[i].in_store)
+			backend_cancel(&queue->slots[i].io);
+}
+
 static void queue_drain_command(struct queue *queue)
 {
 	queue->draining = true;
@@ -460,12 +600,17 @@ static void run_command(struct ring_message *message)
 	case QUEUE_RESUME:
 		queue_resume(queue);
 		break;
+	case QUEUE_SETTLE:
+		queue_drain_command(queue);
+		break;
 	case QUEUE_PAUSE:
 	case QUEUE_STOP:
 		queue_drain_command(queue);
+		cancel_all(queue);
 		break;
 	case QUEUE_REMOVE:
 		queue->removing = true;
+		ring_timer_hurry(&queue->worker->ring, &queue->retry);
 		ring_poll_stop(&queue->kick, kick_stopped);
 		queue_drain_command(queue);
 		break;
@@ -492,6 +637,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->worker = worker;
 	queue->main_ring = device->ring;
 	queue->poll_us = device->config->poll_us;
+	queue->retry_s = device->config->on_error;
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;

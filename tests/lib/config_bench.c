@@ -97,10 +97,11 @@ void cfg_defaults_check(const struct device_config *d)
 	ck_assert(!d->readonly);
 	ck_assert_int_eq(d->cache, CACHE_AUTO);
 	ck_assert_uint_eq(d->queues, CONFIG_AUTO);
-	ck_assert_uint_eq(d->queue_size, 256);
+	ck_assert_uint_eq(d->queue_size, CONFIG_AUTO);
 	ck_assert_uint_eq(d->logical_block_size, CONFIG_AUTO);
 	ck_assert_int_eq(d->discard, SWITCH_AUTO);
 	ck_assert_int_eq(d->write_zeroes, SWITCH_AUTO);
+	ck_assert_uint_eq(d->on_error, 0);
 	ck_assert_str_eq(d->serial, "");
 	ck_assert_uint_eq(d->poll_us, CONFIG_POLL_AUTO);
 	ck_assert_int_eq(d->umem, SWITCH_AUTO);
@@ -121,6 +122,7 @@ static void device_eq(const struct device_config *a, const struct device_config 
 	ck_assert_uint_eq(a->logical_block_size, b->logical_block_size);
 	ck_assert_int_eq(a->discard, b->discard);
 	ck_assert_int_eq(a->write_zeroes, b->write_zeroes);
+	ck_assert_uint_eq(a->on_error, b->on_error);
 	ck_assert_str_eq(a->serial, b->serial);
 	ck_assert_uint_eq(a->poll_us, b->poll_us);
 	ck_assert_int_eq(a->umem, b->umem);
@@ -201,6 +203,9 @@ const struct cfg_good cfg_good_values[] = {
 	DISK(logical_block_size, "4096", 4096),
 	SWITCH(discard),
 	SWITCH(write_zeroes),
+	DISK(on_error, "report", 0),
+	DISK(on_error, "retry:1", 1),
+	DISK(on_error, "retry:86400", 86400),
 	DISK(poll_us, "auto", CONFIG_POLL_AUTO),
 	DISK(poll_us, "0", 0),
 	DISK(poll_us, "1000000", 1000000),

@@ -25,6 +25,7 @@ struct manual_backend {
 	struct backend *inner;
 	pthread_mutex_t lock;
 	bool hold;
+	unsigned int cancelled;
 	struct held_op *first;
 };
 
@@ -42,6 +43,7 @@ static void manual_submit(struct backend *backend, struct ring *ring, struct bac
 	pthread_mutex_lock(&manual->lock);
 	hold = manual->hold;
 	if (hold) {
+		io->cancelled = io->sync_failed = false;
 		op = malloc(sizeof(*op));
 		ck_assert_ptr_nonnull(op);
 		*op = (struct held_op){ .io = io, .asked = *io };
@@ -54,6 +56,17 @@ static void manual_submit(struct backend *backend, struct ring *ring, struct bac
 		backend_submit(manual->inner, ring, io);
 }
 
+/* As disk I/O that has begun: the test says when it is done, and how. */
+static void manual_cancel(struct backend *backend, struct backend_io *io)
+{
+	struct manual_backend *manual = manual_of(backend);
+
+	pthread_mutex_lock(&manual->lock);
+	io->cancelled = true;
+	manual->cancelled++;
+	pthread_mutex_unlock(&manual->lock);
+}
+
 static void manual_close(struct backend *backend)
 {
 	struct manual_backend *manual = manual_of(backend);
@@ -64,7 +77,11 @@ static void manual_close(struct backend *backend)
 	free(manual);
 }
 
-static const struct backend_ops manual_ops = { .submit = manual_submit, .close = manual_close };
+static const struct backend_ops manual_ops = {
+	.submit = manual_submit,
+	.cancel = manual_cancel,
+	.close = manual_close,
+};
 
 struct backend *manual_backend_new(struct backend *inner)
 {
@@ -95,6 +112,17 @@ unsigned int manual_held(struct backend *backend)
 	pthread_mutex_lock(&manual->lock);
 	for (const struct held_op *op = manual->first; op; op = op->next)
 		count++;
+	pthread_mutex_unlock(&manual->lock);
+	return count;
+}
+
+unsigned int manual_cancelled(struct backend *backend)
+{
+	struct manual_backend *manual = manual_of(backend);
+	unsigned int count;
+
+	pthread_mutex_lock(&manual->lock);
+	count = manual->cancelled;
 	pthread_mutex_unlock(&manual->lock);
 	return count;
 }

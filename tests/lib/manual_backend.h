@@ -25,6 +25,9 @@ void manual_hold(struct backend *backend, bool hold);
 /** manual_held() - how many operations are held */
 unsigned int manual_held(struct backend *backend);
 
+/** manual_cancelled() - how many of those held, from the first on, were asked to end early */
+unsigned int manual_cancelled(struct backend *backend);
+
 /** manual_look() - what was asked for by the operation that came as number @index of those held */
 struct backend_io manual_look(struct backend *backend, unsigned int index);
 

@@ -36,9 +36,10 @@ END_TEST
 #define LEVELS	 "error, warning, info or debug"
 #define COUNT	 "auto, or 1 to 256"
 #define CACHES	 "auto, none, writeback, writethrough or unsafe"
-#define POWER	 "a power of two, 2 to 1024"
+#define POWER	 "auto, or a power of two, 2 to 1024"
 #define BLOCKS	 "auto, 512, 1024, 2048 or 4096"
 #define SWITCHES "auto, yes or no"
+#define ON_ERROR "report, or retry:SECONDS with 1 to 86400"
 #define POLL	 "auto, or 0 to 1000000"
 #define BOUNCE	 "auto, or 1M to 1G in steps of 4096 bytes"
 #define OFFSET	 "a multiple of 512 bytes, below 8388608T"
@@ -73,7 +74,13 @@ static const struct bad {
 	{ "vdb", "queues", "4294967297", COUNT },
 	{ "vdb", "queues", "18446744073709551617", COUNT },
 	{ "vdb", "queues", "", COUNT },
-	{ "vdb", "queue_size", "auto", POWER },
+	{ "vdb", "on_error", "", ON_ERROR },
+	{ "vdb", "on_error", "retry", ON_ERROR },
+	{ "vdb", "on_error", "retry:", ON_ERROR },
+	{ "vdb", "on_error", "retry:0", ON_ERROR },
+	{ "vdb", "on_error", "retry:86401", ON_ERROR },
+	{ "vdb", "on_error", "retry:5 s", ON_ERROR },
+	{ "vdb", "on_error", "0", ON_ERROR },
 	{ "vdb", "queue_size", "0", POWER },
 	{ "vdb", "queue_size", "1", POWER },
 	{ "vdb", "queue_size", "100", POWER },

@@ -44,10 +44,11 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "readonly = yes\n"
 			       "cache = auto\n"
 			       "queues = auto\n"
-			       "queue_size = 256\n"
+			       "queue_size = auto\n"
 			       "logical_block_size = auto\n"
 			       "discard = no\n"
 			       "write_zeroes = auto\n"
+			       "on_error = report\n"
 			       "serial = a.name-that-is-longe\n"
 			       "poll_us = 50\n"
 			       "umem = off\n"
@@ -84,10 +85,11 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"readonly\": true,\n"
 			       "      \"cache\": \"auto\",\n"
 			       "      \"queues\": \"auto\",\n"
-			       "      \"queue_size\": 256,\n"
+			       "      \"queue_size\": \"auto\",\n"
 			       "      \"logical_block_size\": \"auto\",\n"
 			       "      \"discard\": false,\n"
 			       "      \"write_zeroes\": \"auto\",\n"
+			       "      \"on_error\": \"report\",\n"
 			       "      \"serial\": \"x\\\\y\",\n"
 			       "      \"poll_us\": \"auto\",\n"
 			       "      \"umem\": \"auto\",\n"
@@ -102,10 +104,11 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"readonly\": false,\n"
 			       "      \"cache\": \"auto\",\n"
 			       "      \"queues\": 2,\n"
-			       "      \"queue_size\": 256,\n"
+			       "      \"queue_size\": \"auto\",\n"
 			       "      \"logical_block_size\": \"auto\",\n"
 			       "      \"discard\": \"auto\",\n"
 			       "      \"write_zeroes\": true,\n"
+			       "      \"on_error\": \"report\",\n"
 			       "      \"serial\": \"b\",\n"
 			       "      \"poll_us\": 0,\n"
 			       "      \"umem\": true,\n"
@@ -132,7 +135,7 @@ START_TEST(help_has_a_row_of_five_columns_for_each_key)
 		ck_assert_msg(tabs == 4, "%s", line);
 		ck_assert_msg(!strstr(line, "\t\t"), "%s", line);
 	}
-	ck_assert_uint_eq(rows, 3 + 15);
+	ck_assert_uint_eq(rows, 3 + 16);
 	free(text);
 	text = cfg_dumped(NULL);
 	ck_assert_ptr_nonnull(

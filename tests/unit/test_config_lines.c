@@ -76,7 +76,7 @@ static const struct wrong {
 	  "t.conf:4: [global] a second workers; the first is in line 2" },
 	{ CFG_DEVICE "quues = 4\n",
 	  "t.conf:3: [vdb] \"quues\" is not a key; accepted: path, driver, readonly, cache, "
-	  "queues, queue_size, logical_block_size, discard, write_zeroes, serial, poll_us, umem, "
+	  "queues, queue_size, logical_block_size, discard, write_zeroes, on_error, serial, poll_us, umem, "
 	  "bounce_size, offset, size" },
 	{ CFG_DEVICE "queues : 4 = 4\n",
 	  "t.conf:3: [vdb] \"queues : 4\" is not a key; accepted: path" },
