@@ -40,7 +40,13 @@ LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
 	  queue request store backend_file device attach holders status control \
 	  takeover disks server main
-UNIT   := iov iotlb inflight virtq vduse_dev config holders store virtio_blk backend_file
+UNIT   := iov iotlb iotlb_many inflight holders \
+	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
+	  config config_lines config_files config_dump \
+	  backend_file backend_file_change backend_file_many \
+	  store store_cache store_lock store_block \
+	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
+	  request_path queue queue_setup device device_recovery
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)

@@ -94,7 +94,4 @@ void config_dump_json(const struct config *config, FILE *to);
  */
 void config_help(FILE *to);
 
-/** cache_mode_name() - "none", "writeback", ... as in the file */
-const char *cache_mode_name(enum cache_mode mode);
-
 #endif

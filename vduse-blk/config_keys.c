@@ -25,7 +25,7 @@ static const struct config_word driver_words[] = {
 	{},
 };
 
-const struct config_word config_cache_words[] = {
+static const struct config_word config_cache_words[] = {
 	{ "auto", CACHE_AUTO },
 	{ "none", CACHE_NONE },
 	{ "writeback", CACHE_WRITEBACK },

@@ -60,7 +60,6 @@ struct config_table {
 
 extern const struct config_table config_global_keys;
 extern const struct config_table config_device_keys;
-extern const struct config_word config_cache_words[];
 
 /** config_key_find() - the row of a name, in any case. Return: its index; -1: there is none */
 int config_key_find(const struct config_table *table, const char *name);

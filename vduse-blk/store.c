@@ -425,7 +425,6 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 	int err;
 
 	*store = (struct store){
-		.path = config->path,
 		.readonly = config->readonly,
 		.fd = -1,
 		.buffered_fd = -1,
