@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "memory.h"
+
+#include <errno.h>
+
+static struct memory_region *region_at(struct memory *memory, uint64_t iova)
+{
+	for (unsigned int i = 0; i < memory->count; i++)
+		if (iova >= memory->regions[i].map.start && iova <= memory->regions[i].map.last)
+			return &memory->regions[i];
+	return NULL;
+}
+
+static size_t region_size(const struct memory_region *r)
+{
+	return r->map.last - r->map.start + 1;
+}
+
+static void region_move(struct memory_region *r)
+{
+	size_t into = (size_t)(r->map.addr - r->allocation);
+	uint8_t *allocation = malloc(into + region_size(r));
+
+	must(allocation);
+	memcpy(allocation + into, r->map.addr, region_size(r));
+	free(r->allocation);
+	r->allocation = allocation;
+	r->map.addr = allocation + into;
+}
+
+static int fill(void *ctx, uint64_t iova, struct iotlb_region *out)
+{
+	struct memory_region *r = region_at(ctx, iova);
+
+	if (!r)
+		return -EFAULT;
+	must(!r->filled);
+	r->filled = true;
+	*out = r->map;
+	return 0;
+}
+
+static void release(void *ctx, const struct iotlb_region *given)
+{
+	struct memory_region *r = region_at(ctx, given->start);
+
+	must(r && r->filled && r->map.addr == given->addr);
+	r->filled = false;
+	region_move(r);
+}
+
+const struct iotlb_ops memory_iotlb_ops = { .fill = fill, .release = release };
+
+static void region_add(struct memory *memory, uint32_t start, uint32_t size, int prot, size_t into)
+{
+	struct memory_region *r = &memory->regions[memory->count++];
+
+	*r = (struct memory_region){
+		.map.start = memory->base + start,
+		.map.last = memory->base + start + (size - 1),
+		.map.prot = prot,
+		.allocation = calloc(1, into + size),
+	};
+	must(r->allocation);
+	r->map.addr = r->allocation + into;
+}
+
+void memory_init(struct memory *memory, struct input *in, bool cut)
+{
+	uint32_t at = 0;
+
+	memory->count = 0;
+	for (unsigned int i = 0; cut && i < MEMORY_REGIONS_MAX - 1 && at < MEMORY_SIZE; i++) {
+		uint32_t size = MIN(input_u16(in) + 1u, MEMORY_SIZE - at);
+		uint8_t how = input_u8(in);
+
+		if (!(how & 4))
+			region_add(memory, at, size, how & 3 ? how & 3 : PROT_READ | PROT_WRITE,
+				   how & 8 ? how >> 4 : 0);
+		at += size;
+	}
+	if (at < MEMORY_SIZE)
+		region_add(memory, at, MEMORY_SIZE - at, PROT_READ | PROT_WRITE, 0);
+}
+
+void memory_exit(struct memory *memory)
+{
+	for (unsigned int i = 0; i < memory->count; i++) {
+		must(!memory->regions[i].filled);
+		free(memory->regions[i].allocation);
+	}
+}
+
+void memory_write(struct memory *memory, uint64_t iova, const void *from, size_t len)
+{
+	const uint8_t *byte = from;
+
+	for (size_t i = 0; i < len; i++) {
+		struct memory_region *r = region_at(memory, iova + i);
+
+		if (r)
+			r->map.addr[iova + i - r->map.start] = byte[i];
+	}
+}
+
+bool memory_holds(const struct memory *memory, const void *addr, size_t len, int prot)
+{
+	const uint8_t *at = addr;
+
+	for (unsigned int i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+		size_t size = region_size(r);
+
+		if (r->filled && (r->map.prot & prot) == prot && at >= r->map.addr && len <= size &&
+		    (size_t)(at - r->map.addr) <= size - len)
+			return true;
+	}
+	return false;
+}
