@@ -49,7 +49,7 @@ DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
 UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
 TARGETS     ?= $(FUZZ)
 FUZZERS     := $(TARGETS:%=$(O)/tests/fuzz/fuzz_%)
-FUZZ_OBJS   := $(O)/tests/fuzz/no_check.o $(O)/tests/fuzz/memory.o
+FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out %/fuzz_%.c,$(wildcard tests/fuzz/*.c)))
 # The kernel's door is not in it: the fake one takes its place.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
 	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))

@@ -7,11 +7,24 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "chain_model.h"
 #include "fuzz.h"
 #include "memory.h"
 #include "virtq.h"
 
 #define STEPS_MAX 2000u
+
+/* The first byte of an input. */
+enum {
+	FLAG_HIGH = 1,
+	FLAG_CUT = 2,
+	FLAG_EVENT_IDX = 4,
+	FLAG_INDIRECT = 8,
+	FLAG_OWN_DESC = 16, /* ring addresses that follow */
+	FLAG_OWN_DRIVER = 32,
+	FLAG_OWN_DEVICE = 64,
+	FLAG_EXACT = 128, /* a region for each ring, and no byte more */
+};
 
 enum head_state { HEAD_FREE, HEAD_REPLAY, HEAD_POPPED, HEAD_PUSHED };
 
@@ -48,11 +61,23 @@ static size_t check_pieces(const struct rig *rig, const struct iovec *iov, uint3
 	return bytes;
 }
 
+static void check_meaning(const struct rig *rig, const struct virtq_chain *chain)
+{
+	struct chain_model model = chain_model(&rig->memory, &rig->layout, chain->head);
+
+	if (!model.well_formed) {
+		must(chain->fault && !chain->last_in);
+		return;
+	}
+	must(chain->out_bytes == model.out_bytes && chain->in_bytes == model.in_bytes);
+}
+
 static void check_chain(struct rig *rig, const struct virtq_chain *chain)
 {
 	const struct iovec *in = chain->iov + chain->out_count;
 	size_t out_bytes, in_bytes;
 
+	check_meaning(rig, chain);
 	must(chain->out_count + chain->in_count <= VIRTQ_MAX_IOV);
 	out_bytes = check_pieces(rig, chain->iov, chain->out_count, PROT_READ);
 	in_bytes = check_pieces(rig, in, chain->in_count, PROT_WRITE);
@@ -305,26 +330,29 @@ static void run_steps(struct rig *rig, struct input *in)
 
 /* ---- set-up ---- */
 
-static uint64_t address(struct rig *rig, struct input *in, uint64_t usual, bool custom)
+static uint64_t address(struct rig *rig, struct input *in, uint32_t usual, bool custom)
 {
-	return custom ? rig->memory.base + input_u16(in) : usual;
+	return rig->memory.base + (custom ? input_u16(in) : usual);
 }
 
-static void choose_layout(struct rig *rig, struct input *in, uint8_t flags)
+/* @ends: where the rings end in the window, where they are one behind the other as usual */
+static void choose_layout(struct rig *rig, struct input *in, uint8_t flags, uint32_t ends[3])
 {
 	static const uint16_t odd_sizes[] = { 0, 3, 2048, 65535, 768 };
 	struct virtq_layout *l = &rig->layout;
 	uint8_t size = input_u8(in) & 15;
-	uint64_t end;
 
 	l->num = size <= 10 ? (uint16_t)(1 << size) : odd_sizes[size - 11];
-	l->event_idx = flags & 4;
-	l->indirect = flags & 8;
-	l->desc = address(rig, in, rig->memory.base, flags & 16);
-	end = rig->memory.base + sizeof(struct vring_desc) * l->num;
-	l->driver = address(rig, in, end, flags & 32);
-	end += (6 + 2ull * l->num + 3) & ~3ull;
-	l->device = address(rig, in, end, flags & 64);
+	l->event_idx = flags & FLAG_EVENT_IDX;
+	l->indirect = flags & FLAG_INDIRECT;
+	ends[0] = (uint32_t)sizeof(struct vring_desc) * l->num;
+	ends[1] = (ends[0] + 6 + 2u * l->num + 3) & ~3u;
+	ends[2] = ends[1] + 6 + (uint32_t)sizeof(struct vring_used_elem) * l->num;
+	l->desc = address(rig, in, 0, flags & FLAG_OWN_DESC);
+	l->driver = address(rig, in, ends[0], flags & FLAG_OWN_DRIVER);
+	l->device = address(rig, in, ends[1], flags & FLAG_OWN_DEVICE);
+	if (ends[2] > MEMORY_SIZE || !(flags & FLAG_EXACT))
+		memset(ends, 0, 3 * sizeof(ends[0]));
 }
 
 static void rig_exit(struct rig *rig)
@@ -340,10 +368,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { .data = data, .left = size };
 	static struct rig rig;
 	uint8_t flags = input_u8(&in);
+	uint32_t ring_ends[3];
 
-	rig = (struct rig){ .memory.base = flags & 1 ? MEMORY_HIGH : MEMORY_LOW };
-	choose_layout(&rig, &in, flags);
-	memory_init(&rig.memory, &in, flags & 2);
+	rig = (struct rig){ .memory.base = flags & FLAG_HIGH ? MEMORY_HIGH : MEMORY_LOW };
+	choose_layout(&rig, &in, flags, ring_ends);
+	memory_init(&rig.memory, ring_ends, &in, flags & FLAG_CUT);
 	iotlb_init(&rig.tlb, &memory_iotlb_ops, &rig.memory);
 	virtq_init(&rig.vq, &rig.tlb);
 	rig.log = calloc(1, sizeof(*rig.log) + rig.layout.num * sizeof(rig.log->entries[0]));

@@ -3,12 +3,19 @@
 
 #include <errno.h>
 
-static struct memory_region *region_at(struct memory *memory, uint64_t iova)
+#define CUTS_MAX (MEMORY_REGIONS_MAX - 4) /* the rings, and what is left at the end */
+
+static const struct memory_region *find(const struct memory *memory, uint64_t iova)
 {
 	for (unsigned int i = 0; i < memory->count; i++)
 		if (iova >= memory->regions[i].map.start && iova <= memory->regions[i].map.last)
 			return &memory->regions[i];
 	return NULL;
+}
+
+static struct memory_region *region_at(struct memory *memory, uint64_t iova)
+{
+	return (struct memory_region *)find(memory, iova);
 }
 
 static size_t region_size(const struct memory_region *r)
@@ -65,12 +72,18 @@ static void region_add(struct memory *memory, uint32_t start, uint32_t size, int
 	r->map.addr = r->allocation + into;
 }
 
-void memory_init(struct memory *memory, struct input *in, bool cut)
+void memory_init(struct memory *memory, const uint32_t rings[3], struct input *in, bool cut)
 {
 	uint32_t at = 0;
 
 	memory->count = 0;
-	for (unsigned int i = 0; cut && i < MEMORY_REGIONS_MAX - 1 && at < MEMORY_SIZE; i++) {
+	for (unsigned int i = 0; i < 3; i++) {
+		if (rings[i] <= at)
+			continue;
+		region_add(memory, at, rings[i] - at, PROT_READ | PROT_WRITE, 0);
+		at = rings[i];
+	}
+	for (unsigned int i = 0; cut && i < CUTS_MAX && at < MEMORY_SIZE; i++) {
 		uint32_t size = MIN(input_u16(in) + 1u, MEMORY_SIZE - at);
 		uint8_t how = input_u8(in);
 
@@ -101,6 +114,18 @@ void memory_write(struct memory *memory, uint64_t iova, const void *from, size_t
 		if (r)
 			r->map.addr[iova + i - r->map.start] = byte[i];
 	}
+}
+
+bool memory_read(const struct memory *memory, uint64_t iova, void *to, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		const struct memory_region *r = find(memory, iova + i);
+
+		if (!r || !(r->map.prot & PROT_READ))
+			return false;
+		((uint8_t *)to)[i] = r->map.addr[iova + i - r->map.start];
+	}
+	return true;
 }
 
 bool memory_holds(const struct memory *memory, const void *addr, size_t len, int prot)

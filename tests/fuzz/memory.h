@@ -16,7 +16,7 @@
 #define MEMORY_SIZE	   0x10000u
 #define MEMORY_LOW	   0x10000ull
 #define MEMORY_HIGH	   (UINT64_MAX - MEMORY_SIZE + 1) /* its end is the end of everything */
-#define MEMORY_REGIONS_MAX 8u
+#define MEMORY_REGIONS_MAX 12u
 
 struct memory_region {
 	struct iotlb_region map;
@@ -33,14 +33,21 @@ struct memory {
 /* Their context is the struct memory. */
 extern const struct iotlb_ops memory_iotlb_ops;
 
-/** memory_init() - all of it zeroes; @cut: regions, holes, permissions come from @in */
-void memory_init(struct memory *memory, struct input *in, bool cut);
+/**
+ * memory_init() - all of it zeroes
+ * @rings: 0, or where in the window the rings end: each of these is the end of a region
+ * @cut:   regions, holes, permissions of what follows come from @in
+ */
+void memory_init(struct memory *memory, const uint32_t rings[3], struct input *in, bool cut);
 
 /** memory_exit() - everything must be out of the IOTLB again */
 void memory_exit(struct memory *memory);
 
 /** memory_write() - the driver's own access, which ignores permissions; into holes it is lost */
 void memory_write(struct memory *memory, uint64_t iova, const void *from, size_t len);
+
+/** memory_read() - what a device may read. Return: false where it may not, or not all of it */
+bool memory_read(const struct memory *memory, uint64_t iova, void *to, size_t len);
 
 /** memory_holds() - does one region that is mapped with @prot contain these bytes? */
 bool memory_holds(const struct memory *memory, const void *addr, size_t len, int prot);
