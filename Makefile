@@ -42,14 +42,14 @@ LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_
 DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
 	  store backend_file device attach holders server main
 UNIT   := iov iotlb inflight virtq vduse_dev config holders store virtio_blk backend_file
-FUZZ   := virtq
+FUZZ   := virtq blk_req
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
 UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
 TARGETS     ?= $(FUZZ)
 FUZZERS     := $(TARGETS:%=$(O)/tests/fuzz/fuzz_%)
-FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out %/fuzz_%.c,$(wildcard tests/fuzz/*.c)))
+FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 # The kernel's door is not in it: the fake one takes its place.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
 	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))

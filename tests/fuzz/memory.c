@@ -84,9 +84,10 @@ void memory_init(struct memory *memory, const uint32_t rings[3], struct input *i
 		at = rings[i];
 	}
 	for (unsigned int i = 0; cut && i < CUTS_MAX && at < MEMORY_SIZE; i++) {
-		uint32_t size = MIN(input_u16(in) + 1u, MEMORY_SIZE - at);
+		uint32_t size = input_u16(in) + 1u;
 		uint8_t how = input_u8(in);
 
+		size = MIN(size, MEMORY_SIZE - at);
 		if (!(how & 4))
 			region_add(memory, at, size, how & 3 ? how & 3 : PROT_READ | PROT_WRITE,
 				   how & 8 ? how >> 4 : 0);
