@@ -12,7 +12,7 @@
 #include "memory.h"
 #include "virtq.h"
 
-#define STEPS_MAX 2000u
+#define STEPS_MAX 500u
 
 /* The first byte of an input. */
 enum {

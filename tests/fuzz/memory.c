@@ -105,26 +105,41 @@ void memory_exit(struct memory *memory)
 	}
 }
 
+/* The part of [@iova, @iova + *@len) that one region holds; a hole is a part without memory. */
+static uint8_t *part(const struct memory *memory, uint64_t iova, size_t *len, int prot)
+{
+	const struct memory_region *r = find(memory, iova);
+
+	if (!r) {
+		*len = 1;
+		return NULL;
+	}
+	*len = MIN(*len - 1, r->map.last - iova) + 1;
+	return (r->map.prot & prot) == prot ? r->map.addr + (iova - r->map.start) : NULL;
+}
+
 void memory_write(struct memory *memory, uint64_t iova, const void *from, size_t len)
 {
-	const uint8_t *byte = from;
+	for (size_t done = 0, piece; done < len; done += piece) {
+		uint8_t *to;
 
-	for (size_t i = 0; i < len; i++) {
-		struct memory_region *r = region_at(memory, iova + i);
-
-		if (r)
-			r->map.addr[iova + i - r->map.start] = byte[i];
+		piece = len - done;
+		to = part(memory, iova + done, &piece, PROT_NONE);
+		if (to)
+			memcpy(to, (const uint8_t *)from + done, piece);
 	}
 }
 
 bool memory_read(const struct memory *memory, uint64_t iova, void *to, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		const struct memory_region *r = find(memory, iova + i);
+	for (size_t done = 0, piece; done < len; done += piece) {
+		const uint8_t *from;
 
-		if (!r || !(r->map.prot & PROT_READ))
+		piece = len - done;
+		from = part(memory, iova + done, &piece, PROT_READ);
+		if (!from)
 			return false;
-		((uint8_t *)to)[i] = r->map.addr[iova + i - r->map.start];
+		memcpy((uint8_t *)to + done, from, piece);
 	}
 	return true;
 }
