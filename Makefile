@@ -42,7 +42,7 @@ LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_
 DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
 	  store backend_file device attach holders server main
 UNIT   := iov iotlb inflight virtq vduse_dev config holders store virtio_blk backend_file
-FUZZ   := virtq blk_req config inflight
+FUZZ   := virtq blk_req config inflight control
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
