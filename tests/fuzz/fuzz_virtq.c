@@ -10,6 +10,7 @@
 #include "chain_model.h"
 #include "fuzz.h"
 #include "memory.h"
+#include "ring_driver.h"
 #include "virtq.h"
 
 #define STEPS_MAX 500u
@@ -35,7 +36,7 @@ struct rig {
 	struct inflight_vq *log; /* room for exactly as many heads as the ring has */
 	struct virtq_layout layout;
 	bool running;
-	uint16_t avail_idx;
+	struct ring_driver driver;
 
 	/* What the queue is expected to know. */
 	enum head_state state[VIRTQ_MAX_SIZE];
@@ -112,7 +113,7 @@ static bool pop(struct rig *rig)
 	int got = virtq_pop(&rig->vq, &chain);
 
 	must(got == 1 || got == 0 || got == -EPROTO);
-	must(!broken || got == -EPROTO);
+	must(!broken || replay || got == -EPROTO);
 	must(!replay || got == 1);
 	if (got == 1) {
 		must(chain.head < rig->layout.num);
@@ -127,15 +128,36 @@ static bool pop(struct rig *rig)
 	return got == 1;
 }
 
-/* Gives back the first head that was taken, beginning the search at @from. */
-static void push(struct rig *rig, uint16_t from, uint32_t len)
+/* The first head that was taken, beginning the search at @from; there is one. */
+static uint16_t find_popped(const struct rig *rig, uint16_t from)
 {
 	uint16_t head = from & rig->vq.mask;
 
-	if (!rig->popped)
-		return;
 	while (rig->state[head] != HEAD_POPPED)
 		head = (head + 1) & rig->vq.mask;
+	return head;
+}
+
+static void put_back(struct rig *rig, uint16_t from)
+{
+	uint16_t head;
+
+	if (!rig->popped)
+		return;
+	head = find_popped(rig, from);
+	virtq_put_back(&rig->vq, head);
+	rig->state[head] = HEAD_REPLAY;
+	rig->popped--;
+	check_balance(rig);
+}
+
+static void push(struct rig *rig, uint16_t from, uint32_t len)
+{
+	uint16_t head;
+
+	if (!rig->popped)
+		return;
+	head = find_popped(rig, from);
 	virtq_push(&rig->vq, head, len);
 	rig->state[head] = HEAD_PUSHED;
 	rig->popped--;
@@ -218,60 +240,7 @@ static void recover(struct rig *rig)
 	}
 }
 
-/* ---- the driver's steps ---- */
-
-static void driver_write(struct rig *rig, struct input *in)
-{
-	uint16_t at = input_u16(in);
-	uint8_t bytes[32], len = input_u8(in) % (sizeof(bytes) + 1);
-
-	input_bytes(in, bytes, len);
-	memory_write(&rig->memory, rig->memory.base + at, bytes, len);
-}
-
-/* A descriptor, in the ring's table or wherever an indirect one is being made. */
-static void driver_desc(struct rig *rig, struct input *in, uint64_t table)
-{
-	uint8_t index = input_u8(in);
-	struct vring_desc desc = {
-		.addr = htole64(rig->memory.base + input_u16(in)),
-		.len = htole32(input_u16(in)),
-		.flags = htole16(input_u8(in)),
-		.next = htole16(input_u8(in)),
-	};
-
-	memory_write(&rig->memory, table + index * sizeof(desc), &desc, sizeof(desc));
-}
-
-static void driver_expose(struct rig *rig, uint16_t head)
-{
-	uint16_t entry = htole16(head), idx;
-	uint64_t ring = rig->layout.driver + 4;
-
-	memory_write(&rig->memory, ring + 2 * (rig->avail_idx & rig->vq.mask), &entry,
-		     sizeof(entry));
-	idx = htole16(++rig->avail_idx);
-	memory_write(&rig->memory, rig->layout.driver + 2, &idx, sizeof(idx));
-}
-
-static bool driver_step(struct rig *rig, struct input *in, uint8_t what)
-{
-	switch (what) {
-	case 0:
-		driver_write(rig, in);
-		return true;
-	case 1:
-		driver_desc(rig, in, rig->layout.desc);
-		return true;
-	case 2:
-		driver_desc(rig, in, rig->memory.base + input_u16(in));
-		return true;
-	case 3:
-		driver_expose(rig, input_u8(in));
-		return true;
-	}
-	return false;
-}
+/* ---- steps ---- */
 
 static void server_step(struct rig *rig, struct input *in, uint8_t what)
 {
@@ -301,21 +270,24 @@ static void server_step(struct rig *rig, struct input *in, uint8_t what)
 		while (pop(rig))
 			;
 		break;
+	case 12:
+		put_back(rig, input_u8(in));
+		break;
 	}
 }
 
 static void run_steps(struct rig *rig, struct input *in)
 {
 	for (unsigned int i = 0; i < STEPS_MAX && in->left; i++) {
-		uint8_t what = input_u8(in) % 13;
+		uint8_t what = input_u8(in) % 14;
 
-		if (driver_step(rig, in, what))
-			continue;
-		if (what == 12) {
+		if (what < RING_DRIVER_STEPS) {
+			ring_driver_step(&rig->driver, what, in);
+		} else if (what == 13) {
 			if (rig->running)
 				push_all(rig);
-			rig->avail_idx = input_u16(in);
-			start(rig, rig->avail_idx);
+			rig->driver.avail_idx = input_u16(in);
+			start(rig, rig->driver.avail_idx);
 		} else if (rig->running) {
 			server_step(rig, in, what);
 		}
@@ -378,8 +350,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rig.log = calloc(1, sizeof(*rig.log) + rig.layout.num * sizeof(rig.log->entries[0]));
 	must(rig.log);
 	virtq_set_log(&rig.vq, rig.log);
-	rig.avail_idx = input_u16(&in);
-	start(&rig, rig.avail_idx);
+	rig.driver = (struct ring_driver){ .memory = &rig.memory, .layout = &rig.layout };
+	rig.driver.avail_idx = input_u16(&in);
+	start(&rig, rig.driver.avail_idx);
 	run_steps(&rig, &in);
 	rig_exit(&rig);
 	return 0;

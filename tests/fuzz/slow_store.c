@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "slow_store.h"
 
+#include <errno.h>
+
 #include "fuzz.h"
 
 #define PAGE 4096u
@@ -43,10 +45,22 @@ static void submit(struct backend *backend, struct ring *ring, struct backend_io
 	}
 	if (io->op == BACKEND_READ || io->op == BACKEND_WRITE)
 		touch_memory(io);
+	io->cancelled = false;
 	store->pending[store->count++] = io;
 }
 
-static const struct backend_ops ops = { .submit = submit };
+static void cancel(struct backend *backend, struct backend_io *io)
+{
+	struct slow_store *store = container_of(backend, struct slow_store, backend);
+	unsigned int at = 0;
+
+	while (at < store->count && store->pending[at] != io)
+		at++;
+	must(at < store->count);
+	io->cancelled = true;
+}
+
+static const struct backend_ops ops = { .submit = submit, .cancel = cancel };
 
 void slow_store_init(struct slow_store *store)
 {
@@ -64,7 +78,7 @@ void slow_store_init(struct slow_store *store)
 	};
 }
 
-void slow_store_complete(struct slow_store *store, unsigned int nth, int err)
+void slow_store_complete(struct slow_store *store, unsigned int nth, bool good)
 {
 	struct backend_io *io;
 
@@ -75,5 +89,11 @@ void slow_store_complete(struct slow_store *store, unsigned int nth, int err)
 	store->pending[nth] = store->pending[--store->count];
 	if (io->op == BACKEND_READ || io->op == BACKEND_WRITE)
 		touch_memory(io);
-	io->done(io, err);
+	io->done(io, good ? 0 : io->cancelled ? -ECANCELED : -EIO);
+}
+
+void slow_store_complete_all(struct slow_store *store)
+{
+	while (store->count)
+		slow_store_complete(store, 0, !store->pending[0]->cancelled);
 }

@@ -22,7 +22,10 @@ struct slow_store {
 /** slow_store_init() - empty; queues together must not have more than 64 descriptors */
 void slow_store_init(struct slow_store *store);
 
-/** slow_store_complete() - end one operation, the @nth as far as there are so many, with @err */
-void slow_store_complete(struct slow_store *store, unsigned int nth, int err);
+/** slow_store_complete() - end one operation, the @nth as far as there are so many, well or not */
+void slow_store_complete(struct slow_store *store, unsigned int nth, bool good);
+
+/** slow_store_complete_all() - end what is pending, and early what may end so */
+void slow_store_complete_all(struct slow_store *store);
 
 #endif
