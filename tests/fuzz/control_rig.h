@@ -52,7 +52,8 @@ void rig_kernel_reset(void);
 /**
  * rig_restart() - the server ends, and the next one comes
  *
- * It adopts the device or, where the record, which @in may damage, speaks against it, makes it again.
+ * It adopts the device; where the record, which @in may damage, speaks against it, it makes it
+ * again.
  */
 void rig_restart(struct input *in);
 
