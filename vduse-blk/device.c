@@ -204,13 +204,22 @@ static void start_undone(struct device *device)
 	answered(device);
 }
 
+/*
+ * Only a reset takes bits back. The kernel does not store the status of a task that was killed while
+ * it waited for us, so a later one may lack what we know: the queues would be started twice.
+ */
+static void add_status(struct device *device, uint8_t status)
+{
+	device->status |= status;
+}
+
 static void started(struct device *device)
 {
 	if (device->command_result) {
 		command_all(device, QUEUE_STOP, 0, start_undone);
 		return;
 	}
-	device->status = device->request.s.status;
+	add_status(device, device->request.s.status);
 	reply(device, true);
 	answered(device);
 }
@@ -278,7 +287,7 @@ static void set_status(struct device *device, uint8_t status)
 		return;
 	}
 	if (!wrong)
-		device->status = status;
+		add_status(device, status);
 	reply(device, !wrong);
 }
 

@@ -30,7 +30,7 @@ struct device {
 	struct ring *ring; /* of the main thread */
 	struct ring_poll messages;
 
-	uint8_t status; /* as the driver last set it, and we accepted */
+	uint8_t status; /* bits that the driver set since its reset, and we accepted */
 	bool answering; /* a message was taken and is not answered yet */
 	struct vduse_dev_request request;
 	uint64_t asked_ns; /* when it was taken */

@@ -112,7 +112,8 @@ static void note_gap(struct worker *worker)
 
 	if (!worker->idle_since_ns)
 		return;
-	gap_us = MIN((time_now_ns() - worker->idle_since_ns) / 1000, POLL_GAP_MAX_US);
+	gap_us = (time_now_ns() - worker->idle_since_ns) / 1000;
+	gap_us = MIN(gap_us, POLL_GAP_MAX_US);
 	worker->mean_gap_us = (uint32_t)((7 * worker->mean_gap_us + gap_us) / 8);
 	worker->idle_since_ns = 0;
 }
