@@ -39,20 +39,30 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
 	  store backend_file device attach holders server main
+HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
+	  cases_memory cases_race random main
 UNIT   := iov iotlb inflight virtq vduse_dev config holders store virtio_blk backend_file
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
 UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
+HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
 # The kernel's door is not in it: the fake one takes its place.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
 	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
 
 all: $(O)/vduse-blk/vduse-blk
 
+# Clients that the VM tier brings along.
+tools: $(O)/tests/hostile/hostile
+
 $(O)/vduse-blk/vduse-blk: $(DAEMON_OBJS) $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(O)/%.o: %.c
 	$(call say,CC,$@)
@@ -67,7 +77,7 @@ $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(O)/tests/unit.a
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
 .SECONDARY:
 
--include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c tests/lib/*.c tests/unit/*.c))
+-include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c tests/lib/*.c tests/unit/*.c tests/hostile/*.c))
 
 deps:
 	$(Q)scripts/deps host
@@ -79,8 +89,8 @@ unit: $(UNIT_TESTS)
 vm:
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
-	$(Q)scripts/vm chroot make -j2 O=build/vm
-	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined
+	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
+	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
 	$(Q)scripts/vm run --timeout 4200 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
 
 check: deps
@@ -105,7 +115,7 @@ install: all
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk tests/unit.a $(UNIT:%=tests/unit/test_%)
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all deps unit vm check demo lint format install clean
+.PHONY: all tools deps unit vm check demo lint format install clean
