@@ -103,7 +103,8 @@ static void offer(struct driver *d, const struct sketch *s)
 	memset(driver_mem(d, 0, AT_TABLE), 0, SKETCH_MAX * sizeof(struct vring_desc));
 	memset(driver_mem(d, 0, AT_DATA), POISON, DATA_POISONED);
 	memset(d->ring[0].desc, 0, RING_AVAIL);
-	memcpy(driver_mem(d, 0, AT_DATA), s->payload, s->payload_bytes);
+	if (s->payload)
+		memcpy(driver_mem(d, 0, AT_DATA), s->payload, s->payload_bytes);
 	driver_header(d, 0, AT_HEADER, s->type, s->sector);
 	if (s->way == INDIRECT)
 		draw_indirect(d, s);
