@@ -51,6 +51,14 @@ attack cases kicks-for-nothing
 fds_before=$(fds) maps_before=$(maps)
 attack cases
 say "$(tail -n 1 "$T/hostile")"
+
+# One chain may not use up the mappings that a process may have.
+max_maps=$(cat /proc/sys/vm/max_map_count)
+defer sysctl -q "vm.max_map_count=$max_maps"
+echo $(($(maps) + 300)) >/proc/sys/vm/max_map_count
+attack cases pages-truncated
+echo "$max_maps" >/proc/sys/vm/max_map_count
+
 attack random "$seed" "$chains"
 say "$(tail -n 1 "$T/hostile")"
 
