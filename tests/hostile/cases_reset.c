@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Resets, closes and questions while requests are in flight. */
-#include <sched.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hostile.h"
@@ -88,6 +91,34 @@ static void disable_in_flight(struct bench *bench, uint64_t unused)
 	}
 }
 
+/* The client is killed at any moment, in the middle of a message too. */
+static void killed(struct bench *bench, uint64_t unused)
+{
+	struct driver *d = &bench->victim;
+
+	(void)unused;
+	for (unsigned int n = 0; n < ROUNDS / 2; n++) {
+		pid_t child;
+
+		close(d->fd);
+		child = fork();
+		if (child < 0)
+			fail("fork: %s", strerror(errno));
+		if (!child) {
+			driver_open(d, d->path);
+			for (;;) {
+				driver_start(d);
+				offer_burst(d);
+			}
+		}
+		usleep(20000 + n * 3000);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		area_free(&d->main);
+		driver_open(d, d->path);
+	}
+}
+
 static void reset_storm(struct bench *bench, uint64_t unused)
 {
 	(void)unused;
@@ -107,6 +138,7 @@ const struct hostile_case reset_cases[] = {
 	{ .name = "close-in-flight", .run = close_in_flight },
 	{ .name = "base-in-flight", .run = base_in_flight },
 	{ .name = "disable-in-flight", .run = disable_in_flight },
+	{ .name = "killed", .run = killed },
 	{ .name = "reset-storm", .run = reset_storm },
 	{ .name = "start-storm", .run = start_storm },
 	{ 0 },
