@@ -54,6 +54,8 @@ UNIT   := iov iotlb iotlb_many inflight holders \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path queue queue_setup device device_recovery
 FUZZ   := virtq blk_req config inflight control
+HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
+	  cases_memory cases_race random main
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
@@ -61,15 +63,23 @@ UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
 TARGETS     ?= $(FUZZ)
 FUZZERS     := $(TARGETS:%=$(O)/tests/fuzz/fuzz_%)
 FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
+HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
 # The kernel's door is not in it: the fake one takes its place.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
 	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
 
 all: $(O)/vduse-blk/vduse-blk
 
+# Clients that the VM tier brings along.
+tools: $(O)/tests/hostile/hostile
+
 $(O)/vduse-blk/vduse-blk: $(DAEMON_OBJS) $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(O)/%.o: %.c
 	$(call say,CC,$@)
@@ -112,8 +122,8 @@ fuzzers: $(FUZZERS)
 vm:
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
-	$(Q)scripts/vm chroot make -j2 O=build/vm
-	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined
+	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
+	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
 	$(Q)scripts/vm run --timeout 4200 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
 
 check: deps
@@ -140,7 +150,7 @@ install: all
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk tests/unit.a $(UNIT:%=tests/unit/test_%)
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all deps unit fuzz fuzz-seeds fuzzers vm check demo lint format install clean
+.PHONY: all tools deps unit fuzz fuzz-seeds fuzzers vm check demo lint format install clean

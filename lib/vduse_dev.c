@@ -18,6 +18,12 @@
 
 #define HUGE_PAGE_SIZE (2ul << 20)
 
+/*
+ * What one driver may make us map of the 128 TiB of addresses that all devices of a process share.
+ * The largest virtual machines have some 10 TiB.
+ */
+#define MAPPED_MAX (16ull << 40)
+
 /* How long a killed server may take to let go of its device. */
 #define OPEN_WAIT_MS 5000
 #define OPEN_POLL_MS 20
@@ -29,8 +35,9 @@ struct vduse_dev {
 	bool adopted;
 	struct iotlb tlb;
 	bool want_umem;
-	struct log_limit fill_errors; /* under the table's lock */
-	void *umem;		      /* our bounce memory once registered, else NULL */
+	uint64_t mapped; /* bytes of driver memory; this and the next under the table's lock */
+	struct log_limit fill_errors;
+	void *umem; /* our bounce memory once registered, else NULL */
 	size_t umem_size;
 };
 
@@ -83,12 +90,26 @@ static int prot_of(uint8_t perm)
 	return PROT_NONE;
 }
 
+static int map_entry(struct vduse_dev *dev, const struct vduse_iotlb_entry *entry, int region_fd,
+		     void **addr)
+{
+	uint64_t size = entry->last - entry->start + 1;
+
+	if (entry->last - entry->start >= MAPPED_MAX - dev->mapped)
+		return -ENOSPC;
+	*addr = mmap(NULL, size, prot_of(entry->perm), MAP_SHARED, region_fd, (off_t)entry->offset);
+	if (*addr == MAP_FAILED)
+		return -errno;
+	dev->mapped += size;
+	return 0;
+}
+
 static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 {
 	/* Ask for exactly this byte: the kernel returns the first region that overlaps. */
 	struct vduse_iotlb_entry entry = { .start = iova, .last = iova };
 	struct vduse_dev *dev = ctx;
-	int region_fd, err = 0;
+	int region_fd, err;
 	void *addr;
 
 	if (dev->want_umem && iotlb_fill_umem(dev, iova, region) == 0)
@@ -104,14 +125,10 @@ static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 		return region_fd;
 	}
 
-	addr = mmap(NULL, entry.last - entry.start + 1, prot_of(entry.perm), MAP_SHARED, region_fd,
-		    (off_t)entry.offset);
-	if (addr == MAP_FAILED) {
-		err = -errno;
-		if (log_allow(&dev->fill_errors, dev->name))
-			log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", dev->name, entry.start,
-				entry.last, strerror(-err));
-	}
+	err = map_entry(dev, &entry, region_fd, &addr);
+	if (err && log_allow(&dev->fill_errors, dev->name))
+		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", dev->name, entry.start,
+			entry.last, err == -ENOSPC ? "more than 16 TiB" : strerror(-err));
 	close(region_fd);
 	if (err)
 		return err;
@@ -133,6 +150,7 @@ static void dev_iotlb_release(void *ctx, const struct iotlb_region *region)
 	if (region->addr == dev->umem)
 		return; /* stays registered over resets, until the device is closed */
 	munmap(region->addr, region->last - region->start + 1);
+	dev->mapped -= region->last - region->start + 1;
 }
 
 static const struct iotlb_ops dev_iotlb_ops = {

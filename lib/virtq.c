@@ -172,59 +172,86 @@ bool virtq_has_work(struct virtq *vq)
 	return vq->avail_seen != vq->last_avail;
 }
 
-static void chain_add(struct virtq_chain *chain, void *addr, size_t len, bool in)
+/* Return: 0; -EPROTO: too many pieces */
+static int chain_add(struct virtq_chain *chain, void *addr, size_t len, bool in)
 {
 	uint32_t at = chain->out_count + chain->in_count;
 
-	if (at == VIRTQ_MAX_IOV) {
-		chain->fault = -EPROTO;
-		return;
-	}
+	if (at == VIRTQ_MAX_IOV)
+		return -EPROTO;
 	chain->iov[at].iov_base = addr;
 	chain->iov[at].iov_len = len;
-	if (in)
+	if (in) {
 		chain->in_count++;
-	else
+		chain->last_in = (uint8_t *)addr + len - 1;
+	} else {
 		chain->out_count++;
+	}
+	return 0;
 }
 
-/* Appends what one descriptor points at. A fault is noted, and the walk goes on to the status. */
-static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, const struct desc *desc)
+static int chain_map_desc(struct virtq *vq, struct virtq_chain *chain, const struct desc *desc,
+			  bool in)
 {
-	bool in = desc->flags & VRING_DESC_F_WRITE;
 	uint64_t iova = desc->addr;
 	size_t left = desc->len;
-
-	if (!left)
-		return;
-	if (in)
-		chain->in_bytes += left;
-	else
-		chain->out_bytes += left;
-	if (!in && chain->in_bytes)
-		chain->fault = -EPROTO; /* virtio 1.3, 2.7.4.2: readable parts come first */
-	if (in)
-		chain->last_in = NULL;
+	int full = 0;
 
 	while (left) {
 		size_t len = left;
 		void *addr;
 		int err = iotlb_map(&vq->view, iova, &len, in ? PROT_WRITE : PROT_READ, &addr);
 
-		if (unlikely(err)) {
-			chain->fault = err;
-			return;
-		}
-		if (likely(!chain->fault))
-			chain_add(chain, addr, len, in);
+		if (unlikely(err))
+			return err;
+		if (likely(!full))
+			full = chain_add(chain, addr, len, in);
 		iova += len;
 		left -= len;
-		if (in && !left)
-			chain->last_in = (uint8_t *)addr + len - 1;
 	}
+	return full;
 }
 
-static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const struct desc *table)
+/*
+ * Appends what one descriptor points at. After a fault nothing more is mapped: its data are not
+ * used, and a chain may be over thousands of regions a thousand times. The walk goes on to the
+ * status.
+ */
+static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, const struct desc *desc,
+			   struct desc *last_in)
+{
+	bool in = desc->flags & VRING_DESC_F_WRITE;
+
+	if (!desc->len)
+		return;
+	if (in) {
+		chain->in_bytes += desc->len;
+		*last_in = *desc;
+	} else {
+		chain->out_bytes += desc->len;
+	}
+	if (unlikely(chain->fault))
+		return;
+	if (!in && chain->in_bytes)
+		chain->fault = -EPROTO; /* virtio 1.3, 2.7.4.2: readable parts come first */
+	else
+		chain->fault = chain_map_desc(vq, chain, desc, in);
+}
+
+/* Where the status belongs, whatever is wrong with what lies before it. */
+static uint8_t *find_last_byte(struct virtq *vq, const struct desc *desc)
+{
+	uint64_t iova = desc->addr + desc->len - 1;
+	size_t len = 1;
+	void *addr;
+
+	if (!desc->len || iova < desc->addr || iotlb_map(&vq->view, iova, &len, PROT_WRITE, &addr))
+		return NULL;
+	return addr;
+}
+
+static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const struct desc *table,
+			      struct desc *last_in)
 {
 	uint32_t entries = table->len / sizeof(struct vring_desc);
 	struct desc desc = { .next = 0, .flags = VRING_DESC_F_NEXT };
@@ -249,12 +276,12 @@ static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const
 		desc = desc_decode(&raw);
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			return -EPROTO;
-		chain_add_desc(vq, chain, &desc);
+		chain_add_desc(vq, chain, &desc, last_in);
 	}
 	return 0;
 }
 
-static int chain_walk(struct virtq *vq, struct virtq_chain *chain)
+static int chain_walk(struct virtq *vq, struct virtq_chain *chain, struct desc *last_in)
 {
 	struct desc desc = { .next = chain->head, .flags = VRING_DESC_F_NEXT };
 
@@ -263,8 +290,8 @@ static int chain_walk(struct virtq *vq, struct virtq_chain *chain)
 			return -EPROTO;
 		desc = desc_read(&vq->desc[desc.next]);
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			return chain_add_indirect(vq, chain, &desc);
-		chain_add_desc(vq, chain, &desc);
+			return chain_add_indirect(vq, chain, &desc, last_in);
+		chain_add_desc(vq, chain, &desc, last_in);
 	}
 	return 0;
 }
@@ -298,6 +325,7 @@ static int take_head(struct virtq *vq, uint16_t *head)
 
 int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 {
+	struct desc last_in = { 0 };
 	uint16_t head;
 	int ret = 1;
 
@@ -310,11 +338,13 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 
 	vq->in_flight++;
 	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
-	ret = chain_walk(vq, chain);
+	ret = chain_walk(vq, chain, &last_in);
 	if (unlikely(ret)) {
 		/* The end was never reached, so where the status belongs is not known. */
 		chain->fault = ret;
 		chain->last_in = NULL;
+	} else if (unlikely(chain->fault)) {
+		chain->last_in = find_last_byte(vq, &last_in);
 	}
 	return 1;
 }

@@ -76,7 +76,8 @@ struct virtq_chain {
 	size_t in_bytes;
 	uint8_t *last_in; /* last byte we may write, NULL where there is none or it is not mapped */
 	uint16_t head;
-	int fault; /* 0, or why the data must not be used: -EFAULT not mapped, -EPROTO ill-formed */
+	int fault; /* 0, or why the data must not be used: -EFAULT not mapped, -EPROTO ill-formed;
+		    * then @iov, and so the counts of pieces, are not complete */
 };
 
 /** virtq_init() - a stopped queue; @tlb must outlive it */

@@ -30,8 +30,11 @@ static void model_add(uint64_t addr, uint32_t len, bool in)
 	*(in ? &model.in_bytes : &model.out_bytes) += len;
 	model.order |= !in && model.in_bytes;
 	model.unmapped |= !mapped;
-	if (in)
-		model.last_in = mapped ? guest_device_ptr(g, addr + len - 1) : NULL;
+	/* The status has a place of its own: what lies before it may be missing. */
+	if (in && addr + (len - 1) >= addr && guest_has(g, addr + (len - 1), 1, PROT_WRITE))
+		model.last_in = guest_device_ptr(g, addr + len - 1);
+	else if (in)
+		model.last_in = NULL;
 }
 
 /* Entries of the ring where @table is 0, else of an indirect table. */

@@ -144,6 +144,22 @@ START_TEST(failed_mmap_is_told_and_leaks_nothing)
 }
 END_TEST
 
+START_TEST(driver_has_a_share_of_the_address_space)
+{
+	const uint64_t half = 8ull << 40;
+
+	vd_make_running_dev(false);
+	for (uint64_t i = 0; i < 3; i++)
+		fake_kern_map(vd_kern, i * half, half, VDUSE_ACCESS_RW, 0);
+	vd_expect_map(0, 1, RW, 1);
+	vd_expect_map(half, 1, RW, 1);
+	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot map IOVA 0x100000000000");
+	ck_assert_int_eq(vd_map_error(2 * half, PROT_READ), -ENOSPC);
+	iotlb_drop(vduse_dev_iotlb(vd_dev), 0, 0);
+	vd_expect_map(2 * half, 1, RW, 1);
+}
+END_TEST
+
 START_TEST(failures_that_a_driver_provokes_do_not_flood_the_log)
 {
 	vd_make_running_dev(false);
@@ -338,6 +354,7 @@ int main(void)
 	tcase_add_test(tc, drop_unmaps_and_the_next_look_maps_what_is_there_then);
 	tcase_add_test(tc, our_own_failure_is_told_and_passed_up);
 	tcase_add_test(tc, failed_mmap_is_told_and_leaks_nothing);
+	tcase_add_test(tc, driver_has_a_share_of_the_address_space);
 	tcase_add_test(tc, failures_that_a_driver_provokes_do_not_flood_the_log);
 	tcase_add_test(tc, bounce_memory_is_registered_at_the_first_look);
 	tcase_add_test(tc, rings_stay_the_kernels);

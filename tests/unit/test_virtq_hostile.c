@@ -190,6 +190,42 @@ START_TEST(ill_formed_chain_is_taken_with_its_fault)
 }
 END_TEST
 
+START_TEST(status_is_found_where_the_data_before_it_are_not)
+{
+	vq_start(_i, 8, 0);
+	g->desc[0] = guest_desc(OUT, 16, N, 1);
+	g->desc[1] = guest_desc(GUEST_WRITE_ONLY - 9, 10, W, 0);
+	guest_expose(g, 0);
+	guest_publish(g);
+	ck_assert_int_eq(vq_pop(), 1);
+	ck_assert_int_eq(chain.fault, -EFAULT);
+	ck_assert_ptr_eq(chain.last_in, guest_device_ptr(g, GUEST_WRITE_ONLY));
+	vq_push(0, 0);
+}
+END_TEST
+
+/* As many descriptors as there are, each over all regions: only the first may be looked at. */
+START_TEST(faulty_chain_is_not_mapped)
+{
+	unsigned int fills;
+
+	vq_start(GUEST_REGION_PER_PAGE, 8, 0);
+	g->desc[0] = guest_desc(OUT, 16, N, 1);
+	g->desc[1] = guest_desc(GUEST_NOWHERE, 512, N | W, 2);
+	for (uint16_t i = 2; i < 7; i++)
+		g->desc[i] = guest_desc(GUEST_DATA + GUEST_PAGE, 8 * GUEST_PAGE, N | W, i + 1);
+	g->desc[7] = guest_desc(STATUS, 1, W, 0);
+	guest_expose(g, 0);
+	guest_publish(g);
+	fills = g->fills;
+	ck_assert_int_eq(vq_pop(), 1);
+	ck_assert_int_eq(chain.fault, -EFAULT);
+	ck_assert_ptr_eq(chain.last_in, guest_device_ptr(g, STATUS));
+	ck_assert_uint_le(g->fills - fills, 1); /* of the header and the status */
+	vq_push(0, 0);
+}
+END_TEST
+
 START_TEST(indirect_table_must_be_negotiated)
 {
 	struct virtq_layout l;
@@ -292,6 +328,8 @@ int main(void)
 	TCase *tc = suite_case(suite, "hostile", test_log_begin, vq_teardown);
 
 	tcase_add_loop_test(tc, ill_formed_chain_is_taken_with_its_fault, 0, GUEST_SHAPES);
+	tcase_add_loop_test(tc, status_is_found_where_the_data_before_it_are_not, 0, GUEST_SHAPES);
+	tcase_add_test(tc, faulty_chain_is_not_mapped);
 	tcase_add_loop_test(tc, indirect_table_must_be_negotiated, 0, GUEST_SHAPES);
 	tcase_add_loop_test(tc, our_own_failure_is_the_chains_fault, 0, COMBOS);
 	tcase_add_loop_test(tc, indirect_chain_has_a_limit, 0, 4);

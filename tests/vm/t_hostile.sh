@@ -1,0 +1,73 @@
+#!/bin/bash
+# A driver that breaks every rule, on vhost-vdpa: only its own queue suffers, and only until it is
+# reset. HOSTILE_RANDOM: how many random chains; HOSTILE_SEED: which.
+# deadline: 900
+. tests/vm/lib.sh
+
+hostile=$(dirname "$VDUSE_BLK")/../tests/hostile/hostile
+chains=${HOSTILE_RANDOM:-20000}
+seed=${HOSTILE_SEED:-1}
+
+# What a driver can make the server say. Each line is held back after ten of its kind.
+expected='a request that is refused|queue [0-9]+ stops: |refused the driver: |lines? .*held back'
+expected+='|cannot map IOVA|no mapping for IOVA|queue [0-9]+: (read|write|discard|write zeroes|flush)'
+
+attack() {
+	"$hostile" "$1" "${NODE[victim]}" "${NODE[other]}" "${NODE[locked]}" "${@:2}" >"$T/hostile" 2>&1 ||
+		fail "$1: $(tail -n 40 "$T/hostile")"
+}
+
+fds() {
+	find "/proc/$SERVER/fd" -mindepth 1 | wc -l
+}
+
+maps() {
+	wc -l <"/proc/$SERVER/maps"
+}
+
+for name in victim other locked; do
+	image $name.img 64M >/dev/null
+done
+before=$(checksum "$T/locked.img")
+serve <<-C
+	[global]
+	runtime_dir = $T/run
+	[victim]
+	path = $T/victim.img
+	driver = vhost-vdpa
+	queues = 2
+	[other]
+	path = $T/other.img
+	driver = vhost-vdpa
+	queues = 2
+	[locked]
+	path = $T/locked.img
+	driver = vhost-vdpa
+	queues = 2
+	readonly = yes
+C
+
+attack cases kicks-for-nothing
+fds_before=$(fds) maps_before=$(maps)
+attack cases
+say "$(tail -n 1 "$T/hostile")"
+
+# One chain may not use up the mappings that a process may have.
+max_maps=$(cat /proc/sys/vm/max_map_count)
+defer sysctl -q "vm.max_map_count=$max_maps"
+echo $(($(maps) + 300)) >/proc/sys/vm/max_map_count
+attack cases pages-truncated
+echo "$max_maps" >/proc/sys/vm/max_map_count
+
+attack random "$seed" "$chains"
+say "$(tail -n 1 "$T/hostile")"
+
+kill -0 "$SERVER" || fail "the server died"
+# What a driver mapped goes when it does; the allocator may have grown.
+[ "$(fds)" -le "$fds_before" ] || fail "descriptors: $fds_before before, $(fds) now"
+[ "$(maps)" -le $((maps_before + 32)) ] || fail "mappings: $maps_before before, $(maps) now"
+is "the read-only image" "$(checksum "$T/locked.img")" "$before"
+stop
+quiet "$expected"
+[ "$(wc -l <"$T/err")" -lt 3000 ] || fail "$(wc -l <"$T/err") lines from the server"
+clean
