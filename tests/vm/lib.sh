@@ -52,12 +52,17 @@ devices_printed() {
 # Starts the server with the configuration on standard input and waits until all its devices are
 # usable: serve [DEVICES]. Sets SERVER and NODE[name].
 serve() {
-	local count name node
 	cat >"$T/conf"
+	start_server
+}
+
+# start_server [OPTION]...: with the configuration that is there
+start_server() {
+	local count name node
 	count=$(grep -c '^\[' "$T/conf")
 	if grep -q '^\[global\]' "$T/conf"; then count=$((count - 1)); fi
 	: >"$T/out"
-	"${AS[@]}" "$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" &
+	"${AS[@]}" "$VDUSE_BLK" serve "$@" -c "$T/conf" >"$T/out" 2>"$T/err" &
 	SERVER=$!
 	wait_for 60 "device" devices_printed "$count"
 	kill -0 "$SERVER" 2>/dev/null || fail "the server ended"
@@ -96,6 +101,15 @@ refused() {
 		grep -qE -- "$pattern" "$T/refused.err" ||
 			fail "the reason is not '$pattern': $(cat "$T/refused.err")"
 	done
+}
+
+# Another server in the place of the running one, whose disks may be in use.
+take_over() {
+	local old=$SERVER status=0
+	mv "$T/err" "$T/err.old"
+	start_server --takeover
+	wait "$old" || status=$?
+	[ $status -eq 0 ] || fail "the server that was to leave ended with $status: $(cat "$T/err.old")"
 }
 
 # Asks the server to detach and wants it to end well: stop [EXIT_STATUS]

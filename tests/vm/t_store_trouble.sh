@@ -39,7 +39,7 @@ guest() {
 
 modprobe dm_mod
 modprobe dm_flakey
-null_disk 160
+null_disk 160 cache_size=1 # with none, a flush is nothing
 declare -A START=([report]=0 [patient]=65536 [cached]=131072 [guest]=196608)
 for name in report patient cached guest; do
 	dmsetup create $name --table "0 65536 linear $DISK ${START[$name]}"
