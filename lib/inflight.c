@@ -246,6 +246,32 @@ int inflight_open(const struct inflight_params *params, struct inflight **out,
 	return 0;
 }
 
+int inflight_open_any(struct inflight_params *params, struct inflight **out)
+{
+	char path[4096], why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params found = *params;
+	struct inflight_header h;
+	int fd, err;
+
+	snprintf(path, sizeof(path), "%s/%s.inflight", params->directory, params->name);
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	err = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) ? 0 : -EINVAL;
+	close(fd);
+	if (err)
+		return err;
+	h.identity[INFLIGHT_IDENTITY_MAX - 1] = 0;
+	memcpy(identity, h.identity, sizeof(identity));
+	found.features = h.features;
+	found.vq_size = h.vq_size;
+	found.identity = identity;
+	err = inflight_open(&found, out, why);
+	if (!err)
+		params->vq_size = found.vq_size;
+	return err;
+}
+
 void inflight_close(struct inflight *inflight, bool remove)
 {
 	if (remove)
@@ -273,6 +299,15 @@ void inflight_vq_start(struct inflight_vq *log, uint16_t vq_size, uint16_t used_
 void inflight_vq_stop(struct inflight_vq *log)
 {
 	store_release(&log->active, 0);
+}
+
+void inflight_vq_guess(struct inflight_vq *log, uint16_t vq_size, uint16_t used_idx,
+		       const uint16_t *heads, uint16_t count)
+{
+	inflight_vq_start(log, vq_size, used_idx, used_idx);
+	for (uint16_t i = 0; i < count; i++)
+		inflight_vq_take(log, heads[i]);
+	log->next_order++; /* active even with none of them */
 }
 
 static void insert_by_order(const struct inflight_vq *log, uint16_t *heads, int count,

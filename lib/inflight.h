@@ -69,6 +69,15 @@ int __must_check inflight_create(const struct inflight_params *params, struct in
 int __must_check inflight_open(const struct inflight_params *params, struct inflight **out,
 			       char why[INFLIGHT_WHY_MAX]);
 
+/**
+ * inflight_open_any() - the record that an earlier server left, whatever it served
+ * @params: in: directory, name, vq_num; out: vq_size
+ *
+ * For a server that answers with errors only. Return: as inflight_open(); -EINVAL also where it is
+ * of another number of queues
+ */
+int __must_check inflight_open_any(struct inflight_params *params, struct inflight **out);
+
 /** inflight_close() - @remove: the device is gone, and so may be the record */
 void inflight_close(struct inflight *inflight, bool remove);
 
@@ -109,6 +118,13 @@ static inline void inflight_vq_published(struct inflight_vq *log, const uint16_t
 	/* Last: until here the recorded index tells a restarted server that they were published. */
 	store_release(&log->used_idx, used_idx);
 }
+
+/**
+ * inflight_vq_guess() - without a record: take it that all were served in the order they came
+ * @heads: of the chains that were made available and not given back; @count of them, all different
+ */
+void inflight_vq_guess(struct inflight_vq *log, uint16_t vq_size, uint16_t used_idx,
+		       const uint16_t *heads, uint16_t count);
 
 /**
  * inflight_vq_recover() - which heads must be served again?

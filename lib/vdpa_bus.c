@@ -347,6 +347,19 @@ int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NOD
 	return err ? err : wait_node(name, node);
 }
 
+int vdpa_bus_driver(const char *name, enum vdpa_driver *driver)
+{
+	char path[PATH_MAX], bound[NAME_MAX + 1];
+
+	dev_path(path, name, "/driver");
+	if (link_target(path, bound))
+		return -ENOENT;
+	for (*driver = VDPA_DRIVER_VIRTIO; *driver <= VDPA_DRIVER_VHOST; (*driver)++)
+		if (!strcmp(bound, vdpa_driver_name(*driver)))
+			return 0;
+	return -EINVAL;
+}
+
 int vdpa_bus_detach(const char *name)
 {
 	int err;

@@ -62,6 +62,9 @@ int __must_check vdpa_bus_adopt(const char *name, enum vdpa_driver driver,
 /** vdpa_bus_on_bus() - is a device of that name on the bus? */
 bool vdpa_bus_on_bus(const char *name);
 
+/** vdpa_bus_driver() - which driver has @name? Return: 0; -ENOENT: none; -EINVAL: a foreign one */
+int __must_check vdpa_bus_driver(const char *name, enum vdpa_driver *driver);
+
 /** vdpa_bus_node() - the node that belongs to @name now. Return: 0; -ENOENT: none */
 int __must_check vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX]);
 

@@ -100,6 +100,7 @@ static int map_entry(struct vduse_dev *dev, const struct vduse_iotlb_entry *entr
 	*addr = mmap(NULL, size, prot_of(entry->perm), MAP_SHARED, region_fd, (off_t)entry->offset);
 	if (*addr == MAP_FAILED)
 		return -errno;
+	munlock(*addr, size); /* a process that locks all memory means its own, not the driver's */
 	dev->mapped += size;
 	return 0;
 }
@@ -274,6 +275,52 @@ int vduse_dev_wait_unserved(const char *name)
 	else
 		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, error_text(fd));
 	return fd < 0 ? fd : 0;
+}
+
+int vduse_dev_is_served(const char *name)
+{
+	int fd = vduse_kern_open_dev(name);
+
+	if (fd == -EBUSY)
+		return 1;
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+int vduse_dev_examine(struct vduse_dev_params *params)
+{
+	struct vduse_vq_info info;
+	int fd = open_patiently(params->name), err;
+
+	if (fd < 0) {
+		log_err("%s: cannot open /dev/vduse/%s: %s", params->name, params->name,
+			error_text(fd));
+		return fd;
+	}
+	params->vq_num = params->vq_size = 0;
+	while (!(err = vduse_kern_vq_info(fd, params->vq_num, &info))) {
+		params->vq_size = MAX(params->vq_size, (uint16_t)info.num);
+		params->vq_num++;
+	}
+	close(fd);
+	if (err == -EINVAL && params->vq_num)
+		return 0; /* one after the last */
+	log_err("%s: cannot examine its queues: %s", params->name, strerror(-err));
+	return err;
+}
+
+int vduse_dev_remove(const char *name)
+{
+	int control_fd = vduse_kern_open_control(), err = control_fd;
+
+	if (control_fd >= 0) {
+		err = vduse_kern_destroy(control_fd, name);
+		close(control_fd);
+	}
+	if (err)
+		log_err("%s: cannot destroy the VDUSE device: %s", name, strerror(-err));
+	return err;
 }
 
 /*

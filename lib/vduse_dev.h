@@ -51,6 +51,24 @@ bool vduse_dev_exists(const char *name);
 int __must_check vduse_dev_wait_unserved(const char *name);
 
 /**
+ * vduse_dev_is_served() - has a process the device of that name open right now?
+ *
+ * Return: 1; 0; -ENOENT: there is no such device; other -errno. Logs nothing
+ */
+int __must_check vduse_dev_is_served(const char *name);
+
+/**
+ * vduse_dev_examine() - how was the unserved device @params->name made?
+ * @params: out: @vq_num and @vq_size, the size of its largest ring; other members are left alone
+ *
+ * Waits as vduse_dev_wait_unserved(). Return: 0; -errno, logged
+ */
+int __must_check vduse_dev_examine(struct vduse_dev_params *params);
+
+/** vduse_dev_remove() - destroy an unserved device that is off the bus. Return: 0; -errno, logged */
+int vduse_dev_remove(const char *name);
+
+/**
  * vduse_dev_new() - create a device in the kernel and open it, or adopt one
  *
  * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, and

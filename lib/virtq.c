@@ -156,6 +156,28 @@ int virtq_recover(struct virtq *vq, const struct virtq_layout *layout)
 	return count;
 }
 
+int virtq_recover_blind(struct virtq *vq, const struct virtq_layout *layout)
+{
+	uint16_t used_idx, count, heads[VIRTQ_MAX_SIZE];
+	int err = rings_set(vq, layout);
+
+	if (err)
+		return err;
+	used_idx = le16toh(load_relaxed(&vq->used->idx));
+	count = (uint16_t)(le16toh(load_acquire(&vq->avail->idx)) - used_idx);
+	if (count > layout->num)
+		return -EINVAL;
+	memset(vq->taken, 0, sizeof(vq->taken));
+	for (uint16_t i = 0; i < count; i++) {
+		heads[i] = le16toh(load_relaxed(&vq->avail->ring[(used_idx + i) & vq->mask]));
+		if (heads[i] >= layout->num || head_is_taken(vq, heads[i]))
+			return -EINVAL;
+		head_toggle(vq, heads[i]);
+	}
+	inflight_vq_guess(vq->log, layout->num, used_idx, heads, count);
+	return virtq_recover(vq, layout);
+}
+
 void virtq_stop(struct virtq *vq)
 {
 	vq->replay_next = vq->replay_count = 0;

@@ -107,6 +107,14 @@ int __must_check virtq_start(struct virtq *vq, const struct virtq_layout *layout
 int __must_check virtq_recover(struct virtq *vq, const struct virtq_layout *layout);
 
 /**
+ * virtq_recover_blind() - virtq_recover() where no log was kept: writes one first
+ *
+ * What a dead server had given back can only be told from the ring if it did so in the order of the
+ * avail ring. -EINVAL also: it did not, as far as can be seen
+ */
+int __must_check virtq_recover_blind(struct virtq *vq, const struct virtq_layout *layout);
+
+/**
  * virtq_stop() - the driver forgets the rings; nothing is in flight
  *
  * The log stays as it is: until the kernel has taken the reset, a restarted server is told that the

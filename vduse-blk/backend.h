@@ -102,6 +102,9 @@ struct backend {
 int __must_check backend_file_open(const struct device_config *config, unsigned int wait_ms,
 				   struct backend **out);
 
+/** backend_error_open() - a store that fails whatever is asked; for a driver without any other */
+int __must_check backend_error_open(struct backend **out);
+
 static inline void backend_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {
 	io->backend = backend;

@@ -49,6 +49,8 @@ struct device_config {
 	uint64_t bounce_size; /* bytes; CONFIG_AUTO: the kernel's default */
 	uint64_t offset;      /* bytes into the store where the disk begins */
 	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */
+
+	bool rescue; /* no key: there is no store, every request is answered with an error */
 };
 
 struct config {

@@ -89,7 +89,10 @@ int device_open_store(struct device *device, const struct device_config *config)
 			return err;
 		wait_ms = STORE_WAIT_MS;
 	}
-	err = backend_file_open(config, wait_ms, &device->backend);
+	if (config->rescue)
+		err = backend_error_open(&device->backend);
+	else
+		err = backend_file_open(config, wait_ms, &device->backend);
 	if (err)
 		return err;
 	err = settle_limits(device);
@@ -259,7 +262,7 @@ static const char *check_features(struct device *device, uint64_t *features)
 {
 	if (vduse_dev_features(device->dev, features))
 		return "its features cannot be read";
-	if (*features & ~virtio_blk_features(&device->limits))
+	if (!device->config->rescue && (*features & ~virtio_blk_features(&device->limits)))
 		return "it accepts features that were not offered";
 	if (!(*features & (1ull << VIRTIO_F_VERSION_1)))
 		return "it is not of virtio 1.0 or later";
@@ -451,7 +454,11 @@ static int open_record(struct device *device, const char *runtime_dir)
 	int err;
 
 	describe(device, identity);
-	if (!vduse_dev_adopted(device->dev))
+	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
+		device->limits.queue_size = params.vq_size;
+		return 0;
+	}
+	if (device->config->rescue || !vduse_dev_adopted(device->dev))
 		return inflight_create(&params, &device->inflight);
 
 	err = inflight_open(&params, &device->inflight, why);

@@ -276,7 +276,8 @@ static void disk_attached(struct attach_job *job)
 		disk_leave(disk);
 		return;
 	}
-	if (disks->stopping) {
+	if (disks->stopping || disk->device.config->rescue) {
+		disks->stopping = true;
 		stop_all(disks);
 		return;
 	}

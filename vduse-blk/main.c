@@ -11,6 +11,7 @@
 #include "config.h"
 #include "control.h"
 #include "log.h"
+#include "rescue.h"
 #include "server.h"
 
 #define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
@@ -19,11 +20,14 @@ struct arguments {
 	const char *config_path; /* NULL: none was given */
 	bool json;
 	bool takeover;
+	bool dry_run;
+	const char *name; /* of a device, for a verb that needs one */
 };
 
 struct verb {
 	const char *name;
 	bool needs_config;
+	bool needs_name;
 	const char *help;
 	/* @config is NULL where none was given. */
 	enum exit_status (*run)(const struct config *config, const struct arguments *args);
@@ -72,6 +76,11 @@ static void print_answer(pid_t pid, bool error, const char *text, void *ctx)
 	}
 }
 
+static const char *runtime_dir(const struct config *config)
+{
+	return config ? config->runtime_dir : RUNTIME_DIR;
+}
+
 static enum exit_status ask(const struct config *config, const struct arguments *args,
 			    const char *question)
 {
@@ -80,8 +89,8 @@ static enum exit_status ask(const struct config *config, const struct arguments 
 
 	if (args->json)
 		printf("[");
-	count = control_ask(config ? config->runtime_dir : RUNTIME_DIR,
-			    args->json ? "json" : question, print_answer, &answers);
+	count = control_ask(runtime_dir(config), args->json ? "json" : question, print_answer,
+			    &answers);
 	if (args->json)
 		printf("]\n");
 	return count < 0 || answers.failed ? EXIT_RUNTIME : EXIT_OK;
@@ -97,12 +106,29 @@ static enum exit_status verb_stats(const struct config *config, const struct arg
 	return ask(config, args, "stats");
 }
 
+static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)
+{
+	return rescue_device(args->name, runtime_dir(config));
+}
+
+static enum exit_status verb_gc(const struct config *config, const struct arguments *args)
+{
+	(void)config;
+	return rescue_collect(args->dry_run);
+}
+
 static const struct verb verbs[] = {
-	{ "serve", true, "serve the devices of FILE until a signal", verb_serve },
-	{ "check", true, "check FILE and do nothing else", verb_check },
-	{ "dump", true, "print the effective configuration of FILE (--json: as JSON)", verb_dump },
-	{ "list", false, "list what running servers serve (--json)", verb_list },
-	{ "stats", false, "print counters and states of running servers (--json)", verb_stats },
+	{ "serve", true, false, "serve the devices of FILE until a signal", verb_serve },
+	{ "check", true, false, "check FILE and do nothing else", verb_check },
+	{ "dump", true, false, "print the effective configuration of FILE (--json: as JSON)",
+	  verb_dump },
+	{ "list", false, false, "list what running servers serve (--json)", verb_list },
+	{ "stats", false, false, "print counters and states of running servers (--json)",
+	  verb_stats },
+	{ "rescue", false, true, "end what waits for device NAME, which nobody serves; remove it",
+	  verb_rescue },
+	{ "gc", false, false, "remove devices that no server and no driver has (--dry-run)",
+	  verb_gc },
 };
 
 /* With the journal behind stderr each line carries its priority, else a word. */
@@ -119,7 +145,7 @@ static void print_line(enum log_level level, const char *text)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: vduse-blk VERB [-c FILE] [--takeover] [--json]\n"
+	fprintf(to, "Usage: vduse-blk VERB [NAME] [-c FILE] [OPTION]...\n"
 		    "       vduse-blk --help | --help-keys | --version\n\n"
 		    "Serves files and disks as vDPA block devices through VDUSE.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
@@ -142,25 +168,25 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 					  enum exit_status *status)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "help-keys", no_argument, NULL, 'k' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "takeover", no_argument, NULL, 't' },
-		{ 0 },
+		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
+		{ "dry-run", no_argument, NULL, 'n' },	    { 0 },
 	};
 	const struct verb *verb;
 	int option;
 
 	*status = EXIT_OK;
-	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:hnV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			args->config_path = optarg;
 			break;
 		case 'j':
 			args->json = true;
+			break;
+		case 'n':
+			args->dry_run = true;
 			break;
 		case 't':
 			args->takeover = true;
@@ -181,13 +207,19 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 	}
 
 	*status = EXIT_USAGE;
-	if (optind != argc - 1) {
-		log_err("one verb is needed, then options; see vduse-blk --help");
+	if (optind >= argc) {
+		log_err("a verb is needed; see vduse-blk --help");
 		return NULL;
 	}
 	verb = find_verb(argv[optind]);
+	args->name = argv[optind + 1];
 	if (!verb)
 		log_err("unknown verb '%s'; see vduse-blk --help", argv[optind]);
+	else if (argc - optind > 1 + verb->needs_name)
+		log_err("'%s' is too much behind %s", argv[optind + 1 + verb->needs_name],
+			verb->name);
+	else if (verb->needs_name && !args->name)
+		log_err("%s needs the NAME of a device", verb->name);
 	else if (verb->needs_config && !args->config_path)
 		log_err("%s needs -c FILE", verb->name);
 	else

@@ -162,7 +162,10 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 
 	if (!recover)
 		return virtq_start(&queue->vq, layout, next_avail);
-	ret = virtq_recover(&queue->vq, layout);
+	if (queue->vq.log->active)
+		ret = virtq_recover(&queue->vq, layout);
+	else
+		ret = virtq_recover_blind(&queue->vq, layout);
 	if (ret > 0)
 		log_info("%s: queue %u: serves %d requests again", queue->device_name, queue->index,
 			 ret);
@@ -295,7 +298,8 @@ static void run_command(struct ring_message *message)
 		queue_start(queue, false);
 		break;
 	case QUEUE_RECOVER:
-		queue_start(queue, inflight_vq_is_active(queue->vq.log));
+		queue_start(queue,
+			    queue->device->config->rescue || inflight_vq_is_active(queue->vq.log));
 		break;
 	case QUEUE_RESUME:
 		queue_resume(queue);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -69,6 +70,15 @@ static int load_modules(const struct config *config, enum exit_status *status)
 	for (size_t i = 0; i < config->device_count && !err; i++)
 		err = load_driver(config->devices[i].driver);
 	return err;
+}
+
+/* What serves a request must not wait for memory that is on a disk: it may be that very disk. */
+static void lock_memory(void)
+{
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		log_debug("memory is not locked: %s", strerror(errno));
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		log_debug("not an I/O flusher: %s", strerror(errno));
 }
 
 /* UMEM and fixed buffers are counted against memlock, for root too; each queue has descriptors. */
@@ -219,9 +229,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	if (load_modules(config, &status))
 		return status;
 	raise_limits();
-	/* Memory that we need to write back a disk must not be waited for with that very disk. */
-	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		log_debug("not an I/O flusher: %s", strerror(errno));
+	lock_memory();
 	if (block_signals(&server) || sigbus_guard_install())
 		return EXIT_RUNTIME;
 	if (options->takeover && takeover(config))
