@@ -124,6 +124,29 @@ START_TEST(queue_that_never_was_ready_is_reset_with_the_others)
 }
 END_TEST
 
+/* QEMU makes all queues ready, those of which its guest knows nothing as well. */
+START_TEST(queue_that_is_ready_without_a_size_or_addresses_is_waited_for)
+{
+	struct vduse_vq_info info;
+	struct rig_req req;
+
+	start_almost();
+	info = rig.kern->vqs[1].info;
+	if (_i)
+		info.num = 0;
+	else
+		info.desc_addr = info.driver_addr = info.device_addr = 0;
+	fake_kern_set_vq(rig.kern, 1, &info);
+	rig_status(RIG_DRIVER_OK);
+	check_serves(0);
+	req = kick_with_request();
+	ck_assert(!rig_has_next(1));
+	rig_program_vq(1, true);
+	ck_assert(fake_kern_kick(rig.kern, 1));
+	ck_assert_int_eq(rig_finish(&req), OK);
+}
+END_TEST
+
 /* ---- what it is given ---- */
 
 START_TEST(queue_begins_where_the_driver_says)
@@ -233,6 +256,8 @@ int main(void)
 	tcase_add_test(tc, waiting_queue_is_not_looked_at_while_memory_moves);
 	tcase_add_loop_test(tc, queue_that_still_waits_after_a_pause_goes_on_waiting, 0, 2);
 	tcase_add_test(tc, queue_that_never_was_ready_is_reset_with_the_others);
+	tcase_add_loop_test(tc, queue_that_is_ready_without_a_size_or_addresses_is_waited_for, 0,
+			    2);
 	tcase_add_loop_test(tc, queue_begins_where_the_driver_says, 0, 4);
 	tcase_add_test(tc, ring_may_be_smaller_than_it_could_be);
 	tcase_add_loop_test(tc, queue_that_cannot_be_served_stops_alone, 0, ARRAY_SIZE(unusable));
