@@ -45,7 +45,7 @@ UNIT   := iov iotlb iotlb_many inflight holders \
 	  backend_file backend_file_change backend_file_many \
 	  store store_cache store_lock store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
-	  request_path queue queue_setup device device_recovery
+	  request_path queue queue_setup queue_cancel device device_recovery
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
