@@ -375,7 +375,8 @@ static void command_done(struct queue *queue, int result)
 {
 	queue->draining = false;
 	queue->result = result;
-	queue->next_avail = queue->vq.last_avail;
+	queue->next_avail = queue->state == QUEUE_WAITING ? queue->first_avail
+							  : queue->vq.last_avail;
 	queue->waiting = virtq_waiting(&queue->vq) + queue->recovering;
 	ring_post(queue->main_ring, &queue->answer);
 }
@@ -475,6 +476,7 @@ static void queue_open(struct queue *queue)
 	}
 	if (!set_up(&info)) {
 		inflight_vq_stop(queue->vq.log);
+		queue->first_avail = info.split.avail_index;
 		queue->state = QUEUE_WAITING;
 		return;
 	}
