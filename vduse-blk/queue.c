@@ -91,8 +91,9 @@ static void command_done(struct queue *queue, int result)
 {
 	queue->draining = false;
 	queue->result = result;
-	queue->next_avail = queue->vq.last_avail;
-	queue->waiting = virtq_waiting(&queue->vq);
+	queue->next_avail = queue->state == QUEUE_WAITING ? queue->first_avail
+							  : queue->vq.last_avail;
+	queue->waiting = virtq_waiting(&queue->vq) + queue->recovering;
 	ring_post(queue->main_ring, &queue->answer);
 }
 
@@ -179,12 +180,14 @@ static bool set_up(const struct vduse_vq_info *info)
 	       (info->desc_addr || info->driver_addr || info->device_addr);
 }
 
-static void queue_open(struct queue *queue, bool recover)
+static void queue_open(struct queue *queue)
 {
+	bool recovering = queue->recovering;
 	struct virtq_layout layout;
 	struct vduse_vq_info info;
 	int err;
 
+	queue->recovering = false;
 	err = vduse_dev_vq_info(queue->dev, queue->index, &info);
 	if (err) {
 		queue_break(queue, strerror(-err));
@@ -192,6 +195,7 @@ static void queue_open(struct queue *queue, bool recover)
 	}
 	if (!set_up(&info)) {
 		inflight_vq_stop(queue->vq.log);
+		queue->first_avail = info.split.avail_index;
 		queue_set_state(queue, QUEUE_WAITING);
 		return;
 	}
@@ -207,7 +211,15 @@ static void queue_open(struct queue *queue, bool recover)
 		.event_idx = accepted(queue, VIRTIO_RING_F_EVENT_IDX),
 		.indirect = accepted(queue, VIRTIO_RING_F_INDIRECT_DESC),
 	};
-	err = map_rings(queue, &layout, info.split.avail_index, recover);
+	err = map_rings(queue, &layout, info.split.avail_index,
+			recovering && (queue->device->config->rescue ||
+				       inflight_vq_is_active(queue->vq.log)));
+	if (err == -EFAULT && recovering) {
+		/* The old server died while memory was moving: its new place is told of later. */
+		queue->recovering = true;
+		queue_set_state(queue, QUEUE_WAITING);
+		return;
+	}
 	if (err < 0) {
 		queue_break(queue, err == -EFAULT ? "its rings are not mapped" : strerror(-err));
 		return;
@@ -219,11 +231,12 @@ static void queue_open(struct queue *queue, bool recover)
 		queue_interrupt(queue); /* the last one may have died with the server */
 }
 
-static void queue_start(struct queue *queue, bool recover)
+static void queue_start(struct queue *queue, bool recovering)
 {
 	int err;
 
 	queue->held = false;
+	queue->recovering = recovering;
 	queue->features = queue->command_features;
 	/* virtio 1.3, 5.2.6.2: a driver that did not take FLUSH relies on every completed write. */
 	queue->durable_writes = !queue->backend->limits.volatile_cache ||
@@ -232,7 +245,7 @@ static void queue_start(struct queue *queue, bool recover)
 	if (err)
 		queue_break(queue, strerror(-err));
 	else
-		queue_open(queue, recover);
+		queue_open(queue);
 	command_done(queue, err);
 }
 
@@ -242,7 +255,7 @@ static void queue_reopen(struct queue *queue)
 	int err = 0;
 
 	if (queue->state == QUEUE_WAITING)
-		queue_open(queue, false);
+		queue_open(queue);
 	if (queue->state != QUEUE_PAUSED)
 		return;
 	err = virtq_remap(&queue->vq);
@@ -298,8 +311,7 @@ static void run_command(struct ring_message *message)
 		queue_start(queue, false);
 		break;
 	case QUEUE_RECOVER:
-		queue_start(queue,
-			    queue->device->config->rescue || inflight_vq_is_active(queue->vq.log));
+		queue_start(queue, true);
 		break;
 	case QUEUE_RESUME:
 		queue_resume(queue);

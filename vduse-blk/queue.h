@@ -96,7 +96,9 @@ struct queue {
 	struct virtq vq;
 	uint64_t features; /* of the driver, since START */
 	bool durable_writes;
-	bool held; /* from PAUSE or STOP to RESUME or START: memory may move, take nothing */
+	bool held;	 /* from PAUSE or STOP to RESUME or START: memory may move, take nothing */
+	bool recovering; /* WAITING for the rings' memory, to go on from a dead server's record */
+	uint16_t first_avail; /* of a queue that is WAITING */
 	bool in_round;
 	bool completed; /* pushed something that is not published */
 	bool scheduled;

@@ -142,11 +142,33 @@ int vduse_kern_read_request(int fd, struct vduse_dev_request *request)
 	return fake_leave(err);
 }
 
+/* Without the lock: who looks at the server may take locks of its own. */
+static void show_answer(int fd, const struct vduse_dev_response *response)
+{
+	struct vduse_dev_request request = { .request_id = response->request_id };
+	struct fake_dev *dev;
+	bool owed = false;
+
+	pthread_mutex_lock(&fake_lock);
+	dev = fake_dev_by_fd(fd);
+	for (unsigned int i = 0; dev && !dev->broken && i < dev->message_count; i++) {
+		if (dev->messages[i].request.request_id != response->request_id)
+			continue;
+		request = dev->messages[i].request;
+		owed = dev->messages[i].state == FAKE_READ;
+	}
+	pthread_mutex_unlock(&fake_lock);
+	if (owed && dev->on_answer)
+		dev->on_answer(&request, response);
+}
+
 int vduse_kern_write_response(int fd, const struct vduse_dev_response *response)
 {
 	struct fake_dev *dev;
-	int err = fake_enter_dev(FAKE_WRITE_RESPONSE, fd, &dev);
+	int err;
 
+	show_answer(fd, response);
+	err = fake_enter_dev(FAKE_WRITE_RESPONSE, fd, &dev);
 	for (size_t i = 0; !err && i < ARRAY_SIZE(response->reserved); i++)
 		if (response->reserved[i])
 			err = -EINVAL;
@@ -155,8 +177,6 @@ int vduse_kern_write_response(int fd, const struct vduse_dev_response *response)
 
 		if (m->state != FAKE_READ || m->request.request_id != response->request_id)
 			continue;
-		if (dev->on_answer)
-			dev->on_answer(&m->request, response);
 		m->response = *response;
 		m->state = FAKE_ANSWERED;
 		return fake_leave(0);

@@ -78,7 +78,7 @@ struct fake_dev {
 	bool broken;	   /* (t) */
 	bool driver_ok;	   /* (t) */
 	uint64_t features; /* (t) what the driver accepted */
-	/* (t) sees each answer before the kernel acts on it; must not call the fake kernel */
+	/* (t) sees each answer before the kernel does */
 	void (*on_answer)(const struct vduse_dev_request *request,
 			  const struct vduse_dev_response *response);
 	unsigned int config_irqs;

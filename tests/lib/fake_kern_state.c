@@ -42,7 +42,7 @@ struct fake_dev *fake_dev_by_name(const char *name)
 	return NULL;
 }
 
-static struct fake_dev *dev_by_fd(int fd)
+struct fake_dev *fake_dev_by_fd(int fd)
 {
 	for (int i = 0; i < FAKE_DEVS_MAX; i++)
 		if (fake_devs[i] && fake_devs[i]->fd == fd)
@@ -54,7 +54,7 @@ int fake_enter_dev(enum fake_call call, int fd, struct fake_dev **dev)
 {
 	int err = fake_enter(call);
 
-	*dev = dev_by_fd(fd);
+	*dev = fake_dev_by_fd(fd);
 	ck_assert_msg(*dev != NULL, "fake kernel: fd %d is not a device", fd);
 	return err ? err : (*dev)->broken ? -EPERM : 0;
 }
@@ -137,7 +137,7 @@ int close(int fd)
 	struct fake_dev *dev;
 
 	pthread_mutex_lock(&fake_lock);
-	dev = fd >= 0 ? dev_by_fd(fd) : NULL;
+	dev = fd >= 0 ? fake_dev_by_fd(fd) : NULL;
 	if (dev)
 		dev_released(dev);
 	pthread_mutex_unlock(&fake_lock);

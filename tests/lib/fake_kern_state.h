@@ -34,6 +34,7 @@ int fake_leave(int ret);
 
 /* With the lock held: */
 struct fake_dev *fake_dev_by_name(const char *name);
+struct fake_dev *fake_dev_by_fd(int fd);
 struct fake_dev *fake_dev_make(const char *name);
 void fake_dev_destroy(struct fake_dev *dev);
 bool fake_dev_is_open(struct fake_dev *dev);

@@ -341,6 +341,37 @@ START_TEST(server_may_end_while_it_begins_again)
 }
 END_TEST
 
+/* The kernel takes the old mappings away first, and tells the server then. */
+START_TEST(death_while_memory_moves_is_survived)
+{
+	static const unsigned int expected[] = { 0, 1 };
+	bool told = _i;
+	uint32_t id;
+
+	start_with_reads(2);
+	rig_unmap();
+	if (told)
+		id = rig_send_iotlb(0, UINT64_MAX);
+	rig_settle();
+	rig_crash();
+	if (told)
+		rig_map();
+	restart_held();
+	if (told) {
+		ck_assert(!rig_answered(id));
+	} else {
+		ck_assert_uint_eq(manual_held(rig.store), 0);
+		ck_assert_msg(!rig_answer(rig_send_vq_state(0)), "an index says nothing of them");
+		rig_map();
+		ck_assert(fake_kern_kick(rig.kern, 0));
+		rig_settle();
+	}
+	check_held(expected, 2);
+	finish_all(0);
+	rig_status(0);
+}
+END_TEST
+
 /* ---- what cannot be gone on with ---- */
 
 START_TEST(driver_whose_features_do_not_suit_is_not_served_until_it_is_reset)
@@ -409,6 +440,7 @@ int main(void)
 	tcase_add_test(tc, driver_goes_on_with_the_status_it_had);
 	tcase_add_test(tc, server_may_end_at_the_moment_it_begins_again);
 	tcase_add_loop_test(tc, server_may_end_while_it_begins_again, 0, 4);
+	tcase_add_loop_test(tc, death_while_memory_moves_is_survived, 0, 2);
 	tcase_add_test(tc, driver_whose_features_do_not_suit_is_not_served_until_it_is_reset);
 	tcase_add_test(tc, record_of_another_ring_stops_that_queue_alone);
 	tcase_add_test(tc, record_of_another_disk_leaves_the_device_alone);

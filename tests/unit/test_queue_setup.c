@@ -112,6 +112,28 @@ START_TEST(queue_that_still_waits_after_a_pause_goes_on_waiting)
 }
 END_TEST
 
+START_TEST(state_of_a_waiting_queue_is_what_the_driver_gave_it)
+{
+	uint16_t given = _i ? 4711 : 0;
+	struct vduse_vq_info info;
+	uint32_t id;
+
+	start_almost();
+	rig_status(RIG_DRIVER_OK);
+	check_serves(1); /* in an earlier life */
+	rig_status(0);
+	rig_program();
+	rig_program_vq(1, false);
+	info = rig.kern->vqs[1].info;
+	info.split.avail_index = given;
+	fake_kern_set_vq(rig.kern, 1, &info);
+	rig_status(RIG_DRIVER_OK);
+	id = rig_send_vq_state(1);
+	ck_assert(rig_answer(id));
+	ck_assert_uint_eq(fake_kern_answer(rig.kern, id)->vq_state.split.avail_index, given);
+}
+END_TEST
+
 START_TEST(queue_that_never_was_ready_is_reset_with_the_others)
 {
 	start_almost();
@@ -121,6 +143,29 @@ START_TEST(queue_that_never_was_ready_is_reset_with_the_others)
 	rig_status(0);
 	rig_driver_start();
 	check_serves(1);
+}
+END_TEST
+
+/* QEMU makes all queues ready, those of which its guest knows nothing as well. */
+START_TEST(queue_that_is_ready_without_a_size_or_addresses_is_waited_for)
+{
+	struct vduse_vq_info info;
+	struct rig_req req;
+
+	start_almost();
+	info = rig.kern->vqs[1].info;
+	if (_i)
+		info.num = 0;
+	else
+		info.desc_addr = info.driver_addr = info.device_addr = 0;
+	fake_kern_set_vq(rig.kern, 1, &info);
+	rig_status(RIG_DRIVER_OK);
+	check_serves(0);
+	req = kick_with_request();
+	ck_assert(!rig_has_next(1));
+	rig_program_vq(1, true);
+	ck_assert(fake_kern_kick(rig.kern, 1));
+	ck_assert_int_eq(rig_finish(&req), OK);
 }
 END_TEST
 
@@ -232,7 +277,10 @@ int main(void)
 	tcase_add_test(tc, kick_of_a_queue_that_is_not_ready_changes_nothing);
 	tcase_add_test(tc, waiting_queue_is_not_looked_at_while_memory_moves);
 	tcase_add_loop_test(tc, queue_that_still_waits_after_a_pause_goes_on_waiting, 0, 2);
+	tcase_add_loop_test(tc, state_of_a_waiting_queue_is_what_the_driver_gave_it, 0, 2);
 	tcase_add_test(tc, queue_that_never_was_ready_is_reset_with_the_others);
+	tcase_add_loop_test(tc, queue_that_is_ready_without_a_size_or_addresses_is_waited_for, 0,
+			    2);
 	tcase_add_loop_test(tc, queue_begins_where_the_driver_says, 0, 4);
 	tcase_add_test(tc, ring_may_be_smaller_than_it_could_be);
 	tcase_add_loop_test(tc, queue_that_cannot_be_served_stops_alone, 0, ARRAY_SIZE(unusable));

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/queue.c: requests that are ended early, tried again, or given up. */
+#include <check.h>
+#include <errno.h>
+
+#include "rig.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define OK    VIRTIO_BLK_S_OK
+#define IOERR VIRTIO_BLK_S_IOERR
+
+/* Reads of queue 0, of the sectors 0, 1, ..., that the store holds. */
+static void start_with_reads(unsigned int count)
+{
+	rig_start();
+	rig_driver_start();
+	manual_hold(rig.store, true);
+	for (unsigned int i = 0; i < count; i++)
+		rig_add(0, VIRTIO_BLK_T_IN, i, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == count);
+}
+
+static void finish(int result)
+{
+	manual_finish(rig.store, 0, manual_held(rig.store), result);
+}
+
+START_TEST(memory_that_moves_has_what_was_cancelled_taken_again)
+{
+	uint32_t id;
+
+	start_with_reads(3);
+	id = rig_send_iotlb(0, UINT64_MAX);
+	rig_wait(manual_cancelled(rig.store) == 3);
+	ck_assert(!rig_answered(id));
+	manual_finish(rig.store, 1, 1, 0); /* too late to be cancelled */
+	ck_assert_int_ge(rig_next(0), 0);
+	finish(_i ? -EINTR : -ECANCELED);
+	ck_assert(rig_answer(id));
+	ck_assert(!rig_has_next(0));
+
+	rig_wait(manual_held(rig.store) == 2);
+	ck_assert_uint_eq(manual_look(rig.store, 0).offset, 0);
+	ck_assert_uint_eq(manual_look(rig.store, 1).offset, 1024);
+	finish(0);
+	rig_next(0);
+	rig_next(0);
+	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues[0].stats.errors, 0);
+}
+END_TEST
+
+START_TEST(what_was_cancelled_for_a_reset_is_not_taken_again)
+{
+	uint32_t id;
+
+	start_with_reads(3);
+	id = rig_send_status(0);
+	rig_wait(manual_cancelled(rig.store) == 3);
+	ck_assert(!rig_answered(id));
+	test_log_allow(LOG_LEVEL_ERROR, "read of 512 bytes");
+	finish(-ECANCELED);
+	ck_assert(rig_answer(id));
+	rig_check_stopped();
+	rig_settle();
+	ck_assert_uint_eq(manual_held(rig.store), 0);
+}
+END_TEST
+
+START_TEST(asking_for_a_queues_state_cancels_nothing)
+{
+	uint32_t id;
+
+	start_with_reads(2);
+	id = rig_send_vq_state(0);
+	rig_settle();
+	ck_assert_uint_eq(manual_cancelled(rig.store), 0);
+	finish(0);
+	ck_assert(rig_answer(id));
+}
+END_TEST
+
+START_TEST(what_was_put_back_survives_the_server)
+{
+	uint32_t id;
+
+	start_with_reads(2);
+	rig_unmap(); /* so that it cannot be taken again yet */
+	id = rig_send_iotlb(0, UINT64_MAX);
+	rig_wait(manual_cancelled(rig.store) == 2);
+	finish(-ECANCELED);
+	ck_assert(rig_answer(id));
+	rig_crash();
+	rig_map();
+	rig_open();
+	manual_hold(rig.store, true);
+	rig_wait(manual_held(rig.store) == 2);
+	ck_assert_uint_eq(manual_look(rig.store, 0).offset, 0);
+	ck_assert_uint_eq(manual_look(rig.store, 1).offset, 512);
+	rig_wait(rig.device.messages.ring);
+}
+END_TEST
+
+START_TEST(failure_is_tried_again_as_long_as_it_is_to_be)
+{
+	struct rig_req req;
+
+	rig.config.on_error = 60;
+	start_with_reads(0);
+	req = rig_add(0, VIRTIO_BLK_T_OUT, 0, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	test_log_expect(LOG_LEVEL_ERROR,
+			"write of 512 bytes at 0: Input/output error; tried again");
+	finish(-EIO);
+	rig_settle();
+	ck_assert(!rig_has_next(0));
+	rig_wait(manual_held(rig.store) == 1);
+	finish(MANUAL_DO);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 1);
+}
+END_TEST
+
+START_TEST(reset_does_not_wait_for_the_next_try)
+{
+	rig.config.on_error = 86400;
+	start_with_reads(2);
+	test_log_allow(LOG_LEVEL_ERROR, "tried again for up to 86400 s");
+	finish(-EIO);
+	rig_settle();
+	if (_i) {
+		rig_close(); /* nor does this: what may be is served first */
+		return;
+	}
+	ck_assert(rig_answer(rig_send_status(0)));
+	ck_assert_uint_eq(manual_held(rig.store), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("queue_cancel");
+	TCase *tc = suite_case(suite, "queue_cancel", rig_setup, rig_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, memory_that_moves_has_what_was_cancelled_taken_again, 0, 2);
+	tcase_add_test(tc, what_was_cancelled_for_a_reset_is_not_taken_again);
+	tcase_add_test(tc, asking_for_a_queues_state_cancels_nothing);
+	tcase_add_test(tc, what_was_put_back_survives_the_server);
+	tcase_add_test(tc, failure_is_tried_again_as_long_as_it_is_to_be);
+	tcase_add_loop_test(tc, reset_does_not_wait_for_the_next_try, 0, 2);
+	return suite_run(suite);
+}
