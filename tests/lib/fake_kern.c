@@ -155,8 +155,12 @@ int vduse_kern_write_response(int fd, const struct vduse_dev_response *response)
 
 		if (m->state != FAKE_READ || m->request.request_id != response->request_id)
 			continue;
-		if (dev->on_answer)
+		if (dev->on_answer) {
+			/* Without the lock: the server's own are taken before it. */
+			fake_leave(0);
 			dev->on_answer(&m->request, response);
+			pthread_mutex_lock(&fake_lock);
+		}
 		m->response = *response;
 		m->state = FAKE_ANSWERED;
 		return fake_leave(0);
