@@ -4,6 +4,7 @@
  * same; what is refused is explained, and nothing that the file says reaches a terminal raw.
  */
 #include <errno.h>
+#include <locale.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,23 +15,37 @@ static char path[64];
 static int file = -1;
 static unsigned int lines;
 
+/* Terminals and journals: UTF-8 and no control characters, but for those that make lines. */
+static void check_printable(const char *text, const char *controls)
+{
+	must(mbstowcs(NULL, text, 0) != (size_t)-1);
+	for (; *text; text++)
+		must((unsigned char)*text >= ' ' || strchr(controls, *text));
+}
+
 /* As main.c would print it: a line of its own, which begins with the file's name. */
 static void check_line(enum log_level level, const char *text)
 {
 	must(level == LOG_LEVEL_ERROR);
 	must(!strncmp(text, path, strlen(path)) && text[strlen(path)] == ':');
-	for (; *text; text++)
-		must((unsigned char)*text >= ' ' || *text == '\t');
+	check_printable(text, "\t");
 	lines++;
+}
+
+static void set_up(void)
+{
+	if (file >= 0)
+		return;
+	file = memfd_create("fuzz-config", MFD_CLOEXEC);
+	must(file >= 0 && setlocale(LC_CTYPE, "C.UTF-8"));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	log_init(check_line, LOG_LEVEL_DEBUG);
 }
 
 static void write_file(const void *text, size_t len)
 {
-	if (file < 0)
-		file = memfd_create("fuzz-config", MFD_CLOEXEC);
-	must(file >= 0 && ftruncate(file, 0) == 0);
+	must(ftruncate(file, 0) == 0);
 	must(pwrite(file, text, len, 0) == (ssize_t)len);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 }
 
 static int load(const void *text, size_t len, struct config *config)
@@ -66,8 +81,7 @@ static void check_equal(const struct config *a, const struct config *b,
 	char *b_text = dump(b, dumper, &b_len);
 
 	must(a_len == b_len && !memcmp(a_text, b_text, a_len));
-	for (size_t i = 0; i < a_len; i++)
-		must((unsigned char)a_text[i] >= ' ' || strchr("\n\t", a_text[i]));
+	check_printable(a_text, "\n\t");
 	free(a_text);
 	free(b_text);
 }
@@ -78,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len;
 	char *text;
 
-	log_init(check_line, LOG_LEVEL_DEBUG);
+	set_up();
 	if (load(data, size, &config))
 		return 0;
 	must(config.device_count > 0);
