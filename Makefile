@@ -2,8 +2,10 @@
 #
 # make             build vduse-blk/vduse-blk
 # make demo        the main job, shown: install what is missing, build, serve, mkfs, mount, detach
-# make check       every test: the unit tier here, the VM tier on a real VDUSE kernel
+# make check       every test: the unit tier and fuzz-seeds here, the VM tier on a real VDUSE kernel
 # make unit        the unit tier alone        make vm      the VM tier alone (TESTS="...")
+# make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
+# make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
 # make lint        format, static analysis, architecture, manuals
 # make install     PREFIX=/usr/local DESTDIR=
 #
@@ -30,6 +32,10 @@ ALL_CFLAGS   = -std=gnu11 $(WARN) -pthread $(CFLAGS)
 ifneq ($(SAN),)
 ALL_CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 endif
+ifeq ($(SAN),thread)
+# It does not know full_barrier(). What that orders are flags; data goes by acquire and release.
+ALL_CFLAGS  += -Wno-tsan
+endif
 LDLIBS       = $(shell $(PKG_CONFIG) --libs $(PKGS)) -liniparser
 
 Q   = $(if $(V),,@)
@@ -37,15 +43,26 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
 LIB    := log iov sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
-DAEMON := config config_keys config_value config_scan config_dump virtio_blk ring worker queue \
-	  store backend_file device attach holders server main
+DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
+	  queue request store backend_file device attach holders status control \
+	  takeover disks server main
+UNIT   := iov iotlb iotlb_many inflight holders \
+	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
+	  config config_lines config_files config_dump \
+	  backend_file backend_file_change backend_file_many \
+	  store store_cache store_lock store_block \
+	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
+	  request_path queue queue_setup device device_recovery
+FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random main
-UNIT   := iov iotlb inflight virtq vduse_dev config holders store virtio_blk backend_file
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
 UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
+TARGETS     ?= $(FUZZ)
+FUZZERS     := $(TARGETS:%=$(O)/tests/fuzz/fuzz_%)
+FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
 # The kernel's door is not in it: the fake one takes its place.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
@@ -75,15 +92,31 @@ $(O)/tests/unit.a: $(UNIT_OBJS)
 $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(O)/tests/unit.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
+$(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(O)/tests/unit.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
 .SECONDARY:
 
--include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c tests/lib/*.c tests/unit/*.c tests/hostile/*.c))
+-include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c tests/*/*.c))
 
 deps:
 	$(Q)scripts/deps host
 
 unit: $(UNIT_TESTS)
-	$(Q)tests/unit/run $(UNIT_TESTS)
+	$(Q)SAN=$(SAN) tests/unit/run $(UNIT_TESTS)
+
+# libFuzzer is clang's, and wants every object built for it.
+FUZZ_SECONDS ?= 60
+FUZZ_MAKE     = $(MAKE) O=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined
+fuzz:
+	$(Q)scripts/deps host fuzz
+	$(Q)$(FUZZ_MAKE) fuzzers
+	$(Q)tests/fuzz/run -max_total_time=$(FUZZ_SECONDS) $(TARGETS)
+fuzz-seeds:
+	$(Q)scripts/deps host fuzz
+	$(Q)$(FUZZ_MAKE) fuzzers
+	$(Q)tests/fuzz/run -runs=3000 -seed=1 $(TARGETS)
+fuzzers: $(FUZZERS)
 
 # Both builds of the daemon, one boot. KERNEL=next: Debian forky's kernel.
 vm:
@@ -96,6 +129,8 @@ vm:
 check: deps
 	$(Q)$(MAKE) O=build/unit unit
 	$(Q)$(MAKE) O=build/unit-asan SAN=address,undefined unit
+	$(Q)$(MAKE) O=build/unit-tsan SAN=thread unit
+	$(Q)$(MAKE) fuzz-seeds
 	$(Q)$(MAKE) vm
 
 demo: deps
@@ -118,4 +153,4 @@ clean:
 	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all tools deps unit vm check demo lint format install clean
+.PHONY: all tools deps unit fuzz fuzz-seeds fuzzers vm check demo lint format install clean

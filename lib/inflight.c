@@ -13,7 +13,7 @@
 #include "log.h"
 
 #define INFLIGHT_MAGIC	 0x746c666e69627576ull /* "vubinflt" */
-#define INFLIGHT_VERSION 1u
+#define INFLIGHT_VERSION 2u
 
 struct inflight_header {
 	uint64_t magic;

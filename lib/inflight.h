@@ -43,7 +43,9 @@ struct inflight_vq {
 	uint32_t active;     /* 0: the queue was not running */
 	uint16_t used_idx;   /* used->idx when every entry was last known to be true */
 	uint16_t ahead;	     /* avail index minus used index with nothing in flight */
-	uint64_t entries[];  /* by head: 0 free, order << 1, order << 1 | 1 pushed */
+	uint32_t marked;     /* the user's own; 0 in a new record, kept by everything here */
+	uint32_t reserved;
+	uint64_t entries[]; /* by head: 0 free, order << 1, order << 1 | 1 pushed */
 };
 
 struct inflight;

@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
+
+#include "time_ns.h"
 
 #define LIMIT_LINES	10
 #define LIMIT_WINDOW_NS (10ull * 1000 * 1000 * 1000)
@@ -45,11 +46,7 @@ void log_limit_flush(struct log_limit *limit, const char *what)
 
 bool log_allow(struct log_limit *limit, const char *what)
 {
-	struct timespec ts;
-	uint64_t now_ns;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now_ns = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	uint64_t now_ns = time_now_ns();
 
 	if (!limit->window_start_ns || now_ns - limit->window_start_ns > LIMIT_WINDOW_NS) {
 		log_limit_flush(limit, what);

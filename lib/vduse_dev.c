@@ -436,11 +436,6 @@ int vduse_dev_free(struct vduse_dev *dev)
 	return err;
 }
 
-const char *vduse_dev_name(const struct vduse_dev *dev)
-{
-	return dev->name;
-}
-
 int vduse_dev_fd(const struct vduse_dev *dev)
 {
 	return dev->fd;

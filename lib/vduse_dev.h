@@ -85,9 +85,6 @@ int vduse_dev_free(struct vduse_dev *dev);
 /** vduse_dev_abandon() - close the device and leave it in the kernel for another server */
 void vduse_dev_abandon(struct vduse_dev *dev);
 
-/** vduse_dev_name() - of /dev/vduse/NAME; owned by @dev */
-const char *vduse_dev_name(const struct vduse_dev *dev);
-
 /** vduse_dev_fd() - to poll for control messages; owned by @dev */
 int vduse_dev_fd(const struct vduse_dev *dev);
 

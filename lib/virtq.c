@@ -165,7 +165,7 @@ bool virtq_has_work(struct virtq *vq)
 {
 	if (unlikely(vq->broken))
 		return false;
-	if (unlikely(vq->replay_next < vq->replay_count))
+	if (unlikely(virtq_waiting(vq)))
 		return true;
 	/* Pairs with the driver's barrier before it moves avail->idx (virtio 1.3, 2.7.13.3.1). */
 	vq->avail_seen = le16toh(load_acquire(&vq->avail->idx));
@@ -329,7 +329,7 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	uint16_t head;
 	int ret = 1;
 
-	if (unlikely(vq->replay_next < vq->replay_count))
+	if (unlikely(virtq_waiting(vq)))
 		head = vq->replay[vq->replay_next++];
 	else
 		ret = take_head(vq, &head);
@@ -347,6 +347,19 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 		chain->last_in = find_last_byte(vq, &last_in);
 	}
 	return 1;
+}
+
+void virtq_put_back(struct virtq *vq, uint16_t head)
+{
+	/* No head is in it twice, so there is room once those that were popped are out of it. */
+	if (vq->replay_count == VIRTQ_MAX_SIZE || vq->replay_next == vq->replay_count) {
+		vq->replay_count -= vq->replay_next;
+		memmove(vq->replay, vq->replay + vq->replay_next,
+			vq->replay_count * sizeof(vq->replay[0]));
+		vq->replay_next = 0;
+	}
+	vq->replay[vq->replay_count++] = head;
+	vq->in_flight--;
 }
 
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)

@@ -59,7 +59,7 @@ struct virtq {
 	uint16_t batch[VIRTQ_MAX_SIZE]; /* heads pushed and not published */
 	uint32_t batch_count;
 	struct inflight_vq *log;	 /* NULL: no record is kept */
-	uint16_t replay[VIRTQ_MAX_SIZE]; /* heads that a dead server left in flight */
+	uint16_t replay[VIRTQ_MAX_SIZE]; /* heads put back, or left in flight by a dead server */
 	uint32_t replay_next;
 	uint32_t replay_count;
 };
@@ -139,6 +139,20 @@ int __must_check virtq_pop(struct virtq *vq, struct virtq_chain *chain);
  * The driver sees it after virtq_publish().
  */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t len);
+
+/**
+ * virtq_put_back() - undo the virtq_pop() of @head: it will come again, read anew
+ *
+ * For a request that was given up before it had an effect that the driver knows of, because the
+ * driver's memory is about to move.
+ */
+void virtq_put_back(struct virtq *vq, uint16_t head);
+
+/** virtq_waiting() - how many chains have been taken that virtq_pop() will return (once more)? */
+static inline uint32_t virtq_waiting(const struct virtq *vq)
+{
+	return vq->replay_count - vq->replay_next;
+}
 
 /**
  * virtq_publish() - show the driver everything pushed so far

@@ -60,11 +60,20 @@ struct backend_io {
 	struct ring *ring;
 	struct ring_op ring_op;
 	uint64_t done_bytes;
+	bool cancelled;
+	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };
 
 struct backend_ops {
 	/** @submit: begin @io; the SQE goes out with the ring's next round. Never fails by itself */
 	void (*submit)(struct backend *backend, struct ring *ring, struct backend_io *io);
+
+	/**
+	 * @cancel: end @io early, where that is possible; its @done comes in any case
+	 *
+	 * -ECANCELED or -EINTR: part of it may have had an effect.
+	 */
+	void (*cancel)(struct backend *backend, struct backend_io *io);
 
 	/** @close: nothing is in flight any more. Frees @backend */
 	void (*close)(struct backend *backend);
@@ -75,6 +84,7 @@ struct backend_ops {
 struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
+	bool cached; /* some completed write may be in this host's page cache only; goes up alone */
 	char identity
 		[BACKEND_IDENTITY_MAX]; /* which bytes of what, as text: same text, same disk */
 };
@@ -97,6 +107,11 @@ static inline void backend_submit(struct backend *backend, struct ring *ring, st
 	io->backend = backend;
 	io->ring = ring;
 	backend->ops->submit(backend, ring, io);
+}
+
+static inline void backend_cancel(struct backend_io *io)
+{
+	io->backend->ops->cancel(io->backend, io);
 }
 
 static inline void backend_close(struct backend *backend)

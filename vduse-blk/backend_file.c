@@ -53,6 +53,12 @@ static void io_finish(struct backend_io *io, int err)
 	io->done(io, err);
 }
 
+/* Worth another try? */
+static bool again(const struct backend_io *io, int res)
+{
+	return (res == -EAGAIN || res == -EINTR) && !io->cancelled;
+}
+
 static struct io_uring_sqe *io_step(struct backend_io *io,
 				    void (*done)(struct ring_op *op, int res, uint32_t flags))
 {
@@ -62,8 +68,11 @@ static struct io_uring_sqe *io_step(struct backend_io *io,
 
 static void sync_done(struct ring_op *op, int res, uint32_t flags)
 {
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
 	(void)flags;
-	io_finish(container_of(op, struct backend_io, ring_op), res);
+	io->sync_failed = res < 0 && !io->cancelled;
+	io_finish(io, res);
 }
 
 static void sync_start(struct backend_io *io)
@@ -77,10 +86,12 @@ static void sync_start(struct backend_io *io)
 /* The end of a step that changed the store without making it durable. */
 static void io_finish_changed(struct backend_io *io, int err)
 {
-	if (!err && io->durable)
-		sync_start(io);
-	else
+	if (err || !io->durable)
 		io_finish(io, err);
+	else if (io->cancelled)
+		io_finish(io, -ECANCELED);
+	else
+		sync_start(io);
 }
 
 /* O_DIRECT where the memory suits it; the page cache takes any. */
@@ -101,7 +112,7 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
-	if (res == -EAGAIN || res == -EINTR) {
+	if (again(io, res)) {
 		transfer_start(io);
 		return;
 	}
@@ -112,12 +123,14 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 		return;
 	}
 	io->done_bytes += (uint64_t)res;
-	if (io->done_bytes < io->len) {
+	if (io->done_bytes < io->len && io->cancelled) {
+		io_finish(io, -ECANCELED);
+	} else if (io->done_bytes < io->len) {
 		iov_skip(&io->iov, &io->iov_count, (size_t)res);
 		transfer_start(io);
-		return;
+	} else {
+		io_finish(io, 0);
 	}
-	io_finish(io, 0);
 }
 
 static void transfer_start(struct backend_io *io)
@@ -128,10 +141,13 @@ static void transfer_start(struct backend_io *io)
 	struct io_uring_sqe *sqe = io_step(io, transfer_done);
 	int fd = transfer_fd(store, io);
 
-	if (io->op == BACKEND_READ)
+	if (io->op == BACKEND_READ) {
 		io_uring_prep_readv(sqe, fd, io->iov, count, at);
-	else
+	} else {
+		if (fd == store->buffered_fd)
+			store_relaxed(&io->backend->cached, true);
 		io_uring_prep_writev2(sqe, fd, io->iov, count, at, io->durable ? RWF_DSYNC : 0);
+	}
 	ring_sqe_done(sqe, &io->ring_op);
 }
 
@@ -144,12 +160,14 @@ static void zero_write_done(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	if (res == 0)
 		res = -ENODATA;
-	if (res < 0 && res != -EAGAIN && res != -EINTR) {
+	if (res < 0 && !again(io, res)) {
 		io_finish(io, res);
 		return;
 	}
 	io->done_bytes += res > 0 ? (uint64_t)res : 0;
-	if (io->done_bytes < io->len)
+	if (io->done_bytes < io->len && io->cancelled)
+		io_finish(io, -ECANCELED);
+	else if (io->done_bytes < io->len)
 		zero_write_start(io);
 	else
 		io_finish_changed(io, 0);
@@ -278,6 +296,8 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	(void)backend;
 	(void)ring;
 	io->done_bytes = 0;
+	io->cancelled = false;
+	io->sync_failed = false;
 	if (file_of(io)->store.cache == CACHE_UNSAFE)
 		io->durable = false;
 	switch (io->op) {
@@ -300,6 +320,13 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	}
 }
 
+static void file_cancel(struct backend *backend, struct backend_io *io)
+{
+	(void)backend;
+	io->cancelled = true;
+	ring_cancel(io->ring, &io->ring_op);
+}
+
 static void file_close(struct backend *backend)
 {
 	struct file_backend *file = container_of(backend, struct file_backend, base);
@@ -310,6 +337,7 @@ static void file_close(struct backend *backend)
 
 static const struct backend_ops file_ops = {
 	.submit = file_submit,
+	.cancel = file_cancel,
 	.close = file_close,
 };
 
@@ -330,6 +358,7 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	file->base.ops = &file_ops;
 	file->base.limits = file->store.limits;
 	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
+	file->base.cached = !file->store.direct;
 	file->keep_space = config->discard == SWITCH_NO;
 	*out = &file->base;
 	return 0;

@@ -280,8 +280,3 @@ void config_exit(struct config *config)
 	free(config->runtime_dir);
 	*config = (struct config){ 0 };
 }
-
-const char *cache_mode_name(enum cache_mode mode)
-{
-	return config_word_text(config_cache_words, mode);
-}

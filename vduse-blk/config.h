@@ -38,10 +38,11 @@ struct device_config {
 	bool readonly;
 	enum cache_mode cache;
 	uint32_t queues;	     /* CONFIG_AUTO: one per CPU */
-	uint32_t queue_size;	     /* descriptors, a power of two */
+	uint32_t queue_size;	     /* descriptors, a power of two; CONFIG_AUTO */
 	uint32_t logical_block_size; /* bytes; CONFIG_AUTO: the store's */
 	enum config_switch discard;
 	enum config_switch write_zeroes;
+	uint32_t on_error; /* seconds to try again for when the store fails; 0: report it at once */
 	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: the name */
 	uint32_t poll_us; /* microseconds a worker spins before it sleeps; 0: never */
 	enum config_switch umem;
@@ -92,8 +93,5 @@ void config_dump_json(const struct config *config, FILE *to);
  * DEFAULT is "-" where a key has none.
  */
 void config_help(FILE *to);
-
-/** cache_mode_name() - "none", "writeback", ... as in the file */
-const char *cache_mode_name(enum cache_mode mode);
 
 #endif

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "config_keys.h"
+#include "json.h"
 
 /* With what an unset member stands for: one value of each key is shown. */
 static struct device_config device_effective(const struct device_config *device)
@@ -65,7 +66,7 @@ void config_dump_json(const struct config *config, FILE *to)
 	for (i = 0; i < config->device_count; i++) {
 		device = device_effective(&config->devices[i]);
 		fprintf(to, "%s\n    {\n      \"name\": ", i ? "," : "");
-		config_json_string(device.name, to);
+		json_string(device.name, to);
 		fputs(",\n", to);
 		section_dump_json(&config_device_keys, &device, "      ", to);
 		fputs("    }", to);

@@ -25,7 +25,7 @@ static const struct config_word driver_words[] = {
 	{},
 };
 
-const struct config_word config_cache_words[] = {
+static const struct config_word config_cache_words[] = {
 	{ "auto", CACHE_AUTO },
 	{ "none", CACHE_NONE },
 	{ "writeback", CACHE_WRITEBACK },
@@ -61,6 +61,7 @@ static const struct config_word on_off_words[] = {
 };
 
 static const struct config_word auto_words[] = { { "auto", CONFIG_AUTO }, {} };
+static const struct config_word report_words[] = { { "report", 0 }, {} };
 static const struct config_word poll_words[] = { { "auto", CONFIG_POLL_AUTO }, {} };
 /* clang-format on */
 
@@ -131,11 +132,12 @@ static const struct config_key device_keys[] = {
 	{ .name = "queue_size",
 	  .type = &config_type_power,
 	  MEMBER(struct device_config, queue_size),
+	  .words = auto_words,
 	  .min = 2,
 	  .max = 1024,
-	  .default_text = "256",
-	  .accepts = "a power of two, 2 to 1024",
-	  .help = "descriptors of each queue" },
+	  .default_text = "auto",
+	  .accepts = "auto, or a power of two, 2 to 1024",
+	  .help = "descriptors of each queue; auto: 256, or with vhost-vdpa 1024" },
 	{ .name = "logical_block_size",
 	  .type = &config_type_power,
 	  MEMBER(struct device_config, logical_block_size),
@@ -159,6 +161,15 @@ static const struct config_key device_keys[] = {
 	  .default_text = "auto",
 	  .accepts = "auto, yes or no",
 	  .help = "offer write-zeroes; auto: where the store can" },
+	{ .name = "on_error",
+	  .type = &config_type_retry,
+	  MEMBER(struct device_config, on_error),
+	  .words = report_words,
+	  .min = 1,
+	  .max = 86400,
+	  .default_text = "report",
+	  .accepts = "report, or retry:SECONDS with 1 to 86400",
+	  .help = "what to do when the store fails: tell the driver, or try again for so long first" },
 	{ .name = "serial",
 	  .type = &config_type_serial,
 	  MEMBER(struct device_config, serial),

@@ -17,7 +17,7 @@
 
 #include "compiler.h"
 
-#define CONFIG_KEYS_MAX 16 /* rows of the longest table */
+#define CONFIG_KEYS_MAX 24 /* rows of the longest table */
 
 /* A word that stands for a value. The first word of a value is the one that is printed. */
 struct config_word {
@@ -37,7 +37,7 @@ struct config_type {
 };
 
 extern const struct config_type config_type_word, config_type_bool, config_type_switch,
-	config_type_count, config_type_power, config_type_size, config_type_path,
+	config_type_count, config_type_power, config_type_retry, config_type_size, config_type_path,
 	config_type_directory, config_type_serial;
 
 struct config_key {
@@ -60,7 +60,6 @@ struct config_table {
 
 extern const struct config_table config_global_keys;
 extern const struct config_table config_device_keys;
-extern const struct config_word config_cache_words[];
 
 /** config_key_find() - the row of a name, in any case. Return: its index; -1: there is none */
 int config_key_find(const struct config_table *table, const char *name);
@@ -81,8 +80,5 @@ const char *config_value_check(const char *value);
 
 /** config_default_serial() - the serial number of a device that was given none */
 void config_default_serial(const char *name, char serial[VIRTIO_BLK_ID_BYTES + 1]);
-
-/** config_json_string() - write @text, which must be UTF-8, as a JSON string with its quotes */
-void config_json_string(const char *text, FILE *to);
 
 #endif

@@ -25,26 +25,6 @@ struct cursor {
 	bool section_seen;		/* also a bad one */
 };
 
-void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
-{
-	char text[900];
-	va_list args;
-
-	scan->mistakes++;
-	if (scan->mistakes == MISTAKES_MAX + 1)
-		log_err("%s: more mistakes than these %d are not shown", scan->file, MISTAKES_MAX);
-	if (scan->mistakes > MISTAKES_MAX)
-		return;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (line)
-		log_err("%s:%u: %s", scan->file, line, text);
-	else
-		log_err("%s: %s", scan->file, text);
-}
-
 /* How many bytes the UTF-8 character at @c has; 0: it is none. @c is NUL-terminated. */
 static size_t utf8_length(const unsigned char *c)
 {
@@ -61,6 +41,41 @@ static size_t utf8_length(const unsigned char *c)
 	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
 		return 0;
 	return len;
+}
+
+/* A text is quoted up to so many bytes, which may end in the middle of a character. */
+static void drop_cut_characters(char *text)
+{
+	char *to = text;
+	size_t len;
+
+	for (const char *from = text; *from; from += MAX(len, 1)) {
+		len = utf8_length((const unsigned char *)from);
+		memmove(to, from, len);
+		to += len;
+	}
+	*to = '\0';
+}
+
+void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
+{
+	char text[900];
+	va_list args;
+
+	scan->mistakes++;
+	if (scan->mistakes == MISTAKES_MAX + 1)
+		log_err("%s: more mistakes than these %d are not shown", scan->file, MISTAKES_MAX);
+	if (scan->mistakes > MISTAKES_MAX)
+		return;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	drop_cut_characters(text);
+	if (line)
+		log_err("%s:%u: %s", scan->file, line, text);
+	else
+		log_err("%s: %s", scan->file, text);
 }
 
 /* Names and paths go from here into logs, JSON and terminals. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "json.h"
 
 static const char units[] = "KMGT";
 
@@ -125,9 +126,53 @@ static void number_print_json(const struct config_key *key, const void *member, 
 	const char *word = config_word_text(key->words, n);
 
 	if (word)
-		config_json_string(word, to);
+		json_string(word, to);
 	else
 		fprintf(to, "%" PRIu64, n);
+}
+
+#define RETRY_PREFIX "retry:"
+
+static int retry_parse(const struct config_key *key, const char *text, void *member)
+{
+	size_t prefix = strlen(RETRY_PREFIX);
+	uint64_t n;
+
+	if (!word_parse(key, text, member))
+		return 0;
+	if (strncmp(text, RETRY_PREFIX, prefix) || !number_read(text + prefix, false, &n))
+		return -EINVAL;
+	if (n < key->min || n > key->max)
+		return -EINVAL;
+	member_store(key, member, n);
+	return 0;
+}
+
+static void retry_text(const struct config_key *key, const void *member, char text[32])
+{
+	uint64_t n = member_load(key, member);
+	const char *word = config_word_text(key->words, n);
+
+	if (word)
+		snprintf(text, 32, "%s", word);
+	else
+		snprintf(text, 32, RETRY_PREFIX "%" PRIu64, n);
+}
+
+static void retry_print(const struct config_key *key, const void *member, FILE *to)
+{
+	char text[32];
+
+	retry_text(key, member, text);
+	fputs(text, to);
+}
+
+static void retry_print_json(const struct config_key *key, const void *member, FILE *to)
+{
+	char text[32];
+
+	retry_text(key, member, text);
+	json_string(text, to);
 }
 
 static void bool_print_json(const struct config_key *key, const void *member, FILE *to)
@@ -240,7 +285,7 @@ static void path_print(const struct config_key *key, const void *member, FILE *t
 static void path_print_json(const struct config_key *key, const void *member, FILE *to)
 {
 	(void)key;
-	config_json_string(*(char *const *)member, to);
+	json_string(*(char *const *)member, to);
 }
 
 static void serial_print(const struct config_key *key, const void *member, FILE *to)
@@ -252,26 +297,12 @@ static void serial_print(const struct config_key *key, const void *member, FILE 
 static void serial_print_json(const struct config_key *key, const void *member, FILE *to)
 {
 	(void)key;
-	config_json_string(member, to);
+	json_string(member, to);
 }
 
 void config_default_serial(const char *name, char serial[VIRTIO_BLK_ID_BYTES + 1])
 {
 	snprintf(serial, VIRTIO_BLK_ID_BYTES + 1, "%.*s", VIRTIO_BLK_ID_BYTES, name);
-}
-
-void config_json_string(const char *text, FILE *to)
-{
-	fputc('"', to);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fprintf(to, "\\%c", *text);
-		else if ((unsigned char)*text < ' ')
-			fprintf(to, "\\u%04x", (unsigned int)(unsigned char)*text);
-		else
-			fputc(*text, to);
-	}
-	fputc('"', to);
 }
 
 const struct config_type config_type_word = {
@@ -303,6 +334,12 @@ const struct config_type config_type_power = {
 	.print = number_print,
 	.print_json = number_print_json,
 	.power_of_two = true,
+};
+
+const struct config_type config_type_retry = {
+	.parse = retry_parse,
+	.print = retry_print,
+	.print_json = retry_print_json,
 };
 
 const struct config_type config_type_size = {

@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "time_ns.h"
+
+/* An answer that is owed for longer than this is worth a word, and goes on being worth one. */
+#define STALL_SAY_US 5000000
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
 #define STORE_WAIT_MS 30000
@@ -22,6 +26,17 @@ static uint16_t queue_count(const struct device_config *config)
 	if (config->queues)
 		return (uint16_t)config->queues;
 	return (uint16_t)(cpus < 1 ? 1 : MIN(cpus, 256));
+}
+
+/*
+ * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and Linux
+ * refuses more than the device's maximum since 6.12.115 and 7.3.
+ */
+static uint16_t queue_size(const struct device_config *config)
+{
+	if (config->queue_size)
+		return (uint16_t)config->queue_size;
+	return config->driver == VDPA_DRIVER_VHOST ? 1024 : 256;
 }
 
 static int settle_discard(const struct device_config *config, const struct backend_limits *store,
@@ -54,7 +69,7 @@ static int settle_limits(struct device *device)
 		.io_min = store->io_min,
 		.io_opt = store->io_opt,
 		.queues = queue_count(config),
-		.queue_size = (uint16_t)config->queue_size,
+		.queue_size = queue_size(config),
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
 	};
@@ -115,6 +130,54 @@ static void take_messages(struct device *device);
 
 static void close_queues(struct device *device);
 
+static void stall_expired(struct ring_timer *timer);
+
+static void stall_watch(struct device *device)
+{
+	ring_timer_start(device->ring, &device->stall, STALL_SAY_US, stall_expired);
+}
+
+static void stall_expired(struct ring_timer *timer)
+{
+	struct device *device = container_of(timer, struct device, stall);
+	uint64_t owed_us = (time_now_ns() - device->asked_ns) / 1000;
+
+	if (device->gone) {
+		device->closed(device);
+		return;
+	}
+	if (!device->answering)
+		return;
+	if (owed_us >= STALL_SAY_US && !device->stalled) {
+		device->stalled = true;
+		log_warn(
+			"%s: %s cannot be answered yet: the store does not end %u queues' requests",
+			device->config->name, vduse_dev_request_name(device->request.type),
+			device->waiting_for);
+	}
+	stall_watch(device);
+}
+
+/* An answer has been given. */
+static void note_answer(struct device *device)
+{
+	uint64_t took_ns = time_now_ns() - device->asked_ns;
+
+	device->messages_answered++;
+	device->worst_answer_ns = MAX(device->worst_answer_ns, took_ns);
+	if (device->stalled)
+		log_info("%s: %s was answered after %u s", device->config->name,
+			 vduse_dev_request_name(device->request.type),
+			 (unsigned int)(took_ns / 1000000000));
+	device->stalled = false;
+}
+
+static void reply(struct device *device, bool ok)
+{
+	vduse_dev_reply(device->dev, &device->request, ok);
+	note_answer(device);
+}
+
 /* The queues have done what the message asked for. */
 static void answered(struct device *device)
 {
@@ -130,14 +193,24 @@ static void answer_after(struct device *device, enum queue_verb verb, uint64_t f
 			 void (*done)(struct device *device))
 {
 	device->answering = true;
+	stall_watch(device);
 	command_all(device, verb, features, done);
 }
 
 static void start_undone(struct device *device)
 {
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
-	vduse_dev_reply(device->dev, &device->request, false);
+	reply(device, false);
 	answered(device);
+}
+
+/*
+ * Only a reset takes bits back. The kernel does not store the status of a task that was killed while
+ * it waited for us, so a later one may lack what we know: the queues would be started twice.
+ */
+static void add_status(struct device *device, uint8_t status)
+{
+	device->status |= status;
 }
 
 static void started(struct device *device)
@@ -146,17 +219,38 @@ static void started(struct device *device)
 		command_all(device, QUEUE_STOP, 0, start_undone);
 		return;
 	}
-	device->status = device->request.s.status;
-	vduse_dev_reply(device->dev, &device->request, true);
+	add_status(device, device->request.s.status);
+	reply(device, true);
 	answered(device);
+}
+
+/*
+ * The next driver has been told nothing yet. Without a page cache in between it reads what the store
+ * really has; with one it might read what was lost.
+ */
+static void forgive_flush(struct device *device)
+{
+	if (load_relaxed(&device->backend->cached))
+		return;
+	device->flush_failed = false;
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		inflight_vq(device->inflight, i)->marked = 0;
+}
+
+static void recall_flush(struct device *device)
+{
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		if (inflight_vq(device->inflight, i)->marked)
+			device->flush_failed = true;
 }
 
 static void stopped(struct device *device)
 {
 	device->status = 0;
+	forgive_flush(device);
 	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
-	vduse_dev_reply(device->dev, &device->request, true);
+	reply(device, true);
 	answered(device);
 }
 
@@ -193,8 +287,8 @@ static void set_status(struct device *device, uint8_t status)
 		return;
 	}
 	if (!wrong)
-		device->status = status;
-	vduse_dev_reply(device->dev, &device->request, !wrong);
+		add_status(device, status);
+	reply(device, !wrong);
 }
 
 static void paused_for_iotlb(struct device *device)
@@ -202,15 +296,21 @@ static void paused_for_iotlb(struct device *device)
 	const struct vduse_iova_range *range = &device->request.iova;
 
 	iotlb_drop(vduse_dev_iotlb(device->dev), range->start, range->last);
-	vduse_dev_reply(device->dev, &device->request, true);
+	reply(device, true);
 	command_all(device, QUEUE_RESUME, 0, answered);
 }
 
-static void paused_for_state(struct device *device)
+static void settled_for_state(struct device *device)
 {
-	uint32_t index = device->request.vq_state.index;
+	const struct queue *queue = &device->queues[device->request.vq_state.index];
 
-	vduse_dev_reply_vq_state(device->dev, &device->request, device->queues[index].next_avail);
+	/* An index cannot say that something before it is to be done still. */
+	if (queue->waiting) {
+		reply(device, false);
+	} else {
+		vduse_dev_reply_vq_state(device->dev, &device->request, queue->next_avail);
+		note_answer(device);
+	}
 	command_all(device, QUEUE_RESUME, 0, answered);
 }
 
@@ -229,14 +329,14 @@ static void handle(struct device *device)
 		return;
 	case VDUSE_GET_VQ_STATE:
 		if (request->vq_state.index < device->limits.queues) {
-			answer_after(device, QUEUE_PAUSE, 0, paused_for_state);
+			answer_after(device, QUEUE_SETTLE, 0, settled_for_state);
 			return;
 		}
 	}
 	if (log_allow(&device->refusals, device->config->name))
 		log_warn("%s: refused control message %s (%u)", device->config->name,
 			 vduse_dev_request_name(request->type), request->type);
-	vduse_dev_reply(device->dev, request, false);
+	reply(device, false);
 }
 
 /* One at a time: a message that comes while an answer is parked is taken after it. */
@@ -246,8 +346,10 @@ static void take_messages(struct device *device)
 
 	while (got == 1 && !device->answering && !device->closed) {
 		got = vduse_dev_recv(device->dev, &device->request);
-		if (got == 1)
+		if (got == 1) {
+			device->asked_ns = time_now_ns();
 			handle(device);
+		}
 	}
 	if (got < 0)
 		log_err("%s: cannot read control messages: %s", device->config->name,
@@ -410,6 +512,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	err = open_record(device, runtime_dir);
 	if (err)
 		goto give_up_device;
+	recall_flush(device);
 	err = create_queues(device, workers, worker_count, next_worker);
 	if (err)
 		goto close_record;
@@ -434,7 +537,11 @@ static void queues_removed(struct device *device)
 		queue_exit(&device->queues[i]);
 	free(device->queues);
 	device->queues = NULL;
-	device->closed(device);
+	device->gone = true;
+	if (device->stall.active)
+		ring_timer_hurry(device->ring, &device->stall); /* which goes on */
+	else
+		device->closed(device);
 }
 
 static void queues_paused(struct device *device)

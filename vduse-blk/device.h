@@ -30,14 +30,23 @@ struct device {
 	struct ring *ring; /* of the main thread */
 	struct ring_poll messages;
 
-	uint8_t status; /* as the driver last set it, and we accepted */
+	uint8_t status; /* bits that the driver set since its reset, and we accepted */
 	bool answering; /* a message was taken and is not answered yet */
 	struct vduse_dev_request request;
+	uint64_t asked_ns; /* when it was taken */
+	bool stalled;	   /* it has been owed for so long that it was said */
+	struct ring_timer stall;
+	uint64_t messages_answered;
+	uint64_t worst_answer_ns;
 	unsigned int waiting_for; /* queues that have not answered the command under way */
 	int command_result;	  /* first failure among them */
 	void (*command_done)(struct device *device);
 
+	/* Set by any worker, cleared at a reset: writes were lost, so no flush may succeed. */
+	bool flush_failed;
+
 	bool deaf; /* closing, and takes no messages any more */
+	bool gone; /* no queue is left */
 	struct log_limit refusals;
 
 	void (*closed)(struct device *device);

@@ -9,24 +9,31 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "control.h"
 #include "log.h"
 #include "server.h"
 
+#define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
+
 struct arguments {
-	const char *config_path;
+	const char *config_path; /* NULL: none was given */
 	bool json;
+	bool takeover;
 };
 
 struct verb {
 	const char *name;
+	bool needs_config;
 	const char *help;
+	/* @config is NULL where none was given. */
 	enum exit_status (*run)(const struct config *config, const struct arguments *args);
 };
 
 static enum exit_status verb_serve(const struct config *config, const struct arguments *args)
 {
-	(void)args;
-	return server_run(config);
+	const struct server_options options = { .takeover = args->takeover };
+
+	return server_run(config, &options);
 }
 
 static enum exit_status verb_check(const struct config *config, const struct arguments *args)
@@ -45,10 +52,57 @@ static enum exit_status verb_dump(const struct config *config, const struct argu
 	return EXIT_OK;
 }
 
+/* What servers answer, one after the other. */
+struct answers {
+	bool json;
+	bool failed;
+	unsigned int count;
+};
+
+static void print_answer(pid_t pid, bool error, const char *text, void *ctx)
+{
+	struct answers *answers = ctx;
+
+	if (error) {
+		log_err("the server with process id %d: %s", (int)pid, text);
+		answers->failed = true;
+	} else if (text[0]) {
+		printf("%s%s", answers->json && answers->count ? ",\n" : "", text);
+		answers->count++;
+	}
+}
+
+static enum exit_status ask(const struct config *config, const struct arguments *args,
+			    const char *question)
+{
+	struct answers answers = { .json = args->json };
+	int count;
+
+	if (args->json)
+		printf("[");
+	count = control_ask(config ? config->runtime_dir : RUNTIME_DIR,
+			    args->json ? "json" : question, print_answer, &answers);
+	if (args->json)
+		printf("]\n");
+	return count < 0 || answers.failed ? EXIT_RUNTIME : EXIT_OK;
+}
+
+static enum exit_status verb_list(const struct config *config, const struct arguments *args)
+{
+	return ask(config, args, "list");
+}
+
+static enum exit_status verb_stats(const struct config *config, const struct arguments *args)
+{
+	return ask(config, args, "stats");
+}
+
 static const struct verb verbs[] = {
-	{ "serve", "serve the devices of FILE until a signal", verb_serve },
-	{ "check", "check FILE and do nothing else", verb_check },
-	{ "dump", "print the effective configuration of FILE (--json: as JSON)", verb_dump },
+	{ "serve", true, "serve the devices of FILE until a signal", verb_serve },
+	{ "check", true, "check FILE and do nothing else", verb_check },
+	{ "dump", true, "print the effective configuration of FILE (--json: as JSON)", verb_dump },
+	{ "list", false, "list what running servers serve (--json)", verb_list },
+	{ "stats", false, "print counters and states of running servers (--json)", verb_stats },
 };
 
 /* With the journal behind stderr each line carries its priority, else a word. */
@@ -65,12 +119,13 @@ static void print_line(enum log_level level, const char *text)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: vduse-blk VERB -c FILE [--json]\n"
+	fprintf(to, "Usage: vduse-blk VERB [-c FILE] [--takeover] [--json]\n"
 		    "       vduse-blk --help | --help-keys | --version\n\n"
 		    "Serves files and disks as vDPA block devices through VDUSE.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
-	fprintf(to, "\n--help-keys lists the keys of the configuration file; "
+	fprintf(to, "\nserve --takeover takes over from a running server, under disks in use.\n"
+		    "--help-keys lists the keys of the configuration file; "
 		    "see vduse-blk(8) and vduse-blk.conf(5).\n");
 }
 
@@ -87,9 +142,13 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 					  enum exit_status *status)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
-		{ "version", no_argument, NULL, 'V' },	    { 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "help-keys", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "takeover", no_argument, NULL, 't' },
+		{ 0 },
 	};
 	const struct verb *verb;
 	int option;
@@ -102,6 +161,9 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 			break;
 		case 'j':
 			args->json = true;
+			break;
+		case 't':
+			args->takeover = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -126,7 +188,7 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 	verb = find_verb(argv[optind]);
 	if (!verb)
 		log_err("unknown verb '%s'; see vduse-blk --help", argv[optind]);
-	else if (!args->config_path)
+	else if (verb->needs_config && !args->config_path)
 		log_err("%s needs -c FILE", verb->name);
 	else
 		return verb;
@@ -159,6 +221,8 @@ int main(int argc, char **argv)
 	if (!verb)
 		return (int)status;
 
+	if (!args.config_path)
+		return (int)verb->run(NULL, &args);
 	err = config_load(args.config_path, &config);
 	if (err)
 		return err == -EINVAL ? EXIT_USAGE : EXIT_RUNTIME;

@@ -2,7 +2,6 @@
 #include "queue.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 #include <unistd.h>
 
 #include "device.h"
-#include "iov.h"
+#include "request.h"
 #include "sigbus.h"
 
 /* How soon an interrupt is tried again that came before the kernel had stored DRIVER_OK. */
@@ -21,179 +20,10 @@ static bool accepted(const struct queue *queue, unsigned int feature)
 	return queue->features & (1ull << feature);
 }
 
-static void check_memory(struct queue *queue);
-
-/* The only way out of a request: answers it and frees its slot. */
-static void req_finish(struct req_slot *slot, uint16_t head, int status)
-{
-	struct queue *queue = slot->queue;
-	struct blk_req *req = &slot->req;
-
-	if (slot->large) {
-		worker_put_large(queue->worker, slot->large);
-		slot->large = NULL;
-	}
-	if (likely(req->status))
-		*req->status = (uint8_t)status;
-	if (unlikely(status != VIRTIO_BLK_S_OK)) {
-		queue->stats.errors++;
-		req->used_len = 0; /* promises nothing: the status is not at the beginning */
-	}
-	virtq_push(&queue->vq, head, req->used_len);
-	queue->stats.pushed++;
-	queue->completed = true;
-	check_memory(queue);
-	/* In its own round it publishes at the end by itself, and others must get their turn. */
-	if (!queue->in_round)
-		worker_schedule(queue->worker, queue);
-}
-
-static uint16_t slot_head(const struct req_slot *slot)
-{
-	return (uint16_t)(slot - slot->queue->slots);
-}
-
-static void log_io_error(struct queue *queue, const struct backend_io *io, int err)
-{
-	static const char *const names[] = {
-		[BACKEND_READ] = "read",
-		[BACKEND_WRITE] = "write",
-		[BACKEND_FLUSH] = "flush",
-		[BACKEND_DISCARD] = "discard",
-		[BACKEND_WRITE_ZEROES] = "write zeroes",
-	};
-
-	const char *reason = strerror(-err);
-
-	if (!log_allow(&queue->io_errors, queue->device_name))
-		return;
-	if (err == -ENODATA)
-		reason = "the store ends before the disk does, or is gone";
-	if (io->op == BACKEND_FLUSH)
-		log_err("%s: queue %u: flush: %s", queue->device_name, queue->index, reason);
-	else
-		log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s",
-			queue->device_name, queue->index, names[io->op], io->len, io->offset,
-			reason);
-}
-
-static void req_next_range(struct req_slot *slot);
-
-static void req_io_done(struct backend_io *io, int err)
-{
-	struct req_slot *slot = container_of(io, struct req_slot, io);
-
-	if (unlikely(err))
-		log_io_error(slot->queue, io, err);
-	else if (slot->ranges_left) {
-		req_next_range(slot);
-		return;
-	}
-	req_finish(slot, slot_head(slot), blk_status(err));
-}
-
-static void req_submit(struct req_slot *slot, enum backend_op op)
-{
-	slot->io.op = op;
-	slot->io.durable = slot->queue->durable_writes;
-	slot->io.done = req_io_done;
-	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
-}
-
-static void req_next_range(struct req_slot *slot)
-{
-	const struct blk_range *range = slot->next_range++;
-
-	slot->ranges_left--;
-	slot->io.offset = range->offset;
-	slot->io.len = range->len;
-	slot->io.unmap = range->unmap;
-	if (!range->len)
-		req_io_done(&slot->io, 0);
-	else
-		req_submit(slot,
-			   slot->req.op == BLK_DISCARD ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES);
-}
-
-/* Moves what parsing left in the worker's scratch memory to where it may stay. */
-static void req_keep(struct req_slot *slot)
-{
-	struct worker *worker = slot->queue->worker;
-	struct blk_req *req = &slot->req;
-	bool small = req->iov_count <= SLOT_IOVS && req->range_count <= SLOT_RANGES;
-	struct iovec *iov = slot->small.iov;
-	struct blk_range *ranges = slot->small.ranges;
-
-	if (!small) {
-		slot->large = worker_get_large(worker);
-		iov = slot->large->iov;
-		ranges = slot->large->ranges;
-	}
-	if (req->range_count) {
-		memcpy(ranges, worker->ranges, req->range_count * sizeof(*ranges));
-		slot->next_range = ranges;
-		slot->ranges_left = req->range_count;
-		return;
-	}
-	memcpy(iov, req->iov, req->iov_count * sizeof(*iov));
-	slot->io.iov = iov;
-	slot->io.iov_count = req->iov_count;
-	slot->io.offset = req->offset;
-	slot->io.len = req->len;
-}
-
-static void req_execute(struct req_slot *slot)
-{
-	const struct blk_limits *limits = slot->queue->limits;
-	struct blk_req *req = &slot->req;
-
-	switch (req->op) {
-	case BLK_READ:
-	case BLK_WRITE:
-		if (!req->len)
-			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
-		else
-			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE);
-		break;
-	case BLK_FLUSH:
-		req_submit(slot, BACKEND_FLUSH);
-		break;
-	case BLK_DISCARD:
-	case BLK_WRITE_ZEROES:
-		req_next_range(slot);
-		break;
-	case BLK_GET_ID:
-		iov_from_buf(slot->io.iov, slot->io.iov_count, limits->serial,
-			     sizeof(limits->serial));
-		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
-		break;
-	}
-}
-
-static void queue_take(struct queue *queue, struct virtq_chain *chain)
-{
-	struct req_slot *slot = &queue->slots[chain->head];
-	int status;
-
-	queue->stats.popped++;
-	slot->ranges_left = 0;
-	status = blk_req_parse(queue->limits, queue->features, chain, queue->worker->ranges,
-			       &slot->req);
-	if (unlikely(status)) {
-		if (log_allow(&queue->ring_errors, queue->device_name))
-			log_warn("%s: queue %u: head %u: a request that is refused, with status %d",
-				 queue->device_name, queue->index, chain->head, status);
-		req_finish(slot, chain->head, status);
-		return;
-	}
-	req_keep(slot);
-	req_execute(slot);
-}
-
 static void queue_break(struct queue *queue, const char *why)
 {
-	queue->state = QUEUE_BROKEN;
-	queue->stats.broken++;
+	queue_set_state(queue, QUEUE_BROKEN);
+	queue_stat_add(&queue->stats.broken, 1);
 	if (log_allow(&queue->ring_errors, queue->device_name))
 		log_err("%s: queue %u stops: %s", queue->device_name, queue->index, why);
 }
@@ -217,7 +47,7 @@ static void queue_drain(struct queue *queue)
 			return;
 		taken = virtq_pop(&queue->vq, &chain);
 		if (taken == 1)
-			queue_take(queue, &chain);
+			req_start(queue, &chain);
 	}
 	if (unlikely(taken < 0))
 		queue_break(queue, "the driver broke the ring");
@@ -239,7 +69,7 @@ static void queue_interrupt(struct queue *queue)
 {
 	int err = vduse_dev_vq_irq(queue->dev, queue->index);
 
-	queue->stats.interrupts++;
+	queue_stat_add(&queue->stats.interrupts, 1);
 	/* The kernel stores DRIVER_OK after it took our answer; until then it loses interrupts. */
 	if (unlikely(err == -EINVAL))
 		ring_timer_start(&queue->worker->ring, &queue->irq_retry, IRQ_RETRY_US, irq_retry);
@@ -262,32 +92,35 @@ static void command_done(struct queue *queue, int result)
 	queue->draining = false;
 	queue->result = result;
 	queue->next_avail = queue->vq.last_avail;
+	queue->waiting = virtq_waiting(&queue->vq);
 	ring_post(queue->main_ring, &queue->answer);
 }
 
-/* A PAUSE, STOP or REMOVE that waits for requests in flight, or for operations of the ring. */
+/* A command that waits for requests in flight, or for operations of the ring. */
 static void queue_finish_command(struct queue *queue)
 {
 	if (!queue->draining || queue->vq.in_flight)
 		return;
 	if (queue->verb == QUEUE_REMOVE) {
-		if (queue->kick.ring || queue->irq_retry.active || queue->starved)
+		if (queue->kick.ring || queue->irq_retry.active || queue->retry.active ||
+		    queue->starved)
 			return; /* something on the worker still points here */
 		worker_forget(queue->worker, queue);
 		log_limit_flush(&queue->io_errors, queue->device_name);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
-	if (queue->verb == QUEUE_PAUSE && queue->state == QUEUE_RUNNING)
-		queue->state = QUEUE_PAUSED;
+	if ((queue->verb == QUEUE_PAUSE || queue->verb == QUEUE_SETTLE) &&
+	    queue->state == QUEUE_RUNNING)
+		queue_set_state(queue, QUEUE_PAUSED);
 	if (queue->verb == QUEUE_STOP) {
-		queue->state = QUEUE_STOPPED;
+		queue_set_state(queue, QUEUE_STOPPED);
 		virtq_stop(&queue->vq);
 	}
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
 }
 
 /* After every piece of work on the driver's memory: was it there? */
-static void check_memory(struct queue *queue)
+void queue_check_memory(struct queue *queue)
 {
 	if (unlikely(sigbus_seen()) && queue->state != QUEUE_BROKEN)
 		queue_break(queue, "the driver's memory is gone");
@@ -301,7 +134,7 @@ void queue_round(struct queue *queue)
 		queue_drain(queue);
 	}
 	queue_publish(queue);
-	check_memory(queue);
+	queue_check_memory(queue);
 	queue->in_round = false;
 	queue_finish_command(queue);
 }
@@ -310,7 +143,7 @@ bool queue_has_work(struct queue *queue)
 {
 	bool work = queue_takes(queue) && !queue->starved && virtq_has_work(&queue->vq);
 
-	check_memory(queue);
+	queue_check_memory(queue);
 	return work;
 }
 
@@ -318,7 +151,7 @@ void queue_prepare_sleep(struct queue *queue)
 {
 	if (queue_takes(queue) && !queue->starved && virtq_want_kick(&queue->vq))
 		worker_schedule(queue->worker, queue);
-	check_memory(queue);
+	queue_check_memory(queue);
 }
 
 /* Maps the rings. Return: 0; 1: served again from a record; -errno */
@@ -336,6 +169,13 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 	return ret < 0 ? ret : 1;
 }
 
+/* QEMU makes all queues ready, whether the guest has set them up or not. */
+static bool set_up(const struct vduse_vq_info *info)
+{
+	return info->ready && info->num &&
+	       (info->desc_addr || info->driver_addr || info->device_addr);
+}
+
 static void queue_open(struct queue *queue, bool recover)
 {
 	struct virtq_layout layout;
@@ -347,9 +187,9 @@ static void queue_open(struct queue *queue, bool recover)
 		queue_break(queue, strerror(-err));
 		return;
 	}
-	if (!info.ready) {
+	if (!set_up(&info)) {
 		inflight_vq_stop(queue->vq.log);
-		queue->state = QUEUE_WAITING;
+		queue_set_state(queue, QUEUE_WAITING);
 		return;
 	}
 	if (info.num > queue->slot_count) {
@@ -369,8 +209,8 @@ static void queue_open(struct queue *queue, bool recover)
 		queue_break(queue, err == -EFAULT ? "its rings are not mapped" : strerror(-err));
 		return;
 	}
-	queue->state = QUEUE_RUNNING;
-	check_memory(queue);
+	queue_set_state(queue, QUEUE_RUNNING);
+	queue_check_memory(queue);
 	worker_schedule(queue->worker, queue);
 	if (err == 1)
 		queue_interrupt(queue); /* the last one may have died with the server */
@@ -404,7 +244,7 @@ static void queue_reopen(struct queue *queue)
 		return;
 	err = virtq_remap(&queue->vq);
 	if (!err)
-		queue->state = QUEUE_RUNNING;
+		queue_set_state(queue, QUEUE_RUNNING);
 	else if (err != -EFAULT)
 		queue_break(queue, strerror(-err));
 }
@@ -421,7 +261,7 @@ static void kicked(struct ring_poll *poll)
 {
 	struct queue *queue = container_of(poll, struct queue, kick);
 
-	queue->stats.kicks++;
+	queue_stat_add(&queue->stats.kicks, 1);
 	if (!queue->held)
 		queue_reopen(queue);
 	worker_schedule(queue->worker, queue);
@@ -460,12 +300,17 @@ static void run_command(struct ring_message *message)
 	case QUEUE_RESUME:
 		queue_resume(queue);
 		break;
+	case QUEUE_SETTLE:
+		queue_drain_command(queue);
+		break;
 	case QUEUE_PAUSE:
 	case QUEUE_STOP:
 		queue_drain_command(queue);
+		req_cancel_all(queue);
 		break;
 	case QUEUE_REMOVE:
 		queue->removing = true;
+		ring_timer_hurry(&queue->worker->ring, &queue->retry);
 		ring_poll_stop(&queue->kick, kick_stopped);
 		queue_drain_command(queue);
 		break;
@@ -492,6 +337,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->worker = worker;
 	queue->main_ring = device->ring;
 	queue->poll_us = device->config->poll_us;
+	queue->retry_s = device->config->on_error;
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;

@@ -29,10 +29,11 @@ enum queue_verb {
 	QUEUE_ADD,     /* to its worker; once, before any other */
 	QUEUE_START,   /* the driver is ready: map the rings and serve them */
 	QUEUE_RECOVER, /* the driver has been running: go on from the record of a dead server */
-	QUEUE_PAUSE,   /* take nothing more and finish what is in flight, so memory may move */
-	QUEUE_RESUME,  /* map the rings again and go on */
-	QUEUE_STOP,    /* as PAUSE, and forget the rings: the driver was reset */
-	QUEUE_REMOVE,  /* from its worker; after STOP, the last one */
+	QUEUE_PAUSE,  /* take nothing more, finish or put back what is in flight: memory may move */
+	QUEUE_SETTLE, /* take nothing more and finish what is in flight */
+	QUEUE_RESUME, /* map the rings again and go on, after PAUSE and SETTLE */
+	QUEUE_STOP,   /* give up what is in flight and forget the rings: the driver was reset */
+	QUEUE_REMOVE, /* from its worker; after STOP, the last one */
 };
 
 enum queue_state {
@@ -52,6 +53,9 @@ struct req_slot {
 	struct blk_req req;
 	struct backend_io io;
 	union large_buffer *large; /* NULL: iov or ranges are below */
+	bool in_store;		   /* @io is under way */
+	uint64_t retry_until_ns;   /* 0: it has not failed */
+	struct req_slot *next_retry;
 	const struct blk_range *next_range;
 	uint32_t ranges_left;
 	union {
@@ -64,7 +68,8 @@ struct req_slot {
 struct queue_stats {
 	uint64_t popped;
 	uint64_t pushed;
-	uint64_t errors; /* requests answered with an error */
+	uint64_t errors;  /* requests answered with an error */
+	uint64_t retries; /* of operations of the store */
 	uint64_t kicks;
 	uint64_t interrupts;
 	uint64_t broken;
@@ -81,6 +86,7 @@ struct queue {
 	struct worker *worker;
 	struct ring *main_ring; /* where commands are answered */
 	uint32_t poll_us;	/* as in struct device_config */
+	uint32_t retry_s;	/* likewise */
 	struct req_slot *slots;
 	uint32_t slot_count;
 	int kick_fd;
@@ -102,6 +108,8 @@ struct queue {
 	struct queue *next_starved;
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
+	struct req_slot *retries; /* failed, to be tried again */
+	struct ring_timer retry;
 	struct queue_stats stats;
 	struct log_limit io_errors;
 	struct log_limit ring_errors;
@@ -113,7 +121,8 @@ struct queue {
 	struct ring_message command;
 	struct ring_message answer;
 	int result;
-	uint16_t next_avail; /* after PAUSE and STOP: what would be taken next */
+	uint16_t next_avail; /* after SETTLE: what would be taken next */
+	uint32_t waiting;    /* after SETTLE: requests that a server before us had taken */
 	void (*answered)(struct queue *queue);
 };
 
@@ -132,12 +141,27 @@ void queue_exit(struct queue *queue);
  * @features: for QUEUE_START and QUEUE_RECOVER: what the driver accepted
  * @answered: called on the main thread when it is done, with @queue->result 0 or -errno
  *
- * One at a time. PAUSE and STOP take as long as the slowest request in flight.
+ * One at a time. PAUSE and STOP end what is in flight early where that is possible; what is not
+ * (disk I/O that has begun), and SETTLE, take as long as the slowest request.
  */
 void queue_command(struct queue *queue, enum queue_verb verb, uint64_t features,
 		   void (*answered)(struct queue *queue));
 
 /* For the queue's worker: */
+
+/** queue_stat_add() - statistics and state are read by the main thread at any time */
+static inline void queue_stat_add(uint64_t *stat, uint64_t n)
+{
+	store_relaxed(stat, *stat + n);
+}
+
+static inline void queue_set_state(struct queue *queue, enum queue_state state)
+{
+	store_relaxed(&queue->state, state);
+}
+
+/** queue_check_memory() - after every piece of work on the driver's memory: was it there? */
+void queue_check_memory(struct queue *queue);
 
 /** queue_round() - drain, publish, interrupt; after a REMOVE the queue may be gone */
 void queue_round(struct queue *queue);

@@ -220,6 +220,35 @@ void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
 	ring_sqe_done(sqe, &timer->op);
 }
 
+/* For operations whose result nobody needs. */
+static void ignore_done(struct ring_op *op, int res, uint32_t flags)
+{
+	(void)op;
+	(void)res;
+	(void)flags;
+}
+
+static struct ring_op ignored = { .done = ignore_done };
+
+void ring_timer_hurry(struct ring *ring, struct ring_timer *timer)
+{
+	struct io_uring_sqe *sqe;
+
+	if (!timer->active)
+		return;
+	sqe = ring_sqe(ring);
+	io_uring_prep_timeout_remove(sqe, (uintptr_t)&timer->op, 0);
+	ring_sqe_done(sqe, &ignored);
+}
+
+void ring_cancel(struct ring *ring, struct ring_op *op)
+{
+	struct io_uring_sqe *sqe = ring_sqe(ring);
+
+	io_uring_prep_cancel(sqe, op, 0);
+	ring_sqe_done(sqe, &ignored);
+}
+
 void ring_post(struct ring *ring, struct ring_message *message)
 {
 	uint64_t one = 1;

@@ -104,6 +104,17 @@ void ring_poll_stop(struct ring_poll *poll, void (*stopped)(struct ring_poll *po
 void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
 		      void (*expired)(struct ring_timer *timer));
 
+/** ring_timer_hurry() - have an active timer expire now; no effect on another */
+void ring_timer_hurry(struct ring *ring, struct ring_timer *timer);
+
+/**
+ * ring_cancel() - ask the kernel to end the operation that completes to @op
+ *
+ * Its completion comes in any case, with -ECANCELED or -EINTR where it was ended. Disk I/O that has
+ * begun cannot be, and completes as if nothing was asked.
+ */
+void ring_cancel(struct ring *ring, struct ring_op *op);
+
 /** ring_post() - have @message->run called on the ring's thread; from any thread */
 void ring_post(struct ring *ring, struct ring_message *message);
 

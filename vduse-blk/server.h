@@ -3,6 +3,8 @@
 #ifndef VDUSE_BLK_SERVER_H
 #define VDUSE_BLK_SERVER_H
 
+#include <stdbool.h>
+
 #include "compiler.h"
 #include "config.h"
 
@@ -13,15 +15,21 @@ enum exit_status {
 	EXIT_NO_VDUSE = 77,
 };
 
+struct server_options {
+	bool takeover; /* ask the servers that have these devices to leave them to us */
+};
+
 /**
  * server_run() - serve every device of @config until a signal ends it
  *
  * Prints "NAME /dev/NODE" on standard output as each becomes usable and tells systemd when all
  * are. A failure on the way up undoes what was done. SIGTERM, SIGINT and SIGHUP detach; a disk
- * that is in use is kept, and its users named, until it is free or a second signal comes.
+ * that is in use is kept, and its users named, until it is free or a second signal comes. SIGUSR1
+ * leaves every disk as it is, attached and in use, for another server to take over.
  *
  * Return: the exit status
  */
-enum exit_status __must_check server_run(const struct config *config);
+enum exit_status __must_check server_run(const struct config *config,
+					 const struct server_options *options);
 
 #endif

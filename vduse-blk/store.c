@@ -212,6 +212,7 @@ static int examine_block_device(struct store *store, const struct stat *st, uint
 	struct backend_limits *l = &store->limits;
 	unsigned int physical = 0, io_min = 0, io_opt = 0;
 	int logical = 0, alignment = 0;
+	uint64_t discard_max;
 
 	if (ioctl(store->fd, BLKGETSIZE64, size) || ioctl(store->fd, BLKSSZGET, &logical))
 		return -errno;
@@ -227,8 +228,8 @@ static int examine_block_device(struct store *store, const struct stat *st, uint
 	l->io_opt = io_opt;
 	l->discard_granularity =
 		(uint32_t)queue_limit(st->st_rdev, "discard_granularity", l->logical_block);
-	l->discard_max =
-		(uint32_t)MIN(queue_limit(st->st_rdev, "discard_max_bytes", 0), FILE_RANGE_MAX);
+	discard_max = queue_limit(st->st_rdev, "discard_max_bytes", 0);
+	l->discard_max = (uint32_t)MIN(discard_max, FILE_RANGE_MAX);
 	l->zeroes_max = FILE_RANGE_MAX;
 	return 0;
 }
@@ -425,7 +426,6 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 	int err;
 
 	*store = (struct store){
-		.path = config->path,
 		.readonly = config->readonly,
 		.fd = -1,
 		.buffered_fd = -1,

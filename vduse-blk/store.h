@@ -14,7 +14,6 @@ struct claim;
 
 /* An opened store. fds are -1 where there is none. */
 struct store {
-	const char *path;    /* the configuration's */
 	int fd;		     /* of every request; O_DIRECT where @direct */
 	struct claim *claim; /* of a block device that is written; shared with its other slices */
 	int buffered_fd;     /* where @direct: for requests that O_DIRECT cannot take */

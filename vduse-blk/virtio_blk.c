@@ -202,22 +202,3 @@ uint8_t blk_status(int err)
 	}
 	return VIRTIO_BLK_S_IOERR;
 }
-
-const char *blk_op_name(enum blk_op op)
-{
-	switch (op) {
-	case BLK_READ:
-		return "read";
-	case BLK_WRITE:
-		return "write";
-	case BLK_FLUSH:
-		return "flush";
-	case BLK_DISCARD:
-		return "discard";
-	case BLK_WRITE_ZEROES:
-		return "write zeroes";
-	case BLK_GET_ID:
-		return "get id";
-	}
-	return "unknown operation";
-}

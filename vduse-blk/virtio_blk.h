@@ -87,7 +87,4 @@ int __must_check blk_req_parse(const struct blk_limits *limits, uint64_t feature
 /** blk_status() - VIRTIO_BLK_S_* for a result: 0 or -errno */
 uint8_t blk_status(int err);
 
-/** blk_op_name() - "read", "write zeroes", ... for logs */
-const char *blk_op_name(enum blk_op op);
-
 #endif

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "log.h"
 #include "queue.h"
 #include "sigbus.h"
+#include "time_ns.h"
 
 /* Operations prepared between two system calls; more only cost an earlier submit. */
 #define WORKER_RING_ENTRIES 256
@@ -76,14 +76,6 @@ static void run_scheduled(struct worker *worker)
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* How long to spin for the queues that were just busy; 0: not at all. */
 static uint32_t poll_budget_us(const struct worker *worker)
 {
@@ -120,7 +112,8 @@ static void note_gap(struct worker *worker)
 
 	if (!worker->idle_since_ns)
 		return;
-	gap_us = MIN((now_ns() - worker->idle_since_ns) / 1000, POLL_GAP_MAX_US);
+	gap_us = (time_now_ns() - worker->idle_since_ns) / 1000;
+	gap_us = MIN(gap_us, POLL_GAP_MAX_US);
 	worker->mean_gap_us = (uint32_t)((7 * worker->mean_gap_us + gap_us) / 8);
 	worker->idle_since_ns = 0;
 }
@@ -137,12 +130,12 @@ static int poll(struct worker *worker)
 	err = ring_run(&worker->ring, false);
 	if (err)
 		return err;
-	deadline_ns = now_ns() + budget_us * 1000ull;
+	deadline_ns = time_now_ns() + budget_us * 1000ull;
 	while (!worker->scheduled.first && !ring_has_events(&worker->ring)) {
 		for (struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
 			if (queue_has_work(queue))
 				worker_schedule(worker, queue);
-		if (!worker->scheduled.first && now_ns() > deadline_ns)
+		if (!worker->scheduled.first && time_now_ns() > deadline_ns)
 			return 0;
 	}
 	return 1;
@@ -171,7 +164,7 @@ static int worker_loop(struct worker *worker)
 		}
 		if (!worker->scheduled.first) {
 			if (!worker->idle_since_ns && wants_gap(worker))
-				worker->idle_since_ns = now_ns();
+				worker->idle_since_ns = time_now_ns();
 			ret = poll(worker);
 			if (ret == 0)
 				prepare_sleep(worker);

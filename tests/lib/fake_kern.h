@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A kernel's VDUSE for unit tests: fake_kern.c replaces lib/vduse_kern.o. It keeps the rules that a
- * server depends on (drivers/vdpa/vdpa_user/, Linux 6.12) and lets a test play the driver, the vdpa
- * bus, other processes, and bad luck.
+ * A kernel's VDUSE for unit tests. fake_kern.c replaces lib/vduse_kern.o and keeps the rules that
+ * a server depends on (drivers/vdpa/vdpa_user/, Linux 6.12); by way of fake_driver.c a test plays
+ * the driver, the vdpa bus, other processes, and bad luck.
  *
  * Two system calls that touch kernel objects without a door of their own are taken over as well,
  * and pass everything else on: close(), because the last close of a device ends the registration
@@ -78,6 +78,9 @@ struct fake_dev {
 	bool broken;	   /* (t) */
 	bool driver_ok;	   /* (t) */
 	uint64_t features; /* (t) what the driver accepted */
+	/* (t) sees each answer before the kernel acts on it; must not call the fake kernel */
+	void (*on_answer)(const struct vduse_dev_request *request,
+			  const struct vduse_dev_response *response);
 	unsigned int config_irqs;
 	uint64_t msg_timeout, bounce_size;
 	struct fake_vq vqs[FAKE_VQS_MAX];
@@ -119,8 +122,22 @@ void fake_kern_map_bounce(struct fake_dev *dev);
 struct fake_region *fake_kern_map(struct fake_dev *dev, uint64_t start, uint64_t size, uint8_t perm,
 				  uint64_t offset);
 
+/** fake_kern_map_fd() - one more region: @size bytes of @fd from @offset on */
+void fake_kern_map_fd(struct fake_dev *dev, uint64_t start, uint64_t size, int fd, uint64_t offset);
+
 /** fake_kern_unmap() - all regions go, as with UPDATE_IOTLB; the server's mappings do not notice */
 void fake_kern_unmap(struct fake_dev *dev);
+
+/* For tests whose server has threads: */
+
+/** fake_kern_set_vq() - the driver programs queue @index */
+void fake_kern_set_vq(struct fake_dev *dev, uint32_t index, const struct vduse_vq_info *info);
+
+/** fake_kern_driver_ok() - the kernel has stored DRIVER_OK, a moment after it was answered */
+void fake_kern_driver_ok(struct fake_dev *dev);
+
+/** fake_kern_cut_off() - from now on all that the server asks for fails: it is as good as dead */
+void fake_kern_cut_off(struct fake_dev *dev, bool cut_off);
 
 /** fake_kern_driver_reset() - what the kernel does once SET_STATUS(0) is answered */
 void fake_kern_driver_reset(struct fake_dev *dev);
@@ -140,5 +157,8 @@ const struct vduse_dev_response *fake_kern_answer(const struct fake_dev *dev, ui
 
 /** fake_kern_kick() - the driver kicks. Return: false where no kick fd is set */
 bool fake_kern_kick(struct fake_dev *dev, uint32_t index);
+
+/** fake_kern_irqs() - interrupts that the driver got for queue @index */
+unsigned int fake_kern_irqs(struct fake_dev *dev, uint32_t index);
 
 #endif

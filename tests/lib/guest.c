@@ -186,32 +186,38 @@ static void add_areas(struct guest *g, enum guest_shape shape)
 	size_t avail_size = 6 + 2 * (size_t)g->num, used_size = 6 + 8 * (size_t)g->num;
 	const int rw = PROT_READ | PROT_WRITE;
 
-	g->desc_addr = GUEST_MEM;
+	g->desc_addr = g->base + GUEST_MEM;
 	g->avail_addr = g->desc_addr + page_round(desc_size);
 	g->used_addr = g->avail_addr + page_round(avail_size);
-	ck_assert_uint_le(g->used_addr + used_size, GUEST_DATA);
+	ck_assert_uint_le(g->used_addr + used_size, g->base + GUEST_DATA);
 
 	if (shape == GUEST_ONE_REGION) {
 		size_t size = GUEST_DATA - GUEST_MEM + g->data_size;
 
-		area_add(g, GUEST_MEM, size, size, rw);
+		area_add(g, g->base + GUEST_MEM, size, size, rw);
 	} else {
 		area_add(g, g->desc_addr, desc_size, desc_size, rw);
 		area_add(g, g->avail_addr, avail_size, avail_size, rw);
 		area_add(g, g->used_addr, used_size, used_size, rw);
-		area_add(g, GUEST_DATA, g->data_size,
+		area_add(g, g->base + GUEST_DATA, g->data_size,
 			 shape == GUEST_REGION_PER_BYTE ? 1 : GUEST_PAGE, rw);
 	}
-	area_add(g, GUEST_READ_ONLY, GUEST_PAGE, GUEST_PAGE, PROT_READ);
-	area_add(g, GUEST_WRITE_ONLY, GUEST_PAGE, GUEST_PAGE, PROT_WRITE);
+	area_add(g, g->base + GUEST_READ_ONLY, GUEST_PAGE, GUEST_PAGE, PROT_READ);
+	area_add(g, g->base + GUEST_WRITE_ONLY, GUEST_PAGE, GUEST_PAGE, PROT_WRITE);
 	area_add(g, GUEST_TOP, GUEST_PAGE, GUEST_PAGE, rw);
 }
 
 struct guest *guest_new(uint16_t num, enum guest_shape shape)
 {
+	return guest_new_at(num, shape, 0);
+}
+
+struct guest *guest_new_at(uint16_t num, enum guest_shape shape, uint64_t base)
+{
 	struct guest *g = calloc(1, sizeof(*g));
 
 	ck_assert_ptr_nonnull(g);
+	g->base = base;
 	g->num = num;
 	g->data_size = shape == GUEST_REGION_PER_BYTE ? DATA_SIZE_PER_BYTE : DATA_SIZE;
 	g->memfd = memfd_create("guest", MFD_CLOEXEC);
@@ -250,6 +256,20 @@ void guest_reset(struct guest *g, uint16_t first)
 	g->first_free = 0;
 	g->free_count = g->num;
 	g->data_next = 0;
+}
+
+void *guest_save(const struct guest *g)
+{
+	void *saved = malloc(g->mem_size);
+
+	ck_assert_ptr_nonnull(saved);
+	return memcpy(saved, g->mem, g->mem_size);
+}
+
+void guest_restore(struct guest *g, void *saved)
+{
+	memcpy(g->mem, saved, g->mem_size);
+	free(saved);
 }
 
 void guest_free(struct guest *g)
@@ -311,7 +331,7 @@ static void chain_reserve(struct guest *g, struct guest_chain *chain)
 
 static uint64_t chain_alloc(struct guest *g, size_t len)
 {
-	uint64_t addr = GUEST_DATA + g->data_next;
+	uint64_t addr = g->base + GUEST_DATA + g->data_next;
 
 	g->data_next += len;
 	return addr;

@@ -40,12 +40,12 @@ enum guest_shape {
 	GUEST_SHAPES
 };
 
-/* Guest physical addresses. Between and around the areas there is nothing. */
+/* Guest physical addresses, above guest->base. Between and around the areas there is nothing. */
 #define GUEST_MEM	 0x40000000ull /* rings */
 #define GUEST_DATA	 0x40010000ull /* data area; guest->data_size bytes */
 #define GUEST_READ_ONLY	 0x50000000ull /* a page each */
 #define GUEST_WRITE_ONLY 0x50010000ull
-#define GUEST_TOP	 (UINT64_MAX - (GUEST_PAGE - 1)) /* the last page there is */
+#define GUEST_TOP	 (UINT64_MAX - (GUEST_PAGE - 1)) /* the last page, whatever the base */
 #define GUEST_NOWHERE	 0x60000000ull
 
 /* One part of a buffer, as the driver hands it out; descriptors of length 0 are possible. */
@@ -86,6 +86,7 @@ struct guest {
 	int fill_error;	  /* if not 0, every miss fails with it */
 	unsigned int fills, releases;
 
+	uint64_t base;
 	uint16_t num;
 	bool indirect;	/* guest_add() builds indirect tables */
 	bool event_idx; /* guest_publish() looks at avail_event, not at the flags */
@@ -101,12 +102,14 @@ struct guest {
 	uint16_t busy;		    /* chains out */
 	struct guest_chain *chains; /* by head */
 
-	/* Private. */
+	/* For those who give the device its memory some other way than through @tlb. */
 	int memfd;
-	uint8_t *mem;
-	size_t mem_size;
 	struct guest_area areas[GUEST_AREAS_MAX];
 	unsigned int area_count;
+
+	/* Private. */
+	uint8_t *mem;
+	size_t mem_size;
 	uint16_t *next_free; /* descriptors; a list that the device does not see */
 	uint16_t first_free, free_count;
 	size_t data_next; /* where the next chain's buffers go */
@@ -120,6 +123,9 @@ struct guest {
  * came back, and so iotlb_view users must be gone.
  */
 struct guest *guest_new(uint16_t num, enum guest_shape shape);
+
+/** guest_new_at() - one of several in one address space: everything lies @base higher */
+struct guest *guest_new_at(uint16_t num, enum guest_shape shape, uint64_t base);
 void guest_free(struct guest *g);
 
 /** guest_reset() - an empty ring again, as after a device reset, with all indices at @first */
@@ -127,6 +133,10 @@ void guest_reset(struct guest *g, uint16_t first);
 
 /** guest_move() - give the device's mappings new addresses; what lay at the old ones faults */
 void guest_move(struct guest *g);
+
+/** guest_save() - all memory as it is now; guest_restore() puts it back and frees the copy */
+void *guest_save(const struct guest *g);
+void guest_restore(struct guest *g, void *saved);
 
 /* Memory. Addresses are guest physical; guest_read() and guest_write() need them to be mapped. */
 bool guest_has(const struct guest *g, uint64_t addr, uint64_t len, int prot);

@@ -25,6 +25,7 @@ static unsigned int rule_count;
 static char lines[LINES_MAX][LINE_SIZE];
 static unsigned int line_count;
 static char unexpected[LINE_SIZE];
+static bool muted;
 
 static bool line_is_announced(enum log_level level, const char *text)
 {
@@ -46,9 +47,10 @@ static bool line_is_announced(enum log_level level, const char *text)
 static void capture(enum log_level level, const char *text)
 {
 	pthread_mutex_lock(&lock);
-	if (line_count < LINES_MAX)
+	if (!muted && line_count < LINES_MAX)
 		snprintf(lines[line_count++], LINE_SIZE, "%s", text);
-	if (!line_is_announced(level, text) && level <= LOG_LEVEL_WARNING && !unexpected[0])
+	if (!muted && !line_is_announced(level, text) && level <= LOG_LEVEL_WARNING &&
+	    !unexpected[0])
 		snprintf(unexpected, sizeof(unexpected), "%s", text);
 	pthread_mutex_unlock(&lock);
 }
@@ -58,6 +60,7 @@ void test_log_begin(void)
 	rule_count = 0;
 	line_count = 0;
 	unexpected[0] = '\0';
+	muted = false;
 	log_init(capture, LOG_LEVEL_DEBUG);
 }
 
@@ -87,6 +90,13 @@ void test_log_expect(enum log_level level, const char *part)
 void test_log_allow(enum log_level level, const char *part)
 {
 	add_rule(level, part, true);
+}
+
+void test_log_mute(bool mute)
+{
+	pthread_mutex_lock(&lock);
+	muted = mute;
+	pthread_mutex_unlock(&lock);
 }
 
 unsigned int test_log_count(const char *part)

@@ -6,6 +6,8 @@
 #ifndef TESTS_TEST_LOG_H
 #define TESTS_TEST_LOG_H
 
+#include <stdbool.h>
+
 #include "log.h"
 
 /** test_log_begin() - take over the log; fixture set-up */
@@ -19,6 +21,9 @@ void test_log_expect(enum log_level level, const char *part);
 
 /** test_log_allow() - any number of lines at @level that contain @part may come, or none */
 void test_log_allow(enum log_level level, const char *part);
+
+/** test_log_mute() - what comes from now on, until the opposite is said, never came */
+void test_log_mute(bool mute);
 
 /** test_log_count() - how many lines that contain @part came so far, at any level */
 unsigned int test_log_count(const char *part);

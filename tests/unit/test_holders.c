@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../../vduse-blk/holders.h"
+#include "suite.h"
 #include "test_log.h"
 
 #define CHILDREN_MAX 8
@@ -212,12 +213,9 @@ int main(void)
 {
 	static const int sizes[] = { 0, 1, 2, 8, 40, 100, 512 };
 	Suite *suite = suite_create("holders");
-	TCase *tc = tcase_create("holders");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "holders", setup, teardown);
 	size_t n;
 
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, nobody_gives_zero_and_an_empty_text);
 	tcase_add_test(tc, opener_is_found_with_name_and_pid);
 	tcase_add_test(tc, process_counts_once_however_often_it_opened);
@@ -230,11 +228,5 @@ int main(void)
 		tcase_add_loop_test(tc, text_is_cut_to_size, sizes[n], sizes[n] + 1);
 	tcase_add_test(tc, missing_node_is_an_error);
 	tcase_add_test(tc, file_that_is_no_device_is_an_error);
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "inflight.h"
+#include "suite.h"
 #include "test_log.h"
 
 #define VQS	2
@@ -287,11 +288,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("inflight");
-	TCase *tc = tcase_create("inflight");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "inflight", setup, teardown);
 
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, heads_come_back_in_the_order_they_were_taken);
 	tcase_add_test(tc, pushed_but_not_published_is_served_again);
 	tcase_add_loop_test(
@@ -306,11 +304,5 @@ int main(void)
 	tcase_add_test(tc, link_is_not_followed);
 	tcase_add_test(tc, directory_that_others_may_write_to_is_refused);
 	tcase_add_test(tc, directory_is_made_for_its_owner_alone);
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

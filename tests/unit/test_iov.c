@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* lib/iov.c against a plain list of the bytes that an iovec array means. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "compiler.h"
 #include "iov.h"
+#include "suite.h"
 #include "test_log.h"
 
 #define PIECES_MAX 8
@@ -204,11 +204,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("iov");
-	TCase *tc = tcase_create("iov");
-	SRunner *runner;
-	int failed;
+	TCase *tc = suite_case(suite, "iov", test_log_begin, test_log_end);
 
-	tcase_add_checked_fixture(tc, test_log_begin, test_log_end);
 	tcase_add_loop_test(tc, to_buf_takes_the_first_bytes_and_no_more, 0, ARRAY_SIZE(shapes));
 	tcase_add_loop_test(tc, from_buf_fills_the_first_bytes_and_no_more, 0, ARRAY_SIZE(shapes));
 	tcase_add_loop_test(tc, skip_leaves_the_rest, 0, ARRAY_SIZE(shapes));
@@ -216,11 +213,5 @@ int main(void)
 	tcase_add_loop_test(tc, truncate_keeps_the_first_bytes_in_as_few_pieces, 0,
 			    ARRAY_SIZE(shapes));
 	tcase_add_loop_test(tc, aligned_is_when_each_piece_is, 0, ARRAY_SIZE(alignments));
-	suite_add_tcase(suite, tc);
-
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -26,7 +26,7 @@ mount "${NODE[fs]}" "$T/mnt"
 (
 	while [ ! -e "$T/enough" ]; do
 		fio --name=raw --filename="${NODE[raw]}" --ioengine=io_uring --direct=1 --rw=randrw \
-			--bsrange=4k-64k --size=4m --offset_increment=16m --iodepth=32 \
+			--bsrange=4k-64k --size=16m --offset_increment=16m --iodepth=32 \
 			--numjobs=4 --verify=crc32c --verify_fatal=1 --verify_state_save=0 || exit 1
 	done
 ) >"$T/fio" 2>&1 &
@@ -40,8 +40,15 @@ fio=$!
 ) >"$T/writer" 2>&1 &
 writer=$!
 
+under_way() {
+	local reads writes
+	read -r reads writes <"/sys/block/${NODE[raw]#/dev/}/inflight"
+	[ $((reads + writes)) -gt 8 ]
+}
+
 for i in $(seq "$kills"); do
-	sleep "$((RANDOM % 2)).$((RANDOM % 10))"
+	sleep "0.$((RANDOM % 10))"
+	wait_for 60 "request in flight" under_way
 	kill -9 "$SERVER"
 	wait "$SERVER" 2>/dev/null || true
 	serve < <(config)

@@ -8,6 +8,7 @@
 
 cycles=${CYCLES:-8}
 img=$(image disk.img 64M)
+fill "$img" 125 64M # so that it does not grow in memory while memory is looked at
 client_status=0
 waited=0
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The clock that durations are measured by. */
+#ifndef LIB_TIME_NS_H
+#define LIB_TIME_NS_H
+
+#include <stdint.h>
+#include <time.h>
+
+/** time_now_ns() - nanoseconds since some moment; never goes back */
+static inline uint64_t time_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hand_worker.h"
+
+#define NAME	    "fuzz"
+#define RECORD_FILE "/" NAME ".inflight"
+#define PATIENCE_S  5
+#define TIMER_US    1100 /* a little more than IRQ_RETRY_US of queue.c */
+
+struct rig rig;
+static struct ring main_ring;
+static struct worker worker;
+static char dir[] = "/dev/shm/fuzz_control.XXXXXX";
+static char record_file[sizeof(dir) + sizeof(RECORD_FILE)];
+
+/* ---- judgement ---- */
+
+static void check_queue(const struct queue *queue)
+{
+	must(queue->stats.popped == queue->stats.pushed + queue->vq.in_flight);
+	must(queue->vq.in_flight <= queue->slot_count);
+}
+
+/* Nothing that lies in [@start, @last] may be in use. */
+static void check_idle(uint64_t start, uint64_t last)
+{
+	const struct iotlb_table *table = &vduse_dev_iotlb(rig.device.dev)->table;
+
+	for (size_t i = 0; i < table->count; i++)
+		must(table->regions[i].start > last || table->regions[i].last < start);
+	for (uint32_t i = 0; i < rig.device.limits.queues; i++) {
+		must(rig.device.queues[i].held);
+		must(rig.device.queues[i].vq.in_flight == 0);
+	}
+	must(rig.store.count == 0);
+}
+
+void rig_kernel_reset(void)
+{
+	fake_kern_driver_reset(rig.driver.kern);
+	rig.status = 0;
+}
+
+static void judge_status(uint8_t status, bool ok)
+{
+	if (!status) {
+		check_idle(0, UINT64_MAX);
+		for (uint32_t i = 0; i < rig.device.limits.queues; i++)
+			must(rig.device.queues[i].state == QUEUE_STOPPED);
+		rig_kernel_reset();
+	} else if (ok) {
+		for (uint32_t i = 0; i < rig.device.limits.queues; i++)
+			must(!(status & VIRTIO_CONFIG_S_DRIVER_OK) ||
+			     rig.device.queues[i].state != QUEUE_STOPPED);
+		rig.status = status;
+	}
+}
+
+static void judge_state(uint32_t index, bool ok, const struct vduse_dev_response *response)
+{
+	const struct virtq *vq;
+
+	if (index >= rig.device.limits.queues) {
+		must(!ok);
+		return;
+	}
+	check_idle(1, 0);
+	vq = &rig.device.queues[index].vq;
+	must(ok == !virtq_waiting(vq));
+	if (!ok)
+		return;
+	must(response->vq_state.index == index);
+	must(response->vq_state.split.avail_index == vq->last_avail);
+}
+
+static void judge(const struct fake_message *m)
+{
+	const struct vduse_dev_request *request = &m->request;
+	bool ok = m->response.result == VDUSE_REQ_RESULT_OK;
+
+	switch (request->type) {
+	case VDUSE_SET_STATUS:
+		judge_status(request->s.status, ok);
+		break;
+	case VDUSE_UPDATE_IOTLB:
+		must(ok);
+		check_idle(request->iova.start, request->iova.last);
+		break;
+	case VDUSE_GET_VQ_STATE:
+		judge_state(request->vq_state.index, ok, &m->response);
+		break;
+	default:
+		must(!ok);
+	}
+}
+
+static void judge_answers(void)
+{
+	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++) {
+		const struct fake_message *m = &rig.driver.kern->messages[i];
+
+		if (m->state != FAKE_ANSWERED || rig.answered[i])
+			continue;
+		rig.answered[i] = true;
+		judge(m);
+	}
+}
+
+static bool all_answered(void)
+{
+	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++)
+		if (rig.driver.kern->messages[i].state < FAKE_ANSWERED)
+			return false;
+	return !rig.device.answering;
+}
+
+/* ---- rounds ---- */
+
+void rig_run_main(void)
+{
+	must(ring_run(&main_ring, false) == 0);
+	judge_answers();
+}
+
+/* Some timer of a queue may run: the only thing here that needs real time. */
+void rig_let_time_pass(void)
+{
+	bool wait = false;
+
+	for (uint32_t i = 0; i < rig.device.limits.queues; i++)
+		wait |= rig.device.queues[i].irq_retry.active;
+	if (wait)
+		usleep(TIMER_US);
+}
+
+void rig_run_worker(void)
+{
+	uint64_t popped[DRIVER_QUEUES_MAX];
+	bool held[DRIVER_QUEUES_MAX];
+	const struct queue *queues = rig.device.queues;
+
+	for (uint32_t i = 0; queues && i < rig.device.limits.queues; i++) {
+		held[i] = queues[i].held;
+		popped[i] = queues[i].stats.popped;
+	}
+	hand_worker_round(&worker);
+	for (uint32_t i = 0; queues && i < rig.device.limits.queues; i++) {
+		check_queue(&queues[i]);
+		must(!held[i] || !queues[i].held || queues[i].stats.popped <= popped[i]);
+	}
+}
+
+/* Runs everybody, and ends all I/O, until @done. A timer of a queue may take a millisecond. */
+static void run_until(bool (*done)(void))
+{
+	time_t deadline = time(NULL) + PATIENCE_S;
+
+	while (!done()) {
+		must(time(NULL) <= deadline);
+		slow_store_complete_all(&rig.store);
+		rig_run_worker();
+		rig_run_main();
+	}
+}
+
+/* ---- life ---- */
+
+static int create(void)
+{
+	unsigned int next_worker = 0;
+	int err = device_create(&rig.device, dir, &main_ring, &worker, 1, &next_worker);
+
+	rig.driver.kern = fake_kern_dev(NAME);
+	must(rig.driver.kern);
+	return err;
+}
+
+static void set_closed(struct device *device)
+{
+	(void)device;
+	rig.closed = true;
+}
+
+static bool is_closed(void)
+{
+	return rig.closed;
+}
+
+static void close_device(void)
+{
+	rig.closed = false;
+	device_close(&rig.device, set_closed);
+	run_until(is_closed);
+	must(rig.store.count == 0 && hand_worker_is_idle(&worker));
+	must(vduse_dev_iotlb(rig.device.dev)->table.count == 0);
+}
+
+/* What device_open_store() would have left, of a store that needs no file. */
+static void open_store(void)
+{
+	struct device *device = &rig.device;
+
+	*device = (struct device){
+		.config = &rig.config,
+		.backend = &rig.store.backend,
+		.limits = {
+			.size = SLOW_STORE_SIZE,
+			.logical_block = SLOW_STORE_BLOCK,
+			.physical_block = SLOW_STORE_BLOCK,
+			.queues = (uint16_t)rig.config.queues,
+			.queue_size = (uint16_t)rig.config.queue_size,
+			.flush = true,
+			.discard = true,
+			.discard_max = SLOW_STORE_SIZE,
+			.write_zeroes = true,
+			.zeroes_max = SLOW_STORE_SIZE,
+		},
+	};
+	rig.offered = virtio_blk_features(&device->limits);
+}
+
+static void damage_record(struct input *in)
+{
+	for (uint8_t count = input_u8(in) % 8; count; count--) {
+		uint16_t at = input_u16(in) % 1024;
+		uint8_t byte = input_u8(in);
+		int fd = open(record_file, O_WRONLY | O_CLOEXEC);
+
+		must(fd >= 0 && pwrite(fd, &byte, 1, at) == 1);
+		close(fd);
+	}
+}
+
+void rig_restart(struct input *in)
+{
+	close_device();
+	device_abandon(&rig.device);
+	damage_record(in);
+	open_store();
+	if (create()) {
+		rig.driver.kern->on_bus = false;
+		must(create() == 0);
+	}
+	if (!vduse_dev_adopted(rig.device.dev)) {
+		rig.status = 0;
+		memset(rig.answered, 0, sizeof(rig.answered));
+		must(fake_kern_bus_add(rig.driver.kern) == 0);
+	}
+}
+
+static void clean_up(void)
+{
+	unlink(record_file);
+	rmdir(dir);
+}
+
+static void set_up_once(void)
+{
+	if (record_file[0])
+		return;
+	must(mkdtemp(dir));
+	snprintf(record_file, sizeof(record_file), "%s" RECORD_FILE, dir);
+	atexit(clean_up);
+	must(ring_init(&main_ring, 64) == 0);
+	hand_worker_init(&worker);
+}
+
+void rig_init(uint32_t queues, uint32_t queue_size)
+{
+	set_up_once();
+	rig = (struct rig){
+		.config = {
+			.name = (char *)NAME,
+			.path = (char *)"/dev/null",
+			.queues = queues,
+			.queue_size = queue_size,
+		},
+	};
+	rig.driver.queue_size = (uint16_t)queue_size;
+	slow_store_init(&rig.store);
+	open_store();
+	must(create() == 0);
+	must(fake_kern_bus_add(rig.driver.kern) == 0);
+}
+
+void rig_exit(void)
+{
+	run_until(all_answered);
+	close_device();
+	rig.driver.kern->on_bus = false;
+	must(device_destroy(&rig.device) == 0);
+	fake_kern_reset();
+}

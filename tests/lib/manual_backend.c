@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manual_backend.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct held_op {
+	struct held_op *next;
+	struct backend_io *io;
+	struct backend_io asked; /* as it was submitted */
+};
+
+/* What one worker has to complete. */
+struct batch {
+	struct ring_message message;
+	struct backend *inner;
+	struct held_op *first;
+	struct held_op **last;
+	int result;
+};
+
+struct manual_backend {
+	struct backend base;
+	struct backend *inner;
+	pthread_mutex_t lock;
+	bool hold;
+	unsigned int cancelled;
+	struct held_op *first;
+};
+
+static struct manual_backend *manual_of(struct backend *backend)
+{
+	return container_of(backend, struct manual_backend, base);
+}
+
+static void manual_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
+{
+	struct manual_backend *manual = manual_of(backend);
+	struct held_op *op, **link = &manual->first;
+	bool hold;
+
+	pthread_mutex_lock(&manual->lock);
+	hold = manual->hold;
+	if (hold) {
+		io->cancelled = io->sync_failed = false;
+		op = malloc(sizeof(*op));
+		ck_assert_ptr_nonnull(op);
+		*op = (struct held_op){ .io = io, .asked = *io };
+		while (*link)
+			link = &(*link)->next;
+		*link = op;
+	}
+	pthread_mutex_unlock(&manual->lock);
+	if (!hold)
+		backend_submit(manual->inner, ring, io);
+}
+
+/* As disk I/O that has begun: the test says when it is done, and how. */
+static void manual_cancel(struct backend *backend, struct backend_io *io)
+{
+	struct manual_backend *manual = manual_of(backend);
+
+	pthread_mutex_lock(&manual->lock);
+	io->cancelled = true;
+	manual->cancelled++;
+	pthread_mutex_unlock(&manual->lock);
+}
+
+static void manual_close(struct backend *backend)
+{
+	struct manual_backend *manual = manual_of(backend);
+
+	ck_assert_msg(!manual->first, "the store is closed with operations in flight");
+	pthread_mutex_destroy(&manual->lock);
+	backend_close(manual->inner);
+	free(manual);
+}
+
+static const struct backend_ops manual_ops = {
+	.submit = manual_submit,
+	.cancel = manual_cancel,
+	.close = manual_close,
+};
+
+struct backend *manual_backend_new(struct backend *inner)
+{
+	struct manual_backend *manual = calloc(1, sizeof(*manual));
+
+	ck_assert_ptr_nonnull(manual);
+	manual->base = *inner;
+	manual->base.ops = &manual_ops;
+	manual->inner = inner;
+	pthread_mutex_init(&manual->lock, NULL);
+	return &manual->base;
+}
+
+void manual_hold(struct backend *backend, bool hold)
+{
+	struct manual_backend *manual = manual_of(backend);
+
+	pthread_mutex_lock(&manual->lock);
+	manual->hold = hold;
+	pthread_mutex_unlock(&manual->lock);
+}
+
+unsigned int manual_held(struct backend *backend)
+{
+	struct manual_backend *manual = manual_of(backend);
+	unsigned int count = 0;
+
+	pthread_mutex_lock(&manual->lock);
+	for (const struct held_op *op = manual->first; op; op = op->next)
+		count++;
+	pthread_mutex_unlock(&manual->lock);
+	return count;
+}
+
+unsigned int manual_cancelled(struct backend *backend)
+{
+	struct manual_backend *manual = manual_of(backend);
+	unsigned int count;
+
+	pthread_mutex_lock(&manual->lock);
+	count = manual->cancelled;
+	pthread_mutex_unlock(&manual->lock);
+	return count;
+}
+
+static struct held_op **held_at(struct manual_backend *manual, unsigned int index)
+{
+	struct held_op **link = &manual->first;
+
+	while (*link && index--)
+		link = &(*link)->next;
+	ck_assert_msg(*link != NULL, "there is no such operation");
+	return link;
+}
+
+struct backend_io manual_look(struct backend *backend, unsigned int index)
+{
+	struct manual_backend *manual = manual_of(backend);
+	struct backend_io asked;
+
+	pthread_mutex_lock(&manual->lock);
+	asked = (*held_at(manual, index))->asked;
+	pthread_mutex_unlock(&manual->lock);
+	return asked;
+}
+
+static void batch_run(struct ring_message *message)
+{
+	struct batch *batch = container_of(message, struct batch, message);
+
+	while (batch->first) {
+		struct held_op *op = batch->first;
+
+		batch->first = op->next;
+		if (batch->result == MANUAL_DO)
+			backend_submit(batch->inner, op->io->ring, op->io);
+		else
+			op->io->done(op->io, batch->result);
+		free(op);
+	}
+	free(batch);
+}
+
+static struct batch *batch_new(struct manual_backend *manual, int result)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	ck_assert_ptr_nonnull(batch);
+	batch->message.run = batch_run;
+	batch->inner = manual->inner;
+	batch->last = &batch->first;
+	batch->result = result;
+	return batch;
+}
+
+void manual_finish(struct backend *backend, unsigned int index, unsigned int count, int result)
+{
+	struct manual_backend *manual = manual_of(backend);
+	struct batch *batch = NULL;
+	struct ring *ring = NULL;
+
+	for (; count; count--) {
+		struct held_op *op, **link;
+
+		pthread_mutex_lock(&manual->lock);
+		link = held_at(manual, index);
+		op = *link;
+		*link = op->next;
+		pthread_mutex_unlock(&manual->lock);
+
+		if (batch && op->asked.ring != ring) {
+			ring_post(ring, &batch->message);
+			batch = NULL;
+		}
+		if (!batch)
+			batch = batch_new(manual, result);
+		ring = op->asked.ring;
+		op->next = NULL;
+		*batch->last = op;
+		batch->last = &op->next;
+	}
+	if (batch)
+		ring_post(ring, &batch->message);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A store in front of another one. It passes operations on, or holds them until the test says what
+ * becomes of each: in any order, with any result.
+ *
+ * Operations complete on the worker that submitted them, as with any store. The functions below
+ * are for the test's thread.
+ */
+#ifndef TESTS_MANUAL_BACKEND_H
+#define TESTS_MANUAL_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend.h"
+
+#define MANUAL_DO 1 /* the result of an operation that the store behind has to do */
+
+/** manual_backend_new() - as good as @inner, which it closes when it is closed */
+struct backend *manual_backend_new(struct backend *inner);
+
+/** manual_hold() - hold what is submitted from now on, or pass it on again */
+void manual_hold(struct backend *backend, bool hold);
+
+/** manual_held() - how many operations are held */
+unsigned int manual_held(struct backend *backend);
+
+/** manual_cancelled() - how many of those held, from the first on, were asked to end early */
+unsigned int manual_cancelled(struct backend *backend);
+
+/** manual_look() - what was asked for by the operation that came as number @index of those held */
+struct backend_io manual_look(struct backend *backend, unsigned int index);
+
+/**
+ * manual_finish() - @count operations are done, beginning with number @index of those held
+ * @result: 0, -errno or MANUAL_DO
+ *
+ * Those of one worker complete together, between two rounds of its queues.
+ */
+void manual_finish(struct backend *backend, unsigned int index, unsigned int count, int result);
+
+#endif

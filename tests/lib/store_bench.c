@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store_bench.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fds.h"
+#include "places.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+char *st_image;
+struct device_config st_config;
+struct store st_store;
+unsigned int st_wait_ms;
+rlim_t st_fds_limit = RLIM_INFINITY;
+
+static char disk_name[] = "disk0";
+static unsigned int fds_before;
+
+/* Descriptors from @limit on cannot be had; RLIM_INFINITY: as many as may be. */
+void st_limit_fds(rlim_t limit)
+{
+	struct rlimit r;
+
+	getrlimit(RLIMIT_NOFILE, &r);
+	r.rlim_cur = MIN(limit, r.rlim_max);
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+void st_make_image(off_t size)
+{
+	int fd = open(st_image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+void st_setup(void)
+{
+	test_log_begin();
+	st_image = temp_path("image");
+	unlink(st_image);
+	st_make_image(ST_IMAGE_SIZE);
+	st_config = (struct device_config){ .name = disk_name, .path = st_image };
+	fds_before = fds_open();
+}
+
+/* Whatever a test did: nothing stays open. */
+void st_teardown(void)
+{
+	ck_assert_uint_eq(fds_open(), fds_before);
+	test_log_end();
+}
+
+/* Opens @config, which must fail with one line that names the device, the path and @reason. */
+void st_expect_refusal(int err, const char *reason)
+{
+	unsigned int before = fds_open();
+	struct store refused;
+
+	test_log_begin();
+	test_log_allow(LOG_LEVEL_ERROR, "");
+	st_limit_fds(st_fds_limit);
+	ck_assert_int_eq(store_open(&st_config, st_wait_ms, &refused), err);
+	st_limit_fds(RLIM_INFINITY);
+	ck_assert_uint_eq(fds_open(), before);
+	ck_assert_msg(test_log_count("") == 1 && test_log_count("disk0: ") == 1 &&
+			      test_log_count(st_config.path) == 1 && test_log_count(reason) == 1,
+		      "not one line about \"%s\"", reason);
+	test_log_end();
+	test_log_begin();
+}
+
+void st_expect_open(struct store *opened)
+{
+	ck_assert_int_eq(store_open(&st_config, st_wait_ms, opened), 0);
+}
+
+uint64_t st_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void st_configure_part(const struct st_part *st_part)
+{
+	st_config.readonly = st_part->readonly;
+	st_config.offset = st_part->offset;
+	st_config.size = st_part->size;
+}
+
+void st_expect_second(const struct st_part *second, bool fine)
+{
+	struct store other;
+
+	st_configure_part(second);
+	if (fine) {
+		st_expect_open(&other);
+		store_close(&other);
+	} else {
+		st_expect_refusal(-EBUSY, "in use by another process");
+	}
+}
+
+/* A child that has the store for @ms milliseconds, or until it is killed. */
+pid_t st_start_holder(const struct st_part *held, int ms)
+{
+	struct store other;
+	int ready[2];
+	char byte = 0;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		st_configure_part(held);
+		if (store_open(&st_config, 0, &other) || write(ready[1], &byte, 1) != 1)
+			_exit(1);
+		poll(NULL, 0, ms);
+		_exit(0);
+	}
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+int st_make_loop(uint32_t block)
+{
+	int loop = loop_make(st_image, block);
+
+	st_config.path = loop_name;
+	return loop;
+}

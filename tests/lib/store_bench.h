@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vduse-blk/store.c and an image in temp_dir: what its tests share. The directory should be on a
+ * disk file system.
+ */
+#ifndef TESTS_STORE_BENCH_H
+#define TESTS_STORE_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "store.h"
+
+#define ST_IMAGE_SIZE (1u << 20)
+
+/* Of refusals. */
+#define PAST_END "goes past the end"
+#define ODD	 "must be multiples of the logical block"
+#define NOTHING	 "nothing to serve"
+
+/* Of the image. */
+struct st_part {
+	bool readonly;
+	uint64_t offset, size;
+};
+
+extern char *st_image;		       /* path of what most tests serve */
+extern struct device_config st_config; /* of it, until a test changes that */
+extern struct store st_store;
+extern unsigned int st_wait_ms; /* for who has it */
+extern rlim_t st_fds_limit;	/* while a refusal is expected */
+
+/* Checked fixture: a new image; and at the end nothing is open but what was before. */
+void st_setup(void);
+void st_teardown(void);
+
+void st_make_image(off_t size);
+
+/** st_limit_fds() - descriptors from @limit on cannot be had; RLIM_INFINITY: as many as may be */
+void st_limit_fds(rlim_t limit);
+
+/** st_expect_open() - open st_config, with success */
+void st_expect_open(struct store *opened);
+
+/** st_expect_refusal() - it fails, with one line that names the device, the path and @reason */
+void st_expect_refusal(int err, const char *reason);
+
+void st_configure_part(const struct st_part *part);
+
+/** st_expect_second() - can another store be opened now, or is it in use? */
+void st_expect_second(const struct st_part *second, bool fine);
+
+/** st_start_holder() - a child that has the store for @ms milliseconds, or until it is killed */
+pid_t st_start_holder(const struct st_part *held, int ms);
+
+/** st_make_loop() - loop_make() of the image, which st_config names then */
+int st_make_loop(uint32_t block);
+
+uint64_t st_now_ms(void);
+
+#endif

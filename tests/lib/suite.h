@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What every test binary ends with. */
+#ifndef TESTS_SUITE_H
+#define TESTS_SUITE_H
+
+#include <check.h>
+
+/**
+ * suite_case() - a test case with a checked fixture
+ *
+ * A minute for each test: sanitizers are slow, and the machine may have other work.
+ */
+TCase *suite_case(Suite *suite, const char *name, void (*setup)(void), void (*teardown)(void));
+
+/** suite_run() - run and free it. Return: the exit status of main() */
+int suite_run(Suite *suite);
+
+#endif

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/queue.c and its ring: kicks, interrupts, and rings that cannot be trusted. */
+#include <check.h>
+#include <endian.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "rig.h"
+#include "sigbus.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define OK VIRTIO_BLK_S_OK
+
+static void start(bool event_idx)
+{
+	rig.event_idx = event_idx;
+	rig_start();
+	rig_driver_start();
+	manual_hold(rig.store, true);
+}
+
+static void add_reads(uint32_t queue, unsigned int count)
+{
+	unsigned int held = manual_held(rig.store);
+
+	for (unsigned int i = 0; i < count; i++)
+		rig_add(queue, VIRTIO_BLK_T_IN, i, 512);
+	rig_go(queue);
+	rig_wait(manual_held(rig.store) == held + count);
+}
+
+/* Completes @count reads together, and takes them back as a driver without interrupts would. */
+static void finish_together(uint32_t queue, unsigned int count)
+{
+	manual_finish(rig.store, 0, count, 0);
+	while (count--)
+		rig_next(queue);
+	rig_settle();
+}
+
+/* ---- interrupts ---- */
+
+START_TEST(what_completes_together_is_one_interrupt)
+{
+	start(_i);
+	add_reads(0, 10);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 0);
+	guest_want_interrupt(rig.guests[0]);
+	finish_together(0, 7);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 1);
+	guest_want_interrupt(rig.guests[0]);
+	finish_together(0, 3);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 2);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 1), 0);
+}
+END_TEST
+
+START_TEST(driver_that_wants_no_interrupt_gets_none)
+{
+	start(false);
+	rig.guests[0]->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
+	add_reads(0, 3);
+	finish_together(0, 3);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 0);
+}
+END_TEST
+
+START_TEST(interrupt_comes_at_the_entry_that_the_driver_named)
+{
+	start(true);
+	*guest_used_event(rig.guests[0]) = htole16(3);
+	add_reads(0, 8);
+	for (int i = 0; i < 8; i++) {
+		finish_together(0, 1);
+		ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), i >= 3);
+	}
+}
+END_TEST
+
+/* The kernel takes our answer first and stores DRIVER_OK then; in between interrupts are lost. */
+START_TEST(interrupt_before_the_kernel_has_stored_driver_ok_is_tried_again)
+{
+	rig_start();
+	rig_status(RIG_ACKNOWLEDGE);
+	rig_program();
+	rig_status(RIG_FEATURES_OK);
+	ck_assert(rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+	rig_wait(fake_kern_calls(FAKE_VQ_IRQ) >= 3);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 0);
+	fake_kern_driver_ok(rig.kern);
+	rig_wait(fake_kern_irqs(rig.kern, 0) == 1);
+	usleep(5000); /* longer than between two tries */
+	rig_settle();
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 1);
+}
+END_TEST
+
+START_TEST(interrupt_that_is_never_taken_does_not_keep_a_queue)
+{
+	bool reset = _i;
+
+	rig_start();
+	rig_status(RIG_ACKNOWLEDGE);
+	rig_program();
+	rig_status(RIG_FEATURES_OK);
+	ck_assert(rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+	if (reset) {
+		unsigned int tries;
+
+		rig_status(0);
+		usleep(5000);
+		rig_settle();
+		tries = fake_kern_calls(FAKE_VQ_IRQ);
+		usleep(5000);
+		rig_settle();
+		ck_assert_uint_eq(fake_kern_calls(FAKE_VQ_IRQ), tries);
+	}
+	rig_stop();
+}
+END_TEST
+
+START_TEST(interrupt_that_fails_is_told)
+{
+	start(false);
+	fake_kern_fail(FAKE_VQ_IRQ, 1, -EIO);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0: cannot interrupt the driver: Input/");
+	add_reads(0, 1);
+	finish_together(0, 1);
+}
+END_TEST
+
+/* ---- kicks ---- */
+
+START_TEST(kick_for_nothing_is_harmless)
+{
+	start(_i);
+	for (int i = 0; i < 5; i++) {
+		ck_assert(fake_kern_kick(rig.kern, 0));
+		rig_settle();
+	}
+	add_reads(0, 1);
+	finish_together(0, 1);
+	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 1);
+}
+END_TEST
+
+/* Which of two queues is asked to kick depends on nothing that the other does. */
+START_TEST(sleeping_queue_asks_for_its_kick)
+{
+	start(_i);
+	for (unsigned int i = 0; i < 20; i++) {
+		uint32_t queue = i % 2;
+
+		rig_settle();
+		rig_add(queue, VIRTIO_BLK_T_IN, 0, 512);
+		ck_assert_msg(guest_publish(rig.guests[queue]), "no kick is asked for");
+		ck_assert(fake_kern_kick(rig.kern, queue));
+		rig_wait(manual_held(rig.store) == 1);
+		finish_together(queue, 1);
+	}
+}
+END_TEST
+
+START_TEST(polling_worker_wants_no_kicks)
+{
+	struct rig_req req;
+
+	rig.config.poll_us = 5000000; /* longer than any pause of ours */
+	rig.event_idx = _i;
+	rig_start();
+	rig_driver_start();
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+	for (int i = 0; i < 3; i++) {
+		req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+		ck_assert_msg(!guest_publish(rig.guests[0]), "a kick is asked for");
+		ck_assert_int_eq(rig_finish(&req), OK);
+	}
+}
+END_TEST
+
+/* ---- rings that cannot be trusted ---- */
+
+static void check_queue_is_dead(uint32_t queue)
+{
+	rig_add(queue, VIRTIO_BLK_T_IN, 0, 512);
+	guest_publish(rig.guests[queue]);
+	fake_kern_kick(rig.kern, queue);
+	rig_settle();
+	ck_assert_uint_eq(manual_held(rig.store), 0);
+	ck_assert(!rig_has_next(queue));
+}
+
+static void restart_driver(void)
+{
+	rig_status(0);
+	rig_driver_start();
+}
+
+START_TEST(broken_ring_stops_alone_and_until_the_next_reset)
+{
+	start(_i);
+	add_reads(0, 2);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver broke the ring");
+	guest_expose(rig.guests[0], rig.num);
+	guest_publish(rig.guests[0]);
+	ck_assert(fake_kern_kick(rig.kern, 0));
+	rig_wait(test_log_count("broke the ring"));
+
+	add_reads(1, 3);
+	finish_together(0, 2); /* what was in flight comes back */
+	finish_together(1, 3);
+	check_queue_is_dead(0);
+	add_reads(1, 1);
+	finish_together(1, 1);
+
+	restart_driver();
+	add_reads(0, 1);
+	finish_together(0, 1);
+}
+END_TEST
+
+START_TEST(broken_ring_does_not_hold_up_control_messages)
+{
+	start(false);
+	add_reads(0, 1);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver broke the ring");
+	guest_expose(rig.guests[0], rig.num);
+	guest_publish(rig.guests[0]);
+	fake_kern_kick(rig.kern, 0);
+	rig_wait(test_log_count("broke the ring"));
+	finish_together(0, 1);
+	ck_assert(rig_answer(rig_send_iotlb(0, UINT64_MAX)));
+	ck_assert(rig_answer(rig_send_vq_state(0)));
+	check_queue_is_dead(0); /* resumed, but not alive */
+	rig_status(0);
+}
+END_TEST
+
+/* Memory of a virtual machine that is truncated under us, and after that given back. */
+START_TEST(queue_whose_memory_is_gone_stops_and_the_process_goes_on)
+{
+	struct guest *g;
+
+	ck_assert_int_eq(sigbus_guard_install(), 0);
+	start(false);
+	g = rig.guests[0];
+	add_reads(0, 1);
+	ck_assert_int_eq(ftruncate(g->memfd, 0), 0);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
+	manual_finish(rig.store, 0, 1, 0);
+	rig_wait(test_log_count("memory is gone"));
+	add_reads(1, 1);
+	finish_together(1, 1);
+	ck_assert_int_eq(ftruncate(g->memfd, (off_t)(g->areas[0].offset + g->areas[0].size)), 0);
+	for (unsigned int i = 1; i < g->area_count; i++)
+		ck_assert_int_eq(
+			ftruncate(g->memfd, (off_t)(g->areas[i].offset + g->areas[i].size)), 0);
+	restart_driver();
+	add_reads(0, 1);
+	finish_together(0, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("queue");
+	TCase *tc = suite_case(suite, "queue", rig_setup, rig_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, what_completes_together_is_one_interrupt, 0, 2);
+	tcase_add_test(tc, driver_that_wants_no_interrupt_gets_none);
+	tcase_add_test(tc, interrupt_comes_at_the_entry_that_the_driver_named);
+	tcase_add_test(tc, interrupt_before_the_kernel_has_stored_driver_ok_is_tried_again);
+	tcase_add_loop_test(tc, interrupt_that_is_never_taken_does_not_keep_a_queue, 0, 2);
+	tcase_add_test(tc, interrupt_that_fails_is_told);
+	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
+	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);
+	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
+	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
+	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
+	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
+	return suite_run(suite);
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The way of a request: vduse-blk/worker.c, queue.c, and what they call, over a real ring and a
+ * real file. The kernel, the driver, and the store's time are the test's.
+ */
+#include <check.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rig.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define OK    VIRTIO_BLK_S_OK
+#define IOERR VIRTIO_BLK_S_IOERR
+
+#define SECTORS (RIG_DISK_SIZE / SECTOR_SIZE)
+
+/* Loops run over all four kinds of rings. */
+#define RING_KINDS 4
+
+static void start_ring_kind(int kind)
+{
+	rig.event_idx = kind & 1;
+	rig.indirect = kind & 2;
+	rig_start();
+	rig_driver_start();
+}
+
+static void write_bytes(uint32_t queue, uint64_t sector, uint8_t byte, uint32_t len)
+{
+	struct rig_req req = rig_add(queue, VIRTIO_BLK_T_OUT, sector, len);
+	uint8_t data[8192];
+
+	memset(data, byte, len);
+	rig_fill(&req, data, len);
+	rig_go(queue);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	ck_assert_uint_eq(rig.used_len, 1);
+}
+
+static void check_bytes(uint32_t queue, uint64_t sector, uint8_t byte, uint32_t len)
+{
+	struct rig_req req = rig_add(queue, VIRTIO_BLK_T_IN, sector, len);
+	uint8_t data[8192];
+
+	rig_go(queue);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	ck_assert_uint_eq(rig.used_len, len + 1);
+	guest_read(rig.guests[queue], req.data, data, len);
+	for (uint32_t i = 0; i < len; i++)
+		must(data[i] == byte, "byte %u is 0x%x", i, data[i]);
+}
+
+struct range {
+	uint64_t sector;
+	uint32_t count;
+};
+
+static struct rig_req add_ranges(uint32_t queue, uint32_t type, const struct range *ranges,
+				 uint32_t count)
+{
+	struct virtio_blk_discard_write_zeroes raw[BLK_MAX_RANGES];
+	struct rig_req req = rig_add(queue, type, 0, (uint32_t)(count * sizeof(raw[0])));
+
+	for (uint32_t i = 0; i < count; i++)
+		raw[i] = (struct virtio_blk_discard_write_zeroes){
+			.sector = htole64(ranges[i].sector),
+			.num_sectors = htole32(ranges[i].count),
+		};
+	rig_fill(&req, raw, (uint32_t)(count * sizeof(raw[0])));
+	return req;
+}
+
+START_TEST(every_kind_of_request_does_what_it_says)
+{
+	const struct range zeroes[] = { { 16, 2 }, { 19, 1 } };
+	struct rig_req id, changed;
+	char serial[VIRTIO_BLK_ID_BYTES];
+
+	start_ring_kind(_i);
+	write_bytes(0, 16, 0x5a, 4096);
+	check_bytes(1, 16, 0x5a, 4096);
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_FLUSH, 0, 0), OK);
+
+	changed = add_ranges(0, VIRTIO_BLK_T_WRITE_ZEROES, zeroes, 2);
+	rig_go(0);
+	ck_assert_int_eq(rig_finish(&changed), OK);
+	check_bytes(1, 16, 0, 1024);
+	check_bytes(1, 18, 0x5a, 512);
+	check_bytes(1, 19, 0, 512);
+	check_bytes(1, 20, 0x5a, 2048);
+
+	changed = add_ranges(0, VIRTIO_BLK_T_DISCARD, zeroes, 1);
+	rig_go(0);
+	ck_assert_int_eq(rig_finish(&changed), OK);
+
+	id = rig_add(1, VIRTIO_BLK_T_GET_ID, 0, VIRTIO_BLK_ID_BYTES);
+	rig_go(1);
+	ck_assert_int_eq(rig_finish(&id), OK);
+	guest_read(rig.guests[1], id.data, serial, sizeof(serial));
+	ck_assert_str_eq(serial, "disk0");
+	rig_status(0);
+}
+END_TEST
+
+START_TEST(bad_request_is_refused_and_the_next_one_served)
+{
+	start_ring_kind(_i);
+	test_log_allow(LOG_LEVEL_WARNING, "a request that is refused");
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, SECTORS, 512), IOERR);
+	ck_assert_uint_eq(rig.used_len, 0);
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_OUT, SECTORS - 1, 1024), IOERR);
+	ck_assert_int_eq(rig_do(0, 4711, 0, 512), VIRTIO_BLK_S_UNSUPP);
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 0), OK);
+	check_bytes(0, SECTORS - 1, 0, 512);
+	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues[0].stats.errors, 3);
+}
+END_TEST
+
+START_TEST(error_of_the_store_reaches_the_driver_and_the_log)
+{
+	struct rig_req req;
+
+	start_ring_kind(0);
+	manual_hold(rig.store, true);
+	req = rig_add(0, VIRTIO_BLK_T_OUT, 8, 1024);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0: write of 1024 bytes at 4096: Input/");
+	manual_finish(rig.store, 0, 1, -EIO);
+	ck_assert_int_eq(rig_finish(&req), IOERR);
+	ck_assert_uint_eq(rig.used_len, 0);
+	manual_hold(rig.store, false);
+	check_bytes(0, 8, 0, 1024);
+}
+END_TEST
+
+START_TEST(requests_come_back_in_the_order_they_are_done)
+{
+	static const unsigned int order[] = { 2, 0, 2, 0, 0 }; /* of those left */
+	static const int expected[] = { 2, 0, 4, 1, 3 };
+	struct rig_req req[5];
+
+	start_ring_kind(_i);
+	manual_hold(rig.store, true);
+	for (int i = 0; i < 5; i++)
+		req[i] = rig_add(0, VIRTIO_BLK_T_IN, 8, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 5);
+	for (int i = 0; i < 5; i++) {
+		manual_finish(rig.store, order[i], 1, MANUAL_DO);
+		ck_assert_int_eq(rig_finish(&req[expected[i]]), OK);
+	}
+}
+END_TEST
+
+/* Ranges go to the store one after the other, those without sectors not at all. */
+START_TEST(ranges_are_done_one_by_one_until_one_fails)
+{
+	const struct range ranges[] = { { 0, 8 }, { 8, 0 }, { 32, 8 }, { 64, 8 }, { 96, 8 } };
+	bool fails = _i;
+	struct rig_req req;
+
+	start_ring_kind(0);
+	manual_hold(rig.store, true);
+	req = add_ranges(0, VIRTIO_BLK_T_WRITE_ZEROES, ranges, ARRAY_SIZE(ranges));
+	rig_go(0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++) {
+		if (!ranges[i].count)
+			continue;
+		rig_wait(manual_held(rig.store) == 1);
+		ck_assert_uint_eq(manual_look(rig.store, 0).offset, ranges[i].sector * 512);
+		ck_assert_uint_eq(manual_look(rig.store, 0).len, ranges[i].count * 512);
+		if (fails && i == 3) {
+			test_log_expect(LOG_LEVEL_ERROR, "write zeroes of 4096 bytes at 32768");
+			manual_finish(rig.store, 0, 1, -ENOSPC);
+			break;
+		}
+		ck_assert(!rig_has_next(0));
+		manual_finish(rig.store, 0, 1, 0);
+	}
+	ck_assert_int_eq(rig_finish(&req), fails ? IOERR : OK);
+	ck_assert_uint_eq(manual_held(rig.store), 0);
+}
+END_TEST
+
+START_TEST(as_many_ranges_as_there_may_be_are_all_done)
+{
+	struct range ranges[BLK_MAX_RANGES];
+	struct rig_req req;
+
+	start_ring_kind(2);
+	write_bytes(0, 0, 0x77, 8192);
+	for (uint32_t i = 0; i < BLK_MAX_RANGES; i++)
+		ranges[i] = (struct range){ .sector = i % 16 == 15 ? 100 + i : i % 16, .count = 1 };
+	req = add_ranges(0, VIRTIO_BLK_T_WRITE_ZEROES, ranges, BLK_MAX_RANGES);
+	rig_go(0);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	check_bytes(0, 0, 0, 15 * 512);
+	check_bytes(0, 15, 0x77, 512);
+}
+END_TEST
+
+/*
+ * virtio 1.3, 5.2.6.2: without the FLUSH feature, completed means durable; and a cache that writes
+ * through offers no flush.
+ */
+START_TEST(writes_are_durable_where_the_driver_cannot_flush)
+{
+	static const struct {
+		enum cache_mode cache;
+		bool takes_flush, durable;
+	} cases[] = {
+		{ CACHE_WRITEBACK, true, false },   { CACHE_WRITEBACK, false, true },
+		{ CACHE_NONE, true, false },	    { CACHE_NONE, false, true },
+		{ CACHE_WRITETHROUGH, true, true },
+	};
+	const struct range range = { 0, 8 };
+
+	rig.config.cache = cases[_i].cache;
+	rig.refused = cases[_i].takes_flush ? 0 : 1ull << VIRTIO_BLK_F_FLUSH;
+	start_ring_kind(0);
+	manual_hold(rig.store, true);
+	rig_add(0, VIRTIO_BLK_T_OUT, 0, 512);
+	add_ranges(0, VIRTIO_BLK_T_WRITE_ZEROES, &range, 1);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 2);
+	ck_assert_int_eq(manual_look(rig.store, 0).durable, cases[_i].durable);
+	ck_assert_int_eq(manual_look(rig.store, 1).durable, cases[_i].durable);
+}
+END_TEST
+
+static void start_hogging(void)
+{
+	rig.config.queues = 3;
+	rig.config.queue_size = rig.num = 256;
+	start_ring_kind(2);
+	manual_hold(rig.store, true);
+	for (int i = 0; i < 256; i++)
+		rig_add_pieces(0, 8);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 256);
+}
+
+START_TEST(queues_that_lack_large_buffers_go_on_when_one_is_given_back)
+{
+	struct rig_req large, small, behind;
+
+	start_hogging();
+	large = rig_add_pieces(1, 16);
+	behind = rig_add(1, VIRTIO_BLK_T_IN, 32, 512);
+	small = rig_add(2, VIRTIO_BLK_T_IN, 24, 512);
+	rig_go(1);
+	rig_go(2);
+	rig_settle();
+	ck_assert_uint_eq(manual_held(rig.store), 256);
+
+	manual_finish(rig.store, 100, 1, 0);
+	rig_wait(manual_held(rig.store) == 256);
+	rig_settle();
+	ck_assert_uint_eq(manual_held(rig.store), 256); /* the one has taken what the other gave */
+	ck_assert_uint_eq(manual_look(rig.store, 255).offset, 16 * 512);
+	manual_finish(rig.store, 0, 2, 0);
+	rig_wait(manual_held(rig.store) == 256);
+	manual_finish(rig.store, 0, 256, 0);
+	ck_assert_int_eq(rig_finish(&large), OK);
+	ck_assert_int_eq(rig_finish(&behind), OK);
+	ck_assert_int_eq(rig_finish(&small), OK);
+	for (int i = 0; i < 256; i++)
+		rig_next(0);
+	rig_status(0);
+}
+END_TEST
+
+START_TEST(queue_that_lacks_a_large_buffer_can_be_reset)
+{
+	uint32_t id;
+
+	start_hogging();
+	rig_add_pieces(1, 16);
+	rig_go(1);
+	rig_settle();
+	id = rig_send_status(0);
+	rig_settle();
+	ck_assert(!rig_answered(id));
+	manual_finish(rig.store, 0, 256, 0);
+	ck_assert(rig_answer(id));
+	rig_check_stopped();
+	ck_assert_uint_eq(manual_held(rig.store), 0); /* what waited is the driver's again */
+	ck_assert(!rig_has_next(1));
+}
+END_TEST
+
+/* Bytes of the disk as they have to be, changed by random requests on all queues. */
+START_TEST(queues_of_two_workers_serve_one_disk)
+{
+	uint8_t expected[64];
+	bool polls = _i / RING_KINDS;
+
+	memset(expected, 0, sizeof(expected));
+	rig.config.queues = 4;
+	rig.worker_count = 2;
+	rig.config.poll_us = polls ? 50 : 0;
+	start_ring_kind(_i % RING_KINDS);
+	for (int i = 0; i < 300; i++) {
+		uint32_t queue = (uint32_t)random() % 4, block = (uint32_t)random() % 64;
+		uint32_t other = (uint32_t)random() % 4;
+
+		expected[block] = (uint8_t)random();
+		write_bytes(queue, block * 8, expected[block], 4096);
+		block = (uint32_t)random() % 64;
+		check_bytes(other, block * 8, expected[block], 4096);
+	}
+	rig_status(0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("request_path");
+	TCase *tc = suite_case(suite, "requests", rig_setup, rig_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, every_kind_of_request_does_what_it_says, 0, RING_KINDS);
+	tcase_add_loop_test(tc, bad_request_is_refused_and_the_next_one_served, 0, RING_KINDS);
+	tcase_add_test(tc, error_of_the_store_reaches_the_driver_and_the_log);
+	tcase_add_loop_test(tc, requests_come_back_in_the_order_they_are_done, 0, RING_KINDS);
+	tcase_add_loop_test(tc, ranges_are_done_one_by_one_until_one_fails, 0, 2);
+	tcase_add_test(tc, as_many_ranges_as_there_may_be_are_all_done);
+	tcase_add_loop_test(tc, writes_are_durable_where_the_driver_cannot_flush, 0, 5);
+	tcase_add_test(tc, queues_that_lack_large_buffers_go_on_when_one_is_given_back);
+	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
+	tcase_add_loop_test(tc, queues_of_two_workers_serve_one_disk, 0, 2 * RING_KINDS);
+	return suite_run(suite);
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/store.c with loop devices, where root may make them. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/blkpg.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "places.h"
+#include "store_bench.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+static uint64_t loop_limit(const char *name)
+{
+	unsigned long long value = 0;
+	char file[128];
+	FILE *f;
+
+	snprintf(file, sizeof(file), "/sys/block/%s/queue/%s", loop_name + strlen("/dev/"), name);
+	f = fopen(file, "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%llu", &value), 1);
+	fclose(f);
+	return value;
+}
+
+static void expect_loop_limits(uint32_t block)
+{
+	ck_assert(st_store.block_device);
+	ck_assert_uint_eq(st_store.limits.logical_block, block);
+	ck_assert_uint_eq(st_store.limits.physical_block, loop_limit("physical_block_size"));
+	ck_assert_uint_eq(st_store.limits.io_min, loop_limit("minimum_io_size"));
+	ck_assert_uint_eq(st_store.limits.io_opt, loop_limit("optimal_io_size"));
+	ck_assert_uint_eq(st_store.limits.discard_granularity, loop_limit("discard_granularity"));
+	ck_assert_uint_eq(st_store.limits.discard_max,
+			  MIN(loop_limit("discard_max_bytes"), 2u << 30));
+	ck_assert_uint_gt(st_store.limits.zeroes_max, 0);
+}
+
+static bool others_may_claim_loop(void)
+{
+	int fd = open(loop_name, O_RDONLY | O_EXCL | O_CLOEXEC); /* as mount does */
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+START_TEST(block_device_has_its_own_limits)
+{
+	uint32_t block = _i ? 4096 : 512;
+	int loop = st_make_loop(block);
+	char number[32];
+	struct stat st;
+
+	if (loop < 0)
+		return;
+	ck_assert_int_eq(fstat(loop, &st), 0);
+	snprintf(number, sizeof(number), " %u:%u", major(st.st_rdev), minor(st.st_rdev));
+	for (st_config.cache = CACHE_AUTO; st_config.cache <= CACHE_UNSAFE; st_config.cache++) {
+		st_expect_open(&st_store);
+		expect_loop_limits(block);
+		ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE);
+		ck_assert_int_eq(st_store.direct, st_config.cache <= CACHE_NONE);
+		ck_assert_ptr_nonnull(strstr(st_store.identity, number));
+		store_close(&st_store);
+	}
+	st_config.cache = CACHE_WRITEBACK;
+	st_config.logical_block_size = 512;
+	if (block > 512)
+		st_expect_refusal(-EINVAL, "too small");
+	st_config.logical_block_size = 4096;
+	st_config.offset = 8192;
+	st_expect_open(&st_store);
+	ck_assert_uint_eq(st_store.limits.logical_block, 4096);
+	ck_assert_uint_ge(st_store.limits.physical_block, 4096);
+	ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE - 8192);
+	store_close(&st_store);
+	st_config.offset = 512;
+	st_expect_refusal(-EINVAL, ODD);
+	st_config.offset = ST_IMAGE_SIZE;
+	st_expect_refusal(-EINVAL, NOTHING);
+	close(loop);
+}
+END_TEST
+
+START_TEST(block_device_that_is_written_is_claimed)
+{
+	int loop = st_make_loop(512), other;
+
+	if (loop < 0)
+		return;
+	st_config.cache = _i ? CACHE_WRITEBACK : CACHE_AUTO;
+	st_expect_open(&st_store);
+	ck_assert(!others_may_claim_loop());
+	st_expect_second(&(struct st_part){ .readonly = true }, false);
+	st_expect_second(&(struct st_part){ .readonly = false }, false);
+	store_close(&st_store);
+
+	other = open(loop_name, O_RDONLY | O_EXCL | O_CLOEXEC);
+	ck_assert_int_ge(other, 0);
+	st_expect_second(&(struct st_part){ .readonly = false }, false);
+	st_expect_second(&(struct st_part){ .readonly = true },
+			 true); /* it may be mounted read-only */
+	close(other);
+
+	st_configure_part(&(struct st_part){ .readonly = true });
+	st_expect_open(&st_store);
+	st_expect_second(&(struct st_part){ .readonly = true }, true);
+	st_expect_second(&(struct st_part){ .readonly = false }, false);
+	store_close(&st_store);
+	close(loop);
+}
+END_TEST
+
+START_TEST(slices_of_a_block_device_share_one_claim)
+{
+	struct st_part parts[] = { { false, 0, 8192 }, { false, 8192, 8192 }, { true, 65536, 0 } };
+	int loop = st_make_loop(512);
+	struct store stores[3];
+	pid_t pid;
+
+	if (loop < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		st_configure_part(&parts[i]);
+		st_expect_open(&stores[i]);
+	}
+	st_expect_second(&(struct st_part){ false, 4096, 8192 }, false);
+	st_expect_second(&(struct st_part){ false, 0, 0 }, false);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert(!others_may_claim_loop());
+		store_close(&stores[_i ? 1 - i : i]);
+	}
+	ck_assert(others_may_claim_loop()); /* the one that is left only reads */
+	store_close(&stores[2]);
+
+	pid = st_start_holder(&parts[0], 60000); /* another process claims for itself */
+	st_expect_second(&parts[1], false);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	st_expect_second(&parts[1], true);
+	ck_assert(others_may_claim_loop());
+	close(loop);
+}
+END_TEST
+
+START_TEST(each_block_device_has_its_own_claim)
+{
+	int loop = st_make_loop(512), other_loop;
+	char first_name[sizeof(loop_name)];
+	struct store first;
+
+	if (loop < 0)
+		return;
+	strcpy(first_name, loop_name);
+	st_expect_open(&first);
+	other_loop = st_make_loop(512);
+	ck_assert_int_ge(other_loop, 0);
+	ck_assert_str_ne(loop_name, first_name);
+	ck_assert(others_may_claim_loop());
+	st_expect_open(&st_store);
+	ck_assert(!others_may_claim_loop());
+	store_close(&first);
+	ck_assert(!others_may_claim_loop());
+	strcpy(loop_name, first_name);
+	ck_assert(others_may_claim_loop());
+	store_close(&st_store);
+	close(other_loop);
+	close(loop);
+}
+END_TEST
+
+START_TEST(descriptors_run_out_for_a_block_device)
+{
+	int loop = st_make_loop(512), next = dup(STDIN_FILENO);
+
+	close(next);
+	if (loop < 0)
+		return;
+	for (rlim_t n = 0; n < 4; n++) { /* path, claim, disk, buffered disk */
+		st_fds_limit = (rlim_t)next + n;
+		st_expect_refusal(-EMFILE, "Too many open files");
+		ck_assert(others_may_claim_loop());
+	}
+	st_fds_limit = RLIM_INFINITY;
+	st_expect_second(&(struct st_part){ 0 }, true);
+	close(loop);
+}
+END_TEST
+
+START_TEST(block_device_may_be_waited_for)
+{
+	int loop = st_make_loop(512);
+	uint64_t start;
+	pid_t pid;
+
+	if (loop < 0)
+		return;
+	start = st_now_ms();
+	pid = st_start_holder(&(struct st_part){ 0 }, 100);
+	st_wait_ms = 20000;
+	st_expect_open(&st_store);
+	ck_assert_uint_ge(st_now_ms() - start, 100);
+	ck_assert_uint_lt(st_now_ms() - start, 10000);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+
+	st_wait_ms = 50;
+	start = st_now_ms();
+	st_expect_refusal(-EBUSY, "in use by another process");
+	ck_assert_uint_ge(st_now_ms() - start, 50);
+	store_close(&st_store);
+	close(loop);
+}
+END_TEST
+
+START_TEST(partition_has_the_limits_of_its_disk)
+{
+	struct blkpg_partition st_part = { .start = 8192, .length = ST_IMAGE_SIZE / 2, .pno = 1 };
+	struct blkpg_ioctl_arg arg = { .op = BLKPG_ADD_PARTITION,
+				       .datalen = sizeof(st_part),
+				       .data = &st_part };
+	char partition[40];
+	int loop = st_make_loop(512);
+
+	if (loop < 0)
+		return;
+	snprintf(partition, sizeof(partition), "%sp1", loop_name);
+	if (!ioctl(loop, BLKPG, &arg) && !access(partition, R_OK)) {
+		st_config.path = partition;
+		st_expect_open(&st_store);
+		expect_loop_limits(512);
+		ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE / 2);
+		store_close(&st_store);
+	}
+	arg.op = BLKPG_DEL_PARTITION;
+	ioctl(loop, BLKPG, &arg);
+	close(loop);
+}
+END_TEST
+
+/* O_DIRECT to a file needs the blocks of the disk below, here of a loop device. */
+START_TEST(file_on_a_disk_with_large_blocks)
+{
+	char command[128];
+	int loop;
+
+	st_make_image(8 * ST_IMAGE_SIZE);
+	loop = st_make_loop(4096);
+	st_config.path = st_image;
+	if (loop < 0)
+		return;
+	snprintf(command, sizeof(command), "mke2fs -q -F -t ext4 %s >/dev/null 2>&1", loop_name);
+	if (!system(command) && mounts_enter() && !mount(loop_name, temp_dir, "ext4", 0, NULL)) {
+		st_make_image(ST_IMAGE_SIZE + 512);
+		st_config.cache = CACHE_WRITEBACK;
+		st_expect_open(&st_store);
+		ck_assert_uint_eq(st_store.limits.logical_block, 512);
+		store_close(&st_store);
+		st_config.cache = CACHE_NONE;
+		st_expect_refusal(-EINVAL, ODD);
+		st_config.logical_block_size = 512;
+		st_expect_refusal(-EINVAL, "needs blocks of 4096 bytes with O_DIRECT");
+		st_config.logical_block_size = 0;
+		st_config.size = ST_IMAGE_SIZE;
+		st_expect_open(&st_store);
+		ck_assert_uint_eq(st_store.length_align, 4096);
+		ck_assert_uint_eq(st_store.limits.logical_block, 4096);
+		ck_assert_uint_eq(st_store.limits.physical_block, 4096);
+		store_close(&st_store);
+		ck_assert_int_eq(umount(temp_dir), 0);
+	}
+	close(loop);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_block");
+	TCase *tc = suite_case(suite, "block", st_setup, st_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, block_device_has_its_own_limits, 0, 2);
+	tcase_add_loop_test(tc, block_device_that_is_written_is_claimed, 0, 2);
+	tcase_add_loop_test(tc, slices_of_a_block_device_share_one_claim, 0, 2);
+	tcase_add_test(tc, each_block_device_has_its_own_claim);
+	tcase_add_test(tc, descriptors_run_out_for_a_block_device);
+	tcase_add_test(tc, block_device_may_be_waited_for);
+	tcase_add_test(tc, partition_has_the_limits_of_its_disk);
+	tcase_add_test(tc, file_on_a_disk_with_large_blocks);
+	return suite_run(suite);
+}

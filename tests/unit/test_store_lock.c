@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/store.c: who else has it. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "places.h"
+#include "store_bench.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+static const struct {
+	struct st_part first, second;
+	bool fine;
+} pairs[] = {
+	{ { false, 0, 0 }, { false, 0, 0 }, false },
+	{ { false, 0, 0 }, { true, 0, 0 }, false },
+	{ { true, 0, 0 }, { false, 0, 0 }, false },
+	{ { true, 0, 0 }, { true, 0, 0 }, true },
+	{ { false, 0, 8192 }, { false, 8192, 8192 }, true },
+	{ { false, 8192, 8192 }, { false, 0, 8192 }, true },
+	{ { false, 0, 8192 }, { true, 8192, 8192 }, true },
+	{ { false, 0, 8192 }, { false, 8192, 0 }, true },
+	{ { false, 8192, 0 }, { false, 0, 8192 }, true },
+	{ { false, 0, 8192 }, { false, 4096, 8192 }, false },
+	{ { false, 0, 8192 }, { false, 7680, 512 }, false },
+	{ { false, 4096, 512 }, { false, 0, 0 }, false },
+	{ { false, 0, 0 }, { true, 4096, 512 }, false },
+	{ { false, 8192, 0 }, { false, ST_IMAGE_SIZE - 512, 512 }, false },
+	{ { true, 0, 8192 }, { true, 4096, 8192 }, true },
+	{ { true, 0, 8192 }, { false, 4096, 8192 }, false },
+};
+
+/* In one process: the open file counts. With O_DIRECT and without, and one of each. */
+START_TEST(slices_that_overlap_have_one_writer_or_readers)
+{
+	static const enum cache_mode modes[] = { CACHE_AUTO, CACHE_WRITEBACK };
+
+	for (size_t i = 0; i < 4; i++) {
+		st_config.cache = modes[i / 2];
+		st_configure_part(&pairs[_i].first);
+		st_expect_open(&st_store);
+		st_config.cache = modes[i % 2];
+		st_expect_second(&pairs[_i].second, pairs[_i].fine);
+		store_close(&st_store);
+		st_expect_second(&pairs[_i].second, true);
+	}
+}
+END_TEST
+
+START_TEST(other_process_counts_until_it_is_gone)
+{
+	pid_t pid = st_start_holder(&pairs[_i].first, 60000);
+
+	st_expect_second(&pairs[_i].second, pairs[_i].fine);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	st_expect_second(&pairs[_i].second, true);
+}
+END_TEST
+
+START_TEST(other_process_may_be_waited_for)
+{
+	uint64_t start = st_now_ms();
+	pid_t pid = st_start_holder(&(struct st_part){ 0 }, 100);
+
+	st_wait_ms = 20000;
+	st_expect_open(&st_store);
+	ck_assert_uint_ge(st_now_ms() - start, 100);
+	ck_assert_uint_lt(st_now_ms() - start, 10000);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	store_close(&st_store);
+}
+END_TEST
+
+START_TEST(waiting_ends_and_is_for_busy_stores_alone)
+{
+	uint64_t start = st_now_ms();
+
+	st_expect_open(&st_store);
+	st_wait_ms = 100;
+	st_expect_refusal(-EBUSY, "in use by another process");
+	ck_assert_uint_ge(st_now_ms() - start, 100);
+	store_close(&st_store);
+
+	st_wait_ms = 60000; /* longer than the test may take */
+	unlink(st_image);
+	st_expect_refusal(-ENOENT, "No such file");
+	st_make_image(513);
+	st_expect_refusal(-EINVAL, ODD);
+}
+END_TEST
+
+/* A server was killed, and I/O goes on through one of the two descriptors of its store. */
+START_TEST(each_descriptor_holds_the_store_by_itself)
+{
+	static const enum cache_mode next[] = { CACHE_NONE, CACHE_WRITEBACK };
+
+	if (!can_direct(st_image))
+		return;
+	st_config.cache = CACHE_NONE;
+	st_expect_open(&st_store);
+	close(_i % 2 ? st_store.fd : st_store.buffered_fd);
+	st_config.cache = next[_i / 2];
+	st_expect_refusal(-EBUSY, "in use by another process");
+	close(_i % 2 ? st_store.buffered_fd : st_store.fd);
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_lock");
+	TCase *tc = suite_case(suite, "lock", st_setup, st_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, slices_that_overlap_have_one_writer_or_readers, 0,
+			    ARRAY_SIZE(pairs));
+	tcase_add_loop_test(tc, other_process_counts_until_it_is_gone, 0, ARRAY_SIZE(pairs));
+	tcase_add_test(tc, other_process_may_be_waited_for);
+	tcase_add_test(tc, waiting_ends_and_is_for_busy_stores_alone);
+	tcase_add_loop_test(tc, each_descriptor_holds_the_store_by_itself, 0, 4);
+	return suite_run(suite);
+}

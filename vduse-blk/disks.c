@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "disks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+#else
+#define sd_notifyf(unset, ...) ((void)(unset))
+#endif
+
+#include "device.h"
+#include "log.h"
+#include "status.h"
+#include "takeover.h"
+
+/* How often a disk that is in use at the end is looked at again. */
+#define BUSY_RETRY_US	 1000000
+#define BUSY_SOON_US	 100000
+#define BUSY_QUIET_LOOKS 10 /* the first ones, soon after another and without a word */
+
+enum disk_state {
+	DISK_STORE_OPEN, /* nothing in the kernel */
+	DISK_CREATED,	 /* a VDUSE device, not on the bus */
+	DISK_ATTACHING,
+	DISK_ATTACHED,
+	DISK_DETACHING,
+	DISK_BUSY, /* should go, but somebody uses it */
+	DISK_CLOSING,
+	DISK_GONE,
+};
+
+struct disk {
+	struct disks *disks;
+	struct device device;
+	struct attach_job job;
+	enum disk_state state;
+	unsigned int busy_looks;
+	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
+};
+
+int disks_open(struct disks *disks, const struct config *config)
+{
+	int err;
+
+	disks->config = config;
+	disks->all = calloc(config->device_count, sizeof(*disks->all));
+	if (!disks->all)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->device_count; i++) {
+		struct disk *disk = &disks->all[i];
+
+		err = device_open_store(&disk->device, &config->devices[i]);
+		if (err)
+			return err;
+		disk->disks = disks;
+		disks->count++;
+	}
+	return 0;
+}
+
+void disks_close(struct disks *disks)
+{
+	for (size_t i = 0; i < disks->count; i++)
+		device_close_store(&disks->all[i].device); /* those that were never created */
+	free(disks->all);
+}
+
+unsigned int disks_queues(const struct disks *disks)
+{
+	unsigned int queues = 0;
+
+	for (size_t i = 0; i < disks->count; i++)
+		queues += disks->all[i].device.limits.queues;
+	return queues;
+}
+
+static void disk_gone(struct disk *disk)
+{
+	disk->state = DISK_GONE;
+	disk->disks->remaining--;
+}
+
+static void disk_closed(struct device *device)
+{
+	struct disk *disk = container_of(device, struct disk, device);
+
+	if (disk->left)
+		device_abandon(device);
+	else if (device_destroy(device))
+		disk->disks->failed = true;
+	device_close_store(device);
+	disk_gone(disk);
+}
+
+static void disk_close(struct disk *disk)
+{
+	disk->state = DISK_CLOSING;
+	device_close(&disk->device, disk_closed);
+}
+
+static void disk_leave(struct disk *disk)
+{
+	switch (disk->state) {
+	case DISK_STORE_OPEN:
+		disk_gone(disk);
+		break;
+	case DISK_CREATED:
+	case DISK_ATTACHED:
+	case DISK_BUSY:
+		disk->left = true;
+		disk_close(disk);
+		break;
+	case DISK_ATTACHING: /* disk_attached() and disk_detached() see that we are leaving */
+	case DISK_DETACHING:
+	case DISK_CLOSING:
+	case DISK_GONE:
+		break;
+	}
+}
+
+static void leave_all(struct disks *disks)
+{
+	for (size_t i = 0; i < disks->count; i++)
+		disk_leave(&disks->all[i]);
+}
+
+static void busy_retry(struct ring_timer *timer);
+
+/* Kept, looked at again by and by; where a second signal has come meanwhile, taken away. */
+static void disk_is_busy(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+
+	disk->state = DISK_BUSY;
+	disk->busy_looks++;
+	/* Who closes a disk that was written has udev look at it, for a moment. */
+	if (disk->busy_looks == BUSY_QUIET_LOOKS)
+		log_warn("%s: %s is in use: %s; it is served until it is free, or until a second "
+			 "signal",
+			 disk->job.name, disk->job.node, disk->job.users);
+	ring_timer_start(disks->ring, &disks->busy_retry,
+			 disks->forced			       ? 0
+			 : disk->busy_looks < BUSY_QUIET_LOOKS ? BUSY_SOON_US
+							       : BUSY_RETRY_US,
+			 busy_retry);
+}
+
+static void disk_detached(struct attach_job *job)
+{
+	struct disk *disk = container_of(job, struct disk, job);
+	struct disks *disks = disk->disks;
+
+	if (job->result == -EBUSY && job->verb == DETACH_UNUSED) {
+		disk_is_busy(disk);
+		if (disks->leaving)
+			disk_leave(disk);
+		return;
+	}
+	if (job->result) {
+		disks->failed = true;
+		disk->left = true;
+		if (job->result == -EBUSY)
+			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
+				job->name, job->node, job->users);
+	}
+	disk_close(disk);
+}
+
+static void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state,
+			void (*finished)(struct attach_job *job))
+{
+	const struct device_config *config = disk->device.config;
+
+	disk->state = state;
+	disk->job = (struct attach_job){
+		.verb = verb,
+		.name = config->name,
+		.driver = config->driver,
+		.finished = finished,
+	};
+	attach_submit(&disk->disks->attach, &disk->job);
+}
+
+static void disk_detach(struct disk *disk, enum attach_verb verb)
+{
+	disk_submit(disk, verb, DISK_DETACHING, disk_detached);
+}
+
+/* An earlier server attached it, and its users may be there still. */
+static bool disk_was_attached(const struct disk *disk)
+{
+	return vduse_dev_adopted(disk->device.dev) && vdpa_bus_on_bus(disk->device.config->name);
+}
+
+/* Sends away what is still there, last attached first. */
+static void stop_all(struct disks *disks)
+{
+	enum attach_verb verb = disks->forced ? DETACH_FORCE : DETACH_UNUSED;
+
+	for (size_t i = disks->count; i-- > 0;) {
+		struct disk *disk = &disks->all[i];
+
+		switch (disk->state) {
+		case DISK_STORE_OPEN:
+			disk_gone(disk);
+			break;
+		case DISK_CREATED:
+			if (disk_was_attached(disk))
+				disk_detach(disk, verb);
+			else
+				disk_close(disk);
+			break;
+		case DISK_ATTACHED:
+		case DISK_BUSY:
+			disk_detach(disk, verb);
+			break;
+		case DISK_ATTACHING: /* disk_attached() sees that we are stopping */
+		case DISK_DETACHING:
+		case DISK_CLOSING:
+		case DISK_GONE:
+			break;
+		}
+	}
+}
+
+static void busy_retry(struct ring_timer *timer)
+{
+	struct disks *disks = container_of(timer, struct disks, busy_retry);
+
+	if (!disks->leaving)
+		stop_all(disks);
+}
+
+void disks_stop(struct disks *disks, bool force)
+{
+	if (disks->leaving)
+		return;
+	if (!disks->stopping)
+		sd_notifyf(0, "STOPPING=1\nSTATUS=Detaching");
+	disks->forced |= force;
+	disks->stopping = true;
+	stop_all(disks);
+}
+
+void disks_leave(struct disks *disks)
+{
+	if (disks->leaving)
+		return;
+	log_info("leaving all disks as they are");
+	disks->leaving = true;
+	disks->stopping = true;
+	leave_all(disks);
+}
+
+static void disk_attach(struct disk *disk);
+
+static void disk_attached(struct attach_job *job)
+{
+	struct disk *disk = container_of(job, struct disk, job);
+	struct disks *disks = disk->disks;
+
+	if (job->result) {
+		disks->failed = true;
+		disk->state = DISK_CREATED;
+		if (disks->leaving)
+			disk_leave(disk);
+		else
+			disks_stop(disks, false);
+		return;
+	}
+	disk->state = DISK_ATTACHED;
+	if (disks->leaving) {
+		disk_leave(disk);
+		return;
+	}
+	if (disks->stopping) {
+		stop_all(disks);
+		return;
+	}
+	printf("%s %s\n", job->name, job->node);
+	fflush(stdout);
+	disks->attached++;
+	if (disks->attached < disks->count)
+		disk_attach(&disks->all[disks->attached]);
+	else
+		sd_notifyf(0, "READY=1\nSTATUS=Serving %zu devices", disks->count);
+}
+
+static void disk_attach(struct disk *disk)
+{
+	disk_submit(disk, disk_was_attached(disk) ? ADOPT : ATTACH, DISK_ATTACHING, disk_attached);
+}
+
+static int create_devices(struct disks *disks, struct worker *workers, unsigned int worker_count)
+{
+	unsigned int next_worker = 0;
+	int err;
+
+	for (size_t i = 0; i < disks->count; i++) {
+		struct disk *disk = &disks->all[i];
+
+		err = device_create(&disk->device, disks->config->runtime_dir, disks->ring, workers,
+				    worker_count, &next_worker);
+		if (err)
+			return err;
+		disk->state = DISK_CREATED;
+	}
+	return 0;
+}
+
+void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count)
+{
+	disks->remaining = disks->count;
+	if (create_devices(disks, workers, worker_count)) {
+		disks->failed = true;
+		disks_stop(disks, false);
+	} else {
+		disk_attach(&disks->all[0]);
+	}
+}
+
+static const char *disk_state_name(const struct disk *disk)
+{
+	static const char *const names[] = {
+		[DISK_STORE_OPEN] = "opened",	[DISK_CREATED] = "created",
+		[DISK_ATTACHING] = "attaching", [DISK_ATTACHED] = "attached",
+		[DISK_DETACHING] = "detaching", [DISK_BUSY] = "in-use",
+		[DISK_CLOSING] = "closing",	[DISK_GONE] = "gone",
+	};
+
+	return names[disk->state];
+}
+
+static bool answer_status(struct disks *disks, FILE *to,
+			  void (*print)(const struct device *device, const char *node,
+					const char *state, FILE *to))
+{
+	for (size_t i = 0; i < disks->count; i++) {
+		const struct disk *disk = &disks->all[i];
+
+		if (!disk->device.dev)
+			continue; /* not yet, or not any more */
+		if (print == status_json && ftell(to) > 0)
+			fputs(",\n", to);
+		print(&disk->device, disk->job.node, disk_state_name(disk), to);
+	}
+	return true;
+}
+
+/* @names: of the devices that who asks will serve, one a line. */
+static bool answer_leave(struct disks *disks, const char *names, FILE *to)
+{
+	const char *foreign = NULL;
+	size_t ours = 0;
+
+	for (size_t i = 0; i < disks->count; i++) {
+		const char *name = disks->all[i].device.config->name;
+
+		if (takeover_names(names, name))
+			ours++;
+		else
+			foreign = name;
+	}
+	if (ours && foreign) {
+		fprintf(to, "it serves %s too, which the configuration file does not have",
+			foreign);
+		return false;
+	}
+	if (ours) {
+		fputs(TAKEOVER_LEAVING, to);
+		disks_leave(disks);
+	}
+	return true;
+}
+
+bool disks_answer(struct disks *disks, const char *question, FILE *to)
+{
+	if (!strcmp(question, "list"))
+		return answer_status(disks, to, status_list);
+	if (!strcmp(question, "stats"))
+		return answer_status(disks, to, status_stats);
+	if (!strcmp(question, "json"))
+		return answer_status(disks, to, status_json);
+	if (!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)))
+		return answer_leave(disks, question + strlen(TAKEOVER_LEAVE), to);
+	fputs("it does not understand the question", to);
+	return false;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All disks of a server: their way into the kernel, onto the bus, and back. Main thread.
+ *
+ * A disk is opened, created, attached; on the way back detached, closed, destroyed; each step after
+ * the one before has ended. Those are attached one after the other, and sent away all at once.
+ */
+#ifndef VDUSE_BLK_DISKS_H
+#define VDUSE_BLK_DISKS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "attach.h"
+#include "compiler.h"
+#include "config.h"
+#include "ring.h"
+#include "worker.h"
+
+struct disk;
+
+struct disks {
+	/* Set by the caller before disks_start(). */
+	struct ring *ring;
+	struct attach attach;
+
+	const struct config *config;
+	struct disk *all;
+	size_t count; /* with an open store */
+	size_t attached;
+	size_t remaining; /* not gone yet: serve until it is 0 */
+	struct ring_timer busy_retry;
+	bool stopping;
+	bool forced;  /* disks in use are taken away too */
+	bool leaving; /* not detached: another server goes on with what there is */
+	bool failed;  /* something went wrong that was logged */
+};
+
+/** disks_open() - open all stores; nothing exists in the kernel yet. Return: 0; -errno, logged */
+int __must_check disks_open(struct disks *disks, const struct config *config);
+
+/** disks_close() - after disks_open() has been called, whatever came of it, at the very end */
+void disks_close(struct disks *disks);
+
+/** disks_queues() - how many queues they have together */
+unsigned int disks_queues(const struct disks *disks);
+
+/**
+ * disks_start() - create the devices, or adopt them, and begin to attach them
+ *
+ * Prints "NAME /dev/NODE" on standard output as each becomes usable, and tells systemd when all
+ * are. A failure has the same effect as disks_stop().
+ */
+void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count);
+
+/**
+ * disks_stop() - detach what is not used by anybody; what is used is said, and looked at again
+ * @force: detach even so, now and later
+ */
+void disks_stop(struct disks *disks, bool force);
+
+/** disks_leave() - stop serving, and leave everything in the kernel as it is */
+void disks_leave(struct disks *disks);
+
+/**
+ * disks_answer() - answer a question that came through the control socket
+ *
+ * Return: false: an error. Either way @to has a text
+ */
+bool disks_answer(struct disks *disks, const char *question, FILE *to);
+
+#endif

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "request.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "device.h"
+#include "iov.h"
+#include "queue.h"
+#include "time_ns.h"
+
+/* How long after a failure of the store the next try is made. */
+#define STORE_RETRY_US 500000
+
+static void req_free_large(struct req_slot *slot)
+{
+	if (slot->large)
+		worker_put_large(slot->queue->worker, slot->large);
+	slot->large = NULL;
+}
+
+/* The way out of a request: answers it and frees its slot. */
+static void req_finish(struct req_slot *slot, uint16_t head, int status)
+{
+	struct queue *queue = slot->queue;
+	struct blk_req *req = &slot->req;
+
+	req_free_large(slot);
+	if (likely(req->status))
+		*req->status = (uint8_t)status;
+	if (unlikely(status != VIRTIO_BLK_S_OK)) {
+		queue_stat_add(&queue->stats.errors, 1);
+		req->used_len = 0; /* promises nothing: the status is not at the beginning */
+	}
+	virtq_push(&queue->vq, head, req->used_len);
+	queue_stat_add(&queue->stats.pushed, 1);
+	queue->completed = true;
+	queue_check_memory(queue);
+	/* In its own round it publishes at the end by itself, and others must get their turn. */
+	if (!queue->in_round)
+		worker_schedule(queue->worker, queue);
+}
+
+/* The other way out: it was cancelled, and will be taken again after a RESUME. */
+static void req_put_back(struct req_slot *slot, uint16_t head)
+{
+	struct queue *queue = slot->queue;
+
+	req_free_large(slot);
+	virtq_put_back(&queue->vq, head);
+	queue_stat_add(&queue->stats.popped, -1ull);
+	worker_schedule(queue->worker, queue);
+}
+
+static uint16_t slot_head(const struct req_slot *slot)
+{
+	return (uint16_t)(slot - slot->queue->slots);
+}
+
+static void log_io_error(struct queue *queue, const struct backend_io *io, int err,
+			 const char *more)
+{
+	static const char *const names[] = {
+		[BACKEND_READ] = "read",
+		[BACKEND_WRITE] = "write",
+		[BACKEND_FLUSH] = "flush",
+		[BACKEND_DISCARD] = "discard",
+		[BACKEND_WRITE_ZEROES] = "write zeroes",
+	};
+
+	const char *reason = strerror(-err);
+
+	if (!log_allow(&queue->io_errors, queue->device_name))
+		return;
+	if (err == -ENODATA)
+		reason = "the store ends before the disk does, or is gone";
+	if (io->op == BACKEND_FLUSH)
+		log_err("%s: queue %u: flush: %s%s", queue->device_name, queue->index, reason,
+			more);
+	else
+		log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s%s",
+			queue->device_name, queue->index, names[io->op], io->len, io->offset,
+			reason, more);
+}
+
+static bool flush_has_failed(const struct queue *queue)
+{
+	return load_relaxed(&queue->device->flush_failed);
+}
+
+/*
+ * A store tells once that it has lost writes, and says nothing of them at the next flush. So until
+ * the driver is reset no flush succeeds any more; it cannot be known which writes are lost.
+ */
+static void flush_failed(struct queue *queue)
+{
+	if (!flush_has_failed(queue))
+		log_err("%s: writes may be lost: every flush fails until the driver is reset%s",
+			queue->device_name,
+			queue->backend->cached ? " and the disk is detached" : "");
+	store_relaxed(&queue->device->flush_failed, true);
+	queue->vq.log->marked = 1; /* for the server after a crash */
+}
+
+static void req_give_up(struct req_slot *slot)
+{
+	if (slot->queue->verb == QUEUE_PAUSE)
+		req_put_back(slot, slot_head(slot));
+	else
+		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
+}
+
+/* A sync must not be: the second one may succeed although writes were lost. */
+static bool req_may_retry(const struct req_slot *slot, int err)
+{
+	if (!slot->queue->retry_s || slot->io.op == BACKEND_FLUSH || slot->io.sync_failed ||
+	    err == -EOPNOTSUPP)
+		return false;
+	return !slot->retry_until_ns || time_now_ns() < slot->retry_until_ns;
+}
+
+static void retry_expired(struct ring_timer *timer)
+{
+	struct queue *queue = container_of(timer, struct queue, retry);
+	struct req_slot *slot = queue->retries;
+
+	queue->retries = NULL;
+	while (slot) {
+		struct req_slot *next = slot->next_retry;
+
+		queue_stat_add(&queue->stats.retries, 1);
+		slot->in_store = true;
+		backend_submit(queue->backend, &queue->worker->ring, &slot->io);
+		slot = next;
+	}
+	if (queue->removing)
+		worker_schedule(queue->worker, queue);
+}
+
+/* Goes on where it stopped: what was transferred before the failure is done. */
+static void req_retry_later(struct req_slot *slot, int err)
+{
+	struct queue *queue = slot->queue;
+	char more[64];
+
+	if (!slot->retry_until_ns) {
+		slot->retry_until_ns = time_now_ns() + queue->retry_s * 1000000000ull;
+		snprintf(more, sizeof(more), "; tried again for up to %u s", queue->retry_s);
+		log_io_error(queue, &slot->io, err, more);
+	}
+	slot->io.offset += slot->io.done_bytes;
+	slot->io.len -= slot->io.done_bytes;
+	slot->next_retry = queue->retries;
+	queue->retries = slot;
+	ring_timer_start(&queue->worker->ring, &queue->retry, STORE_RETRY_US, retry_expired);
+}
+
+static void req_next_range(struct req_slot *slot);
+
+static void req_io_done(struct backend_io *io, int err)
+{
+	struct req_slot *slot = container_of(io, struct req_slot, io);
+	bool more = !err && slot->ranges_left;
+
+	slot->in_store = false;
+	if (unlikely(io->cancelled && (err || more))) {
+		req_give_up(slot);
+		return;
+	}
+	if (more) {
+		req_next_range(slot);
+		return;
+	}
+	if (unlikely(err)) {
+		if (req_may_retry(slot, err)) {
+			req_retry_later(slot, err);
+			return;
+		}
+		log_io_error(slot->queue, io, err, "");
+		if (io->sync_failed)
+			flush_failed(slot->queue);
+	} else if (unlikely(io->op == BACKEND_FLUSH && flush_has_failed(slot->queue))) {
+		err = -EIO; /* another queue's took the error with it */
+	}
+	req_finish(slot, slot_head(slot), blk_status(err));
+}
+
+static void req_submit(struct req_slot *slot, enum backend_op op)
+{
+	slot->io.op = op;
+	slot->io.durable = slot->queue->durable_writes;
+	slot->io.done = req_io_done;
+	slot->in_store = true;
+	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
+}
+
+static void req_next_range(struct req_slot *slot)
+{
+	const struct blk_range *range = slot->next_range++;
+
+	slot->ranges_left--;
+	slot->io.offset = range->offset;
+	slot->io.len = range->len;
+	slot->io.unmap = range->unmap;
+	if (!range->len)
+		req_io_done(&slot->io, 0);
+	else
+		req_submit(slot,
+			   slot->req.op == BLK_DISCARD ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES);
+}
+
+/* Moves what parsing left in the worker's scratch memory to where it may stay. */
+static void req_keep(struct req_slot *slot)
+{
+	struct worker *worker = slot->queue->worker;
+	struct blk_req *req = &slot->req;
+	bool small = req->iov_count <= SLOT_IOVS && req->range_count <= SLOT_RANGES;
+	struct iovec *iov = slot->small.iov;
+	struct blk_range *ranges = slot->small.ranges;
+
+	if (!small) {
+		slot->large = worker_get_large(worker);
+		iov = slot->large->iov;
+		ranges = slot->large->ranges;
+	}
+	if (req->range_count) {
+		memcpy(ranges, worker->ranges, req->range_count * sizeof(*ranges));
+		slot->next_range = ranges;
+		slot->ranges_left = req->range_count;
+		return;
+	}
+	memcpy(iov, req->iov, req->iov_count * sizeof(*iov));
+	slot->io.iov = iov;
+	slot->io.iov_count = req->iov_count;
+	slot->io.offset = req->offset;
+	slot->io.len = req->len;
+}
+
+static void req_execute(struct req_slot *slot)
+{
+	const struct blk_limits *limits = slot->queue->limits;
+	struct blk_req *req = &slot->req;
+
+	switch (req->op) {
+	case BLK_READ:
+	case BLK_WRITE:
+		if (!req->len)
+			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
+		else
+			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE);
+		break;
+	case BLK_FLUSH:
+		if (unlikely(flush_has_failed(slot->queue)))
+			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
+		else
+			req_submit(slot, BACKEND_FLUSH);
+		break;
+	case BLK_DISCARD:
+	case BLK_WRITE_ZEROES:
+		req_next_range(slot);
+		break;
+	case BLK_GET_ID:
+		iov_from_buf(slot->io.iov, slot->io.iov_count, limits->serial,
+			     sizeof(limits->serial));
+		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
+		break;
+	}
+}
+
+void req_start(struct queue *queue, struct virtq_chain *chain)
+{
+	struct req_slot *slot = &queue->slots[chain->head];
+	int status;
+
+	queue_stat_add(&queue->stats.popped, 1);
+	slot->ranges_left = 0;
+	slot->retry_until_ns = 0;
+	status = blk_req_parse(queue->limits, queue->features, chain, queue->worker->ranges,
+			       &slot->req);
+	if (unlikely(status)) {
+		if (log_allow(&queue->ring_errors, queue->device_name))
+			log_warn("%s: queue %u: head %u: a request that is refused, with status %d",
+				 queue->device_name, queue->index, chain->head, status);
+		req_finish(slot, chain->head, status);
+		return;
+	}
+	req_keep(slot);
+	req_execute(slot);
+}
+
+void req_cancel_all(struct queue *queue)
+{
+	struct req_slot *slot = queue->retries;
+
+	queue->retries = NULL;
+	while (slot) {
+		struct req_slot *next = slot->next_retry;
+
+		req_give_up(slot);
+		slot = next;
+	}
+	for (uint32_t i = 0; queue->vq.in_flight && i < queue->slot_count; i++)
+		if (queue->slots[i].in_store)
+			backend_cancel(&queue->slots[i].io);
+}

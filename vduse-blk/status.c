@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "status.h"
+
+#include <inttypes.h>
+
+#include "config.h"
+#include "json.h"
+
+static const char *const queue_states[] = {
+	[QUEUE_STOPPED] = "stopped", [QUEUE_WAITING] = "waiting", [QUEUE_RUNNING] = "running",
+	[QUEUE_PAUSED] = "paused",   [QUEUE_BROKEN] = "broken",
+};
+
+struct stat_name {
+	const char *name;
+	size_t offset;
+};
+
+#define STAT(member)                                                                               \
+	{                                                                                          \
+#member, offsetof(struct queue_stats, member)                                      \
+	}
+
+static const struct stat_name stat_names[] = {
+	STAT(popped), STAT(pushed),	STAT(errors), STAT(retries),
+	STAT(kicks),  STAT(interrupts), STAT(broken),
+};
+
+static uint64_t stat_of(const struct queue *queue, const struct stat_name *stat)
+{
+	return load_relaxed((const uint64_t *)((const char *)&queue->stats + stat->offset));
+}
+
+static uint64_t us(uint64_t ns)
+{
+	return ns / 1000;
+}
+
+void status_list(const struct device *device, const char *node, const char *state, FILE *to)
+{
+	fprintf(to, "%s %s %s %s %" PRIu64 " %s\n", device->config->name, node[0] ? node : "-",
+		vdpa_driver_name(device->config->driver), state, device->limits.size,
+		device->config->path);
+}
+
+void status_stats(const struct device *device, const char *node, const char *state, FILE *to)
+{
+	fprintf(to,
+		"%s %s: %s, %" PRIu64 " control messages, the slowest answered in %" PRIu64
+		" us%s%s\n",
+		device->config->name, node[0] ? node : "-", state, device->messages_answered,
+		us(device->worst_answer_ns),
+		device->stalled ? ", one cannot be answered: the store is stalled" : "",
+		load_relaxed(&device->flush_failed) ? ", a flush has failed" : "");
+	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
+		const struct queue *queue = &device->queues[i];
+
+		fprintf(to, "  queue %" PRIu32 ": %s", i,
+			queue_states[load_relaxed(&queue->state)]);
+		for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++)
+			fprintf(to, ", %" PRIu64 " %s", stat_of(queue, &stat_names[n]),
+				stat_names[n].name);
+		fputc('\n', to);
+	}
+}
+
+static void queue_json(const struct queue *queue, FILE *to)
+{
+	fprintf(to, "{\"state\": \"%s\"", queue_states[load_relaxed(&queue->state)]);
+	for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++)
+		fprintf(to, ", \"%s\": %" PRIu64, stat_names[n].name,
+			stat_of(queue, &stat_names[n]));
+	fputc('}', to);
+}
+
+void status_json(const struct device *device, const char *node, const char *state, FILE *to)
+{
+	fprintf(to, "{\"name\": \"%s\", \"node\": \"%s\", \"driver\": \"%s\", \"state\": \"%s\", ",
+		device->config->name, node, vdpa_driver_name(device->config->driver), state);
+	fputs("\"path\": ", to);
+	json_string(device->config->path, to);
+	fprintf(to,
+		", \"size\": %" PRIu64 ", \"stalled\": %s, \"flush_failed\": %s, "
+		"\"messages\": %" PRIu64 ", \"slowest_answer_us\": %" PRIu64 ", \"queues\": [",
+		device->limits.size, device->stalled ? "true" : "false",
+		load_relaxed(&device->flush_failed) ? "true" : "false", device->messages_answered,
+		us(device->worst_answer_ns));
+	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
+		fputs(i ? ", " : "", to);
+		queue_json(&device->queues[i], to);
+	}
+	fputs("]}", to);
+}

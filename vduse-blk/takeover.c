@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "takeover.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "log.h"
+
+/* How long a server may take to end what its disks have in flight. */
+#define LEAVE_WAIT_MS 60000
+
+bool takeover_names(const char *names, const char *name)
+{
+	size_t len = strlen(name);
+	const char *line = names;
+
+	while (line) {
+		if (!strncmp(line, name, len) && (line[len] == '\n' || !line[len]))
+			return true;
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	return false;
+}
+
+static int wait_for_end(pid_t pid)
+{
+	struct pollfd end = { .events = POLLIN };
+	int ready;
+
+	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (end.fd < 0)
+		return errno == ESRCH ? 0 : -errno;
+	ready = poll(&end, 1, LEAVE_WAIT_MS);
+	close(end.fd);
+	return ready > 0 ? 0 : -EBUSY;
+}
+
+static void take_answer(pid_t pid, bool error, const char *text, void *ctx)
+{
+	int *result = ctx, err;
+
+	if (error) {
+		log_err("cannot take over from the server with process id %d: %s", (int)pid, text);
+		*result = -EBUSY;
+		return;
+	}
+	if (strcmp(text, TAKEOVER_LEAVING))
+		return; /* none of its disks is ours */
+	err = wait_for_end(pid);
+	if (err) {
+		log_err("the server with process id %d does not end", (int)pid);
+		*result = err;
+	}
+}
+
+/* Return: the question, to be freed; NULL: no memory */
+static char *leave_question(const struct config *config)
+{
+	size_t len = sizeof(TAKEOVER_LEAVE), at = strlen(TAKEOVER_LEAVE);
+	char *text;
+
+	for (size_t i = 0; i < config->device_count; i++)
+		len += strlen(config->devices[i].name) + 1;
+	text = malloc(len);
+	if (!text)
+		return NULL;
+	strcpy(text, TAKEOVER_LEAVE);
+	for (size_t i = 0; i < config->device_count; i++)
+		at += (size_t)sprintf(text + at, "%s\n", config->devices[i].name);
+	return text;
+}
+
+int takeover(const struct config *config)
+{
+	char *question = leave_question(config);
+	int result = 0, count;
+
+	if (!question)
+		return -ENOMEM;
+	count = control_ask(config->runtime_dir, question, take_answer, &result);
+	free(question);
+	return count < 0 ? count : result;
+}

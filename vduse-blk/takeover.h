@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A new server in the place of a running one, under disks that are in use.
+ *
+ * The old one stops taking requests, ends those in flight or leaves them in its record, closes
+ * everything and ends; nothing is detached. The new one then finds the devices as after a crash.
+ */
+#ifndef VDUSE_BLK_TAKEOVER_H
+#define VDUSE_BLK_TAKEOVER_H
+
+#include <stdbool.h>
+
+#include "compiler.h"
+#include "config.h"
+
+#define TAKEOVER_LEAVE	 "leave\n" /* the question; then names, one a line */
+#define TAKEOVER_LEAVING "leaving"
+
+/** takeover_names() - is @name one of the lines of @names? */
+bool takeover_names(const char *names, const char *name);
+
+/**
+ * takeover() - have every server that serves devices of @config leave, and wait for its end
+ *
+ * Return: 0, also where there is none; -EBUSY: one serves others too, or does not end, logged
+ */
+int __must_check takeover(const struct config *config);
+
+#endif
