@@ -340,6 +340,27 @@ static void run_answer(struct ring_message *message)
 	queue->answered(queue);
 }
 
+static void queue_release(struct queue *queue)
+{
+	free(queue->slots);
+	free(queue->own_large);
+	queue->slots = NULL;
+	queue->own_large = NULL;
+}
+
+static int queue_alloc(struct queue *queue)
+{
+	queue->slots = calloc(queue->slot_count, sizeof(*queue->slots));
+	queue->own_large = calloc(1, sizeof(*queue->own_large));
+	if (!queue->slots || !queue->own_large) {
+		queue_release(queue);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < queue->slot_count; i++)
+		queue->slots[i].queue = queue;
+	return 0;
+}
+
 int queue_init(struct queue *queue, struct device *device, uint32_t index, struct worker *worker)
 {
 	int err;
@@ -358,17 +379,13 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;
 
-	queue->slots = calloc(queue->slot_count, sizeof(*queue->slots));
-	if (!queue->slots)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < queue->slot_count; i++)
-		queue->slots[i].queue = queue;
-
+	err = queue_alloc(queue);
+	if (err)
+		return err;
 	queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (queue->kick_fd < 0) {
 		err = -errno;
-		free(queue->slots);
-		queue->slots = NULL;
+		queue_release(queue);
 		return err;
 	}
 	virtq_init(&queue->vq, vduse_dev_iotlb(queue->dev));
@@ -380,7 +397,7 @@ void queue_exit(struct queue *queue)
 {
 	virtq_exit(&queue->vq);
 	close(queue->kick_fd);
-	free(queue->slots);
+	queue_release(queue);
 }
 
 void queue_command(struct queue *queue, enum queue_verb verb, uint64_t features,

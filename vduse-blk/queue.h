@@ -89,6 +89,7 @@ struct queue {
 	uint32_t retry_s;	/* likewise */
 	struct req_slot *slots;
 	uint32_t slot_count;
+	union large_buffer *own_large; /* as in worker.h */
 	int kick_fd;
 
 	/* The worker's. */
@@ -103,6 +104,7 @@ struct queue {
 	bool completed; /* pushed something that is not published */
 	bool scheduled;
 	bool starved;
+	bool own_large_taken;
 	bool removing;
 	bool awake;
 	struct queue *next_scheduled;

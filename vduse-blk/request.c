@@ -17,7 +17,7 @@
 static void req_free_large(struct req_slot *slot)
 {
 	if (slot->large)
-		worker_put_large(slot->queue->worker, slot->large);
+		worker_put_large(slot->queue->worker, slot->queue, slot->large);
 	slot->large = NULL;
 }
 
@@ -221,7 +221,7 @@ static void req_keep(struct req_slot *slot)
 	struct blk_range *ranges = slot->small.ranges;
 
 	if (!small) {
-		slot->large = worker_get_large(worker);
+		slot->large = worker_get_large(worker, slot->queue);
 		iov = slot->large->iov;
 		ranges = slot->large->ranges;
 	}

@@ -28,6 +28,12 @@ static void list_init(struct queue_list *list)
 	list->last = &list->first;
 }
 
+static void put_shared(struct worker *worker, union large_buffer *buffer)
+{
+	buffer->next_free = worker->large_free;
+	worker->large_free = buffer;
+}
+
 static int worker_alloc(struct worker *worker)
 {
 	worker->chain_iov = calloc(VIRTQ_MAX_IOV, sizeof(*worker->chain_iov));
@@ -36,7 +42,7 @@ static int worker_alloc(struct worker *worker)
 	if (!worker->chain_iov || !worker->ranges || !worker->large)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < WORKER_LARGE_BUFFERS; i++)
-		worker_put_large(worker, &worker->large[i]);
+		put_shared(worker, &worker->large[i]);
 	return 0;
 }
 
@@ -277,7 +283,7 @@ void worker_forget(struct worker *worker, struct queue *queue)
 
 bool worker_has_large(struct worker *worker, struct queue *queue)
 {
-	if (likely(worker->large_free))
+	if (likely(worker->large_free || !queue->own_large_taken))
 		return true;
 	if (!queue->starved) {
 		queue->starved = true;
@@ -288,20 +294,26 @@ bool worker_has_large(struct worker *worker, struct queue *queue)
 	return false;
 }
 
-union large_buffer *worker_get_large(struct worker *worker)
+union large_buffer *worker_get_large(struct worker *worker, struct queue *queue)
 {
 	union large_buffer *buffer = worker->large_free;
 
+	if (unlikely(!buffer)) {
+		queue->own_large_taken = true;
+		return queue->own_large;
+	}
 	worker->large_free = buffer->next_free;
 	return buffer;
 }
 
-void worker_put_large(struct worker *worker, union large_buffer *buffer)
+void worker_put_large(struct worker *worker, struct queue *owner, union large_buffer *buffer)
 {
 	struct queue *queue = worker->starved.first;
 
-	buffer->next_free = worker->large_free;
-	worker->large_free = buffer;
+	if (unlikely(buffer == owner->own_large))
+		owner->own_large_taken = false;
+	else
+		put_shared(worker, buffer);
 	/* All of them: the first may turn out to need none, and then would give none back. */
 	list_init(&worker->starved);
 	for (; queue; queue = queue->next_starved) {

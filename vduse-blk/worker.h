@@ -21,7 +21,8 @@ struct queue;
 
 /*
  * Room for the pieces of one large request: beyond what a slot holds by itself. A fixed number per
- * worker; a queue that finds none waits until one is given back.
+ * worker, and one per queue that no other can take: a device whose store is slow may hold all the
+ * rest. A queue that finds none waits until one is given back.
  */
 union large_buffer {
 	union large_buffer *next_free;
@@ -82,9 +83,9 @@ void worker_schedule(struct worker *worker, struct queue *queue);
 /** worker_forget() - @queue, which is not scheduled, is going away */
 void worker_forget(struct worker *worker, struct queue *queue);
 
-/** worker_has_large() - is there a large buffer? If not, @queue is scheduled when one is */
+/** worker_has_large() - one for @queue? If not, it is scheduled when any is given back */
 bool worker_has_large(struct worker *worker, struct queue *queue);
-union large_buffer *worker_get_large(struct worker *worker);
-void worker_put_large(struct worker *worker, union large_buffer *buffer);
+union large_buffer *worker_get_large(struct worker *worker, struct queue *queue);
+void worker_put_large(struct worker *worker, struct queue *owner, union large_buffer *buffer);
 
 #endif

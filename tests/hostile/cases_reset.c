@@ -10,6 +10,8 @@
 
 #define BURST  64u /* requests in flight when the worst happens */
 #define ROUNDS 60u
+#define PIECES 12u
+#define HOG_MS 1000u
 
 static void offer_burst(struct driver *d)
 {
@@ -91,6 +93,47 @@ static void disable_in_flight(struct bench *bench, uint64_t unused)
 	}
 }
 
+/* A request in many pieces, which the server has to remember somewhere. */
+static void offer_pieces(struct driver *d, uint32_t queue, uint16_t head)
+{
+	uint32_t at_table = AT_TABLE + head % 64u * (PIECES + 2) * 16;
+	struct vring_desc *table = (struct vring_desc *)driver_mem(d, queue, at_table);
+
+	table[0] = ring_desc(driver_iova(d, queue, AT_HEADER), 16, VRING_DESC_F_NEXT, 1);
+	for (uint16_t i = 1; i <= PIECES; i++)
+		table[i] = ring_desc(driver_iova(d, queue, AT_DATA) + i * 4096u, 512,
+				     VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, i + 1);
+	table[PIECES + 1] = ring_desc(driver_iova(d, queue, AT_STATUS), 1, VRING_DESC_F_WRITE, 0);
+	d->ring[queue].desc[head] = ring_desc(driver_iova(d, queue, at_table), (PIECES + 2) * 16,
+					      VRING_DESC_F_INDIRECT, 0);
+	ring_offer(&d->ring[queue], head);
+}
+
+/*
+ * As many of them as the rings hold, and where the store is slow they stay. Another device is
+ * answered all the same, sooner than they are.
+ */
+static void hog(struct bench *bench, uint64_t unused)
+{
+	struct driver *d = &bench->victim;
+	uint64_t began;
+
+	(void)unused;
+	driver_start(d);
+	for (uint32_t queue = 0; queue < QUEUES; queue++) {
+		driver_header(d, queue, AT_HEADER, VIRTIO_BLK_T_IN, 0);
+		for (uint16_t head = 0; head < d->ring_max; head++)
+			offer_pieces(d, queue, head);
+		ring_publish(&d->ring[queue]);
+	}
+	usleep(HOG_MS * 1000);
+	began = now_ms();
+	driver_good(&bench->other, 0);
+	driver_good(&bench->other, 1);
+	if (now_ms() - began > HOG_MS)
+		fail("another device took %llu ms", (unsigned long long)(now_ms() - began));
+}
+
 /* The client is killed at any moment, in the middle of a message too. */
 static void killed(struct bench *bench, uint64_t unused)
 {
@@ -138,6 +181,7 @@ const struct hostile_case reset_cases[] = {
 	{ .name = "close-in-flight", .run = close_in_flight },
 	{ .name = "base-in-flight", .run = base_in_flight },
 	{ .name = "disable-in-flight", .run = disable_in_flight },
+	{ .name = "hog", .run = hog },
 	{ .name = "killed", .run = killed },
 	{ .name = "reset-storm", .run = reset_storm },
 	{ .name = "start-storm", .run = start_storm },

@@ -69,5 +69,30 @@ kill -0 "$SERVER" || fail "the server died"
 is "the read-only image" "$(checksum "$T/locked.img")" "$before"
 stop
 quiet "$expected"
+
+# A device with a slow store, in the same thread as another that must not wait for it.
+null_disk 64 irqmode=2 completion_nsec=3000000000 hw_queue_depth=1024
+serve <<-C
+	[global]
+	runtime_dir = $T/run
+	workers = 1
+	[victim]
+	path = $DISK
+	driver = vhost-vdpa
+	queues = 2
+	queue_size = 512
+	[other]
+	path = $T/other.img
+	driver = vhost-vdpa
+	queues = 2
+	[locked]
+	path = $T/locked.img
+	driver = vhost-vdpa
+	queues = 2
+	readonly = yes
+C
+attack cases hog
+stop
+quiet
 [ "$(wc -l <"$T/err")" -lt 3000 ] || fail "$(wc -l <"$T/err") lines from the server"
 clean
