@@ -11,10 +11,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "time_ns.h"
-
-/* An answer that is owed for longer than this is worth a word, and goes on being worth one. */
-#define STALL_SAY_US 5000000
+#include "messages.h"
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
 #define STORE_WAIT_MS 30000
@@ -108,260 +105,11 @@ void device_close_store(struct device *device)
 	device->backend = NULL;
 }
 
-static void command_answered(struct queue *queue)
-{
-	struct device *device = queue->device;
-
-	if (queue->result && !device->command_result)
-		device->command_result = queue->result;
-	if (--device->waiting_for == 0)
-		device->command_done(device);
-}
-
-/* Tells every queue the same thing; @done is called when all have answered. */
-static void command_all(struct device *device, enum queue_verb verb, uint64_t features,
-			void (*done)(struct device *device))
-{
-	device->waiting_for = device->limits.queues;
-	device->command_result = 0;
-	device->command_done = done;
-	for (uint32_t i = 0; i < device->limits.queues; i++)
-		queue_command(&device->queues[i], verb, features, command_answered);
-}
-
-static void take_messages(struct device *device);
-
-static void close_queues(struct device *device);
-
-static void stall_expired(struct ring_timer *timer);
-
-static void stall_watch(struct device *device)
-{
-	ring_timer_start(device->ring, &device->stall, STALL_SAY_US, stall_expired);
-}
-
-static void stall_expired(struct ring_timer *timer)
-{
-	struct device *device = container_of(timer, struct device, stall);
-	uint64_t owed_us = (time_now_ns() - device->asked_ns) / 1000;
-
-	if (device->gone) {
-		device->closed(device);
-		return;
-	}
-	if (!device->answering)
-		return;
-	if (owed_us >= STALL_SAY_US && !device->stalled) {
-		device->stalled = true;
-		log_warn(
-			"%s: %s cannot be answered yet: the store does not end %u queues' requests",
-			device->config->name, vduse_dev_request_name(device->request.type),
-			device->waiting_for);
-	}
-	stall_watch(device);
-}
-
-/* An answer has been given. */
-static void note_answer(struct device *device)
-{
-	uint64_t took_ns = time_now_ns() - device->asked_ns;
-
-	device->messages_answered++;
-	device->worst_answer_ns = MAX(device->worst_answer_ns, took_ns);
-	if (device->stalled)
-		log_info("%s: %s was answered after %u s", device->config->name,
-			 vduse_dev_request_name(device->request.type),
-			 (unsigned int)(took_ns / 1000000000));
-	device->stalled = false;
-}
-
-static void reply(struct device *device, bool ok)
-{
-	vduse_dev_reply(device->dev, &device->request, ok);
-	note_answer(device);
-}
-
-/* The queues have done what the message asked for. */
-static void answered(struct device *device)
-{
-	device->answering = false;
-	if (device->deaf)
-		close_queues(device);
-	else
-		take_messages(device);
-}
-
-/* Parks the answer until the queues have obeyed; @done answers. */
-static void answer_after(struct device *device, enum queue_verb verb, uint64_t features,
-			 void (*done)(struct device *device))
-{
-	device->answering = true;
-	stall_watch(device);
-	command_all(device, verb, features, done);
-}
-
-static void start_undone(struct device *device)
-{
-	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
-	reply(device, false);
-	answered(device);
-}
-
-/*
- * Only a reset takes bits back. The kernel does not store the status of a task that was killed while
- * it waited for us, so a later one may lack what we know: the queues would be started twice.
- */
-static void add_status(struct device *device, uint8_t status)
-{
-	device->status |= status;
-}
-
-static void started(struct device *device)
-{
-	if (device->command_result) {
-		command_all(device, QUEUE_STOP, 0, start_undone);
-		return;
-	}
-	add_status(device, device->request.s.status);
-	reply(device, true);
-	answered(device);
-}
-
-/*
- * The next driver has been told nothing yet. Without a page cache in between it reads what the store
- * really has; with one it might read what was lost.
- */
-static void forgive_flush(struct device *device)
-{
-	if (load_relaxed(&device->backend->cached))
-		return;
-	device->flush_failed = false;
-	for (uint32_t i = 0; i < device->limits.queues; i++)
-		inflight_vq(device->inflight, i)->marked = 0;
-}
-
 static void recall_flush(struct device *device)
 {
 	for (uint32_t i = 0; i < device->limits.queues; i++)
 		if (inflight_vq(device->inflight, i)->marked)
 			device->flush_failed = true;
-}
-
-static void stopped(struct device *device)
-{
-	device->status = 0;
-	forgive_flush(device);
-	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
-	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
-	reply(device, true);
-	answered(device);
-}
-
-/* The kernel passes on whatever a driver says. Return: NULL, or what is wrong with it. */
-static const char *check_features(struct device *device, uint64_t *features)
-{
-	if (vduse_dev_features(device->dev, features))
-		return "its features cannot be read";
-	if (!device->config->rescue && (*features & ~virtio_blk_features(&device->limits)))
-		return "it accepts features that were not offered";
-	if (!(*features & (1ull << VIRTIO_F_VERSION_1)))
-		return "it is not of virtio 1.0 or later";
-	return NULL;
-}
-
-static void set_status(struct device *device, uint8_t status)
-{
-	uint8_t news = status & ~device->status;
-	const char *wrong = NULL;
-	uint64_t features = 0;
-
-	if (!status) {
-		answer_after(device, QUEUE_STOP, 0, stopped);
-		return;
-	}
-	if (news & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
-		wrong = check_features(device, &features);
-	if (wrong && log_allow(&device->refusals, device->config->name))
-		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")", device->config->name,
-			wrong, features);
-
-	if (!wrong && (news & VIRTIO_CONFIG_S_DRIVER_OK)) {
-		answer_after(device, QUEUE_START, features, started);
-		return;
-	}
-	if (!wrong)
-		add_status(device, status);
-	reply(device, !wrong);
-}
-
-static void paused_for_iotlb(struct device *device)
-{
-	const struct vduse_iova_range *range = &device->request.iova;
-
-	iotlb_drop(vduse_dev_iotlb(device->dev), range->start, range->last);
-	reply(device, true);
-	command_all(device, QUEUE_RESUME, 0, answered);
-}
-
-static void settled_for_state(struct device *device)
-{
-	const struct queue *queue = &device->queues[device->request.vq_state.index];
-
-	/* An index cannot say that something before it is to be done still. */
-	if (queue->waiting) {
-		reply(device, false);
-	} else {
-		vduse_dev_reply_vq_state(device->dev, &device->request, queue->next_avail);
-		note_answer(device);
-	}
-	command_all(device, QUEUE_RESUME, 0, answered);
-}
-
-static void handle(struct device *device)
-{
-	const struct vduse_dev_request *request = &device->request;
-
-	log_debug("%s: %s 0x%x", device->config->name, vduse_dev_request_name(request->type),
-		  request->type == VDUSE_SET_STATUS ? request->s.status : request->vq_state.index);
-	switch (request->type) {
-	case VDUSE_SET_STATUS:
-		set_status(device, request->s.status);
-		return;
-	case VDUSE_UPDATE_IOTLB:
-		answer_after(device, QUEUE_PAUSE, 0, paused_for_iotlb);
-		return;
-	case VDUSE_GET_VQ_STATE:
-		if (request->vq_state.index < device->limits.queues) {
-			answer_after(device, QUEUE_SETTLE, 0, settled_for_state);
-			return;
-		}
-	}
-	if (log_allow(&device->refusals, device->config->name))
-		log_warn("%s: refused control message %s (%u)", device->config->name,
-			 vduse_dev_request_name(request->type), request->type);
-	reply(device, false);
-}
-
-/* One at a time: a message that comes while an answer is parked is taken after it. */
-static void take_messages(struct device *device)
-{
-	int got = 1;
-
-	while (got == 1 && !device->answering && !device->closed) {
-		got = vduse_dev_recv(device->dev, &device->request);
-		if (got == 1) {
-			device->asked_ns = time_now_ns();
-			handle(device);
-		}
-	}
-	if (got < 0)
-		log_err("%s: cannot read control messages: %s", device->config->name,
-			strerror(-got));
-}
-
-static void messages_ready(struct ring_poll *poll)
-{
-	take_messages(container_of(poll, struct device, messages));
 }
 
 static int create_queues(struct device *device, struct worker *workers, unsigned int worker_count,
@@ -392,43 +140,38 @@ exit_queues:
 
 static void queues_paused(struct device *device);
 
-static void serve_messages(struct device *device)
-{
-	ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev), messages_ready);
-}
-
 static void recovered(struct device *device)
 {
 	if (device->closed)
-		command_all(device, QUEUE_PAUSE, 0, queues_paused);
+		device_command_all(device, QUEUE_PAUSE, 0, queues_paused);
 	else
-		serve_messages(device);
+		device_serve_messages(device);
 }
 
 /* An adopted device whose driver runs: on with it, before any message, which may be a reset. */
 static void recover(struct device *device)
 {
 	uint64_t features = 0;
-	const char *wrong = check_features(device, &features);
+	const char *wrong = device_check_features(device, &features);
 
 	if (wrong) {
 		log_err("%s: cannot go on serving the driver: %s", device->config->name, wrong);
-		serve_messages(device);
+		device_serve_messages(device);
 		return;
 	}
 	device->status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
 			 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
-	command_all(device, QUEUE_RECOVER, features, recovered);
+	device_command_all(device, QUEUE_RECOVER, features, recovered);
 }
 
 static void queues_added(struct device *device)
 {
 	if (device->closed)
-		command_all(device, QUEUE_PAUSE, 0, queues_paused);
+		device_command_all(device, QUEUE_PAUSE, 0, queues_paused);
 	else if (vduse_dev_adopted(device->dev) && vduse_dev_running(device->dev))
 		recover(device);
 	else
-		serve_messages(device);
+		device_serve_messages(device);
 }
 
 static void describe(const struct device *device, char text[INFLIGHT_IDENTITY_MAX])
@@ -523,7 +266,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	err = create_queues(device, workers, worker_count, next_worker);
 	if (err)
 		goto close_record;
-	command_all(device, QUEUE_ADD, 0, queues_added);
+	device_command_all(device, QUEUE_ADD, 0, queues_added);
 	return 0;
 
 close_record:
@@ -554,13 +297,13 @@ static void queues_removed(struct device *device)
 static void queues_paused(struct device *device)
 {
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
-	command_all(device, QUEUE_REMOVE, 0, queues_removed);
+	device_command_all(device, QUEUE_REMOVE, 0, queues_removed);
 }
 
 /* Not STOP: where the driver still runs, the record must say so to the next server. */
-static void close_queues(struct device *device)
+void device_close_queues(struct device *device)
 {
-	command_all(device, QUEUE_PAUSE, 0, queues_paused);
+	device_command_all(device, QUEUE_PAUSE, 0, queues_paused);
 }
 
 static void messages_stopped(struct ring_poll *poll)
@@ -569,7 +312,7 @@ static void messages_stopped(struct ring_poll *poll)
 
 	device->deaf = true;
 	if (!device->answering)
-		close_queues(device);
+		device_close_queues(device);
 	/* else a command is under way, and answered() goes on */
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "nesting.h"
 
 #define SECTOR_SIZE 512u
 #define BLOCK_MAX   4096u
@@ -41,6 +42,8 @@ static int open_path(const struct device_config *config, struct stat *st)
 		err = -EISDIR;
 	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
 		err = -ENOTBLK;
+	else if (nesting_lies_on(st, config->name))
+		err = -ELOOP;
 	if (err) {
 		close(fd);
 		return err;
@@ -143,6 +146,8 @@ static void log_open_error(const struct device_config *config, int err)
 		reason = "in use by another process";
 	else if (err == -EISDIR || err == -ENOTBLK)
 		reason = "neither a regular file nor a block device";
+	else if (err == -ELOOP)
+		reason = "it lies on the disk that would be made of it";
 	else if (err == -EINVAL && config->cache == CACHE_NONE)
 		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
 			 "accepted are auto, writeback, writethrough and unsafe";

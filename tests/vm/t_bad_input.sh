@@ -254,6 +254,18 @@ refused 1 'error: disk: .*cannot be gone on with' <<-C
 	path = $T/mine.img
 C
 one_line "$T/refused.err"
+# Nor is a disk made of itself, through whatever lies in between.
+node=${NODE[disk]}
+refused 1 "error: disk: cannot open $node: it lies on the disk that would be made of it" <<-C
+	[disk]
+	path = $node
+C
+dmsetup create on-disk --table "0 2048 linear $node 0"
+refused 1 'error: disk: cannot open /dev/mapper/on-disk: it lies on the disk' <<-C
+	[disk]
+	path = /dev/mapper/on-disk
+C
+dmsetup remove --retry on-disk
 serve <<-C
 	[disk]
 	path = $img

@@ -2,7 +2,6 @@
 # A virtual machine on vhost-vdpa makes a file system, reboots with writes in flight, finds its files.
 # deadline: 1500
 # once
-# on request
 . tests/vm/lib.sh
 
 kernel=/boot/vmlinuz-$(uname -r)

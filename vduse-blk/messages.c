@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "messages.h"
+
+#include <inttypes.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+
+#include "log.h"
+#include "time_ns.h"
+
+/* An answer that is owed for longer than this is worth a word, and goes on being worth one. */
+#define STALL_SAY_US 5000000
+
+static void command_answered(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (queue->result && !device->command_result)
+		device->command_result = queue->result;
+	if (--device->waiting_for == 0)
+		device->command_done(device);
+}
+
+/* Tells every queue the same thing; @done is called when all have answered. */
+void device_command_all(struct device *device, enum queue_verb verb, uint64_t features,
+			void (*done)(struct device *device))
+{
+	device->waiting_for = device->limits.queues;
+	device->command_result = 0;
+	device->command_done = done;
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		queue_command(&device->queues[i], verb, features, command_answered);
+}
+
+static void take_messages(struct device *device);
+
+static void stall_expired(struct ring_timer *timer);
+
+static void stall_watch(struct device *device)
+{
+	ring_timer_start(device->ring, &device->stall, STALL_SAY_US, stall_expired);
+}
+
+static void stall_expired(struct ring_timer *timer)
+{
+	struct device *device = container_of(timer, struct device, stall);
+	uint64_t owed_us = (time_now_ns() - device->asked_ns) / 1000;
+
+	if (device->gone) {
+		device->closed(device);
+		return;
+	}
+	if (!device->answering)
+		return;
+	if (owed_us >= STALL_SAY_US && !device->stalled) {
+		device->stalled = true;
+		log_warn(
+			"%s: %s cannot be answered yet: the store does not end %u queues' requests",
+			device->config->name, vduse_dev_request_name(device->request.type),
+			device->waiting_for);
+	}
+	stall_watch(device);
+}
+
+/* An answer has been given. */
+static void note_answer(struct device *device)
+{
+	uint64_t took_ns = time_now_ns() - device->asked_ns;
+
+	device->messages_answered++;
+	device->worst_answer_ns = MAX(device->worst_answer_ns, took_ns);
+	if (device->stalled)
+		log_info("%s: %s was answered after %u s", device->config->name,
+			 vduse_dev_request_name(device->request.type),
+			 (unsigned int)(took_ns / 1000000000));
+	device->stalled = false;
+}
+
+static void reply(struct device *device, bool ok)
+{
+	vduse_dev_reply(device->dev, &device->request, ok);
+	note_answer(device);
+}
+
+/* The queues have done what the message asked for. */
+static void answered(struct device *device)
+{
+	device->answering = false;
+	if (device->deaf)
+		device_close_queues(device);
+	else
+		take_messages(device);
+}
+
+/* Parks the answer until the queues have obeyed; @done answers. */
+static void answer_after(struct device *device, enum queue_verb verb, uint64_t features,
+			 void (*done)(struct device *device))
+{
+	device->answering = true;
+	stall_watch(device);
+	device_command_all(device, verb, features, done);
+}
+
+static void start_undone(struct device *device)
+{
+	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	reply(device, false);
+	answered(device);
+}
+
+/*
+ * Only a reset takes bits back. The kernel does not store the status of a task that was killed while
+ * it waited for us, so a later one may lack what we know: the queues would be started twice.
+ */
+static void add_status(struct device *device, uint8_t status)
+{
+	device->status |= status;
+}
+
+static void started(struct device *device)
+{
+	if (device->command_result) {
+		device_command_all(device, QUEUE_STOP, 0, start_undone);
+		return;
+	}
+	add_status(device, device->request.s.status);
+	reply(device, true);
+	answered(device);
+}
+
+/*
+ * The next driver has been told nothing yet. Without a page cache in between it reads what the store
+ * really has; with one it might read what was lost.
+ */
+static void forgive_flush(struct device *device)
+{
+	if (load_relaxed(&device->backend->cached))
+		return;
+	device->flush_failed = false;
+	for (uint32_t i = 0; i < device->limits.queues; i++)
+		inflight_vq(device->inflight, i)->marked = 0;
+}
+
+static void stopped(struct device *device)
+{
+	device->status = 0;
+	forgive_flush(device);
+	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
+	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	reply(device, true);
+	answered(device);
+}
+
+/* The kernel passes on whatever a driver says. Return: NULL, or what is wrong with it. */
+const char *device_check_features(struct device *device, uint64_t *features)
+{
+	if (vduse_dev_features(device->dev, features))
+		return "its features cannot be read";
+	if (!device->config->rescue && (*features & ~virtio_blk_features(&device->limits)))
+		return "it accepts features that were not offered";
+	if (!(*features & (1ull << VIRTIO_F_VERSION_1)))
+		return "it is not of virtio 1.0 or later";
+	return NULL;
+}
+
+static void set_status(struct device *device, uint8_t status)
+{
+	uint8_t news = status & ~device->status;
+	const char *wrong = NULL;
+	uint64_t features = 0;
+
+	if (!status) {
+		answer_after(device, QUEUE_STOP, 0, stopped);
+		return;
+	}
+	if (news & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
+		wrong = device_check_features(device, &features);
+	if (wrong && log_allow(&device->refusals, device->config->name))
+		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")", device->config->name,
+			wrong, features);
+
+	if (!wrong && (news & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		answer_after(device, QUEUE_START, features, started);
+		return;
+	}
+	if (!wrong)
+		add_status(device, status);
+	reply(device, !wrong);
+}
+
+static void paused_for_iotlb(struct device *device)
+{
+	const struct vduse_iova_range *range = &device->request.iova;
+
+	iotlb_drop(vduse_dev_iotlb(device->dev), range->start, range->last);
+	reply(device, true);
+	device_command_all(device, QUEUE_RESUME, 0, answered);
+}
+
+static void settled_for_state(struct device *device)
+{
+	const struct queue *queue = &device->queues[device->request.vq_state.index];
+
+	/* An index cannot say that something before it is to be done still. */
+	if (queue->waiting) {
+		reply(device, false);
+	} else {
+		vduse_dev_reply_vq_state(device->dev, &device->request, queue->next_avail);
+		note_answer(device);
+	}
+	device_command_all(device, QUEUE_RESUME, 0, answered);
+}
+
+static void handle(struct device *device)
+{
+	const struct vduse_dev_request *request = &device->request;
+
+	log_debug("%s: %s 0x%x", device->config->name, vduse_dev_request_name(request->type),
+		  request->type == VDUSE_SET_STATUS ? request->s.status : request->vq_state.index);
+	switch (request->type) {
+	case VDUSE_SET_STATUS:
+		set_status(device, request->s.status);
+		return;
+	case VDUSE_UPDATE_IOTLB:
+		answer_after(device, QUEUE_PAUSE, 0, paused_for_iotlb);
+		return;
+	case VDUSE_GET_VQ_STATE:
+		if (request->vq_state.index < device->limits.queues) {
+			answer_after(device, QUEUE_SETTLE, 0, settled_for_state);
+			return;
+		}
+	}
+	if (log_allow(&device->refusals, device->config->name))
+		log_warn("%s: refused control message %s (%u)", device->config->name,
+			 vduse_dev_request_name(request->type), request->type);
+	reply(device, false);
+}
+
+/* One at a time: a message that comes while an answer is parked is taken after it. */
+static void take_messages(struct device *device)
+{
+	int got = 1;
+
+	while (got == 1 && !device->answering && !device->closed) {
+		got = vduse_dev_recv(device->dev, &device->request);
+		if (got == 1) {
+			device->asked_ns = time_now_ns();
+			handle(device);
+		}
+	}
+	if (got < 0)
+		log_err("%s: cannot read control messages: %s", device->config->name,
+			strerror(-got));
+}
+
+static void messages_ready(struct ring_poll *poll)
+{
+	take_messages(container_of(poll, struct device, messages));
+}
+
+void device_serve_messages(struct device *device)
+{
+	ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev), messages_ready);
+}
