@@ -6,7 +6,7 @@
 
 #include "hostile.h"
 
-#define RACE_MS 1000u
+#define RACE_MS 700u
 #define CHAINS	32u
 
 struct race {

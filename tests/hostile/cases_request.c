@@ -6,8 +6,8 @@
 #define UNSUPP .outcome = ANSWERED, .status = VIRTIO_BLK_S_UNSUPP
 #define FINE   .outcome = ANSWERED, .status = VIRTIO_BLK_S_OK
 
-#define READ(len)  .desc = { OUT(HEADER, 0, 16), IN(DATA, 0, len), IN(STATUS, 0, 1) }
-#define WRITE(len) .desc = { OUT(HEADER, 0, 16), OUT(DATA, 0, len), IN(STATUS, 0, 1) }
+#define READ(len)  .desc = { HEAD, IN(DATA, 0, len), LAST }
+#define WRITE(len) .desc = { HEAD, OUT(DATA, 0, len), LAST }
 
 /* Ranges of discard and write zeroes: a sector, a number of sectors and flags, little endian. */
 #define ZERO4	       "\0\0\0\0"
@@ -37,7 +37,7 @@ const struct sketch request_sketches[] = {
 	{ "read-far-away", READ(512), .sector = UINT64_MAX, IOERR },
 	{ "read-overflows", READ(512), .sector = UINT64_MAX / 512 + 1, IOERR },
 	{ "read-overflows-by-one", READ(1024), .sector = UINT64_MAX / 512, IOERR },
-	{ "read-into-no-data", .desc = { OUT(HEADER, 0, 16), OUT(DATA, 0, 512), IN(STATUS, 0, 1) }, FINE,
+	{ "read-into-no-data", .desc = { HEAD, OUT(DATA, 0, 512), LAST }, FINE,
 	  .used = 1 },
 	{ "write-nothing", T_OUT, WRITE(0), FINE, .used = 1 },
 	{ "write-100", T_OUT, WRITE(100), IOERR },
@@ -50,7 +50,8 @@ const struct sketch request_sketches[] = {
 	{ "zero-read-only", T_ZERO, WRITE(16), PAYLOAD(GOOD_16), .read_only = true, UNSUPP },
 
 	{ "type-2", .type = 2, WRITE(512), UNSUPP },
-	{ "type-secure-erase", .type = VIRTIO_BLK_T_SECURE_ERASE, WRITE(16), PAYLOAD(GOOD_16), UNSUPP },
+	{ "type-secure-erase", .type = VIRTIO_BLK_T_SECURE_ERASE, WRITE(16), PAYLOAD(GOOD_16),
+	  UNSUPP },
 	{ "type-zone-report", .type = VIRTIO_BLK_T_ZONE_REPORT, READ(512), UNSUPP },
 	{ "type-lifetime", .type = 10, READ(512), UNSUPP },
 	{ "type-barrier", .type = VIRTIO_BLK_T_BARRIER, WRITE(512), UNSUPP },
@@ -73,9 +74,11 @@ const struct sketch request_sketches[] = {
 	{ "trim-all-flags", T_TRIM, WRITE(16), PAYLOAD(ZERO4 ZERO4 "\x08\0\0\0" FULL4), UNSUPP },
 	{ "trim-far-away", T_TRIM, WRITE(16), PAYLOAD(FULL4 FULL4 "\x08\0\0\0" ZERO4), IOERR },
 	{ "trim-too-long", T_TRIM, WRITE(16), PAYLOAD(ZERO4 ZERO4 FULL4 ZERO4), IOERR },
-	{ "trim-overflows", T_TRIM, WRITE(16), PAYLOAD("\0\0\0\0\0\0\x80\0" "\x08\0\0\0" ZERO4), IOERR },
+	{ "trim-overflows", T_TRIM, WRITE(16),
+	  PAYLOAD("\0\0\0\0\0\0\x80\0" "\x08\0\0\0" ZERO4), IOERR },
 	{ "trim-second-is-bad", T_TRIM, WRITE(32), PAYLOAD(GOOD_16 FLAGGED_2), UNSUPP },
-	{ "trim-256-ranges", T_TRIM, WRITE(256 * 16), PAYLOAD(GOOD_16), UNSUPP }, /* the rest: poison */
+	/* Behind the good range there is poison. */
+	{ "trim-256-ranges", T_TRIM, WRITE(256 * 16), PAYLOAD(GOOD_16), UNSUPP },
 	{ "trim-257-ranges", T_TRIM, WRITE(257 * 16), PAYLOAD(GOOD_16), IOERR },
 	{ "trim-4g", T_TRIM, WRITE(UINT32_MAX - 15), PAYLOAD(GOOD_16), IOERR },
 	{ "zero", T_ZERO, WRITE(16), PAYLOAD(GOOD_16), FINE, .used = 1 },
@@ -87,7 +90,7 @@ const struct sketch request_sketches[] = {
 	{ "zero-257-ranges", T_ZERO, WRITE(257 * 16), PAYLOAD(GOOD_16), IOERR },
 	{ "zero-in-bytes", T_ZERO, PAYLOAD(GOOD_16),
 	  .desc = { OUT(HEADER, 0, 7), OUT(HEADER, 7, 9), OUT(DATA, 0, 1), OUT(DATA, 1, 7),
-		    OUT(DATA, 8, 3), OUT(DATA, 11, 5), IN(STATUS, 0, 1) }, FINE, .used = 1 },
+		    OUT(DATA, 8, 3), OUT(DATA, 11, 5), LAST }, FINE, .used = 1 },
 	{ 0 }
 };
 /* clang-format on */

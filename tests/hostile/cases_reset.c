@@ -9,7 +9,7 @@
 #include "hostile.h"
 
 #define BURST  64u /* requests in flight when the worst happens */
-#define ROUNDS 60u
+#define ROUNDS 40u
 #define PIECES 12u
 #define HOG_MS 1000u
 

@@ -82,7 +82,7 @@ static void status_garbage(struct bench *bench, uint64_t unused)
 	driver_good(d, 0);
 }
 
-/* Ring parts: offsets from where they belong, or an address in one of the quirky areas. */
+/* Where the ring parts are said to be: each time one of them cannot be served. */
 static const struct {
 	uint64_t desc, avail, used;
 } places[] = {

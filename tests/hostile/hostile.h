@@ -2,9 +2,9 @@
 /*
  * A driver that breaks the rules, on /dev/vhost-vdpa-N.
  *
- * A case runs in a process of its own, under an alarm: what it opens and maps goes away with it, and
- * where it hangs, the alarm says so. It damages queue 0 of one device, and then everything else must
- * still work: queue 1, the other device, and after a reset queue 0 as well.
+ * A case runs in a process of its own, under an alarm: what it opens and maps goes away with it,
+ * and where it hangs, the alarm says so. It damages queue 0 of one device, and then everything else
+ * must still work: queue 1, the other device, and after a reset queue 0 as well.
  */
 #ifndef TESTS_HOSTILE_H
 #define TESTS_HOSTILE_H
@@ -53,11 +53,12 @@ uint64_t now_ms(void);
 
 struct random_job {
 	uint64_t seed;
-	uint64_t count; /* chains, about */
-	uint64_t first; /* batch to begin with: to look at a failure again */
+	uint64_t count;	 /* chains, about */
+	uint64_t first;	 /* batch to begin with: to look at a failure again */
+	uint64_t served; /* out: chains that came back with something in them */
 };
 
 /** random_run() - random chains; ends the process where something is wrong */
-void random_run(struct bench *bench, const struct random_job *job);
+void random_run(struct bench *bench, struct random_job *job);
 
 #endif

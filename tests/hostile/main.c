@@ -210,8 +210,8 @@ static int run_random(char *const nodes[3], const struct random_job *random)
 
 	job->random = *random;
 	good = run_apart(job, nodes, 0);
-	printf("random: seed %" PRIu64 ", %" PRIu64 " chains: %s\n", random->seed, random->count,
-	       good ? "good" : "FAILED");
+	printf("random: seed %" PRIu64 ", %" PRIu64 " chains, %" PRIu64 " served: %s\n",
+	       random->seed, random->count, job->random.served, good ? "good" : "FAILED");
 	return !good;
 }
 

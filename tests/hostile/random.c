@@ -238,16 +238,18 @@ static struct plan draw_batch(struct driver *d, struct dice *dice)
 	return plan;
 }
 
-static void reap(struct driver *d, const struct plan *plan)
+/* Return: how many of them were served; what a wild batch says counts for nothing */
+static uint32_t reap(struct driver *d, const struct plan *plan)
 {
 	unsigned int ms = plan->wild ? WILD_MS : ANSWER_MS;
 	uint32_t seen = 0; /* a bit per slot */
+	uint32_t served = 0;
 	struct vring_used_elem elem;
 
 	for (uint32_t n = 0; n < plan->expected; n++) {
 		if (!ring_wait(&d->ring[0], &elem, ms)) {
 			if (plan->wild)
-				return;
+				return 0;
 			fail("%u of %u chains do not come back", plan->expected - n, plan->chains);
 		}
 		if (plan->wild)
@@ -256,7 +258,9 @@ static void reap(struct driver *d, const struct plan *plan)
 		    seen >> elem.id / CHAIN_DESCS & 1)
 			fail("head %u comes back, which is not in flight", elem.id);
 		seen |= 1u << elem.id / CHAIN_DESCS;
+		served += elem.len > 0;
 	}
+	return served;
 }
 
 /* With other features each time. */
@@ -271,7 +275,7 @@ static void restart(struct driver *d, struct dice *dice)
 	driver_start(d);
 }
 
-static uint32_t run_batch(struct driver *d, struct dice *dice)
+static uint32_t run_batch(struct driver *d, struct dice *dice, uint64_t *served)
 {
 	struct plan plan = draw_batch(d, dice);
 
@@ -286,13 +290,13 @@ static uint32_t run_batch(struct driver *d, struct dice *dice)
 	if (one_in(dice, 128))
 		plan.restart = true; /* with all of it in flight */
 	else
-		reap(d, &plan);
+		*served += reap(d, &plan);
 	if (plan.restart || plan.wild)
 		restart(d, dice);
 	return plan.chains;
 }
 
-void random_run(struct bench *bench, const struct random_job *job)
+void random_run(struct bench *bench, struct random_job *job)
 {
 	struct driver *d = &bench->victim;
 	uint64_t good_at = 0, say_at = SAY_EVERY, batch = job->first;
@@ -316,6 +320,6 @@ void random_run(struct bench *bench, const struct random_job *job)
 			fflush(stdout);
 			say_at += SAY_EVERY;
 		}
-		done += run_batch(d, &dice);
+		done += run_batch(d, &dice, &job->served);
 	}
 }

@@ -37,6 +37,8 @@ struct sketch_desc {
 	{                                                                                          \
 		.place = place_, .offset = offset_, .len = len_, .in = true, __VA_ARGS__           \
 	}
+#define HEAD	     OUT(HEADER, 0, 16)
+#define LAST	     IN(STATUS, 0, 1)
 #define GO_TO(entry) .next = (uint16_t)((entry) + 1u)
 
 #define SKETCH_MAX 20

@@ -27,10 +27,11 @@ start_peer() {
 		--blockdev "driver=file,node-name=other,filename=$T/other.img"
 		--blockdev "driver=file,node-name=locked,filename=$T/locked.img"
 	)
-	for name in victim other; do
-		exports+=(--export "type=vduse-blk,id=$name,node-name=$name,name=$name$round,num-queues=2,queue-size=256,writable=on")
+	for name in victim other locked; do
+		exports+=(--export "type=vduse-blk,id=$name,node-name=$name,name=$name$round,$(
+			[ $name = locked ] || echo writable=on,
+		)num-queues=2,queue-size=256")
 	done
-	exports+=(--export "type=vduse-blk,id=locked,node-name=locked,name=locked$round,num-queues=2,queue-size=256")
 	qemu-storage-daemon "${exports[@]}" >"$T/err" 2>&1 &
 	SERVER=$!
 	for name in victim other locked; do
