@@ -43,7 +43,7 @@ static int open_path(const struct device_config *config, struct stat *st)
 	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
 		err = -ENOTBLK;
 	else if (nesting_lies_on(st, config->name))
-		err = -ELOOP;
+		err = -EDEADLK;
 	if (err) {
 		close(fd);
 		return err;
@@ -146,7 +146,7 @@ static void log_open_error(const struct device_config *config, int err)
 		reason = "in use by another process";
 	else if (err == -EISDIR || err == -ENOTBLK)
 		reason = "neither a regular file nor a block device";
-	else if (err == -ELOOP)
+	else if (err == -EDEADLK)
 		reason = "it lies on the disk that would be made of it";
 	else if (err == -EINVAL && config->cache == CACHE_NONE)
 		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
