@@ -126,8 +126,23 @@ if xfs_io -d -c fsync "${NODE[cached]}" 2>"$T/fsync"; then
 	fail "the flush succeeded that cannot"
 fi
 said 'error: cached: queue [0-9]+: flush.*: Input/output error'
+# What is lost stays lost: no flush succeeds until the disk is detached, wherever it was written.
+if fill "${NODE[cached]}" 105 65536 2>"$T/fsync"; then
+	fail "a flush succeeded after one that lost writes"
+fi
+said 'error: cached: writes may be lost: every flush fails'
+stop
+quiet 'cached: queue [0-9]+: |cached: writes may be lost|cannot flush'
+clean
+bad "linear $DISK 2048" | dmsetup --noudevsync reload bad
+dmsetup --noudevsync resume bad
+serve <<-C
+	[cached]
+	path = /dev/mapper/bad
+	cache = writeback
+C
 fill "${NODE[cached]}" 105 65536
 stop
-quiet 'cached: queue [0-9]+: |cannot flush'
+quiet
 clean
 filled "$DISK" 105 65536 || fail "what was written after the failed flush differs"

@@ -62,7 +62,7 @@ usage "unknown verb 'server'" server -c "$T/conf"
 usage 'frobnicate' serve --frobnicate
 usage 'serve needs -c' serve
 usage "requires an argument|option requires" serve -c
-usage 'one verb' serve check -c "$T/conf"
+usage "'check' is too much behind serve" serve check -c "$T/conf"
 
 #
 # The configuration
