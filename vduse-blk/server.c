@@ -228,6 +228,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 
 	if (load_modules(config, &status))
 		return status;
+	server.signalled = config->devices[0].rescue; /* it is to end from the beginning on */
 	raise_limits();
 	lock_memory();
 	if (block_signals(&server) || sigbus_guard_install())
