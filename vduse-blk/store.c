@@ -25,6 +25,9 @@
  */
 #define FILE_RANGE_MAX (2u << 30)
 
+/* Locks far behind any data: a byte for each device that reads, a range for the second descriptor. */
+#define READER_LOCK_START   ((1ull << 62) - (1ull << 33))
+#define READER_LOCK_COUNT   (1ull << 32) /* for the second descriptor as many again */
 #define BUFFERED_LOCK_START (1ull << 62)
 #define LOCK_POLL_MS	    20
 
@@ -169,24 +172,49 @@ static int lock_range(int fd, bool readonly, uint64_t start, uint64_t len)
 }
 
 /*
+ * Several may read the same bytes, so those say nothing about the reads of a killed server of this
+ * device; a byte of its own does. A file that is open for reading takes no exclusive lock, but can
+ * ask for one.
+ */
+static int lock_reader(int fd, uint64_t start, const char *name, bool successor)
+{
+	uint64_t byte = 0;
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+
+	for (; *name; name++)
+		byte = byte * 31 + (unsigned char)*name;
+	lock.l_start = (off_t)(start + byte % READER_LOCK_COUNT);
+	if (successor && fcntl(fd, F_OFD_GETLK, &lock))
+		return -errno;
+	if (successor && lock.l_type != F_UNLCK)
+		return -EBUSY;
+	return lock_range(fd, true, (uint64_t)lock.l_start, 1);
+}
+
+/*
  * Locks the bytes that are served, so that two slices of one image can both be written.
  *
  * A lock lives as long as its open file, and that as long as I/O on it: who gets it after a server
  * was killed knows that all of that server's I/O has ended. For I/O through the second descriptor
  * a lock of its own says the same, far behind any data. Who has but one takes both locks with it.
  */
-static int lock_slice(const struct device_config *config, struct store *store)
+static int lock_slice(const struct device_config *config, struct store *store, bool successor)
 {
 	int buffered_fd = store->direct ? store->buffered_fd : store->fd;
 	uint64_t len = store->limits.size;
 	int err;
 
 	if (!config->size)
-		len = BUFFERED_LOCK_START - store->offset; /* and what it may grow by */
+		len = READER_LOCK_START - store->offset; /* and what it may grow by */
 	err = lock_range(store->fd, store->readonly, store->offset, len);
 	if (!err)
 		err = lock_range(buffered_fd, store->readonly, BUFFERED_LOCK_START + store->offset,
 				 config->size);
+	if (!err && store->readonly)
+		err = lock_reader(store->fd, READER_LOCK_START, config->name, successor);
+	if (!err && store->readonly && store->direct)
+		err = lock_reader(buffered_fd, READER_LOCK_START + READER_LOCK_COUNT, config->name,
+				  successor);
 	return err;
 }
 
@@ -427,6 +455,7 @@ static void set_identity(struct store *store, const struct stat *st)
 
 int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
 {
+	bool successor = wait_ms > 0; /* of a server that may have been killed just now */
 	struct stat st;
 	int err;
 
@@ -440,7 +469,7 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 		goto close_store;
 
 	do {
-		err = lock_slice(config, store);
+		err = lock_slice(config, store, successor);
 	} while (err == -EBUSY && wait_a_little(&wait_ms));
 	if (err) {
 		log_open_error(config, err);

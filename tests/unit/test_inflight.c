@@ -74,6 +74,48 @@ static void publish(uint16_t used_idx, int count, ...)
 	inflight_vq_published(vq, published, (uint32_t)count, used_idx);
 }
 
+START_TEST(record_of_anything_is_opened_for_a_rescue)
+{
+	struct inflight_params any = { .directory = dir, .name = "disk", .vq_num = VQS };
+
+	inflight_vq_start(vq, VQ_SIZE, 100, 100);
+	inflight_vq_take(vq, 5);
+	vq->marked = 1;
+	inflight_close(record, false);
+	record = NULL;
+	ck_assert_int_eq(inflight_open_any(&any, &record), 0);
+	ck_assert_uint_eq(any.vq_size, VQ_SIZE);
+	ck_assert_uint_eq(inflight_vq(record, 1)->marked, 1);
+	ck_assert_int_eq(inflight_vq_recover(inflight_vq(record, 1), 100, VQ_SIZE, heads), 1);
+	ck_assert_uint_eq(heads[0], 5);
+	inflight_close(record, false);
+	record = NULL;
+
+	any.vq_num = VQS + 1;
+	ck_assert_int_eq(inflight_open_any(&any, &record), -EINVAL);
+	any.vq_num = VQS;
+	ck_assert_int_eq(truncate(file, 20), 0);
+	ck_assert_int_eq(inflight_open_any(&any, &record), -EINVAL);
+	unlink(file);
+	ck_assert_int_eq(inflight_open_any(&any, &record), -ENOENT);
+}
+END_TEST
+
+START_TEST(without_a_record_a_guess_is_made_of_the_ring)
+{
+	static const uint16_t taken[] = { 6, 2, 5 };
+
+	inflight_vq_guess(vq, VQ_SIZE, 65534, taken, 3);
+	ck_assert(inflight_vq_is_active(vq));
+	crash();
+	ck_assert_int_eq(inflight_vq_recover(vq, 65534, VQ_SIZE, heads), 3);
+	ck_assert_mem_eq(heads, taken, sizeof(taken));
+	inflight_vq_guess(vq, VQ_SIZE, 9, taken, 0);
+	ck_assert(inflight_vq_is_active(vq));
+	ck_assert_int_eq(inflight_vq_recover(vq, 9, VQ_SIZE, heads), 0);
+}
+END_TEST
+
 START_TEST(heads_come_back_in_the_order_they_were_taken)
 {
 	inflight_vq_start(vq, VQ_SIZE, 100, 100);
@@ -291,6 +333,8 @@ int main(void)
 	TCase *tc = suite_case(suite, "inflight", setup, teardown);
 
 	tcase_add_test(tc, heads_come_back_in_the_order_they_were_taken);
+	tcase_add_test(tc, record_of_anything_is_opened_for_a_rescue);
+	tcase_add_test(tc, without_a_record_a_guess_is_made_of_the_ring);
 	tcase_add_test(tc, pushed_but_not_published_is_served_again);
 	tcase_add_loop_test(
 		tc, published_is_not_served_again_even_where_the_record_did_not_get_to_it, 0, 2);

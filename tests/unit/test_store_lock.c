@@ -113,6 +113,35 @@ START_TEST(each_descriptor_holds_the_store_by_itself)
 }
 END_TEST
 
+/* Readers share the bytes; but who succeeds a killed reader waits for the end of its reads. */
+START_TEST(reader_waits_for_the_reader_that_it_succeeds)
+{
+	char *name = st_config.name;
+	struct store successor;
+
+	st_config.readonly = true;
+	st_config.cache = _i ? CACHE_AUTO : CACHE_WRITEBACK;
+	st_expect_open(&st_store);
+	st_expect_open(&successor); /* of nobody */
+	store_close(&successor);
+
+	st_wait_ms = 100;
+	st_config.name = (char *)"another";
+	st_expect_open(&successor);
+	store_close(&successor);
+	st_config.name = name;
+	store_close(&st_store);
+
+	st_wait_ms = 0;
+	st_expect_open(&st_store);
+	st_wait_ms = 100;
+	st_expect_refusal(-EBUSY, "in use by another process");
+	store_close(&st_store);
+	st_expect_open(&successor);
+	store_close(&successor);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_lock");
@@ -124,6 +153,7 @@ int main(void)
 	tcase_add_loop_test(tc, other_process_counts_until_it_is_gone, 0, ARRAY_SIZE(pairs));
 	tcase_add_test(tc, other_process_may_be_waited_for);
 	tcase_add_test(tc, waiting_ends_and_is_for_busy_stores_alone);
+	tcase_add_loop_test(tc, reader_waits_for_the_reader_that_it_succeeds, 0, 2);
 	tcase_add_loop_test(tc, each_descriptor_holds_the_store_by_itself, 0, 4);
 	return suite_run(suite);
 }

@@ -40,6 +40,64 @@ static int die_and_recover(struct inflight_vq *log)
 	return count;
 }
 
+/* Another server's queue, of which there is no record: what is not given back comes again. */
+START_TEST(chains_come_again_without_a_record)
+{
+	struct inflight_vq *log = new_log();
+	struct virtq_layout l;
+	int heads[6];
+
+	vq_start(_i, LOG_HEADS, 65533);
+	for (int i = 0; i < 6; i++)
+		heads[i] = guest_add(g, G_OUT(16), G_IN(1));
+	guest_publish(g);
+	for (int i = 0; i < 4; i++)
+		vq_take(heads[i]);
+	vq_finish(heads[0]);
+	vq_finish(heads[1]);
+	vq_publish_all();
+
+	l = vq_layout(true);
+	virtq_exit(&vq);
+	virtq_init(&vq, &g->tlb);
+	virtq_set_log(&vq, log);
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), 4);
+	vq_popped = vq_pushed = 0;
+	for (int i = 2; i < 6; i++)
+		vq_take(heads[i]);
+	ck_assert_int_eq(vq_pop(), 0);
+	for (int i = 5; i >= 2; i--)
+		vq_finish(heads[i]);
+	vq_publish_all();
+	for (int i = 0; i < 2; i++)
+		vq_reap(heads[i]);
+	for (int i = 5; i >= 2; i--)
+		vq_reap(heads[i]);
+	free(log);
+}
+END_TEST
+
+/* What cannot be is refused: more than a ring full, a head twice, a head out of range. */
+START_TEST(ring_that_tells_nonsense_is_not_guessed_about)
+{
+	struct inflight_vq *log = new_log();
+	struct virtq_layout l;
+
+	start_with_log(0, 0, log);
+	l = vq_layout(true);
+	g->avail->idx = htole16(LOG_HEADS + 1);
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), -EINVAL);
+	g->avail->idx = htole16(2);
+	g->avail->ring[0] = g->avail->ring[1] = htole16(3);
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), -EINVAL);
+	g->avail->ring[1] = htole16(LOG_HEADS);
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), -EINVAL);
+	g->avail->ring[1] = htole16(4);
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), 2);
+	free(log);
+}
+END_TEST
+
 START_TEST(chains_in_flight_come_again_in_the_order_they_were_taken)
 {
 	struct inflight_vq *log = new_log();
@@ -279,6 +337,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, chains_in_flight_come_again_in_the_order_they_were_taken, 0,
 			    COMBOS);
+	tcase_add_loop_test(tc, chains_come_again_without_a_record, 0, COMBOS);
+	tcase_add_test(tc, ring_that_tells_nonsense_is_not_guessed_about);
 	tcase_add_loop_test(tc, head_that_comes_again_is_still_in_flight, 0, GUEST_SHAPES);
 	tcase_add_test(tc, chain_that_comes_again_is_work_by_itself);
 	tcase_add_test(tc, log_of_another_ring_is_refused);
