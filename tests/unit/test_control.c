@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/control.c: questions and answers over a real socket; takeover.c: whose disks they are. */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "suite.h"
+#include "takeover.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define LONG_ANSWER (3u << 20) /* far more than any socket buffer */
+
+/* A server: a thread with a ring, until it is asked to end. */
+static struct {
+	pthread_t thread;
+	pthread_barrier_t started;
+	struct ring ring;
+	struct control control;
+	bool ending, ended;
+	unsigned int questions;
+} server;
+
+/* What control_ask() was answered. */
+static struct {
+	unsigned int count;
+	pid_t pid;
+	bool error;
+	size_t len;
+	char text[64];
+} got;
+
+static bool answer(struct control *control, const char *question, FILE *to)
+{
+	(void)control;
+	server.questions++;
+	if (!strcmp(question, "end"))
+		server.ending = true;
+	if (!strcmp(question, "long"))
+		for (unsigned int i = 0; i < LONG_ANSWER; i++)
+			fputc('x', to);
+	else
+		fprintf(to, "you said %s", question);
+	return strcmp(question, "wrong") != 0;
+}
+
+static void stopped(struct control *control)
+{
+	(void)control;
+	server.ended = true;
+}
+
+static void *serve(void *directory)
+{
+	bool stopping = false;
+
+	if (ring_init(&server.ring, 16))
+		abort();
+	server.control.answer = answer;
+	if (control_start(&server.control, &server.ring, directory))
+		abort();
+	pthread_barrier_wait(&server.started);
+	while (!server.ended) {
+		if (ring_run(&server.ring, true))
+			abort();
+		if (server.ending && !stopping) {
+			stopping = true;
+			control_stop(&server.control, stopped);
+		}
+	}
+	ring_exit(&server.ring);
+	return NULL;
+}
+
+static void take(pid_t pid, bool error, const char *text, void *ctx)
+{
+	ck_assert_ptr_eq(ctx, &got);
+	got.count++;
+	got.pid = pid;
+	got.error = error;
+	got.len = strlen(text);
+	snprintf(got.text, sizeof(got.text), "%s", text);
+}
+
+static int ask(const char *question)
+{
+	memset(&got, 0, sizeof(got));
+	return control_ask(temp_dir, question, take, &got);
+}
+
+static void setup(void)
+{
+	test_log_begin();
+	memset(&server, 0, sizeof(server));
+	pthread_barrier_init(&server.started, NULL, 2);
+	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, temp_dir), 0);
+	pthread_barrier_wait(&server.started);
+}
+
+static void teardown(void)
+{
+	ck_assert_int_eq(ask("end"), 1);
+	pthread_join(server.thread, NULL);
+	ck_assert_int_eq(access(server.control.path, F_OK), -1);
+	ck_assert_int_eq(ask("anybody?"), 0);
+	test_log_end();
+}
+
+static int connect_by_hand(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	strcpy(address.sun_path, server.control.path);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+START_TEST(question_is_answered)
+{
+	ck_assert_int_eq(ask("how?"), 1);
+	ck_assert_int_eq(got.pid, getpid());
+	ck_assert(!got.error);
+	ck_assert_str_eq(got.text, "you said how?");
+	ck_assert_int_eq(ask("wrong"), 1);
+	ck_assert(got.error);
+	ck_assert_str_eq(got.text, "you said wrong");
+	ck_assert_int_eq(ask("long"), 1);
+	ck_assert_uint_eq(got.len, LONG_ANSWER);
+}
+END_TEST
+
+/* Who says nothing, or goes away, or does not take the answer, holds up nobody. */
+START_TEST(bad_clients_are_survived)
+{
+	int silent = connect_by_hand(), deaf = connect_by_hand(), gone = connect_by_hand();
+
+	ck_assert_int_eq(send(deaf, "long", 4, 0), 4);
+	ck_assert_int_eq(send(gone, "long", 4, 0), 4);
+	close(gone);
+	for (int i = 0; i < 40; i++) {
+		ck_assert_int_eq(ask("how?"), 1);
+		close(connect_by_hand());
+	}
+	close(silent);
+	close(deaf);
+}
+END_TEST
+
+START_TEST(too_many_clients_are_turned_away)
+{
+	int fds[24];
+	char byte;
+
+	test_log_allow(LOG_LEVEL_ERROR, "does not answer");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = connect_by_hand();
+	ck_assert_int_eq(recv(fds[ARRAY_SIZE(fds) - 1], &byte, 1, 0), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	while (ask("how?") != 1)
+		usleep(1000);
+}
+END_TEST
+
+/* Left by a server that was killed: nobody is asked, and the next server removes it. */
+START_TEST(dead_socket_is_passed_over_and_removed)
+{
+	char dead[sizeof(server.control.path)];
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct control next = { .answer = answer };
+	struct ring ring;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;
+	pid_t pid;
+
+	ck_assert_uint_lt(strlen(temp_dir), 80);
+	snprintf(dead, sizeof(dead), "%.80s/4000001.control", temp_dir);
+	strcpy(address.sun_path, dead);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	close(fd);
+	ck_assert_int_eq(ask("how?"), 1);
+	ck_assert_int_eq(access(dead, F_OK), 0);
+
+	pid = fork(); /* for a number of its own */
+	if (!pid)
+		_exit(ring_init(&ring, 16) || control_start(&next, &ring, temp_dir) ||
+		      unlink(next.path));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(access(dead, F_OK), -1);
+}
+END_TEST
+
+START_TEST(no_directory_is_no_server)
+{
+	memset(&got, 0, sizeof(got));
+	ck_assert_int_eq(control_ask("/nowhere/at/all", "how?", take, &got), 0);
+	ck_assert_uint_eq(got.count, 0);
+}
+END_TEST
+
+START_TEST(names_are_told_apart)
+{
+	ck_assert(takeover_names("a\nbc\n", "a"));
+	ck_assert(takeover_names("a\nbc\n", "bc"));
+	ck_assert(takeover_names("a\nbc", "bc"));
+	ck_assert(!takeover_names("a\nbc\n", "b"));
+	ck_assert(!takeover_names("a\nbc\n", "c"));
+	ck_assert(!takeover_names("ab\n", "a"));
+	ck_assert(!takeover_names("", "a"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control");
+	TCase *tc = suite_case(suite, "server", setup, teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, question_is_answered);
+	tcase_add_test(tc, bad_clients_are_survived);
+	tcase_add_test(tc, too_many_clients_are_turned_away);
+	tcase_add_test(tc, dead_socket_is_passed_over_and_removed);
+	tc = suite_case(suite, "plain", test_log_begin, test_log_end);
+	tcase_add_test(tc, no_directory_is_no_server);
+	tcase_add_test(tc, names_are_told_apart);
+	return suite_run(suite);
+}
