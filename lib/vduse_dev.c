@@ -394,6 +394,13 @@ static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params 
 		return err;
 	}
 	dev->fd = open_patiently(dev->name);
+	if (dev->fd >= 0 && dev->adopted && vduse_kern_config_irq(dev->fd) == -EPERM) {
+		log_err("%s: the kernel has given the device up, since its server did not answer in "
+			"time; what waits for it cannot be ended without a reboot",
+			dev->name);
+		close(dev->fd);
+		return -EPERM;
+	}
 	if (dev->fd >= 0)
 		return 0;
 	log_err("%s: cannot open /dev/vduse/%s: %s", dev->name, dev->name, error_text(dev->fd));

@@ -76,7 +76,7 @@ int vduse_dev_remove(const char *name);
  * must know from a record of its own that @params are those. Waits a few seconds for a server that
  * is just ending. Logs its failure.
  *
- * Return: 0; -EBUSY: another server has it; other -errno
+ * Return: 0; -EBUSY: another server has it; -EPERM: the kernel serves this one no more; other -errno
  */
 int __must_check vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out);
 

@@ -207,6 +207,20 @@ START_TEST(adopting_that_fails_leaves_the_device)
 }
 END_TEST
 
+START_TEST(device_that_the_kernel_gave_up_is_told)
+{
+	struct fake_dev *left = leave_behind(true);
+	struct vduse_dev_params p = vd_params();
+	struct vduse_dev *out;
+
+	left->broken = true;
+	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": the kernel has given the device up");
+	ck_assert_int_eq(vduse_dev_new(&p, &out), -EPERM);
+	ck_assert_ptr_eq(fake_kern_dev(VD_NAME), left);
+	ck_assert_int_eq(left->fd, -1);
+}
+END_TEST
+
 START_TEST(abandoned_device_waits_for_the_next_server)
 {
 	vd_make_running_dev(false);
@@ -275,6 +289,7 @@ int main(void)
 	tcase_add_loop_test(tc, device_on_the_bus_is_adopted_as_it_is, 0, 2);
 	tcase_add_test(tc, device_of_another_server_is_left_alone);
 	tcase_add_test(tc, adopting_that_fails_leaves_the_device);
+	tcase_add_test(tc, device_that_the_kernel_gave_up_is_told);
 	tcase_add_test(tc, abandoned_device_waits_for_the_next_server);
 	tcase_add_test(tc, replacing_that_fails_half_way_leaves_nothing);
 	tcase_add_test(tc, names_are_checked);
