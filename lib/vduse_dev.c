@@ -26,7 +26,7 @@
 
 /* How long a killed server may take to let go of its device. */
 #define OPEN_WAIT_MS 5000
-#define OPEN_POLL_MS 20
+#define OPEN_POLL_MS 2
 
 struct vduse_dev {
 	char name[VDUSE_NAME_MAX];

@@ -16,7 +16,7 @@
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
 #define STORE_WAIT_MS 30000
 
-static uint16_t queue_count(const struct device_config *config)
+uint16_t device_queue_count(const struct device_config *config)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -65,7 +65,7 @@ static int settle_limits(struct device *device)
 		.alignment_offset = store->alignment_offset,
 		.io_min = store->io_min,
 		.io_opt = store->io_opt,
-		.queues = queue_count(config),
+		.queues = device_queue_count(config),
 		.queue_size = queue_size(config),
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,

@@ -52,6 +52,9 @@ struct device {
 	void (*closed)(struct device *device);
 };
 
+/** device_queue_count() - how many queues a device will have */
+uint16_t device_queue_count(const struct device_config *config);
+
 /**
  * device_open_store() - first step: open the backing store and settle what the driver will see
  *

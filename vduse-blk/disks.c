@@ -68,15 +68,6 @@ void disks_close(struct disks *disks)
 	free(disks->all);
 }
 
-unsigned int disks_queues(const struct disks *disks)
-{
-	unsigned int queues = 0;
-
-	for (size_t i = 0; i < disks->count; i++)
-		queues += disks->all[i].device.limits.queues;
-	return queues;
-}
-
 static void disk_gone(struct disk *disk)
 {
 	disk->state = DISK_GONE;

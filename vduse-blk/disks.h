@@ -42,9 +42,6 @@ int __must_check disks_open(struct disks *disks, const struct config *config);
 /** disks_close() - after disks_open() has been called, whatever came of it, at the very end */
 void disks_close(struct disks *disks);
 
-/** disks_queues() - how many queues they have together */
-unsigned int disks_queues(const struct disks *disks);
-
 /**
  * disks_start() - create the devices, or adopt them, and begin to attach them
  *

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "device.h"
 #include "disks.h"
 #include "log.h"
 #include "modules.h"
@@ -94,14 +95,16 @@ static void raise_limits(void)
 	}
 }
 
-static unsigned int wanted_workers(const struct server *server)
+static unsigned int wanted_workers(const struct config *config)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned int wanted = server->config->workers;
+	unsigned int queues = 0, wanted = config->workers;
 
+	for (size_t i = 0; i < config->device_count; i++)
+		queues += device_queue_count(&config->devices[i]);
 	if (!wanted)
 		wanted = cpus > 0 ? (unsigned int)cpus : 1;
-	return MIN(wanted, disks_queues(&server->disks));
+	return MIN(wanted, queues);
 }
 
 static void stop_workers(struct server *server)
@@ -113,7 +116,7 @@ static void stop_workers(struct server *server)
 
 static int start_workers(struct server *server)
 {
-	unsigned int wanted = wanted_workers(server);
+	unsigned int wanted = wanted_workers(server->config);
 	bool spare_cpu = wanted < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN);
 	int err;
 
@@ -196,7 +199,20 @@ static void serve_until_gone(struct server *server)
 			abort();
 }
 
-static int server_threads(struct server *server)
+/* All that takes time is there before a server that is to leave is asked to: its disks pause now. */
+static int open_and_serve(struct server *server, const struct server_options *options)
+{
+	int err = options->takeover ? takeover(server->config) : 0;
+
+	if (!err)
+		err = disks_open(&server->disks, server->config);
+	if (!err)
+		serve_until_gone(server);
+	disks_close(&server->disks);
+	return err;
+}
+
+static int server_threads(struct server *server, const struct server_options *options)
 {
 	int err;
 
@@ -211,7 +227,7 @@ static int server_threads(struct server *server)
 	if (err)
 		goto stop_workers;
 
-	serve_until_gone(server);
+	err = open_and_serve(server, options);
 	attach_stop(&server->disks.attach);
 stop_workers:
 	stop_workers(server);
@@ -233,13 +249,8 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	lock_memory();
 	if (block_signals(&server) || sigbus_guard_install())
 		return EXIT_RUNTIME;
-	if (options->takeover && takeover(config))
-		return EXIT_RUNTIME;
 
-	err = disks_open(&server.disks, config);
-	if (!err)
-		err = server_threads(&server);
-	disks_close(&server.disks);
+	err = server_threads(&server, options);
 	close(server.signal_fd);
 	return err || server.disks.failed ? EXIT_RUNTIME : EXIT_OK;
 }

@@ -29,7 +29,7 @@
 #define READER_LOCK_START   ((1ull << 62) - (1ull << 33))
 #define READER_LOCK_COUNT   (1ull << 32) /* for the second descriptor as many again */
 #define BUFFERED_LOCK_START (1ull << 62)
-#define LOCK_POLL_MS	    20
+#define LOCK_POLL_MS	    2
 
 /* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
 static int open_path(const struct device_config *config, struct stat *st)
