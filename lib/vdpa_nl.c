@@ -119,7 +119,28 @@ static int request_run(struct nl_sock *sock, struct nl_msg *msg, struct reply *r
 	return nl_err < 0 ? reply_fail_libnl(reply, nl_err) : 0;
 }
 
-static int vdpa_request(uint8_t command, const char *name, struct reply *reply)
+static int take_info(struct nl_msg *msg, void *ctx)
+{
+	struct nlattr *attrs[VDPA_ATTR_MAX + 1];
+	struct vdpa_nl_info *info = ctx;
+
+	if (genlmsg_parse(nlmsg_hdr(msg), 0, attrs, VDPA_ATTR_MAX, NULL) < 0)
+		return NL_SKIP;
+	if (attrs[VDPA_ATTR_MGMTDEV_DEV_NAME])
+		nla_strlcpy(info->mgmtdev, attrs[VDPA_ATTR_MGMTDEV_DEV_NAME],
+			    sizeof(info->mgmtdev));
+	if (attrs[VDPA_ATTR_DEV_ID])
+		info->device_id = nla_get_u32(attrs[VDPA_ATTR_DEV_ID]);
+	if (attrs[VDPA_ATTR_DEV_MAX_VQS])
+		info->vq_num = nla_get_u32(attrs[VDPA_ATTR_DEV_MAX_VQS]);
+	if (attrs[VDPA_ATTR_DEV_MAX_VQ_SIZE])
+		info->vq_size = nla_get_u16(attrs[VDPA_ATTR_DEV_MAX_VQ_SIZE]);
+	return NL_OK;
+}
+
+/* @info: where what comes before the acknowledgement goes, or NULL */
+static int vdpa_request(uint8_t command, const char *name, struct vdpa_nl_info *info,
+			struct reply *reply)
 {
 	struct nl_sock *sock = nl_socket_alloc();
 	struct nl_msg *msg;
@@ -139,6 +160,8 @@ static int vdpa_request(uint8_t command, const char *name, struct reply *reply)
 		err = family;
 		goto out_sock;
 	}
+	if (info)
+		nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, take_info, info);
 	msg = request_new(family, command, name);
 	err = msg ? request_run(sock, msg, reply) : -ENOMEM;
 
@@ -156,7 +179,7 @@ static void log_failure(const char *name, const char *what, int err, const struc
 int vdpa_nl_add(const char *name)
 {
 	struct reply reply;
-	int err = vdpa_request(VDPA_CMD_DEV_NEW, name, &reply);
+	int err = vdpa_request(VDPA_CMD_DEV_NEW, name, NULL, &reply);
 
 	if (err == -EINVAL && !reply.text[0])
 		reply_fail(&reply, err, "no VDUSE device of that name with all its queues set up");
@@ -165,10 +188,22 @@ int vdpa_nl_add(const char *name)
 	return err;
 }
 
+int vdpa_nl_show(const char *name, struct vdpa_nl_info *info)
+{
+	struct reply reply;
+	int err;
+
+	*info = (struct vdpa_nl_info){ 0 };
+	err = vdpa_request(VDPA_CMD_DEV_GET, name, info, &reply);
+	if (err)
+		log_failure(name, "look up on the vdpa bus", err, &reply);
+	return err;
+}
+
 int vdpa_nl_del(const char *name)
 {
 	struct reply reply;
-	int err = vdpa_request(VDPA_CMD_DEV_DEL, name, &reply);
+	int err = vdpa_request(VDPA_CMD_DEV_DEL, name, NULL, &reply);
 
 	if (err)
 		log_failure(name, "remove from the vdpa bus", err, &reply);

@@ -12,7 +12,17 @@
 #ifndef LIB_VDPA_NL_H
 #define LIB_VDPA_NL_H
 
+#include <stdint.h>
+
 #include "compiler.h"
+
+/* What the kernel tells about a device on the bus. */
+struct vdpa_nl_info {
+	char mgmtdev[32];   /* who made it: "vduse", or the driver of some hardware */
+	uint32_t device_id; /* VIRTIO_ID_BLOCK, ... */
+	uint32_t vq_num;    /* queues at most */
+	uint16_t vq_size;   /* descriptors of a queue at most */
+};
 
 /**
  * vdpa_nl_add() - put VDUSE device @name on the vdpa bus
@@ -21,6 +31,9 @@
  *         device of that name; other -errno
  */
 int __must_check vdpa_nl_add(const char *name);
+
+/** vdpa_nl_show() - what is device @name? Return: 0; -ENODEV: not on the bus; other -errno */
+int __must_check vdpa_nl_show(const char *name, struct vdpa_nl_info *info);
 
 /** vdpa_nl_del() - take it off the bus; unbinds first. Return: 0; -ENODEV: not there; -EPERM */
 int __must_check vdpa_nl_del(const char *name);

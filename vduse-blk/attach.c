@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "holders.h"
 #include "log.h"
+#include "vdpa_nl.h"
 
 /*
  * Claims a disk, so that nobody can mount it between the look and the unbind, and writes back what
@@ -70,13 +72,29 @@ static int do_detach(struct attach_job *job)
 	return err;
 }
 
+/* Whoever left it there may have made something else of that name. */
+static int adopt(struct attach_job *job)
+{
+	struct vdpa_nl_info info;
+	int err = vdpa_nl_show(job->name, &info);
+
+	if (err)
+		return err;
+	if (info.device_id != VIRTIO_ID_BLOCK || strcmp(info.mgmtdev, "vduse")) {
+		log_err("%s: is on the vdpa bus, but a device of type %u of %s", job->name,
+			info.device_id, info.mgmtdev);
+		return -EINVAL;
+	}
+	return vdpa_bus_adopt(job->name, job->driver, job->node);
+}
+
 static int do_job(struct attach_job *job)
 {
 	switch (job->verb) {
 	case ATTACH:
 		return vdpa_bus_attach(job->name, job->driver, job->node);
 	case ADOPT:
-		return vdpa_bus_adopt(job->name, job->driver, job->node);
+		return adopt(job);
 	case DETACH_UNUSED:
 	case DETACH_FORCE:
 		return do_detach(job);
