@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "nesting.h"
+#include "store_lock.h"
 
 #define SECTOR_SIZE 512u
 #define BLOCK_MAX   4096u
@@ -25,11 +26,7 @@
  */
 #define FILE_RANGE_MAX (2u << 30)
 
-/* Locks far behind any data: a byte for each device that reads, a range for the second descriptor. */
-#define READER_LOCK_START   ((1ull << 62) - (1ull << 33))
-#define READER_LOCK_COUNT   (1ull << 32) /* for the second descriptor as many again */
-#define BUFFERED_LOCK_START (1ull << 62)
-#define LOCK_POLL_MS	    2
+#define LOCK_POLL_MS 2
 
 /* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
 static int open_path(const struct device_config *config, struct stat *st)
@@ -54,66 +51,6 @@ static int open_path(const struct device_config *config, struct stat *st)
 	return fd;
 }
 
-static int reopen(int path_fd, int flags)
-{
-	char link[64];
-	int fd;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
-	fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
-}
-
-/*
- * The exclusive opening of a block device: one per process, since a second one would fail, and
- * several slices of a disk may be served.
- */
-struct claim {
-	struct claim *next;
-	dev_t rdev;
-	unsigned int users;
-	int fd;
-};
-
-static struct claim *claims;
-
-static int claim_get(int path_fd, dev_t rdev, struct claim **out)
-{
-	struct claim *claim = claims;
-
-	while (claim && claim->rdev != rdev)
-		claim = claim->next;
-	if (!claim) {
-		int fd = reopen(path_fd, O_RDONLY | O_EXCL);
-
-		if (fd < 0)
-			return fd;
-		claim = calloc(1, sizeof(*claim));
-		if (!claim) {
-			close(fd);
-			return -ENOMEM;
-		}
-		*claim = (struct claim){ .next = claims, .rdev = rdev, .fd = fd };
-		claims = claim;
-	}
-	claim->users++;
-	*out = claim;
-	return 0;
-}
-
-static void claim_put(struct claim *claim)
-{
-	struct claim **link = &claims;
-
-	if (--claim->users)
-		return;
-	while (*link != claim)
-		link = &(*link)->next;
-	*link = claim->next;
-	close(claim->fd);
-	free(claim);
-}
-
 static bool wants_direct(const struct device_config *config)
 {
 	return config->cache == CACHE_NONE || config->cache == CACHE_AUTO;
@@ -124,17 +61,17 @@ static int open_fds(const struct device_config *config, struct store *store, int
 	int flags = store->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
 
 	if (wants_direct(config)) {
-		fd = reopen(path_fd, flags | O_DIRECT);
+		fd = store_reopen(path_fd, flags | O_DIRECT);
 		store->direct = fd >= 0;
 	}
 	if (fd == -EINVAL && config->cache != CACHE_NONE)
-		fd = reopen(path_fd, flags);
+		fd = store_reopen(path_fd, flags);
 	if (fd < 0)
 		return fd;
 	store->fd = fd;
 
 	if (store->direct) {
-		store->buffered_fd = reopen(path_fd, flags);
+		store->buffered_fd = store_reopen(path_fd, flags);
 		if (store->buffered_fd < 0)
 			return store->buffered_fd;
 	}
@@ -155,67 +92,6 @@ static void log_open_error(const struct device_config *config, int err)
 		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
 			 "accepted are auto, writeback, writethrough and unsafe";
 	log_err("%s: cannot open %s: %s", config->name, config->path, reason);
-}
-
-static int lock_range(int fd, bool readonly, uint64_t start, uint64_t len)
-{
-	struct flock lock = {
-		.l_type = readonly ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = (off_t)start,
-		.l_len = (off_t)len, /* 0: to the end of all offsets */
-	};
-
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
-		return 0;
-	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-}
-
-/*
- * Several may read the same bytes, so those say nothing about the reads of a killed server of this
- * device; a byte of its own does. A file that is open for reading takes no exclusive lock, but can
- * ask for one.
- */
-static int lock_reader(int fd, uint64_t start, const char *name, bool successor)
-{
-	uint64_t byte = 0;
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-
-	for (; *name; name++)
-		byte = byte * 31 + (unsigned char)*name;
-	lock.l_start = (off_t)(start + byte % READER_LOCK_COUNT);
-	if (successor && fcntl(fd, F_OFD_GETLK, &lock))
-		return -errno;
-	if (successor && lock.l_type != F_UNLCK)
-		return -EBUSY;
-	return lock_range(fd, true, (uint64_t)lock.l_start, 1);
-}
-
-/*
- * Locks the bytes that are served, so that two slices of one image can both be written.
- *
- * A lock lives as long as its open file, and that as long as I/O on it: who gets it after a server
- * was killed knows that all of that server's I/O has ended. For I/O through the second descriptor
- * a lock of its own says the same, far behind any data. Who has but one takes both locks with it.
- */
-static int lock_slice(const struct device_config *config, struct store *store, bool successor)
-{
-	int buffered_fd = store->direct ? store->buffered_fd : store->fd;
-	uint64_t len = store->limits.size;
-	int err;
-
-	if (!config->size)
-		len = READER_LOCK_START - store->offset; /* and what it may grow by */
-	err = lock_range(store->fd, store->readonly, store->offset, len);
-	if (!err)
-		err = lock_range(buffered_fd, store->readonly, BUFFERED_LOCK_START + store->offset,
-				 config->size);
-	if (!err && store->readonly)
-		err = lock_reader(store->fd, READER_LOCK_START, config->name, successor);
-	if (!err && store->readonly && store->direct)
-		err = lock_reader(buffered_fd, READER_LOCK_START + READER_LOCK_COUNT, config->name,
-				  successor);
-	return err;
 }
 
 /* Reads one sysfs number of the whole disk that a block device belongs to; @fallback without. */
@@ -406,7 +282,7 @@ static int open_once(const struct device_config *config, struct store *store, st
 	/* Two readers of a disk are fine, and a claim would keep the second one out. */
 	err = 0;
 	if (store->block_device && !store->readonly)
-		err = claim_get(path_fd, st->st_rdev, &store->claim);
+		err = store_claim_get(path_fd, st->st_rdev, &store->claim);
 	if (!err)
 		err = open_fds(config, store, path_fd);
 	close(path_fd);
@@ -469,7 +345,7 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 		goto close_store;
 
 	do {
-		err = lock_slice(config, store, successor);
+		err = store_lock(config, store, successor);
 	} while (err == -EBUSY && wait_a_little(&wait_ms));
 	if (err) {
 		log_open_error(config, err);
@@ -491,7 +367,7 @@ void store_close(struct store *store)
 	if (store->fd >= 0)
 		close(store->fd);
 	if (store->claim)
-		claim_put(store->claim);
+		store_claim_put(store->claim);
 	store->claim = NULL;
 	store->fd = store->buffered_fd = -1;
 }
