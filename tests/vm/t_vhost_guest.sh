@@ -64,10 +64,12 @@ serve <<-C
 C
 
 start=$SECONDS
-qemu-system-x86_64 -accel tcg -cpu max -machine q35,memory-backend=m -m 256M \
+# Emulated twice, a guest is slow: what it need not do at boot is left out.
+quick="tsc=reliable no_timer_check mitigations=off nokaslr cryptomgr.notests audit=0 lsm=capability"
+qemu-system-x86_64 -accel tcg -cpu qemu64 -machine q35,memory-backend=m -m 256M \
 	-object memory-backend-memfd,id=m,size=256M,share=on \
 	-nodefaults -no-user-config -display none -serial "file:$T/console" \
-	-kernel "$kernel" -initrd "$T/initramfs" -append "console=ttyS0 quiet panic=-1" \
+	-kernel "$kernel" -initrd "$T/initramfs" -append "console=ttyS0 quiet panic=-1 $quick" \
 	-device "vhost-vdpa-device-pci,vhostdev=${NODE[disk]}" >"$T/qemu" 2>&1 &
 GUEST=$!
 defer reap $GUEST
