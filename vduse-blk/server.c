@@ -187,8 +187,9 @@ static void serve_until_gone(struct server *server)
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
 	disks_start(&server->disks, server->workers, server->worker_count);
 	server->control.answer = answer;
-	server->controlled =
-		!control_start(&server->control, &server->ring, server->config->runtime_dir);
+	if (!server->disks.failed)
+		server->controlled = !control_start(&server->control, &server->ring,
+						    server->config->runtime_dir);
 	while (server->disks.remaining)
 		if (ring_run(&server->ring, true))
 			abort(); /* said why: without its ring it can do nothing in order */

@@ -241,6 +241,8 @@ C
 said 'disk: replaced a device of that name that nobody served'
 
 # A server that was killed: another disk is not put into its place, and the same one goes on.
+dmsetup create on-disk --table "0 2048 linear ${NODE[disk]} 0"
+udevadm settle --timeout=30
 kill -KILL "$SERVER"
 wait "$SERVER" 2>/dev/null || true
 refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 256 and is 64' <<-C
@@ -260,16 +262,15 @@ refused 1 "error: disk: cannot open $node: it lies on the disk that would be mad
 	[disk]
 	path = $node
 C
-dmsetup create on-disk --table "0 2048 linear $node 0"
 refused 1 'error: disk: cannot open /dev/mapper/on-disk: it lies on the disk' <<-C
 	[disk]
 	path = /dev/mapper/on-disk
 C
-dmsetup remove --retry on-disk
 serve <<-C
 	[disk]
 	path = $img
 C
+dmsetup remove --retry on-disk
 dd if=/dev/urandom of="${NODE[disk]}" bs=64k count=1 oflag=direct status=none ||
 	fail "a disk that was gone on with cannot be written"
 stop
