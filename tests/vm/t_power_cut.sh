@@ -10,6 +10,10 @@
 cuts=${CUTS:-4}
 seed=$RANDOM
 
+remove_cut() {
+	[ ! -e /dev/mapper/cut ] || dmsetup remove --retry cut
+}
+
 check_cut() {
 	local status=0
 	mount -o loop "$T/cut.img" "$T/cut" 2>"$T/mount" || { echo "$1: no mount: $(cat "$T/mount")"; return 1; }
@@ -47,7 +51,7 @@ write_files() {
 	umount "$T/mnt"
 	stop
 	quiet
-	dmsetup remove --retry cut
+	remove_cut
 }
 
 cut_power() {
@@ -60,7 +64,7 @@ modprobe dm_log_writes
 modprobe loop
 null_disk 192
 LOG_DISK=$DISK
-defer dmsetup remove --retry cut
+defer remove_cut
 mkdir "$T/mnt" "$T/cut"
 for cache in none writeback writethrough; do
 	write_files $cache

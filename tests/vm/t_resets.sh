@@ -7,11 +7,12 @@
 resets=${RESETS:-20}
 hostile=$(dirname "$VDUSE_BLK")/../tests/hostile/hostile
 
-# becomes TARGET...: under whoever has it open
-becomes() {
-	dmsetup suspend --noflush --nolockfs slow
-	dmsetup load slow --table "0 32768 $*"
-	dmsetup resume slow
+# hold_back MILLISECONDS: dm-delay keeps a request before the disk moves any data: what is late comes
+# with its data.
+hold_back() {
+	dmsetup suspend --noflush --nolockfs held
+	dmsetup load held --table "0 32768 delay $DISK 0 $1"
+	dmsetup resume held
 }
 
 # Each half a second: nothing ends for a moment, at any point of a driver's life.
@@ -33,7 +34,10 @@ attack() {
 modprobe dm_mod
 modprobe dm_delay
 null_disk 16 hw_queue_depth=256
-dmsetup create slow --table "0 32768 linear $DISK 0"
+# Another on top: it counts what is in flight, which dm-delay does not.
+dmsetup create held --table "0 32768 delay $DISK 0 0"
+defer dmsetup remove --retry held
+dmsetup create slow --table "0 32768 linear /dev/mapper/held 0"
 defer dmsetup remove --retry slow
 defer udevadm settle --timeout=60
 defer dmsetup resume slow
@@ -46,8 +50,7 @@ serve <<-C
 	queues = 2
 	queue_size = 512
 C
-# It holds a request back before the disk moves any data: what is late comes with its data.
-becomes delay "$DISK" 0 250
+hold_back 250
 attack 3
 fds_before=$(fds) maps_before=$(maps) rss_before=$(rss)
 attack $((resets / 2))
@@ -56,7 +59,7 @@ stalls=$!
 attack $((resets - resets / 2))
 touch "$T/enough"
 wait $stalls
-becomes linear "$DISK" 0
+hold_back 0
 say "$(fds) descriptors, $(maps) mappings, $(rss) KiB; $fds_before, $maps_before, $rss_before before"
 is "number of descriptors" "$(fds)" "$fds_before"
 [ "$(maps)" -le $((maps_before + 4)) ] || fail "mappings pile up"
