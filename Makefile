@@ -6,6 +6,7 @@
 # make unit        the unit tier alone        make vm      the VM tier alone (TESTS="...")
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
+# make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
 # make lint        format, static analysis, architecture, manuals
 # make install     PREFIX=/usr/local DESTDIR=
 #
@@ -55,7 +56,7 @@ UNIT   := iov iotlb iotlb_many inflight holders \
 	  request_path queue queue_setup queue_cancel device device_recovery control
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
-	  cases_memory cases_race random main
+	  cases_memory cases_race random resets main
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
@@ -126,6 +127,14 @@ vm:
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
 	$(Q)scripts/vm run --timeout 4200 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
 
+stress:
+	$(Q)scripts/deps vm
+	$(Q)scripts/vm setup
+	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
+	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
+	$(Q)scripts/vm chroot make -j2 O=build/vm-tsan SAN=thread all tools
+	$(Q)tests/stress $(BOOTS)
+
 check: deps
 	$(Q)$(MAKE) O=build/unit unit
 	$(Q)$(MAKE) O=build/unit-asan SAN=address,undefined unit
@@ -153,4 +162,4 @@ clean:
 	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all tools deps unit fuzz fuzz-seeds fuzzers vm check demo lint format install clean
+.PHONY: all tools deps unit fuzz fuzz-seeds fuzzers vm stress check demo lint format install clean

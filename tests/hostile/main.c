@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "hostile.h"
+#include "resets.h"
 #include "sketch.h"
 
 #define CASE_SECONDS 120
@@ -219,8 +220,10 @@ static int usage(void)
 {
 	fputs("usage: hostile cases NODE OTHER READ-ONLY [NAME...]\n"
 	      "       hostile random NODE OTHER READ-ONLY SEED COUNT [FIRST-BATCH]\n"
+	      "       hostile resets NODE INFLIGHT COUNT\n"
 	      "NODE, OTHER and READ-ONLY are /dev/vhost-vdpa-N of one server, with 2 queues and\n"
-	      "64 MiB each. NODE is attacked, and its data lost.\n",
+	      "64 MiB each. NODE is attacked, and its data lost. INFLIGHT is the file of its store's\n"
+	      "disk in sysfs.\n",
 	      stderr);
 	return 2;
 }
@@ -236,5 +239,7 @@ int main(int argc, char *argv[])
 					  .count = strtoull(argv[6], NULL, 0),
 					  .first = argv[7] ? strtoull(argv[7], NULL, 0) : 0,
 				  });
+	if (argc == 5 && !strcmp(argv[1], "resets"))
+		return resets_run(argv[2], argv[3], strtoull(argv[4], NULL, 0));
 	return usage();
 }

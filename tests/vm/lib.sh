@@ -135,7 +135,7 @@ server_ended() {
 
 # No warning or error line from the server but those that match a pattern: quiet [PATTERN]
 quiet() {
-	if grep -E 'warning: |error: |ERROR: |runtime error' "$T/err" | grep -vE -- "${1:-^\$}"; then
+	if grep -E 'warning: |error: |ERROR: |WARNING: |runtime error' "$T/err" | grep -vE -- "${1:-^\$}"; then
 		fail "unexpected lines from the server"
 	fi
 }
@@ -160,6 +160,33 @@ image() {
 
 sysfs() {
 	cat "/sys/block/${1#/dev/}/$2"
+}
+
+# What the server has: descriptors, mappings, resident memory in KiB.
+fds() {
+	find "/proc/$SERVER/fd" -mindepth 1 | wc -l
+}
+
+maps() {
+	wc -l <"/proc/$SERVER/maps"
+}
+
+rss() {
+	awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER/status"
+}
+
+# What nobody can give back: KiB of kernel memory that is not cache, after a look at each CPU's.
+unreclaimable() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	awk '/^(SUnreclaim|VmallocUsed|KernelStack|PageTables|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
+}
+
+# A block device has so many requests in flight: under_way NODE COUNT
+under_way() {
+	local reads writes
+	read -r reads writes <"/sys/block/$(basename "$(readlink -f "$1")")/inflight"
+	[ $((reads + writes)) -ge "$2" ]
 }
 
 # is WHAT GOT WANTED

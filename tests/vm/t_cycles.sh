@@ -11,13 +11,6 @@ img=$(image disk.img 64M)
 fill "$img" 125 64M # so that it does not grow in memory while memory is looked at
 client_status=0
 
-# What nobody can give back: KiB of kernel memory that is not cache, after a look at each CPU's.
-unreclaimable() {
-	sync
-	echo 3 >/proc/sys/vm/drop_caches
-	awk '/^(SUnreclaim|VmallocUsed|KernelStack|PageTables|Percpu):/ { sum += $2 } END { print sum }' /proc/meminfo
-}
-
 available() {
 	awk '/^MemAvailable:/ { print $2 }' /proc/meminfo
 }
@@ -128,18 +121,6 @@ if [ "$cycles" -gt 5 ]; then
 fi
 
 # One server, and a driver that comes and goes.
-fds() {
-	find "/proc/$SERVER/fd" -mindepth 1 | wc -l
-}
-
-maps() {
-	wc -l <"/proc/$SERVER/maps"
-}
-
-rss() {
-	awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER/status"
-}
-
 rebind() {
 	udevadm settle --timeout=30
 	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind

@@ -18,14 +18,6 @@ attack() {
 		>"$T/hostile" 2>&1 || fail "$1: $(tail -n 40 "$T/hostile")"
 }
 
-fds() {
-	find "/proc/$SERVER/fd" -mindepth 1 | wc -l
-}
-
-maps() {
-	wc -l <"/proc/$SERVER/maps"
-}
-
 for name in victim other locked; do
 	image $name.img 64M >/dev/null
 done

@@ -19,12 +19,6 @@ gc() {
 	"$VDUSE_BLK" gc "$@" >"$T/gc" 2>&1 || fail "gc: $(cat "$T/gc")"
 }
 
-under_way() {
-	local reads writes
-	read -r reads writes <"/sys/block/${1#/dev/}/inflight"
-	[ $((reads + writes)) -ge "$2" ]
-}
-
 with_record() {
 	serve <<-C
 		[global]

@@ -26,14 +26,6 @@ io_refused() {
 	grep -q "$says" "$T/io" || fail "qemu-io $* on $name did not say '$says': $(cat "$T/io")"
 }
 
-fds() {
-	find "/proc/$SERVER/fd" -mindepth 1 | wc -l
-}
-
-maps() {
-	wc -l <"/proc/$SERVER/maps"
-}
-
 # Reads and writes without end, none beside another: they would be merged. QEMU has 144 KiB of bounce
 # memory for them, so 9 are in flight.
 load() {
