@@ -82,12 +82,16 @@ $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-# The daemon without I/O, for scripts/bench.
-bench-tools: $(O)/tests/bench/vduse-blk-null
+# For scripts/bench: the daemon without I/O, and a client that Debian lacks.
+bench-tools: $(O)/tests/bench/vduse-blk-null $(O)/tests/bench/blkio_load
 $(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
 		$(filter-out %/backend_file.o,$(DAEMON_OBJS)) $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/tests/bench/blkio_load: $(O)/tests/bench/blkio_load.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs blkio)
 
 $(O)/%.o: %.c
 	$(call say,CC,$@)
@@ -161,7 +165,7 @@ install: all
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/unit.a $(UNIT:%=tests/unit/test_%)
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
 .PHONY: all tools bench bench-tools deps unit fuzz fuzz-seeds fuzzers vm check demo lint format install clean
