@@ -7,6 +7,7 @@
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
 # make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
+# make bench       next to its peers, in the virtual machine: QUICK=1 MODE=cost|wall|both
 # make lint        format, static analysis, architecture, manuals
 # make install     PREFIX=/usr/local DESTDIR=
 #
@@ -82,6 +83,17 @@ $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
+# For scripts/bench: the daemon without I/O, and a client that Debian lacks.
+bench-tools: $(O)/tests/bench/vduse-blk-null $(O)/tests/bench/blkio_load
+$(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
+		$(filter-out %/backend_file.o,$(DAEMON_OBJS)) $(LIB_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/tests/bench/blkio_load: $(O)/tests/bench/blkio_load.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs blkio)
+
 $(O)/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
@@ -145,6 +157,9 @@ check: deps
 demo: deps
 	$(Q)scripts/demo
 
+bench:
+	$(Q)scripts/bench
+
 lint:
 	$(Q)scripts/deps host lint
 	$(Q)scripts/lint
@@ -159,7 +174,8 @@ install: all
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/unit.a $(UNIT:%=tests/unit/test_%)
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all tools deps unit fuzz fuzz-seeds fuzzers vm stress check demo lint format install clean
+.PHONY: all tools bench bench-tools deps unit fuzz fuzz-seeds fuzzers vm stress check demo lint \
+	format install clean

@@ -500,6 +500,20 @@ struct iotlb *vduse_dev_iotlb(struct vduse_dev *dev)
 	return &dev->tlb;
 }
 
+int vduse_dev_umem(struct vduse_dev *dev, void **addr, size_t *size)
+{
+	int err = 0;
+
+	/* A miss on any thread sets it, under the table's lock. */
+	pthread_mutex_lock(&dev->tlb.lock);
+	*addr = dev->umem;
+	*size = dev->umem_size;
+	if (!dev->umem)
+		err = dev->want_umem ? -EAGAIN : -ENOENT;
+	pthread_mutex_unlock(&dev->tlb.lock);
+	return err;
+}
+
 int vduse_dev_recv(struct vduse_dev *dev, struct vduse_dev_request *request)
 {
 	return vduse_kern_read_request(dev->fd, request);

@@ -110,6 +110,13 @@ int vduse_dev_fd(const struct vduse_dev *dev);
 struct iotlb *vduse_dev_iotlb(struct vduse_dev *dev);
 
 /**
+ * vduse_dev_umem() - the bounce memory of virtio-vdpa, where it is ours; until @dev is closed
+ *
+ * Return: 0; -EAGAIN: nobody looked into it yet; -ENOENT: it is the kernel's
+ */
+int __must_check vduse_dev_umem(struct vduse_dev *dev, void **addr, size_t *size);
+
+/**
  * vduse_dev_recv() - take the next control message
  *
  * One poll event may stand for several messages: call until it returns 0. Each message taken is

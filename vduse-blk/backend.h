@@ -51,6 +51,7 @@ struct backend_io {
 	uint64_t len;
 	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
 	uint32_t iov_count;
+	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
 
 	/* On the worker; 0 or -errno. May submit @io again. */
 	void (*done)(struct backend_io *io, int err);

@@ -133,21 +133,38 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 	}
 }
 
+/* The cheapest operation that does it. */
+static void transfer_prep(struct io_uring_sqe *sqe, int fd, const struct backend_io *io,
+			  uint64_t at)
+{
+	const struct iovec *iov = io->iov;
+	bool write = io->op == BACKEND_WRITE;
+
+	if (io->iov_count > 1) {
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, iov,
+				 MIN(io->iov_count, (uint32_t)IOV_MAX), at);
+	} else if (io->buffer && ring_buffer_has(io->buffer, iov->iov_base, iov->iov_len)) {
+		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe, fd,
+				 iov->iov_base, (unsigned int)iov->iov_len, at);
+		sqe->buf_index = io->buffer->index;
+	} else {
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, iov->iov_base,
+				 (unsigned int)iov->iov_len, at);
+	}
+	if (write && io->durable)
+		sqe->rw_flags = RWF_DSYNC;
+}
+
 static void transfer_start(struct backend_io *io)
 {
 	const struct store *store = &file_of(io)->store;
 	uint64_t at = store->offset + io->offset + io->done_bytes;
-	uint32_t count = MIN(io->iov_count, (uint32_t)IOV_MAX);
 	struct io_uring_sqe *sqe = io_step(io, transfer_done);
 	int fd = transfer_fd(store, io);
 
-	if (io->op == BACKEND_READ) {
-		io_uring_prep_readv(sqe, fd, io->iov, count, at);
-	} else {
-		if (fd == store->buffered_fd)
-			store_relaxed(&io->backend->cached, true);
-		io_uring_prep_writev2(sqe, fd, io->iov, count, at, io->durable ? RWF_DSYNC : 0);
-	}
+	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
+		store_relaxed(&io->backend->cached, true);
+	transfer_prep(sqe, fd, io, at);
 	ring_sqe_done(sqe, &io->ring_op);
 }
 

@@ -107,6 +107,7 @@ static void queue_finish_command(struct queue *queue)
 		    queue->starved)
 			return; /* something on the worker still points here */
 		worker_forget(queue->worker, queue);
+		ring_buffer_remove(&queue->worker->ring, &queue->buffer);
 		log_limit_flush(&queue->io_errors, queue->device_name);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
@@ -127,9 +128,28 @@ void queue_check_memory(struct queue *queue)
 		queue_break(queue, "the driver's memory is gone");
 }
 
+/* There is bounce memory from the first request on, and it stays until the queue is removed. */
+static void queue_register_buffer(struct queue *queue)
+{
+	size_t size;
+	void *addr;
+	int err = vduse_dev_umem(queue->dev, &addr, &size);
+
+	if (err == -EAGAIN)
+		return;
+	queue->wants_buffer = false;
+	if (!err)
+		err = ring_buffer_add(&queue->worker->ring, &queue->buffer, addr, size);
+	if (err && err != -ENOENT)
+		log_warn("%s: queue %u: bounce memory is not registered for I/O: %s",
+			 queue->device_name, queue->index, strerror(-err));
+}
+
 void queue_round(struct queue *queue)
 {
 	queue->in_round = true;
+	if (unlikely(queue->wants_buffer))
+		queue_register_buffer(queue);
 	if (queue_takes(queue)) {
 		virtq_suppress_kicks(&queue->vq);
 		queue_drain(queue);
@@ -378,6 +398,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;
+	queue->wants_buffer = device->config->umem == SWITCH_YES;
 
 	err = queue_alloc(queue);
 	if (err)

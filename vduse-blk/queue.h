@@ -107,6 +107,8 @@ struct queue {
 	bool own_large_taken;
 	bool removing;
 	bool awake;
+	bool wants_buffer; /* bounce memory of ours may be there, and is not registered yet */
+	struct ring_buffer buffer;
 	struct queue *next_scheduled;
 	struct queue *next_awake;
 	struct queue *next_starved;

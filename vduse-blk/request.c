@@ -192,6 +192,7 @@ static void req_submit(struct req_slot *slot, enum backend_op op)
 	slot->io.op = op;
 	slot->io.durable = slot->queue->durable_writes;
 	slot->io.done = req_io_done;
+	slot->io.buffer = &slot->queue->buffer;
 	slot->in_store = true;
 	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
 }

@@ -241,6 +241,41 @@ void ring_timer_hurry(struct ring *ring, struct ring_timer *timer)
 	ring_sqe_done(sqe, &ignored);
 }
 
+int ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr, size_t len)
+{
+	struct iovec iov = { .iov_base = addr, .iov_len = len };
+	unsigned int index;
+	int ret = 0;
+
+	if (ring->buffers_taken == UINT64_MAX)
+		return -ENOSPC;
+	if (!ring->has_buffers)
+		ret = io_uring_register_buffers_sparse(&ring->uring, RING_BUFFERS_MAX);
+	if (ret < 0)
+		return ret;
+	ring->has_buffers = true;
+	index = (unsigned int)__builtin_ctzll(~ring->buffers_taken);
+	ret = io_uring_register_buffers_update_tag(&ring->uring, index, &iov, NULL, 1);
+	if (ret != 1)
+		return ret < 0 ? ret : -EIO;
+	ring->buffers_taken |= 1ull << index;
+	*buffer = (struct ring_buffer){ .addr = addr, .len = len, .index = (uint16_t)index };
+	return 0;
+}
+
+void ring_buffer_remove(struct ring *ring, struct ring_buffer *buffer)
+{
+	struct iovec none = { 0 };
+
+	if (!buffer->len)
+		return;
+	if (io_uring_register_buffers_update_tag(&ring->uring, buffer->index, &none, NULL, 1) == 1)
+		ring->buffers_taken &= ~(1ull << buffer->index);
+	else
+		log_warn("a registered buffer stays pinned");
+	*buffer = (struct ring_buffer){ 0 };
+}
+
 void ring_cancel(struct ring *ring, struct ring_op *op)
 {
 	struct io_uring_sqe *sqe = ring_sqe(ring);

@@ -51,8 +51,19 @@ struct ring_message {
 	void (*run)(struct ring_message *message);
 };
 
+/* Memory that the ring has pinned, so that I/O on it need not look for its pages. Zeroed: none. */
+struct ring_buffer {
+	uint8_t *addr;
+	size_t len;
+	uint16_t index;
+};
+
+#define RING_BUFFERS_MAX 64 /* of bounce memory, 64 MiB each: more than fits into most machines */
+
 struct ring {
 	struct io_uring uring;
+	bool has_buffers;	/* the kernel has a table for them */
+	uint64_t buffers_taken; /* bits */
 	pthread_mutex_t lock; /* of the messages */
 	struct ring_message *first;
 	struct ring_message **last;
@@ -106,6 +117,26 @@ void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
 
 /** ring_timer_hurry() - have an active timer expire now; no effect on another */
 void ring_timer_hurry(struct ring *ring, struct ring_timer *timer);
+
+/**
+ * ring_buffer_add() - register memory for IORING_OP_READ_FIXED and WRITE_FIXED
+ *
+ * All of it becomes resident and stays so, mapped or not, until ring_buffer_remove(). Return: 0;
+ * -errno: do without
+ */
+int __must_check ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr,
+				 size_t len);
+
+/** ring_buffer_remove() - nothing is in flight on it any more; no effect where there is none */
+void ring_buffer_remove(struct ring *ring, struct ring_buffer *buffer);
+
+/** ring_buffer_has() - does all of [@addr, @addr + @len) lie in it? */
+static inline bool ring_buffer_has(const struct ring_buffer *buffer, const void *addr, size_t len)
+{
+	uintptr_t at = (uintptr_t)addr - (uintptr_t)buffer->addr;
+
+	return at < buffer->len && len <= buffer->len - at;
+}
 
 /**
  * ring_cancel() - ask the kernel to end the operation that completes to @op

@@ -148,14 +148,24 @@ static void add_step(struct fb_op *op, const struct io_uring_sqe *sqe)
 	const char *durable = sqe->rw_flags == RWF_DSYNC ? "-durable" : "";
 
 	switch (sqe->opcode) {
+	case IORING_OP_READ_FIXED:
+		snprintf(at, left, " fixed");
+		at += strlen(at), left -= strlen(at);
+		/* fall through */
 	case IORING_OP_READV:
+	case IORING_OP_READ:
 		snprintf(at, left, " read%s", direct);
 		return;
+	case IORING_OP_WRITE_FIXED:
+		snprintf(at, left, " fixed");
+		at += strlen(at), left -= strlen(at);
+		/* fall through */
 	case IORING_OP_WRITEV:
-		snprintf(at, left, " write%s%s", direct, durable);
-		return;
 	case IORING_OP_WRITE:
-		snprintf(at, left, " zeroes:%u", sqe->len);
+		if (op->io.op == BACKEND_WRITE)
+			snprintf(at, left, " write%s%s", direct, durable);
+		else
+			snprintf(at, left, " zeroes:%u", sqe->len);
 		return;
 	case IORING_OP_FSYNC:
 		snprintf(at, left, sqe->fsync_flags == IORING_FSYNC_DATASYNC ? " sync" : " fsync");

@@ -109,6 +109,50 @@ START_TEST(transfer_has_more_pieces_than_iov_max)
 }
 END_TEST
 
+/* Registered memory is used for what lies in it as one piece, and for nothing else. */
+START_TEST(registered_memory_is_used_where_it_can_be)
+{
+	static const struct {
+		size_t first, lens[2];
+		uint32_t count;
+		const char *write, *read;
+	} places[] = {
+		{ 8192, { 4096 }, 1, " fixed write-direct", " fixed read-direct" },
+		{ 12288, { 4096 }, 1, " fixed write-direct", " fixed read-direct" },
+		{ 4096, { 4096 }, 1, " write-direct", " read-direct" },
+		{ 4096, { 8192 }, 1, " write-direct", " read-direct" },
+		{ 12288, { 8192 }, 1, " write-direct", " read-direct" },
+		{ 16384, { 4096 }, 1, " write-direct", " read-direct" },
+		{ 8192, { 4096, 4096 }, 2, " write-direct", " read-direct" },
+	};
+	struct ring_buffer buffer = { 0 }, other = { 0 };
+	struct fb_op op;
+	uint64_t len;
+
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return;
+	ck_assert_int_eq(ring_buffer_add(&fb_ring, &other, fb_scratch, 4096), 0);
+	ck_assert_int_eq(ring_buffer_add(&fb_ring, &buffer, fb_buffer + 8192, 8192), 0);
+	ring_buffer_remove(&fb_ring, &other);
+	ck_assert(!ring_buffer_has(&other, fb_scratch, 1));
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		len = fb_cut_buffer(places[i].count, places[i].lens, 2, places[i].first, 0);
+		op = fb_make_transfer(BACKEND_WRITE, 4096 * i, len);
+		op.io.buffer = &buffer;
+		fb_write_content(&op, len);
+		ck_assert_int_eq(fb_run(&op), 0);
+		fb_expect_content();
+		ck_assert_str_eq(op.trace, places[i].write);
+		op = fb_make_transfer(BACKEND_READ, 4096 * i, len);
+		op.io.buffer = &buffer;
+		ck_assert_int_eq(fb_run(&op), 0);
+		fb_expect_read(&op);
+		ck_assert_str_eq(op.trace, places[i].read);
+	}
+	ring_buffer_remove(&fb_ring, &buffer);
+}
+END_TEST
+
 START_TEST(operations_in_any_order_agree_with_an_array)
 {
 	static const enum backend_op kinds[16] = {
@@ -318,6 +362,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, transfer_lands_where_it_belongs, 0, FB_CACHES);
 	tcase_add_loop_test(tc, transfer_has_more_pieces_than_iov_max, 0, 2);
+	tcase_add_test(tc, registered_memory_is_used_where_it_can_be);
 	tcase_add_loop_test(tc, operations_in_any_order_agree_with_an_array, 0, FB_CACHES);
 	tcase_add_loop_test(tc, store_that_was_truncated_has_no_data, 0, 2);
 	tcase_add_loop_test(tc, short_read_goes_on_where_it_stopped, 0, 2);
