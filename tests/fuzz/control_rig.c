@@ -65,19 +65,22 @@ static void judge_status(uint8_t status, bool ok)
 
 static void judge_state(uint32_t index, bool ok, const struct vduse_dev_response *response)
 {
-	const struct virtq *vq;
+	const struct queue *queue;
+	uint16_t next;
 
 	if (index >= rig.device.limits.queues) {
 		must(!ok);
 		return;
 	}
 	check_idle(1, 0);
-	vq = &rig.device.queues[index].vq;
-	must(ok == !virtq_waiting(vq));
+	queue = &rig.device.queues[index];
+	must(ok == !(virtq_waiting(&queue->vq) || queue->recovering));
 	if (!ok)
 		return;
+	/* One that the driver has not set up yet is where it will begin. */
+	next = queue->state == QUEUE_WAITING ? queue->first_avail : queue->vq.last_avail;
 	must(response->vq_state.index == index);
-	must(response->vq_state.split.avail_index == vq->last_avail);
+	must(response->vq_state.split.avail_index == next);
 }
 
 static void judge(const struct fake_message *m)
