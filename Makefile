@@ -144,7 +144,8 @@ stress:
 	$(Q)scripts/vm setup
 	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
-	$(Q)scripts/vm chroot make -j2 O=build/vm-tsan SAN=thread all tools
+	$(Q)scripts/vm chroot make -j2 O=build/vm-tsan SAN=thread all
+	$(Q)scripts/vm chroot make -j2 O=build/vm-tsan tools # one that races on purpose
 	$(Q)tests/stress $(BOOTS)
 
 check: deps

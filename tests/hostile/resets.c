@@ -94,15 +94,18 @@ static void offer(struct driver *d, uint32_t queue, uint32_t i, uint32_t type)
 	ring_offer(&d->ring[queue], head);
 }
 
-static uint32_t answered(struct driver *d, uint32_t queue, const struct vring_used_elem *elem)
+static uint32_t answered(const struct vring_used_elem *elem)
 {
 	uint32_t i = elem->id / 3;
 
 	if (elem->id % 3 || i >= IN_FLIGHT)
 		fail("head %u came back, which was not offered", elem->id);
-	if (*driver_mem(d, queue, AT_STATUS + i) != VIRTIO_BLK_S_OK)
-		fail("request %u has status %u", i, *driver_mem(d, queue, AT_STATUS + i));
 	return i;
+}
+
+static uint8_t status_of(struct driver *d, uint32_t queue, uint32_t i)
+{
+	return *driver_mem(d, queue, AT_STATUS + i);
 }
 
 /* All chunks in one direction, and all answered. */
@@ -117,7 +120,8 @@ static void transfer(struct driver *d, uint32_t type)
 	for (uint32_t n = 0; n < IN_FLIGHT; n++) {
 		if (!ring_wait(&d->ring[0], &elem, ANSWER_MS))
 			fail("%u requests have no answer", IN_FLIGHT - n);
-		answered(d, 0, &elem);
+		if (status_of(d, 0, answered(&elem)) != VIRTIO_BLK_S_OK)
+			fail("request %u has failed", elem.id / 3);
 	}
 }
 
@@ -154,16 +158,21 @@ static void let_begin(struct resets *r, uint64_t n)
 	} while (now_ms() < deadline);
 }
 
-/* Return: how many answers there are */
-static uint32_t collect(struct resets *r, uint32_t queue, uint64_t n)
+/* @reset: some may have been given up. Return: how many answers there are */
+static uint32_t collect(struct resets *r, uint32_t queue, uint64_t n, bool reset)
 {
 	struct driver *d = &r->driver;
 	struct vring_used_elem elem;
 	uint32_t count = 0;
 
 	for (; ring_reap(&d->ring[queue], &elem); count++) {
-		uint32_t i = answered(d, queue, &elem);
+		uint32_t i = answered(&elem);
+		uint8_t status = status_of(d, queue, i);
 
+		if (reset && status == VIRTIO_BLK_S_IOERR)
+			continue;
+		if (status != VIRTIO_BLK_S_OK)
+			fail("request %u has status %u", i, status);
 		if (is_write(i))
 			r->least[i] = n;
 		else if (chunk_generation(chunk_memory(d, queue, i), i))
@@ -205,11 +214,11 @@ static void one_reset(struct resets *r, uint64_t n)
 	}
 	ring_publish(&d->ring[queue]);
 	let_begin(r, n);
-	count = collect(r, queue, n);
+	count = collect(r, queue, n, false);
 	r->unanswered += IN_FLIGHT - count;
 	must(vhost_set_status(d->fd, 0), "reset");
-	/* Requests that could not be cancelled were waited for, and may be answered. */
-	if (count + collect(r, queue, n) > IN_FLIGHT)
+	/* What could not be cancelled was waited for and is answered, the rest has errors. */
+	if (count + collect(r, queue, n, true) > IN_FLIGHT)
 		fail("more answers than requests");
 	memset(driver_mem(d, queue, RING_BYTES), POISON, QUEUE_BYTES - RING_BYTES);
 	if (n > 1)

@@ -18,7 +18,7 @@ for i in $(seq "$kills"); do
 		break # early: load_ends() says why
 	fi
 	wait_for 60 "request in flight" under_way "${NODE[raw]}" 8
-	kill -9 "$SERVER"
+	kill -9 "$SERVER" || fail "the server ended by itself"
 	wait "$SERVER" 2>/dev/null || true
 	start_server
 	quiet
