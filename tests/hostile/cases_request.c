@@ -2,6 +2,10 @@
 /* Chains that are right as chains, and ask for what must be refused (virtio 1.3, 5.2.6). */
 #include "sketch.h"
 
+#ifndef VIRTIO_BLK_T_ZONE_REPORT /* Linux 6.3, linux/virtio_blk.h */
+#define VIRTIO_BLK_T_ZONE_REPORT 16
+#endif
+
 #define IOERR  .outcome = ANSWERED, .status = VIRTIO_BLK_S_IOERR
 #define UNSUPP .outcome = ANSWERED, .status = VIRTIO_BLK_S_UNSUPP
 #define FINE   .outcome = ANSWERED, .status = VIRTIO_BLK_S_OK
