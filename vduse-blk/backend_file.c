@@ -71,7 +71,7 @@ static void sync_done(struct ring_op *op, int res, uint32_t flags)
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
-	io->sync_failed = res < 0 && !io->cancelled;
+	io->sync_failed = res < 0 && res != -ECANCELED && res != -EINTR;
 	io_finish(io, res);
 }
 

@@ -171,6 +171,8 @@ static void req_io_done(struct backend_io *io, int err)
 	bool more = !err && slot->ranges_left;
 
 	slot->in_store = false;
+	if (unlikely(io->sync_failed)) /* given up or not: the store will not tell it again */
+		flush_failed(slot->queue);
 	if (unlikely(io->cancelled && (err || more))) {
 		req_give_up(slot);
 		return;
@@ -185,10 +187,8 @@ static void req_io_done(struct backend_io *io, int err)
 			return;
 		}
 		log_io_error(slot->queue, io, err, "");
-		if (io->sync_failed)
-			flush_failed(slot->queue);
 	} else if (unlikely(io->op == BACKEND_FLUSH && flush_has_failed(slot->queue))) {
-		err = -EIO; /* another queue's took the error with it */
+		err = -EIO; /* an earlier one took the error with it */
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
@@ -259,10 +259,7 @@ static void req_execute(struct req_slot *slot)
 			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE);
 		break;
 	case BLK_FLUSH:
-		if (unlikely(flush_has_failed(slot->queue)))
-			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
-		else
-			req_submit(slot, BACKEND_FLUSH);
+		req_submit(slot, BACKEND_FLUSH);
 		break;
 	case BLK_DISCARD:
 	case BLK_WRITE_ZEROES:
@@ -284,6 +281,7 @@ void req_start(struct queue *queue, struct virtq_chain *chain)
 	queue_stat_add(&queue->stats.popped, 1);
 	slot->ranges_left = 0;
 	slot->retry_until_ns = 0;
+	slot->io.cancelled = slot->io.sync_failed = false; /* of the last request with this head */
 	status = blk_req_parse(queue->limits, queue->features, chain, queue->worker->ranges,
 			       &slot->req);
 	if (unlikely(status)) {

@@ -2,6 +2,7 @@
 #include "manual_backend.h"
 
 #include <check.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -156,10 +157,14 @@ static void batch_run(struct ring_message *message)
 		struct held_op *op = batch->first;
 
 		batch->first = op->next;
-		if (batch->result == MANUAL_DO)
+		if (batch->result == MANUAL_DO) {
 			backend_submit(batch->inner, op->io->ring, op->io);
-		else
+		} else {
+			op->io->sync_failed = op->io->op == BACKEND_FLUSH && batch->result < 0 &&
+					      batch->result != -ECANCELED &&
+					      batch->result != -EINTR;
 			op->io->done(op->io, batch->result);
+		}
 		free(op);
 	}
 	free(batch);

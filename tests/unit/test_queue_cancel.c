@@ -142,6 +142,39 @@ START_TEST(reset_does_not_wait_for_the_next_try)
 }
 END_TEST
 
+/* The store tells once that it has lost writes; also where the flush is about to be put back. */
+START_TEST(failed_flush_is_not_forgotten)
+{
+	struct rig_req flush;
+	uint32_t id;
+
+	rig_start();
+	rig_driver_start();
+	manual_hold(rig.store, true);
+	flush = rig_add(0, VIRTIO_BLK_T_FLUSH, 0, 0);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	test_log_allow(LOG_LEVEL_ERROR, "writes may be lost");
+	test_log_allow(LOG_LEVEL_ERROR, "flush: Input/output error");
+	id = _i ? rig_send_iotlb(0, UINT64_MAX) : 0;
+	if (_i)
+		rig_wait(manual_cancelled(rig.store) == 1);
+	manual_hold(rig.store, false);
+	finish(-EIO);
+	if (_i)
+		ck_assert(rig_answer(id));
+	ck_assert_int_eq(rig_finish(&flush), IOERR);
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_OUT, 0, 512), OK);
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_FLUSH, 0, 0), IOERR);
+
+	/* The next driver relies on none of those writes, where it reads what the store has. */
+	rig.store->cached = false;
+	rig_status(0);
+	rig_driver_start();
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_FLUSH, 0, 0), OK);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("queue_cancel");
@@ -153,6 +186,7 @@ int main(void)
 	tcase_add_test(tc, asking_for_a_queues_state_cancels_nothing);
 	tcase_add_test(tc, what_was_put_back_survives_the_server);
 	tcase_add_test(tc, failure_is_tried_again_as_long_as_it_is_to_be);
+	tcase_add_loop_test(tc, failed_flush_is_not_forgotten, 0, 2);
 	tcase_add_loop_test(tc, reset_does_not_wait_for_the_next_try, 0, 2);
 	return suite_run(suite);
 }
