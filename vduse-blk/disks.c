@@ -342,8 +342,8 @@ static bool answer_status(struct disks *disks, FILE *to,
 	return true;
 }
 
-/* @names: of the devices that who asks will serve, one a line. */
-static bool answer_leave(struct disks *disks, const char *names, FILE *to)
+/* @names: of the devices that who asks will serve, one a line. @now: not only: could it be? */
+static bool answer_leave(struct disks *disks, const char *names, bool now, FILE *to)
 {
 	const char *foreign = NULL;
 	size_t ours = 0;
@@ -361,7 +361,7 @@ static bool answer_leave(struct disks *disks, const char *names, FILE *to)
 			foreign);
 		return false;
 	}
-	if (ours) {
+	if (ours && now) {
 		fputs(TAKEOVER_LEAVING, to);
 		disks_leave(disks);
 	}
@@ -376,8 +376,10 @@ bool disks_answer(struct disks *disks, const char *question, FILE *to)
 		return answer_status(disks, to, status_stats);
 	if (!strcmp(question, "json"))
 		return answer_status(disks, to, status_json);
+	if (!strncmp(question, TAKEOVER_ASK, strlen(TAKEOVER_ASK)))
+		return answer_leave(disks, question + strlen(TAKEOVER_ASK), false, to);
 	if (!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)))
-		return answer_leave(disks, question + strlen(TAKEOVER_LEAVE), to);
+		return answer_leave(disks, question + strlen(TAKEOVER_LEAVE), true, to);
 	fputs("it does not understand the question", to);
 	return false;
 }

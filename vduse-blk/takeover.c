@@ -60,10 +60,10 @@ static void take_answer(pid_t pid, bool error, const char *text, void *ctx)
 	}
 }
 
-/* Return: the question, to be freed; NULL: no memory */
-static char *leave_question(const struct config *config)
+/* Return: @verb and all names, to be freed; NULL: no memory */
+static char *make_question(const struct config *config, const char *verb)
 {
-	size_t len = sizeof(TAKEOVER_LEAVE), at = strlen(TAKEOVER_LEAVE);
+	size_t len = strlen(verb) + 1, at = strlen(verb);
 	char *text;
 
 	for (size_t i = 0; i < config->device_count; i++)
@@ -71,15 +71,15 @@ static char *leave_question(const struct config *config)
 	text = malloc(len);
 	if (!text)
 		return NULL;
-	strcpy(text, TAKEOVER_LEAVE);
+	strcpy(text, verb);
 	for (size_t i = 0; i < config->device_count; i++)
 		at += (size_t)sprintf(text + at, "%s\n", config->devices[i].name);
 	return text;
 }
 
-int takeover(const struct config *config)
+static int ask_all(const struct config *config, const char *verb)
 {
-	char *question = leave_question(config);
+	char *question = make_question(config, verb);
 	int result = 0, count;
 
 	if (!question)
@@ -87,4 +87,11 @@ int takeover(const struct config *config)
 	count = control_ask(config->runtime_dir, question, take_answer, &result);
 	free(question);
 	return count < 0 ? count : result;
+}
+
+int takeover(const struct config *config)
+{
+	int err = ask_all(config, TAKEOVER_ASK);
+
+	return err ? err : ask_all(config, TAKEOVER_LEAVE);
 }

@@ -13,7 +13,9 @@
 #include "compiler.h"
 #include "config.h"
 
-#define TAKEOVER_LEAVE	 "leave\n" /* the question; then names, one a line */
+/* The questions, each with names behind it, one a line: would you, and do. */
+#define TAKEOVER_ASK	 "may-leave\n"
+#define TAKEOVER_LEAVE	 "leave\n"
 #define TAKEOVER_LEAVING "leaving"
 
 /** takeover_names() - is @name one of the lines of @names? */
@@ -21,6 +23,8 @@ bool takeover_names(const char *names, const char *name);
 
 /**
  * takeover() - have every server that serves devices of @config leave, and wait for its end
+ *
+ * All are asked first, so that none leaves where another cannot.
  *
  * Return: 0, also where there is none; -EBUSY: one serves others too, or does not end, logged
  */
