@@ -131,10 +131,6 @@ static int take_info(struct nl_msg *msg, void *ctx)
 			    sizeof(info->mgmtdev));
 	if (attrs[VDPA_ATTR_DEV_ID])
 		info->device_id = nla_get_u32(attrs[VDPA_ATTR_DEV_ID]);
-	if (attrs[VDPA_ATTR_DEV_MAX_VQS])
-		info->vq_num = nla_get_u32(attrs[VDPA_ATTR_DEV_MAX_VQS]);
-	if (attrs[VDPA_ATTR_DEV_MAX_VQ_SIZE])
-		info->vq_size = nla_get_u16(attrs[VDPA_ATTR_DEV_MAX_VQ_SIZE]);
 	return NL_OK;
 }
 

@@ -20,8 +20,6 @@
 struct vdpa_nl_info {
 	char mgmtdev[32];   /* who made it: "vduse", or the driver of some hardware */
 	uint32_t device_id; /* VIRTIO_ID_BLOCK, ... */
-	uint32_t vq_num;    /* queues at most */
-	uint16_t vq_size;   /* descriptors of a queue at most */
 };
 
 /**

@@ -288,25 +288,21 @@ int vduse_dev_is_served(const char *name)
 	return fd < 0 ? fd : 0;
 }
 
-int vduse_dev_examine(struct vduse_dev_params *params)
+int vduse_dev_count_queues(const char *name)
 {
 	struct vduse_vq_info info;
-	int fd = open_patiently(params->name), err;
+	int fd = open_patiently(name), err, count = 0;
 
 	if (fd < 0) {
-		log_err("%s: cannot open /dev/vduse/%s: %s", params->name, params->name,
-			error_text(fd));
+		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, error_text(fd));
 		return fd;
 	}
-	params->vq_num = params->vq_size = 0;
-	while (!(err = vduse_kern_vq_info(fd, params->vq_num, &info))) {
-		params->vq_size = MAX(params->vq_size, (uint16_t)info.num);
-		params->vq_num++;
-	}
+	while (!(err = vduse_kern_vq_info(fd, (uint32_t)count, &info)))
+		count++;
 	close(fd);
-	if (err == -EINVAL && params->vq_num)
-		return 0; /* one after the last */
-	log_err("%s: cannot examine its queues: %s", params->name, strerror(-err));
+	if (err == -EINVAL && count)
+		return count; /* that was one after the last */
+	log_err("%s: cannot examine its queues: %s", name, strerror(-err));
 	return err;
 }
 

@@ -58,12 +58,11 @@ int __must_check vduse_dev_wait_unserved(const char *name);
 int __must_check vduse_dev_is_served(const char *name);
 
 /**
- * vduse_dev_examine() - how was the unserved device @params->name made?
- * @params: out: @vq_num and @vq_size, the size of its largest ring; other members are left alone
+ * vduse_dev_count_queues() - how many has the unserved device @name?
  *
- * Waits as vduse_dev_wait_unserved(). Return: 0; -errno, logged
+ * Waits as vduse_dev_wait_unserved(). Return: 1 ... 65535; -errno, logged
  */
-int __must_check vduse_dev_examine(struct vduse_dev_params *params);
+int __must_check vduse_dev_count_queues(const char *name);
 
 /** vduse_dev_remove() - destroy an unserved device that is off the bus. Return: 0; -errno, logged */
 int vduse_dev_remove(const char *name);

@@ -24,7 +24,6 @@ static int remove_idle(const char *name)
 
 enum exit_status rescue_device(const char *name, const char *runtime_dir)
 {
-	struct vduse_dev_params params = { .name = name };
 	const struct server_options options = { 0 };
 	struct device_config device = {
 		.name = (char *)name,
@@ -38,17 +37,19 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 		.devices = &device,
 		.device_count = 1,
 	};
+	int queues;
 
 	if (!vduse_dev_exists(name)) {
 		log_err("%s: there is no VDUSE device of that name", name);
 		return EXIT_RUNTIME;
 	}
-	if (vduse_dev_examine(&params))
+	queues = vduse_dev_count_queues(name);
+	if (queues < 0)
 		return EXIT_RUNTIME;
 	if (!vdpa_bus_on_bus(name) || vdpa_bus_driver(name, &device.driver) == -ENOENT)
 		return remove_idle(name) ? EXIT_RUNTIME : EXIT_OK;
 
-	device.queues = params.vq_num;
+	device.queues = (uint32_t)queues;
 	log_info("%s: every request is answered with an error, until nobody uses the disk", name);
 	return server_run(&config, &options);
 }
