@@ -64,7 +64,7 @@ struct ring {
 	struct io_uring uring;
 	bool has_buffers;	/* the kernel has a table for them */
 	uint64_t buffers_taken; /* bits */
-	pthread_mutex_t lock; /* of the messages */
+	pthread_mutex_t lock;	/* of the messages */
 	struct ring_message *first;
 	struct ring_message **last;
 	int message_fd;
