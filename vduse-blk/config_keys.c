@@ -137,7 +137,7 @@ static const struct config_key device_keys[] = {
 	  .max = 1024,
 	  .default_text = "auto",
 	  .accepts = "auto, or a power of two, 2 to 1024",
-	  .help = "descriptors of each queue; auto: 256, or with vhost-vdpa 1024" },
+	  .help = "descriptors of each queue; auto: 1024, without indirect ones for virtio-vdpa" },
 	{ .name = "logical_block_size",
 	  .type = &config_type_power,
 	  MEMBER(struct device_config, logical_block_size),

@@ -279,6 +279,7 @@ void req_start(struct queue *queue, struct virtq_chain *chain)
 	int status;
 
 	queue_stat_add(&queue->stats.popped, 1);
+	slot->queue = queue; /* here, so that slots nobody needed yet take no memory */
 	slot->ranges_left = 0;
 	slot->retry_until_ns = 0;
 	status = blk_req_parse(queue->limits, queue->features, chain, queue->worker->ranges,

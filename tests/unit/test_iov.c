@@ -205,7 +205,7 @@ START_TEST(join_makes_one_of_what_lies_side_by_side)
 {
 	uint8_t bytes[64];
 	struct iovec in[] = {
-		{ bytes, 4 },	    { bytes + 4, 8 }, { bytes + 13, 3 },
+		{ bytes, 4 },	   { bytes + 4, 8 }, { bytes + 13, 3 },
 		{ bytes + 16, 1 }, { bytes, 13 },    { bytes + 13, 1 },
 	};
 	struct iovec out[ARRAY_SIZE(in)];

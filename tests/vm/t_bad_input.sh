@@ -243,7 +243,7 @@ said 'disk: replaced a device of that name that nobody served'
 # A server that was killed: another disk is not put into its place, and the same one goes on.
 kill -KILL "$SERVER"
 wait "$SERVER" 2>/dev/null || true
-refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 256 and is 64' <<-C
+refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 1024 and is 64' <<-C
 	[disk]
 	path = $img
 	queue_size = 64
