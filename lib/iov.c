@@ -44,6 +44,21 @@ void iov_skip(struct iovec **iov, uint32_t *count, size_t len)
 	}
 }
 
+uint32_t iov_join(const struct iovec *iov, uint32_t count, struct iovec *to)
+{
+	uint32_t joined = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct iovec *last = joined ? &to[joined - 1] : NULL;
+
+		if (last && (uint8_t *)last->iov_base + last->iov_len == iov[i].iov_base)
+			last->iov_len += iov[i].iov_len;
+		else
+			to[joined++] = iov[i];
+	}
+	return joined;
+}
+
 uint32_t iov_truncate(struct iovec *iov, uint32_t count, size_t len)
 {
 	uint32_t i;

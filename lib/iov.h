@@ -16,6 +16,9 @@ size_t iov_from_buf(const struct iovec *iov, uint32_t count, const void *buf, si
 /** iov_skip() - drop @len bytes from the front; *@iov and *@count move on, pieces are changed */
 void iov_skip(struct iovec **iov, uint32_t *count, size_t len);
 
+/** iov_join() - copy pieces, those that lie side by side as one. Return: pieces in @to */
+uint32_t iov_join(const struct iovec *iov, uint32_t count, struct iovec *to);
+
 /** iov_truncate() - keep the first @len bytes. Return: pieces that are left */
 uint32_t iov_truncate(struct iovec *iov, uint32_t count, size_t len);
 

@@ -138,6 +138,7 @@ static void transfer_prep(struct io_uring_sqe *sqe, int fd, const struct backend
 			  uint64_t at)
 {
 	const struct iovec *iov = io->iov;
+	unsigned int len = (unsigned int)MIN(iov->iov_len, (size_t)INT_MAX);
 	bool write = io->op == BACKEND_WRITE;
 
 	if (io->iov_count > 1) {
@@ -145,11 +146,11 @@ static void transfer_prep(struct io_uring_sqe *sqe, int fd, const struct backend
 				 MIN(io->iov_count, (uint32_t)IOV_MAX), at);
 	} else if (io->buffer && ring_buffer_has(io->buffer, iov->iov_base, iov->iov_len)) {
 		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe, fd,
-				 iov->iov_base, (unsigned int)iov->iov_len, at);
+				 iov->iov_base, len, at);
 		sqe->buf_index = io->buffer->index;
 	} else {
 		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, iov->iov_base,
-				 (unsigned int)iov->iov_len, at);
+				 len, at);
 	}
 	if (write && io->durable)
 		sqe->rw_flags = RWF_DSYNC;

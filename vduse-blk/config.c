@@ -186,6 +186,12 @@ static void check_device(struct config_scan *scan, const struct config_section *
 		config_mistake(scan, key_line(section, "write_zeroes"),
 			       "[%s] write_zeroes = yes with readonly = yes; accepted: auto or no",
 			       device->name);
+	if (device->queue_size == 2 && device->indirect == SWITCH_NO)
+		config_mistake(
+			scan, key_line(section, "indirect_descriptors"),
+			"[%s] indirect_descriptors = no, but a request takes three descriptors "
+			"and queue_size = 2; accepted: auto or yes",
+			device->name);
 	if (block && (device->offset % block || device->size % block))
 		config_mistake(scan, key_line(section, "logical_block_size"),
 			       "[%s] logical_block_size = %" PRIu32

@@ -39,6 +39,7 @@ struct device_config {
 	enum cache_mode cache;
 	uint32_t queues;	     /* CONFIG_AUTO: one per CPU */
 	uint32_t queue_size;	     /* descriptors, a power of two; CONFIG_AUTO */
+	enum config_switch indirect; /* descriptors in tables of their own */
 	uint32_t logical_block_size; /* bytes; CONFIG_AUTO: the store's */
 	enum config_switch discard;
 	enum config_switch write_zeroes;

@@ -376,8 +376,6 @@ static int queue_alloc(struct queue *queue)
 		queue_release(queue);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < queue->slot_count; i++)
-		queue->slots[i].queue = queue;
 	return 0;
 }
 

@@ -62,9 +62,13 @@ struct ring_buffer {
 
 struct ring {
 	struct io_uring uring;
-	bool has_buffers;	/* the kernel has a table for them */
-	uint64_t buffers_taken; /* bits */
-	pthread_mutex_t lock;	/* of the messages */
+	bool has_buffers; /* the kernel has a table for them, and we the same one */
+	struct {
+		uint8_t *addr;
+		size_t len;
+		unsigned int users;
+	} buffers[RING_BUFFERS_MAX];
+	pthread_mutex_t lock; /* of the messages */
 	struct ring_message *first;
 	struct ring_message **last;
 	int message_fd;
@@ -121,8 +125,8 @@ void ring_timer_hurry(struct ring *ring, struct ring_timer *timer);
 /**
  * ring_buffer_add() - register memory for IORING_OP_READ_FIXED and WRITE_FIXED
  *
- * All of it becomes resident and stays so, mapped or not, until ring_buffer_remove(). Return: 0;
- * -errno: do without
+ * All of it becomes resident and stays so, mapped or not, until ring_buffer_remove(). The same
+ * memory again is not registered twice. Return: 0; -errno: do without
  */
 int __must_check ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr,
 				 size_t len);

@@ -18,10 +18,11 @@ static uint8_t log2_of(uint32_t power_of_two)
 uint64_t virtio_blk_features(const struct blk_limits *l)
 {
 	uint64_t features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |
-			    BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |
-			    BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
-			    BIT(VIRTIO_BLK_F_TOPOLOGY);
+			    BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_BLK_F_SEG_MAX) |
+			    BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_TOPOLOGY);
 
+	if (l->indirect)
+		features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	if (l->readonly)
 		features |= BIT(VIRTIO_BLK_F_RO);
 	if (l->flush)

@@ -34,6 +34,7 @@ struct blk_limits {
 	uint32_t zeroes_max;  /* per range */
 	uint16_t queues;
 	uint16_t queue_size;
+	bool indirect; /* descriptors may be in tables of their own */
 	bool readonly;
 	bool flush; /* has a volatile cache: FLUSH is offered */
 	bool discard;

@@ -134,6 +134,9 @@ START_TEST(registered_memory_is_used_where_it_can_be)
 	ck_assert_int_eq(ring_buffer_add(&fb_ring, &other, fb_scratch, 4096), 0);
 	ck_assert_int_eq(ring_buffer_add(&fb_ring, &buffer, fb_buffer + 8192, 8192), 0);
 	ring_buffer_remove(&fb_ring, &other);
+	ck_assert_int_eq(ring_buffer_add(&fb_ring, &other, fb_buffer + 8192, 8192), 0);
+	ck_assert_uint_eq(other.index, buffer.index);
+	ring_buffer_remove(&fb_ring, &other);
 	ck_assert(!ring_buffer_has(&other, fb_scratch, 1));
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		len = fb_cut_buffer(places[i].count, places[i].lens, 2, places[i].first, 0);

@@ -45,6 +45,7 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "cache = auto\n"
 			       "queues = auto\n"
 			       "queue_size = auto\n"
+			       "indirect_descriptors = auto\n"
 			       "logical_block_size = auto\n"
 			       "discard = no\n"
 			       "write_zeroes = auto\n"
@@ -86,6 +87,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"cache\": \"auto\",\n"
 			       "      \"queues\": \"auto\",\n"
 			       "      \"queue_size\": \"auto\",\n"
+			       "      \"indirect_descriptors\": \"auto\",\n"
 			       "      \"logical_block_size\": \"auto\",\n"
 			       "      \"discard\": false,\n"
 			       "      \"write_zeroes\": \"auto\",\n"
@@ -105,6 +107,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"cache\": \"auto\",\n"
 			       "      \"queues\": 2,\n"
 			       "      \"queue_size\": \"auto\",\n"
+			       "      \"indirect_descriptors\": \"auto\",\n"
 			       "      \"logical_block_size\": \"auto\",\n"
 			       "      \"discard\": \"auto\",\n"
 			       "      \"write_zeroes\": true,\n"
@@ -135,7 +138,7 @@ START_TEST(help_has_a_row_of_five_columns_for_each_key)
 		ck_assert_msg(tabs == 4, "%s", line);
 		ck_assert_msg(!strstr(line, "\t\t"), "%s", line);
 	}
-	ck_assert_uint_eq(rows, 3 + 16);
+	ck_assert_uint_eq(rows, 3 + 17);
 	free(text);
 	text = cfg_dumped(NULL);
 	ck_assert_ptr_nonnull(

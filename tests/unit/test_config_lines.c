@@ -76,8 +76,8 @@ static const struct wrong {
 	  "t.conf:4: [global] a second workers; the first is in line 2" },
 	{ CFG_DEVICE "quues = 4\n",
 	  "t.conf:3: [vdb] \"quues\" is not a key; accepted: path, driver, readonly, cache, "
-	  "queues, queue_size, logical_block_size, discard, write_zeroes, on_error, serial, poll_us, umem, "
-	  "bounce_size, offset, size" },
+	  "queues, queue_size, indirect_descriptors, logical_block_size, discard, write_zeroes, "
+	  "on_error, serial, poll_us, umem, bounce_size, offset, size" },
 	{ CFG_DEVICE "queues : 4 = 4\n",
 	  "t.conf:3: [vdb] \"queues : 4\" is not a key; accepted: path" },
 	{ CFG_DEVICE "\"queues\" = 4\n",
@@ -111,6 +111,9 @@ static const struct wrong {
 	  "t.conf:4: [vdb] discard = yes with readonly = yes; accepted: auto or no" },
 	{ CFG_DEVICE "write_zeroes = on\nreadonly = yes\n",
 	  "t.conf:3: [vdb] write_zeroes = yes with readonly = yes; accepted: auto or no" },
+	{ CFG_DEVICE "queue_size = 2\nindirect_descriptors = no\n",
+	  "t.conf:4: [vdb] indirect_descriptors = no, but a request takes three descriptors and "
+	  "queue_size = 2; accepted: auto or yes" },
 	{ CFG_DEVICE "size = 5K\nlogical_block_size = 4096\n",
 	  "t.conf:4: [vdb] logical_block_size = 4096 does not divide offset and size" },
 	{ CFG_DEVICE "logical_block_size = 1024\noffset = 512\n",

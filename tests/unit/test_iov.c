@@ -201,6 +201,24 @@ START_TEST(aligned_is_when_each_piece_is)
 }
 END_TEST
 
+START_TEST(join_makes_one_of_what_lies_side_by_side)
+{
+	uint8_t bytes[64];
+	struct iovec in[] = {
+		{ bytes, 4 },	   { bytes + 4, 8 }, { bytes + 13, 3 },
+		{ bytes + 16, 1 }, { bytes, 13 },    { bytes + 13, 1 },
+	};
+	struct iovec out[ARRAY_SIZE(in)];
+
+	ck_assert_uint_eq(iov_join(in, 0, out), 0);
+	ck_assert_uint_eq(iov_join(in, ARRAY_SIZE(in), out), 3);
+	ck_assert(out[0].iov_base == bytes && out[0].iov_len == 12);
+	ck_assert(out[1].iov_base == bytes + 13 && out[1].iov_len == 4);
+	ck_assert(out[2].iov_base == bytes && out[2].iov_len == 14);
+	ck_assert_uint_eq(in[0].iov_len, 4);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iov");
@@ -213,5 +231,6 @@ int main(void)
 	tcase_add_loop_test(tc, truncate_keeps_the_first_bytes_in_as_few_pieces, 0,
 			    ARRAY_SIZE(shapes));
 	tcase_add_loop_test(tc, aligned_is_when_each_piece_is, 0, ARRAY_SIZE(alignments));
+	tcase_add_test(tc, join_makes_one_of_what_lies_side_by_side);
 	return suite_run(suite);
 }

@@ -12,8 +12,7 @@
 #include "test_log.h"
 
 #define BASE                                                                                       \
-	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |                                 \
-	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |                         \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_RING_F_EVENT_IDX) |  \
 	 BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_TOPOLOGY))
 
 static const struct {
@@ -21,6 +20,7 @@ static const struct {
 	uint64_t features;
 } offers[] = {
 	{ { .queues = 1 }, BASE },
+	{ { .queues = 1, .indirect = true }, BASE | BIT(VIRTIO_RING_F_INDIRECT_DESC) },
 	{ { .queues = 1, .readonly = true }, BASE | BIT(VIRTIO_BLK_F_RO) },
 	{ { .queues = 1, .flush = true }, BASE | BIT(VIRTIO_BLK_F_FLUSH) },
 	{ { .queues = 2 }, BASE | BIT(VIRTIO_BLK_F_MQ) },

@@ -245,7 +245,7 @@ dmsetup create on-disk --table "0 2048 linear ${NODE[disk]} 0"
 udevadm settle --timeout=30
 kill -KILL "$SERVER"
 wait "$SERVER" 2>/dev/null || true
-refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 256 and is 64' <<-C
+refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 1024 and is 64' <<-C
 	[disk]
 	path = $img
 	queue_size = 64

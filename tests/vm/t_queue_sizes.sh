@@ -4,16 +4,17 @@
 
 mkdir "$T/mnt"
 modprobe loop
-for size in 2 16 256 1024; do
+# SIZE INDIRECT TAGS: without indirect descriptors Linux counts two for a request.
+while read -r size indirect tags <&3; do
 	for queues in 1 2 3 4; do
-		printf '[q%s]\npath = %s\nqueues = %s\nqueue_size = %s\n' \
-			$queues "$(image "$queues.img" 8M)" $queues $size
+		printf '[q%s]\npath = %s\nqueues = %s\nqueue_size = %s\nindirect_descriptors = %s\n' \
+			$queues "$(image "$queues.img" 8M)" $queues "$size" "$indirect"
 	done >"$T/queues"
 	serve <"$T/queues"
 	jobs=()
 	for queues in 1 2 3 4; do
 		node=${NODE[q$queues]}
-		is "requests at a time on a queue" "$(sysfs "$node" mq/0/nr_tags)" $size
+		is "requests at a time on a queue" "$(sysfs "$node" mq/0/nr_tags)" "$tags"
 		mkfs.ext4 -q "$node"
 		jobs+=(--name="q$queues" --filename="$node")
 	done
@@ -31,4 +32,11 @@ for size in 2 16 256 1024; do
 		umount "$T/mnt"
 		rm "$T/$queues.img"
 	done
-done
+done 3<<-END
+	2 auto 2
+	16 no 8
+	16 auto 16
+	256 auto 256
+	1024 yes 1024
+	auto auto 512
+END

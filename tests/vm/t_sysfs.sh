@@ -90,7 +90,7 @@ has defaults size 24112 ro 0 serial defaults \
 	queue/minimum_io_size 4096 queue/optimal_io_size 0 \
 	queue/discard_granularity 4096 queue/discard_max_bytes 2147483648 \
 	queue/max_discard_segments 256 queue/write_zeroes_max_bytes 2147483648 \
-	queue/write_cache "write back" queue/rotational 1 mq/0/nr_tags 256
+	queue/write_cache "write back" queue/rotational 1 mq/0/nr_tags 512
 has_queues defaults "$(nproc)"
 
 has a-name-longer-than-a-serial serial a-name-longer-than-a \
