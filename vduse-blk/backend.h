@@ -61,6 +61,7 @@ struct backend_io {
 	struct ring *ring;
 	struct ring_op ring_op;
 	uint64_t done_bytes;
+	uint32_t parts; /* under way, all of them with @ring_op */
 	bool cancelled;
 	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };

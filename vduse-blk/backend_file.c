@@ -2,69 +2,27 @@
 /*
  * Files and block devices through io_uring.
  *
- * An operation goes through one or more steps, each one SQE: a transfer that came back short
- * continues where it stopped, an operation that the store cannot do falls to the next best, and a
- * durable one that has no flag for it ends with a sync.
+ * An operation goes through one or more steps, each one SQE: one that the store cannot do falls to
+ * the next best, and a durable one that has no flag for it ends with a sync. Reads and writes are in
+ * transfer.c.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "backend.h"
-#include "iov.h"
-#include "log.h"
-#include "store.h"
+#include "backend_file.h"
 
 #ifndef BLOCK_URING_CMD_DISCARD /* Linux 6.12, linux/blkdev.h */
 #define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
 #endif
 
 #define ZERO_CHUNK 65536u /* bytes of zeroes in memory, for stores that cannot make them */
-#define ZERO_IOVS  16u
-
-struct file_backend {
-	struct backend base;
-	struct store store;
-	bool keep_space; /* discard = no: never give space back */
-
-	/*
-	 * "Not supported", remembered. Set by any worker, read by all: a stale read costs one more
-	 * try, nothing else.
-	 */
-	bool no_punch;
-	bool no_zero_range;
-	bool no_uring_discard;
-};
 
 static const uint8_t zeroes[ZERO_CHUNK] __attribute__((aligned(4096)));
-
-static struct file_backend *file_of(struct backend_io *io)
-{
-	return container_of(io->backend, struct file_backend, base);
-}
-
-static void io_finish(struct backend_io *io, int err)
-{
-	io->done(io, err);
-}
-
-/* Worth another try? */
-static bool again(const struct backend_io *io, int res)
-{
-	return (res == -EAGAIN || res == -EINTR) && !io->cancelled;
-}
-
-static struct io_uring_sqe *io_step(struct backend_io *io,
-				    void (*done)(struct ring_op *op, int res, uint32_t flags))
-{
-	io->ring_op.done = done;
-	return ring_sqe(io->ring);
-}
 
 static void sync_done(struct ring_op *op, int res, uint32_t flags)
 {
@@ -92,81 +50,6 @@ static void io_finish_changed(struct backend_io *io, int err)
 		io_finish(io, -ECANCELED);
 	else
 		sync_start(io);
-}
-
-/* O_DIRECT where the memory suits it; the page cache takes any. */
-static int transfer_fd(const struct store *store, const struct backend_io *io)
-{
-	if (!store->direct)
-		return store->fd;
-	return iov_is_aligned(io->iov, io->iov_count, store->memory_align - 1,
-			      store->length_align - 1)
-		       ? store->fd
-		       : store->buffered_fd;
-}
-
-static void transfer_start(struct backend_io *io);
-
-static void transfer_done(struct ring_op *op, int res, uint32_t flags)
-{
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
-
-	(void)flags;
-	if (again(io, res)) {
-		transfer_start(io);
-		return;
-	}
-	if (res == 0)
-		res = -ENODATA; /* the file ends before the disk does: it was truncated */
-	if (res < 0) {
-		io_finish(io, res);
-		return;
-	}
-	io->done_bytes += (uint64_t)res;
-	if (io->done_bytes < io->len && io->cancelled) {
-		io_finish(io, -ECANCELED);
-	} else if (io->done_bytes < io->len) {
-		iov_skip(&io->iov, &io->iov_count, (size_t)res);
-		transfer_start(io);
-	} else {
-		io_finish(io, 0);
-	}
-}
-
-/* The cheapest operation that does it. */
-static void transfer_prep(struct io_uring_sqe *sqe, int fd, const struct backend_io *io,
-			  uint64_t at)
-{
-	const struct iovec *iov = io->iov;
-	unsigned int len = (unsigned int)MIN(iov->iov_len, (size_t)INT_MAX);
-	bool write = io->op == BACKEND_WRITE;
-
-	if (io->iov_count > 1) {
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, iov,
-				 MIN(io->iov_count, (uint32_t)IOV_MAX), at);
-	} else if (io->buffer && ring_buffer_has(io->buffer, iov->iov_base, iov->iov_len)) {
-		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe, fd,
-				 iov->iov_base, len, at);
-		sqe->buf_index = io->buffer->index;
-	} else {
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, iov->iov_base,
-				 len, at);
-	}
-	if (write && io->durable)
-		sqe->rw_flags = RWF_DSYNC;
-}
-
-static void transfer_start(struct backend_io *io)
-{
-	const struct store *store = &file_of(io)->store;
-	uint64_t at = store->offset + io->offset + io->done_bytes;
-	struct io_uring_sqe *sqe = io_step(io, transfer_done);
-	int fd = transfer_fd(store, io);
-
-	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
-		store_relaxed(&io->backend->cached, true);
-	transfer_prep(sqe, fd, io, at);
-	ring_sqe_done(sqe, &io->ring_op);
 }
 
 static void zero_write_start(struct backend_io *io);

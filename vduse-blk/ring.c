@@ -312,7 +312,7 @@ void ring_cancel(struct ring *ring, struct ring_op *op)
 {
 	struct io_uring_sqe *sqe = ring_sqe(ring);
 
-	io_uring_prep_cancel(sqe, op, 0);
+	io_uring_prep_cancel(sqe, op, IORING_ASYNC_CANCEL_ALL);
 	ring_sqe_done(sqe, &ignored);
 }
 

@@ -143,9 +143,9 @@ static inline bool ring_buffer_has(const struct ring_buffer *buffer, const void 
 }
 
 /**
- * ring_cancel() - ask the kernel to end the operation that completes to @op
+ * ring_cancel() - ask the kernel to end every operation that completes to @op
  *
- * Its completion comes in any case, with -ECANCELED or -EINTR where it was ended. Disk I/O that has
+ * Completions come in any case, with -ECANCELED or -EINTR where one was ended. Disk I/O that has
  * begun cannot be, and completes as if nothing was asked.
  */
 void ring_cancel(struct ring *ring, struct ring_op *op);

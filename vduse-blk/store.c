@@ -116,6 +116,16 @@ static uint64_t queue_limit(dev_t rdev, const char *name, uint64_t fallback)
 	return value;
 }
 
+static void set_parts(struct store *store, dev_t rdev)
+{
+	uint64_t bytes = queue_limit(rdev, "max_sectors_kb", 0) * 1024;
+
+	store->part_max = bytes / BLOCK_MAX * BLOCK_MAX;
+	store->part_pieces = (uint32_t)queue_limit(rdev, "max_segments", 0);
+	if (!store->part_max || !store->part_pieces) /* it does not say */
+		store->part_max = UINT64_MAX;
+}
+
 static int examine_block_device(struct store *store, const struct stat *st, uint64_t *size)
 {
 	struct backend_limits *l = &store->limits;
@@ -140,6 +150,8 @@ static int examine_block_device(struct store *store, const struct stat *st, uint
 	discard_max = queue_limit(st->st_rdev, "discard_max_bytes", 0);
 	l->discard_max = (uint32_t)MIN(discard_max, FILE_RANGE_MAX);
 	l->zeroes_max = FILE_RANGE_MAX;
+	if (store->direct)
+		set_parts(store, st->st_rdev);
 	return 0;
 }
 
@@ -197,6 +209,7 @@ static int examine(struct store *store, const struct stat *st, uint64_t *size)
 	int err = 0;
 
 	*size = (uint64_t)st->st_size;
+	store->part_max = UINT64_MAX;
 	if (store->block_device)
 		err = examine_block_device(store, st, size);
 	else

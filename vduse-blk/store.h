@@ -22,6 +22,8 @@ struct store {
 	bool readonly;
 	uint32_t memory_align; /* of O_DIRECT buffers, bytes, a power of two */
 	uint32_t length_align; /* of O_DIRECT pieces */
+	uint64_t part_max;     /* bytes that the disk takes at a time, a multiple of 4096 */
+	uint32_t part_pieces;  /* pieces of memory, likewise */
 	enum cache_mode cache; /* never CACHE_AUTO */
 	uint64_t offset;       /* of the disk's first byte */
 	struct backend_limits limits;

@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <string.h>
 
+#include "backend_file.h"
 #include "file_bench.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -118,6 +119,154 @@ START_TEST(done_may_submit_again)
 }
 END_TEST
 
+/* What a disk cannot take at a time is cut. */
+
+static const struct {
+	size_t lens[3];
+	uint32_t count;
+	size_t part_max;
+	uint32_t part_pieces;
+	bool durable;
+	unsigned int parts;
+} cuts[] = {
+	{ { 32768 }, 1, 32768, 8, false, 1 },
+	{ { 32768 }, 1, 12288, 8, false, 3 },
+	{ { 36864 }, 1, 32768, 8, false, 2 },
+	{ { 32768 }, 1, 12288, 8, true, 1 },
+	{ { 4096 }, 8, 12288, 8, false, 3 },
+	{ { 4096 }, 8, 12288, 2, false, 4 },
+	{ { 4096 }, 8, 4096, 1, false, 8 },
+	{ { 4096, 20480, 8192 }, 3, 12288, 8, false, 4 },
+	{ { 20480, 4096, 4096 }, 3, 12288, 8, false, 3 },
+	{ { 512, 1024, 2560 }, 24, 12288, 16, false, 3 },
+};
+
+static void cut_done(struct backend_io *io, int err)
+{
+	struct fb_op *op = container_of(io, struct fb_op, io);
+
+	op->completions++;
+	op->err = err;
+}
+
+/* Several completions of one operation, unlike what fb_run() watches. */
+static int run_cut(struct fb_op *op, unsigned int parts)
+{
+	unsigned int before = fb_ring.uring.sq.sqe_tail;
+
+	op->io.done = cut_done;
+	backend_submit(fb_backend, &fb_ring, &op->io);
+	ck_assert_uint_eq(fb_ring.uring.sq.sqe_tail - before, parts);
+	while (!op->completions)
+		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+	ck_assert_int_eq(ring_run(&fb_ring, false), 0);
+	ck_assert_uint_eq(op->completions, 1);
+	return op->err;
+}
+
+static void set_parts(size_t max, uint32_t pieces)
+{
+	struct store *store = &container_of(fb_backend, struct file_backend, base)->store;
+
+	store->part_max = max;
+	store->part_pieces = pieces;
+}
+
+START_TEST(large_transfer_is_cut_into_what_the_disk_takes)
+{
+	struct fb_op op;
+	uint64_t len;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	set_parts(cuts[_i].part_max, cuts[_i].part_pieces);
+	len = fb_cut_buffer(cuts[_i].count, cuts[_i].lens,
+			    cuts[_i].count < 3 || !cuts[_i].lens[1] ? 1 : 3, 0, 512);
+	op = fb_make_transfer(BACKEND_WRITE, 8192, len);
+	op.io.durable = cuts[_i].durable;
+	fb_write_content(&op, len);
+	ck_assert_int_eq(run_cut(&op, cuts[_i].parts), 0);
+	fb_expect_content();
+	op = fb_make_transfer(BACKEND_READ, 8192, len);
+	op.io.durable = cuts[_i].durable;
+	ck_assert_int_eq(run_cut(&op, cuts[_i].parts), 0);
+	fb_expect_read(&op);
+}
+END_TEST
+
+static unsigned int parts_to_spoil; /* the one that comes as the last of so many */
+static int spoilt_result;
+static void (*part_forward)(struct ring_op *op, int res, uint32_t flags);
+
+static void spoil_part(struct ring_op *op, int res, uint32_t flags)
+{
+	if (parts_to_spoil && !--parts_to_spoil)
+		res = spoilt_result;
+	if (!parts_to_spoil)
+		op->done = part_forward;
+	part_forward(op, res, flags);
+}
+
+static void spoil(struct fb_op *op, unsigned int part, int result)
+{
+	parts_to_spoil = part;
+	spoilt_result = result;
+	part_forward = op->io.ring_op.done;
+	op->io.ring_op.done = spoil_part;
+}
+
+static const int spoilt[] = { -EIO, -EAGAIN, 0, 512, -ECANCELED };
+
+/* Each of four parts fails, or is short; done again as a whole it succeeds. */
+START_TEST(parts_that_fail_are_done_again_as_a_whole)
+{
+	static const size_t lens[] = { 16384 };
+	struct fb_op op;
+	uint64_t len;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	set_parts(4096, 8);
+	for (unsigned int part = 1; part <= 4; part++) {
+		len = fb_cut_buffer(1, lens, 1, 0, 0);
+		op = fb_make_transfer(BACKEND_WRITE, 4096 * part, len);
+		fb_write_content(&op, len);
+		op.io.done = cut_done;
+		backend_submit(fb_backend, &fb_ring, &op.io);
+		spoil(&op, part, spoilt[_i]);
+		while (!op.completions)
+			ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+		ck_assert_int_eq(op.err, 0);
+		ck_assert_uint_eq(op.io.done_bytes, len);
+		fb_expect_content();
+	}
+}
+END_TEST
+
+START_TEST(cancelled_parts_end_once)
+{
+	static const size_t lens[] = { 16384 };
+	struct fb_op op;
+	uint64_t len;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	set_parts(4096, 8);
+	len = fb_cut_buffer(1, lens, 1, 0, 0);
+	op = fb_make_transfer(BACKEND_READ, 0, len);
+	op.io.done = cut_done;
+	backend_submit(fb_backend, &fb_ring, &op.io);
+	spoil(&op, 2, -ECANCELED);
+	backend_cancel(&op.io);
+	while (!op.completions)
+		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(ring_run(&fb_ring, false), 0);
+	ck_assert_uint_eq(op.completions, 1);
+	ck_assert_int_eq(op.err, -ECANCELED);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("backend_file_many");
@@ -126,5 +275,9 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, thousand_operations_are_in_flight_on_a_small_ring, 0, FB_CACHES);
 	tcase_add_loop_test(tc, done_may_submit_again, 0, 2);
+	tcase_add_loop_test(tc, large_transfer_is_cut_into_what_the_disk_takes, 0,
+			    ARRAY_SIZE(cuts));
+	tcase_add_loop_test(tc, parts_that_fail_are_done_again_as_a_whole, 0, ARRAY_SIZE(spoilt));
+	tcase_add_test(tc, cancelled_parts_end_once);
 	return suite_run(suite);
 }

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Reads and writes of the file backend.
+ *
+ * One that came back short continues where it stopped. One that is larger than what a disk takes at
+ * a time is cut into parts that are under way together: the block layer does not cut a request that
+ * must not wait (REQ_NOWAIT, block/blk-merge.c), and io_uring would give it to a thread.
+ */
+#include <limits.h>
+
+#include "backend_file.h"
+#include "iov.h"
+
+/* Where a large transfer is cut: any disk's page, so that the rest stays aligned. */
+#define PART_ALIGN 4096u
+
+/* The cheapest operation that does it. */
+static void prep(struct io_uring_sqe *sqe, int fd, const struct backend_io *io,
+		 const struct iovec *iov, uint32_t count, uint64_t at)
+{
+	unsigned int len = (unsigned int)MIN(iov->iov_len, (size_t)INT_MAX);
+	bool write = io->op == BACKEND_WRITE;
+
+	if (count > 1) {
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, iov,
+				 MIN(count, (uint32_t)IOV_MAX), at);
+	} else if (io->buffer && ring_buffer_has(io->buffer, iov->iov_base, iov->iov_len)) {
+		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe, fd,
+				 iov->iov_base, len, at);
+		sqe->buf_index = io->buffer->index;
+	} else {
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, iov->iov_base,
+				 len, at);
+	}
+	if (write && io->durable)
+		sqe->rw_flags = RWF_DSYNC;
+}
+
+/* O_DIRECT where the memory suits it; the page cache takes any. */
+static int transfer_fd(const struct store *store, const struct backend_io *io)
+{
+	if (!store->direct)
+		return store->fd;
+	return iov_is_aligned(io->iov, io->iov_count, store->memory_align - 1,
+			      store->length_align - 1)
+		       ? store->fd
+		       : store->buffered_fd;
+}
+
+static void transfer_rest(struct backend_io *io);
+
+static void transfer_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
+	(void)flags;
+	if (again(io, res)) {
+		transfer_rest(io);
+		return;
+	}
+	if (res == 0)
+		res = -ENODATA; /* the file ends before the disk does: it was truncated */
+	if (res < 0) {
+		io_finish(io, res);
+		return;
+	}
+	io->done_bytes += (uint64_t)res;
+	if (io->done_bytes < io->len && io->cancelled) {
+		io_finish(io, -ECANCELED);
+	} else if (io->done_bytes < io->len) {
+		iov_skip(&io->iov, &io->iov_count, (size_t)res);
+		transfer_rest(io);
+	} else {
+		io_finish(io, 0);
+	}
+}
+
+static void transfer_rest(struct backend_io *io)
+{
+	const struct store *store = &file_of(io)->store;
+	struct io_uring_sqe *sqe = io_step(io, transfer_done);
+	int fd = transfer_fd(store, io);
+
+	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
+		store_relaxed(&io->backend->cached, true);
+	prep(sqe, fd, io, io->iov, io->iov_count, store->offset + io->offset + io->done_bytes);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+/* The parts share one ring_op. Where one failed or was short, all is done again as a whole. */
+static void part_done(struct ring_op *op, int res, uint32_t flags)
+{
+	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+
+	(void)flags;
+	io->done_bytes += res > 0 ? (uint64_t)res : 0;
+	if (--io->parts)
+		return;
+	if (io->done_bytes == io->len) {
+		io_finish(io, 0);
+	} else if (io->cancelled) {
+		io_finish(io, -ECANCELED);
+	} else {
+		io->done_bytes = 0;
+		transfer_rest(io);
+	}
+}
+
+static void part_start(struct backend_io *io, const struct iovec *iov, uint32_t count, uint64_t at)
+{
+	const struct store *store = &file_of(io)->store;
+	struct io_uring_sqe *sqe = io_step(io, part_done);
+
+	io->parts++;
+	prep(sqe, store->fd, io, iov, count, store->offset + io->offset + at);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+static void parts_of_piece(struct backend_io *io, const struct iovec *piece, size_t size, uint64_t at)
+{
+	struct iovec part = { .iov_base = piece->iov_base };
+
+	for (size_t left = piece->iov_len; left; left -= part.iov_len) {
+		part.iov_len = MIN(left, size);
+		part_start(io, &part, 1, at);
+		part.iov_base = (uint8_t *)part.iov_base + part.iov_len;
+		at += part.iov_len;
+	}
+}
+
+/* All about the same size, each of whole pieces, or of a piece that alone is too large. */
+static void parts_start(struct backend_io *io)
+{
+	const struct store *store = &file_of(io)->store;
+	uint64_t count = (io->len - 1) / store->part_max + 1;
+	uint64_t size = ROUND_UP((io->len - 1) / count + 1, (uint64_t)PART_ALIGN);
+	uint64_t at = 0, run = 0;
+	uint32_t first = 0;
+
+	for (uint32_t i = 0; i < io->iov_count; i++) {
+		const struct iovec *piece = &io->iov[i];
+
+		if (run && (run + piece->iov_len > size || i - first == store->part_pieces)) {
+			part_start(io, &io->iov[first], i - first, at);
+			at += run;
+			run = 0;
+		}
+		if (piece->iov_len > size) {
+			parts_of_piece(io, piece, size, at);
+			at += piece->iov_len;
+			continue;
+		}
+		if (!run)
+			first = i;
+		run += piece->iov_len;
+	}
+	if (run)
+		part_start(io, &io->iov[first], io->iov_count - first, at);
+}
+
+void transfer_start(struct backend_io *io)
+{
+	const struct store *store = &file_of(io)->store;
+
+	if (unlikely(io->len > store->part_max) && !io->durable &&
+	    transfer_fd(store, io) == store->fd)
+		parts_start(io);
+	else
+		transfer_rest(io);
+}
