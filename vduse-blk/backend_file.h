@@ -38,8 +38,8 @@ static inline bool again(const struct backend_io *io, int res)
 	return (res == -EAGAIN || res == -EINTR) && !io->cancelled;
 }
 
-static inline struct io_uring_sqe *io_step(struct backend_io *io,
-					   void (*done)(struct ring_op *op, int res, uint32_t flags))
+static inline struct io_uring_sqe *
+io_step(struct backend_io *io, void (*done)(struct ring_op *op, int res, uint32_t flags))
 {
 	io->ring_op.done = done;
 	return ring_sqe(io->ring);

@@ -236,7 +236,7 @@ static int create_in_kernel(struct device *device)
 		.config = &space,
 		.config_size = sizeof(space),
 		.bounce_size = config->bounce_size,
-		.umem = config->umem == SWITCH_YES,
+		.umem = device->umem,
 	};
 
 	virtio_blk_config(&device->limits, &space);

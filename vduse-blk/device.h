@@ -24,6 +24,7 @@ struct device {
 	const struct device_config *config;
 	struct backend *backend;
 	struct blk_limits limits;
+	bool umem; /* bounce memory is to be ours; set before device_create() */
 	struct vduse_dev *dev;
 	struct inflight *inflight; /* record of requests in flight, for the next server */
 	struct queue *queues;

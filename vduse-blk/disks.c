@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-daemon.h>
@@ -20,6 +21,10 @@
 #define BUSY_RETRY_US	 1000000
 #define BUSY_SOON_US	 100000
 #define BUSY_QUIET_LOOKS 10 /* the first ones, soon after another and without a word */
+
+/* umem = auto: bounce memory of all disks takes at most so much of the machine's, a sixteenth. */
+#define UMEM_MEMORY_SHARE    16
+#define VDUSE_BOUNCE_DEFAULT (64u << 20) /* drivers/vdpa/vdpa_user/vduse_dev.c */
 
 enum disk_state {
 	DISK_STORE_OPEN, /* nothing in the kernel */
@@ -41,8 +46,32 @@ struct disk {
 	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
 };
 
+static bool may_have_umem(const struct device_config *config)
+{
+	return config->driver == VDPA_DRIVER_VIRTIO && config->umem != SWITCH_NO && !config->rescue;
+}
+
+/*
+ * Memory of ours makes I/O cheaper (README, What a request costs), but all of it is pinned: by
+ * default only while it is a small part of the machine's.
+ */
+static bool umem_by_default(const struct config *config)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t bounce = 0;
+
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device_config *device = &config->devices[i];
+
+		if (may_have_umem(device))
+			bounce += device->bounce_size ? device->bounce_size : VDUSE_BOUNCE_DEFAULT;
+	}
+	return bounce <= memory / UMEM_MEMORY_SHARE;
+}
+
 int disks_open(struct disks *disks, const struct config *config)
 {
+	bool umem = umem_by_default(config);
 	int err;
 
 	disks->config = config;
@@ -56,6 +85,8 @@ int disks_open(struct disks *disks, const struct config *config)
 		if (err)
 			return err;
 		disk->disks = disks;
+		disk->device.umem = may_have_umem(&config->devices[i]) &&
+				    (umem || config->devices[i].umem == SWITCH_YES);
 		disks->count++;
 	}
 	return 0;

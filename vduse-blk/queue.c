@@ -396,7 +396,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;
-	queue->wants_buffer = device->config->umem == SWITCH_YES;
+	queue->wants_buffer = device->umem;
 
 	err = queue_alloc(queue);
 	if (err)

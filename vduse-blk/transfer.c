@@ -116,7 +116,8 @@ static void part_start(struct backend_io *io, const struct iovec *iov, uint32_t 
 	ring_sqe_done(sqe, &io->ring_op);
 }
 
-static void parts_of_piece(struct backend_io *io, const struct iovec *piece, size_t size, uint64_t at)
+static void parts_of_piece(struct backend_io *io, const struct iovec *piece, size_t size,
+			   uint64_t at)
 {
 	struct iovec part = { .iov_base = piece->iov_base };
 

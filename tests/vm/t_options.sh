@@ -35,12 +35,34 @@ threads() {
 	cat /proc/"$SERVER"/task/*/comm | grep -c '^worker'
 }
 
+# Every thread is an I/O flusher: PF_MEMALLOC_NOIO (linux/sched.h) in the ninth word.
+all_flushers() {
+	awk '{ sub(/.*\) /, ""); if (int($7 / 524288) % 2 == 0) exit 1 }' /proc/"$SERVER"/task/*/stat
+}
+
+locked_kib() {
+	awk '/^VmLck/ { print $2 }' "/proc/$SERVER/status"
+}
+
 exercise auto "umem = off"
+all_flushers || fail "a thread is no I/O flusher"
+# The sanitizers make mlockall() do nothing.
+[ "$(locked_kib)" -gt 0 ] || grep -Eq 'lib[at]san' "/proc/$SERVER/maps" || fail "memory is not locked"
 [ "$(pinned_kib)" -eq 0 ] || fail "umem = off, but $(pinned_kib) KiB are pinned"
 [ "$(cat /sys/class/vduse/opt/bounce_size)" -eq $((64 << 20)) ] || fail "bounce_size by default"
 [ "$(threads)" -eq 2 ] || fail "$(threads) workers for 2 queues on $(nproc) CPUs"
 stop
 quiet
+
+# By default it is ours while it is a small part of the machine's memory.
+for size in 16M 1G; do
+	exercise 1 "bounce_size = $size"
+	pinned=$(pinned_kib)
+	[ $size = 1G ] || [ "$pinned" -eq $((32 << 10)) ] || fail "umem = auto pins $pinned KiB"
+	[ $size = 16M ] || [ "$pinned" -eq 0 ] || fail "umem = auto pins $pinned KiB of $size"
+	stop
+	quiet
+done
 
 exercise 1 $'umem = on\nbounce_size = 16M'
 # Counted twice: VDUSE has pinned it, and the worker's ring.
