@@ -27,7 +27,20 @@ fail() {
 		echo "    the server said:" >&2
 		sed 's/^/    | /' "$T/err" | tail -n 30 >&2
 	fi
+	[ -z "$SERVER" ] || show_state >&2
 	exit 1
+}
+
+# Where requests are, as the server and the driver see it.
+show_state() {
+	echo "    its state:"
+	{
+		timeout 10 "$VDUSE_BLK" stats -c "$T/conf"
+		tail -n 3 "/proc/$SERVER"/task/*/wchan
+		grep . /sys/block/vd*/inflight
+		mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+		grep -r . /sys/kernel/debug/block/vd*/hctx*/{state,dispatch,busy,tags} | head -n 60
+	} 2>/dev/null | sed 's/^/    | /'
 }
 
 skip() {

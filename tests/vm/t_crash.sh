@@ -4,6 +4,10 @@
 . tests/vm/lib.sh
 . tests/vm/load.sh
 
+busy_or_ended() {
+	part_ended raw || part_ended fs || under_way "${NODE[raw]}" 8
+}
+
 kills=${KILLS:-4}
 kernel_before=$(unreclaimable)
 load_config >"$T/conf"
@@ -14,10 +18,10 @@ say "$(find "/sys/block/${NODE[raw]#/dev/}/mq" -mindepth 1 -maxdepth 1 | wc -l) 
 
 for i in $(seq "$kills"); do
 	sleep "0.$((RANDOM % 10))"
+	wait_for 60 "request in flight" busy_or_ended
 	if part_ended raw || part_ended fs; then
 		break # early: load_ends() says why
 	fi
-	wait_for 60 "request in flight" under_way "${NODE[raw]}" 8
 	kill -9 "$SERVER" || fail "the server ended by itself"
 	wait "$SERVER" 2>/dev/null || true
 	start_server
