@@ -54,7 +54,8 @@ UNIT   := iov iotlb iotlb_many inflight holders \
 	  backend_file backend_file_change backend_file_many \
 	  store store_cache store_lock store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
-	  request_path queue queue_setup queue_cancel device device_recovery control
+	  request_path queue queue_setup queue_cancel queue_flush device device_recovery \
+	  control
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

@@ -153,6 +153,7 @@ void queue_round(struct queue *queue)
 	if (queue_takes(queue)) {
 		virtq_suppress_kicks(&queue->vq);
 		queue_drain(queue);
+		req_submit_flushes(queue);
 	}
 	queue_publish(queue);
 	queue_check_memory(queue);

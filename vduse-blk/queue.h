@@ -52,10 +52,10 @@ struct req_slot {
 	struct queue *queue;
 	struct blk_req req;
 	struct backend_io io;
-	union large_buffer *large; /* NULL: iov or ranges are below */
-	bool in_store;		   /* @io is under way */
-	uint64_t retry_until_ns;   /* 0: it has not failed */
-	struct req_slot *next_retry;
+	union large_buffer *large;     /* NULL: iov or ranges are below */
+	bool in_store;		       /* @io is under way */
+	uint64_t retry_until_ns;       /* 0: it has not failed */
+	struct req_slot *next_waiting; /* in queue->retries, or of flushes that share a sync */
 	const struct blk_range *next_range;
 	uint32_t ranges_left;
 	union {
@@ -114,6 +114,7 @@ struct queue {
 	struct queue *next_starved;
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
+	struct req_slot *flushes; /* taken in this round, to be answered by one sync */
 	struct req_slot *retries; /* failed, to be tried again */
 	struct ring_timer retry;
 	struct queue_stats stats;

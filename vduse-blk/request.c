@@ -118,11 +118,20 @@ static void req_give_up(struct req_slot *slot)
 		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
 }
 
+static void req_give_up_list(struct req_slot *slot)
+{
+	while (slot) {
+		struct req_slot *next = slot->next_waiting;
+
+		req_give_up(slot);
+		slot = next;
+	}
+}
+
 /* A sync must not be: the second one may succeed although writes were lost. */
 static bool req_may_retry(const struct req_slot *slot, int err)
 {
-	if (!slot->queue->retry_s || slot->io.op == BACKEND_FLUSH || slot->io.sync_failed ||
-	    err == -EOPNOTSUPP)
+	if (!slot->queue->retry_s || slot->io.sync_failed || err == -EOPNOTSUPP)
 		return false;
 	return !slot->retry_until_ns || time_now_ns() < slot->retry_until_ns;
 }
@@ -134,7 +143,7 @@ static void retry_expired(struct ring_timer *timer)
 
 	queue->retries = NULL;
 	while (slot) {
-		struct req_slot *next = slot->next_retry;
+		struct req_slot *next = slot->next_waiting;
 
 		queue_stat_add(&queue->stats.retries, 1);
 		slot->in_store = true;
@@ -158,7 +167,7 @@ static void req_retry_later(struct req_slot *slot, int err)
 	}
 	slot->io.offset += slot->io.done_bytes;
 	slot->io.len -= slot->io.done_bytes;
-	slot->next_retry = queue->retries;
+	slot->next_waiting = queue->retries;
 	queue->retries = slot;
 	ring_timer_start(&queue->worker->ring, &queue->retry, STORE_RETRY_US, retry_expired);
 }
@@ -187,17 +196,16 @@ static void req_io_done(struct backend_io *io, int err)
 			return;
 		}
 		log_io_error(slot->queue, io, err, "");
-	} else if (unlikely(io->op == BACKEND_FLUSH && flush_has_failed(slot->queue))) {
-		err = -EIO; /* an earlier one took the error with it */
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
 
-static void req_submit(struct req_slot *slot, enum backend_op op)
+static void req_submit(struct req_slot *slot, enum backend_op op,
+		       void (*done)(struct backend_io *io, int err))
 {
 	slot->io.op = op;
 	slot->io.durable = slot->queue->durable_writes;
-	slot->io.done = req_io_done;
+	slot->io.done = done;
 	slot->io.buffer = &slot->queue->buffer;
 	slot->in_store = true;
 	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
@@ -215,7 +223,47 @@ static void req_next_range(struct req_slot *slot)
 		req_io_done(&slot->io, 0);
 	else
 		req_submit(slot,
-			   slot->req.op == BLK_DISCARD ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES);
+			   slot->req.op == BLK_DISCARD ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES,
+			   req_io_done);
+}
+
+static void flush_answer(struct req_slot *slot, int status)
+{
+	while (slot) {
+		struct req_slot *next = slot->next_waiting;
+
+		req_finish(slot, slot_head(slot), status);
+		slot = next;
+	}
+}
+
+static void flush_done(struct backend_io *io, int err)
+{
+	struct req_slot *slot = container_of(io, struct req_slot, io);
+	struct queue *queue = slot->queue;
+
+	slot->in_store = false;
+	if (io->sync_failed) /* given up or not: the store will not tell it again */
+		flush_failed(queue);
+	if (io->cancelled && err) {
+		req_give_up_list(slot);
+		return;
+	}
+	if (err)
+		log_io_error(queue, io, err, "");
+	else if (flush_has_failed(queue))
+		err = -EIO; /* an earlier one took the error with it */
+	flush_answer(slot, blk_status(err));
+}
+
+/* One sync, whose result answers all flushes of this round: it is submitted after all of them came. */
+void req_submit_flushes(struct queue *queue)
+{
+	struct req_slot *slot = queue->flushes;
+
+	queue->flushes = NULL;
+	if (unlikely(slot))
+		req_submit(slot, BACKEND_FLUSH, flush_done);
 }
 
 /* Moves what parsing left in the worker's scratch memory to where it may stay. */
@@ -259,10 +307,12 @@ static void req_execute(struct req_slot *slot)
 		if (!req->len)
 			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
 		else
-			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE);
+			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE,
+				   req_io_done);
 		break;
 	case BLK_FLUSH:
-		req_submit(slot, BACKEND_FLUSH);
+		slot->next_waiting = slot->queue->flushes;
+		slot->queue->flushes = slot;
 		break;
 	case BLK_DISCARD:
 	case BLK_WRITE_ZEROES:
@@ -301,15 +351,10 @@ void req_start(struct queue *queue, struct virtq_chain *chain)
 
 void req_cancel_all(struct queue *queue)
 {
-	struct req_slot *slot = queue->retries;
+	struct req_slot *retries = queue->retries;
 
 	queue->retries = NULL;
-	while (slot) {
-		struct req_slot *next = slot->next_retry;
-
-		req_give_up(slot);
-		slot = next;
-	}
+	req_give_up_list(retries);
 	for (uint32_t i = 0; queue->vq.in_flight && i < queue->slot_count; i++)
 		if (queue->slots[i].in_store)
 			backend_cancel(&queue->slots[i].io);

@@ -14,6 +14,9 @@ struct queue;
 /** req_start() - do what @chain, just popped from @queue, asks for; it is pushed in any case */
 void req_start(struct queue *queue, struct virtq_chain *chain);
 
+/** req_submit_flushes() - at the end of a round: begin one sync for all flushes taken in it */
+void req_submit_flushes(struct queue *queue);
+
 /**
  * req_cancel_all() - a command came that ends what is in flight
  *
