@@ -42,16 +42,21 @@ struct search {
 	size_t len;
 };
 
+static bool seen_has(const struct seen *seen, const char *item)
+{
+	for (size_t n = 0; n < seen->num; n++)
+		if (!strcmp(seen->items[n], item))
+			return true;
+	return false;
+}
+
 /* Is @item new? Without memory everything is, and is counted twice rather than not at all. */
 static bool seen_first(struct seen *seen, const char *item)
 {
 	char **items;
-	size_t n;
 
-	for (n = 0; n < seen->num; n++)
-		if (!strcmp(seen->items[n], item))
-			return false;
-
+	if (seen_has(seen, item))
+		return false;
 	items = reallocarray(seen->items, seen->num + 1, sizeof(*items));
 	if (!items)
 		return true;
@@ -254,15 +259,15 @@ static void find_mounts(struct search *search, const char *pid)
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%s/ns/mnt", pid);
-	if (readlink(path, ns, sizeof(ns) - 1) < 0)
+	if (readlink(path, ns, sizeof(ns) - 1) < 0 || seen_has(&search->namespaces, ns))
 		return;
 	snprintf(path, sizeof(path), "/proc/%s/mountinfo", pid);
 	file = fopen(path, "re");
 	if (!file)
 		return;
 	/* Once per namespace, through the first process that is still there to show it. */
-	if (seen_first(&search->namespaces, ns))
-		for_each_line(search, file, mount_line);
+	seen_first(&search->namespaces, ns);
+	for_each_line(search, file, mount_line);
 	fclose(file);
 }
 

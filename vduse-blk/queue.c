@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "pages.h"
 #include "request.h"
 #include "sigbus.h"
 
@@ -363,16 +364,16 @@ static void run_answer(struct ring_message *message)
 
 static void queue_release(struct queue *queue)
 {
-	free(queue->slots);
-	free(queue->own_large);
+	pages_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
+	pages_free(queue->own_large, sizeof(*queue->own_large));
 	queue->slots = NULL;
 	queue->own_large = NULL;
 }
 
 static int queue_alloc(struct queue *queue)
 {
-	queue->slots = calloc(queue->slot_count, sizeof(*queue->slots));
-	queue->own_large = calloc(1, sizeof(*queue->own_large));
+	queue->slots = pages_alloc(queue->slot_count * sizeof(*queue->slots));
+	queue->own_large = pages_alloc(sizeof(*queue->own_large));
 	if (!queue->slots || !queue->own_large) {
 		queue_release(queue);
 		return -ENOMEM;

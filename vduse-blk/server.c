@@ -82,29 +82,58 @@ static void lock_memory(void)
 		log_debug("not an I/O flusher: %s", strerror(errno));
 }
 
-/* UMEM and fixed buffers are counted against memlock, for root too; each queue has descriptors. */
-static void raise_limits(void)
+static unsigned int count_queues(const struct config *config)
 {
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	unsigned int queues = 0;
 
-	if (setrlimit(RLIMIT_MEMLOCK, &limit))
-		log_debug("the limit of locked memory stays: %s", strerror(errno));
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	for (size_t i = 0; i < config->device_count; i++)
+		queues += device_queue_count(&config->devices[i]);
+	return queues;
 }
 
 static unsigned int wanted_workers(const struct config *config)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned int queues = 0, wanted = config->workers;
+	unsigned int queues = count_queues(config), wanted = config->workers;
 
-	for (size_t i = 0; i < config->device_count; i++)
-		queues += device_queue_count(&config->devices[i]);
 	if (!wanted)
 		wanted = cpus > 0 ? (unsigned int)cpus : 1;
 	return MIN(wanted, queues);
+}
+
+/* A ring and an eventfd; VDUSE's, its control, the store's, O_EXCL's, the record's; kicks. */
+static rlim_t wanted_descriptors(const struct config *config)
+{
+	return 64 + 2 * wanted_workers(config) + 7 * config->device_count + count_queues(config);
+}
+
+static void raise_descriptors(const struct config *config)
+{
+	rlim_t wanted = wanted_descriptors(config);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	if (limit.rlim_max < wanted) { /* root may have more than it was given */
+		struct rlimit more = { wanted, wanted };
+
+		if (!setrlimit(RLIMIT_NOFILE, &more))
+			return;
+		log_warn("up to %lu descriptors are needed, and %lu are allowed", wanted,
+			 limit.rlim_max);
+	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* UMEM and fixed buffers are counted against memlock, for root too. */
+static void raise_limits(const struct config *config)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		log_debug("the limit of locked memory stays: %s", strerror(errno));
+	raise_descriptors(config);
 }
 
 static void stop_workers(struct server *server)
@@ -246,7 +275,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	if (load_modules(config, &status))
 		return status;
 	server.signalled = config->devices[0].rescue; /* it is to end from the beginning on */
-	raise_limits();
+	raise_limits(config);
 	lock_memory();
 	if (block_signals(&server) || sigbus_guard_install())
 		return EXIT_RUNTIME;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "pages.h"
 #include "queue.h"
 #include "sigbus.h"
 #include "time_ns.h"
@@ -28,6 +29,22 @@ static void list_init(struct queue_list *list)
 	list->last = &list->first;
 }
 
+static bool has_shared(const struct worker *worker)
+{
+	return worker->large_free || worker->large_used < WORKER_LARGE_BUFFERS;
+}
+
+/* One that was used before, so that those that nobody needed yet take no memory. */
+static union large_buffer *get_shared(struct worker *worker)
+{
+	union large_buffer *buffer = worker->large_free;
+
+	if (!buffer)
+		return &worker->large[worker->large_used++];
+	worker->large_free = buffer->next_free;
+	return buffer;
+}
+
 static void put_shared(struct worker *worker, union large_buffer *buffer)
 {
 	buffer->next_free = worker->large_free;
@@ -38,11 +55,9 @@ static int worker_alloc(struct worker *worker)
 {
 	worker->chain_iov = calloc(VIRTQ_MAX_IOV, sizeof(*worker->chain_iov));
 	worker->ranges = calloc(BLK_MAX_RANGES, sizeof(*worker->ranges));
-	worker->large = calloc(WORKER_LARGE_BUFFERS, sizeof(*worker->large));
+	worker->large = pages_alloc(WORKER_LARGE_BUFFERS * sizeof(*worker->large));
 	if (!worker->chain_iov || !worker->ranges || !worker->large)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < WORKER_LARGE_BUFFERS; i++)
-		put_shared(worker, &worker->large[i]);
 	return 0;
 }
 
@@ -50,7 +65,7 @@ static void worker_free(struct worker *worker)
 {
 	free(worker->chain_iov);
 	free(worker->ranges);
-	free(worker->large);
+	pages_free(worker->large, WORKER_LARGE_BUFFERS * sizeof(*worker->large));
 }
 
 static void worker_report(struct worker *worker, int result)
@@ -283,7 +298,7 @@ void worker_forget(struct worker *worker, struct queue *queue)
 
 bool worker_has_large(struct worker *worker, struct queue *queue)
 {
-	if (likely(worker->large_free || !queue->own_large_taken))
+	if (likely(has_shared(worker) || !queue->own_large_taken))
 		return true;
 	if (!queue->starved) {
 		queue->starved = true;
@@ -296,14 +311,10 @@ bool worker_has_large(struct worker *worker, struct queue *queue)
 
 union large_buffer *worker_get_large(struct worker *worker, struct queue *queue)
 {
-	union large_buffer *buffer = worker->large_free;
-
-	if (unlikely(!buffer)) {
-		queue->own_large_taken = true;
-		return queue->own_large;
-	}
-	worker->large_free = buffer->next_free;
-	return buffer;
+	if (likely(has_shared(worker)))
+		return get_shared(worker);
+	queue->own_large_taken = true;
+	return queue->own_large;
 }
 
 void worker_put_large(struct worker *worker, struct queue *owner, union large_buffer *buffer)

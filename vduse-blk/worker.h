@@ -53,6 +53,7 @@ struct worker {
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */
 	struct blk_range *ranges; /* of the request being parsed; BLK_MAX_RANGES */
 	union large_buffer *large;
+	unsigned int large_used; /* the first so many of them have been in use */
 	union large_buffer *large_free;
 
 	/* How worker_start() learns whether the thread came up. */

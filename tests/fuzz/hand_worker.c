@@ -34,5 +34,5 @@ bool hand_worker_is_idle(const struct worker *worker)
 	for (; buffer; buffer = buffer->next_free)
 		count++;
 	return !worker->scheduled.first && !worker->awake.first && !worker->starved.first &&
-	       count == WORKER_LARGE_BUFFERS;
+	       count == worker->large_used;
 }

@@ -10,6 +10,7 @@ set -euo pipefail
 
 VDUSE_BLK=${VDUSE_BLK:-$PWD/vduse-blk/vduse-blk}
 T=$(mktemp -d "${TMPDIR:-/tmp}/vduse-blk.XXXXXX")
+PATIENCE=60 # seconds, for all devices of a server to come, and to go
 SERVER=
 ASIDE=
 AS=() # what the program under test is run by, as in AS=(setpriv --reuid=nobody)
@@ -77,7 +78,7 @@ start_server() {
 	: >"$T/out"
 	"${AS[@]}" "$VDUSE_BLK" serve "$@" -c "$T/conf" >"$T/out" 2>"$T/err" &
 	SERVER=$!
-	wait_for 60 "device" devices_printed "$count"
+	wait_for "$PATIENCE" "device" devices_printed "$count"
 	kill -0 "$SERVER" 2>/dev/null || fail "the server ended"
 	NODE=()
 	while read -r name node; do
@@ -136,7 +137,7 @@ stop() {
 # Wants the server to end by itself: ended [EXIT_STATUS]
 ended() {
 	local want=${1:-0} status=0
-	wait_for 60 "end of the server" server_ended
+	wait_for "$PATIENCE" "end of the server" server_ended
 	wait "$SERVER" || status=$?
 	SERVER=
 	[ "$status" -eq "$want" ] || fail "the server ended with status $status, not $want"

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "pages.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#ifdef __has_feature /* clang's */
+#if __has_feature(address_sanitizer)
+#define WATCHED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(WATCHED)
+
+/* The sanitizer sees an overrun only where its own allocator put something around the memory. */
+void *pages_alloc(size_t size)
+{
+	return calloc(1, size);
+}
+
+void pages_free(void *addr, size_t size)
+{
+	(void)size;
+	free(addr);
+}
+
+#else
+
+void *pages_alloc(size_t size)
+{
+	void *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (addr == MAP_FAILED)
+		return NULL;
+	madvise(addr, size, MADV_NOHUGEPAGE); /* fails where there are none */
+	return addr;
+}
+
+void pages_free(void *addr, size_t size)
+{
+	if (addr)
+		munmap(addr, size);
+}
+
+#endif

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* lib/pages.c: what is touched exists, and nothing else. */
+#include <check.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "compiler.h"
+#include "pages.h"
+#include "suite.h"
+#include "test_log.h"
+
+#define PAGE 4096ul
+#define MANY 1024ul /* pages: two huge ones lie in them */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WATCHED true
+#else
+#define WATCHED false
+#endif
+
+static unsigned int resident(void *addr)
+{
+	unsigned char state[MANY];
+	unsigned int count = 0;
+
+	ck_assert_int_eq(mincore(addr, MANY * PAGE, state), 0);
+	for (size_t i = 0; i < MANY; i++)
+		count += state[i] & 1;
+	return count;
+}
+
+START_TEST(memory_is_zeroed_and_all_there)
+{
+	uint8_t *bytes = pages_alloc(MANY * PAGE - 1);
+
+	ck_assert_ptr_nonnull(bytes);
+	for (size_t i = 0; i < MANY * PAGE - 1; i++)
+		ck_assert_uint_eq(bytes[i]++, 0);
+	pages_free(bytes, MANY * PAGE - 1);
+}
+END_TEST
+
+START_TEST(only_what_is_touched_takes_memory)
+{
+	uint8_t *bytes;
+
+	if (WATCHED)
+		return; /* the sanitizer's allocator takes its place */
+	bytes = pages_alloc(MANY * PAGE);
+	ck_assert_ptr_nonnull(bytes);
+	ck_assert_uint_eq(resident(bytes), 0);
+	bytes[0] = 1;
+	bytes[(MANY - 1) * PAGE] = 1;
+	ck_assert_uint_eq(resident(bytes), 2);
+	pages_free(bytes, MANY * PAGE);
+}
+END_TEST
+
+START_TEST(what_cannot_be_had_is_null)
+{
+	if (!WATCHED)
+		ck_assert_ptr_null(pages_alloc(SIZE_MAX / 2));
+	pages_free(NULL, PAGE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("pages");
+	TCase *tc = suite_case(suite, "pages", test_log_begin, test_log_end);
+
+	tcase_add_test(tc, memory_is_zeroed_and_all_there);
+	tcase_add_test(tc, only_what_is_touched_takes_memory);
+	tcase_add_test(tc, what_cannot_be_had_is_null);
+	return suite_run(suite);
+}
