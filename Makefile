@@ -116,8 +116,9 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(O)/tests/unit.a
 deps:
 	$(Q)scripts/deps host
 
-unit: $(UNIT_TESTS)
-	$(Q)SAN=$(SAN) tests/unit/run $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(O)/vduse-blk/vduse-blk
+	$(Q)SAN=$(SAN) VDUSE_BLK=$(O)/vduse-blk/vduse-blk \
+		tests/unit/run $(UNIT_TESTS) tests/unit/usage.sh
 
 # libFuzzer is clang's, and wants every object built for it.
 FUZZ_SECONDS ?= 60

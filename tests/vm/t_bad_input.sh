@@ -18,17 +18,6 @@ one_line() {
 	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
 }
 
-# A command line that is wrong: usage PATTERN ARGUMENT...
-usage() {
-	local pattern=$1 status=0
-	shift
-	"$VDUSE_BLK" "$@" >"$T/usage.out" 2>"$T/usage.err" </dev/null || status=$?
-	is "exit status of vduse-blk $*" $status 2
-	one_line "$T/usage.err"
-	grep -qE -- "$pattern" "$T/usage.err" || fail "vduse-blk $*: not '$pattern': $(cat "$T/usage.err")"
-	[ ! -s "$T/usage.out" ] || fail "vduse-blk $* printed $(cat "$T/usage.out")"
-}
-
 # A key of an otherwise good device: bad_key KEY VALUE PATTERN
 bad_key() {
 	bad 2 "refused.conf:3: .*$1" "$3" <<-C
@@ -53,16 +42,6 @@ bad_store() {
 		${3-}
 	C
 }
-
-#
-# The command line
-#
-usage 'verb'
-usage "unknown verb 'server'" server -c "$T/conf"
-usage 'frobnicate' serve --frobnicate
-usage 'serve needs -c' serve
-usage "requires an argument|option requires" serve -c
-usage "'check' is too much behind serve" serve check -c "$T/conf"
 
 #
 # The configuration
