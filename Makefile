@@ -3,7 +3,7 @@
 # make             build vduse-blk/vduse-blk
 # make demo        the main job, shown: install what is missing, build, serve, mkfs, mount, detach
 # make check       every test: the unit tier and fuzz-seeds here, the VM tier on a real VDUSE kernel
-# make unit        the unit tier alone        make vm      the VM tier alone (TESTS="...")
+# make unit        the unit tier alone        make vm      the VM tier alone (TESTS="sysfs readonly")
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
 # make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
@@ -135,6 +135,7 @@ fuzzers: $(FUZZERS)
 
 # Both builds of the daemon, one boot. KERNEL=next: Debian forky's kernel.
 vm:
+	$(Q)tests/vm/run --list $(TESTS) >/dev/null
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
 	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
