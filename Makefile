@@ -47,7 +47,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log iov pages sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
 	  queue request nesting store store_lock backend_file transfer backend_error device messages \
-	  attach holders status control takeover disks server rescue main
+	  attach holders status control takeover notify disks server rescue main
 UNIT   := iov pages iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
@@ -176,6 +176,9 @@ install: all
 	install -D -m 644 vduse-blk/vduse-blk.8 $(DESTDIR)$(PREFIX)/share/man/man8/vduse-blk.8
 	install -D -m 644 vduse-blk/vduse-blk.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/vduse-blk.conf.5
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
+	install -d -m 755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|g' conf/vduse-blk.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
 
 clean:
 	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
