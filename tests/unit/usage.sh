@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vduse-blk/main.c: a command line that is wrong is one line that says why, exit status 2, and no
-# effect. $VDUSE_BLK is the program, built.
+# effect. And what becomes of a configuration with mistakes. $VDUSE_BLK is the program, built.
 set -u
+unset JOURNAL_STREAM # or its lines are for the journal
 VDUSE_BLK=${VDUSE_BLK:-vduse-blk/vduse-blk}
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT
@@ -96,6 +97,14 @@ right '^Usage: ' --help
 right '^Usage: ' rescue $name -h
 right '^vduse-blk [0-9]' -V
 right 'log_level' --help-keys
+
+# Mistakes in the order of their lines, whoever found them, and no second one that follows from the
+# first: a mistyped path is not a missing one, too.
+printf '%s\n' '[global]' 'workers = 0' '[d]' 'pth = /a' 'size = 10MB' 'quues = 2' '[e]' 'queues = 0' >"$conf"
+run check -c "$conf"
+[ $status -eq 2 ] || fail "status $status, not 2"
+[ "$(cut -d: -f4 "$T/err" | tr '\n' ' ')" = '2 4 5 6 7 8 ' ] || fail "not in line order"
+grep -q ':5: .*"10MB" .*K, M, G or T may follow the number$' "$T/err" || fail "no word of units"
 
 echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures"
 [ $failures -eq 0 ]
