@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -13,6 +14,7 @@
 #include "log.h"
 #include "rescue.h"
 #include "server.h"
+#include "vduse_dev.h"
 
 #define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
 
@@ -83,6 +85,20 @@ static const char *runtime_dir(const struct config *config)
 	return config ? config->runtime_dir : RUNTIME_DIR;
 }
 
+/* A server that was killed answers nothing, and its disks wait. */
+static void name_unserved(void)
+{
+	DIR *dir = opendir("/sys/class/vduse");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "control") &&
+		    vduse_dev_is_served(entry->d_name) == 0)
+			log_warn("%s is not served; see vduse-blk gc --dry-run", entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
 static enum exit_status ask(const struct config *config, const struct arguments *args,
 			    const char *question)
 {
@@ -95,6 +111,8 @@ static enum exit_status ask(const struct config *config, const struct arguments 
 			    &answers);
 	if (args->json)
 		printf("]\n");
+	if (!count)
+		name_unserved();
 	return count < 0 || answers.failed ? EXIT_RUNTIME : EXIT_OK;
 }
 
