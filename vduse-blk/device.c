@@ -217,9 +217,10 @@ static int open_record(struct device *device, const char *runtime_dir)
 
 	err = inflight_open(&params, &device->inflight, why);
 	if (err)
-		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s",
+		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s%s",
 			device->config->name, runtime_dir, device->config->name,
-			err == -EINVAL ? why : strerror(-err));
+			err == -EINVAL ? why : strerror(-err),
+			err == -ENOENT ? "; 'vduse-blk rescue' ends what waits for it" : "");
 	return err;
 }
 

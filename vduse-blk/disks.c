@@ -6,14 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-daemon.h>
-#else
-#define sd_notifyf(unset, ...) ((void)(unset))
-#endif
-
 #include "device.h"
 #include "log.h"
+#include "notify.h"
 #include "status.h"
 #include "takeover.h"
 
@@ -261,7 +256,7 @@ void disks_stop(struct disks *disks, bool force)
 	if (disks->leaving)
 		return;
 	if (!disks->stopping)
-		sd_notifyf(0, "STOPPING=1\nSTATUS=Detaching");
+		notify_stopping();
 	disks->forced |= force;
 	disks->stopping = true;
 	stop_all(disks);
@@ -309,7 +304,7 @@ static void disk_attached(struct attach_job *job)
 	if (disks->attached < disks->count)
 		disk_attach(&disks->all[disks->attached]);
 	else
-		sd_notifyf(0, "READY=1\nSTATUS=Serving %zu devices", disks->count);
+		notify_ready(disks->count);
 }
 
 static void disk_attach(struct disk *disk)
