@@ -70,7 +70,7 @@ void device_close_store(struct device *device);
  * @workers:      the device's queues are spread over them, beginning at *@next_worker
  * @next_worker:  moves on by the number of queues
  *
- * A new device is not on the vdpa bus yet. An adopted one goes on where its dead server stopped, if
+ * Also done again, after device_destroy(). A new device is not on the vdpa bus yet. An adopted one goes on where its dead server stopped, if
  * the record says that it is the same disk. Return: 0; -errno, logged
  */
 int __must_check device_create(struct device *device, const char *runtime_dir, struct ring *ring,

@@ -38,7 +38,9 @@ struct disk {
 	struct attach_job job;
 	enum disk_state state;
 	unsigned int busy_looks;
+	bool said_removal;
 	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
+	bool anew; /* to be made again when it is closed: somebody took it off the bus */
 };
 
 static bool may_have_umem(const struct device_config *config)
@@ -100,10 +102,42 @@ static void disk_gone(struct disk *disk)
 	disk->disks->remaining--;
 }
 
+static int disk_create(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	int err = device_create(&disk->device, disks->config->runtime_dir, disks->ring,
+				disks->workers, disks->worker_count, &disks->next_worker);
+
+	if (!err)
+		disk->state = DISK_CREATED;
+	return err;
+}
+
+static void disk_attach(struct disk *disk);
+
+/* Linux 7.0 leaks memory where a device is put on the bus a second time. */
+static void disk_make_anew(struct disk *disk)
+{
+	disk->anew = false;
+	if (device_destroy(&disk->device) || disk_create(disk)) {
+		disk->disks->failed = true;
+		device_close_store(&disk->device);
+		disk_gone(disk);
+		disks_stop(disk->disks, false);
+		return;
+	}
+	log_info("%s: it is gone, and made again", disk->device.config->name);
+	disk_attach(disk);
+}
+
 static void disk_closed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
+	if (disk->anew && !disk->disks->stopping) {
+		disk_make_anew(disk);
+		return;
+	}
 	if (disk->left)
 		device_abandon(device);
 	else if (device_destroy(device))
@@ -146,6 +180,20 @@ static void leave_all(struct disks *disks)
 
 static void busy_retry(struct ring_timer *timer);
 
+static void say_busy(const struct disk *disk)
+{
+	const char *end = disk->device.config->rescue ? "a signal" : "a second signal";
+	const struct attach_job *job = &disk->job;
+
+	if (job->result == -EINPROGRESS)
+		log_warn("%s: is being removed by another process; it is served until that has "
+			 "ended, or until %s",
+			 job->name, end);
+	else
+		log_warn("%s: %s is in use: %s; it is served until it is free, or until %s",
+			 job->name, job->node, job->users, end);
+}
+
 /* Kept, looked at again by and by; where a second signal has come meanwhile, taken away. */
 static void disk_is_busy(struct disk *disk)
 {
@@ -154,10 +202,8 @@ static void disk_is_busy(struct disk *disk)
 	disk->state = DISK_BUSY;
 	disk->busy_looks++;
 	/* Who closes a disk that was written has udev look at it, for a moment. */
-	if (disk->busy_looks == BUSY_QUIET_LOOKS)
-		log_warn("%s: %s is in use: %s; it is served until it is free, or until a second "
-			 "signal",
-			 disk->job.name, disk->job.node, disk->job.users);
+	if (disk->busy_looks == BUSY_QUIET_LOOKS && !disks->forced)
+		say_busy(disk);
 	ring_timer_start(disks->ring, &disks->busy_retry,
 			 disks->forced			       ? 0
 			 : disk->busy_looks < BUSY_QUIET_LOOKS ? BUSY_SOON_US
@@ -170,7 +216,7 @@ static void disk_detached(struct attach_job *job)
 	struct disk *disk = container_of(job, struct disk, job);
 	struct disks *disks = disk->disks;
 
-	if (job->result == -EBUSY && job->verb == DETACH_UNUSED) {
+	if ((job->result == -EBUSY || job->result == -EINPROGRESS) && job->verb == DETACH_UNUSED) {
 		disk_is_busy(disk);
 		if (disks->leaving)
 			disk_leave(disk);
@@ -182,6 +228,10 @@ static void disk_detached(struct attach_job *job)
 		if (job->result == -EBUSY)
 			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
 				job->name, job->node, job->users);
+		if (job->result == -EINPROGRESS)
+			log_err("%s: is still being removed by another process; it is left in the "
+				"kernel, unserved",
+				job->name);
 	}
 	disk_close(disk);
 }
@@ -206,10 +256,10 @@ static void disk_detach(struct disk *disk, enum attach_verb verb)
 	disk_submit(disk, verb, DISK_DETACHING, disk_detached);
 }
 
-/* An earlier server attached it, and its users may be there still. */
+/* An earlier server attached it, and its users may be there still; or somebody takes it away. */
 static bool disk_was_attached(const struct disk *disk)
 {
-	return vduse_dev_adopted(disk->device.dev) && vdpa_bus_on_bus(disk->device.config->name);
+	return vduse_dev_adopted(disk->device.dev);
 }
 
 /* Sends away what is still there, last attached first. */
@@ -272,13 +322,49 @@ void disks_leave(struct disks *disks)
 	leave_all(disks);
 }
 
-static void disk_attach(struct disk *disk);
+static void attach_retry(struct ring_timer *timer)
+{
+	struct disks *disks = container_of(timer, struct disks, attach_retry);
+
+	if (!disks->stopping)
+		disk_attach(&disks->all[disks->attached]);
+}
+
+/*
+ * Somebody takes a disk of an earlier server away, and waits in the kernel for what we serve. It
+ * can be put on the bus again when that has ended.
+ */
+static void disk_await_removal(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+
+	disk->state = DISK_CREATED;
+	if (disks->leaving) {
+		disk_leave(disk);
+	} else if (disks->stopping) {
+		stop_all(disks);
+	} else if (disk->job.result == -ESTALE) {
+		disk->anew = true;
+		disk_close(disk);
+	} else {
+		if (!disk->said_removal)
+			log_info("%s: is being removed by another process; it is served until "
+				 "that has ended",
+				 disk->job.name);
+		disk->said_removal = true;
+		ring_timer_start(disks->ring, &disks->attach_retry, BUSY_SOON_US, attach_retry);
+	}
+}
 
 static void disk_attached(struct attach_job *job)
 {
 	struct disk *disk = container_of(job, struct disk, job);
 	struct disks *disks = disk->disks;
 
+	if (job->result == -EINPROGRESS || job->result == -ESTALE) {
+		disk_await_removal(disk);
+		return;
+	}
 	if (job->result) {
 		disks->failed = true;
 		disk->state = DISK_CREATED;
@@ -293,8 +379,7 @@ static void disk_attached(struct attach_job *job)
 		disk_leave(disk);
 		return;
 	}
-	if (disks->stopping || disk->device.config->rescue) {
-		disks->stopping = true;
+	if (disks->stopping) {
 		stop_all(disks);
 		return;
 	}
@@ -312,28 +397,24 @@ static void disk_attach(struct disk *disk)
 	disk_submit(disk, disk_was_attached(disk) ? ADOPT : ATTACH, DISK_ATTACHING, disk_attached);
 }
 
-static int create_devices(struct disks *disks, struct worker *workers, unsigned int worker_count)
+static int create_devices(struct disks *disks)
 {
-	unsigned int next_worker = 0;
-	int err;
+	int err = 0;
 
-	for (size_t i = 0; i < disks->count; i++) {
-		struct disk *disk = &disks->all[i];
-
-		err = device_create(&disk->device, disks->config->runtime_dir, disks->ring, workers,
-				    worker_count, &next_worker);
-		if (err)
-			return err;
-		disk->state = DISK_CREATED;
-	}
-	return 0;
+	for (size_t i = 0; i < disks->count && !err; i++)
+		err = disk_create(&disks->all[i]);
+	return err;
 }
 
 void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count)
 {
 	disks->remaining = disks->count;
-	if (create_devices(disks, workers, worker_count)) {
+	disks->workers = workers;
+	disks->worker_count = worker_count;
+	if (create_devices(disks)) {
 		disks->failed = true;
+		disks_stop(disks, false);
+	} else if (disks->config->devices[0].rescue) {
 		disks_stop(disks, false);
 	} else {
 		disk_attach(&disks->all[0]);

@@ -29,7 +29,11 @@ struct disks {
 	size_t count; /* with an open store */
 	size_t attached;
 	size_t remaining; /* not gone yet: serve until it is 0 */
+	struct worker *workers;
+	unsigned int worker_count;
+	unsigned int next_worker; /* for the next queue */
 	struct ring_timer busy_retry;
+	struct ring_timer attach_retry;
 	bool stopping;
 	bool forced;  /* disks in use are taken away too */
 	bool leaving; /* not detached: another server goes on with what there is */
