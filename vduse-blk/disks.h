@@ -14,10 +14,29 @@
 #include "attach.h"
 #include "compiler.h"
 #include "config.h"
+#include "device.h"
 #include "ring.h"
 #include "worker.h"
 
-struct disk;
+enum disk_state {
+	DISK_STORE_OPEN, /* nothing in the kernel */
+	DISK_CREATED,	 /* a VDUSE device, not on the bus */
+	DISK_ATTACHING,
+	DISK_ATTACHED,
+	DISK_DETACHING,
+	DISK_BUSY, /* should go, but somebody uses it */
+	DISK_CLOSING,
+	DISK_GONE,
+};
+
+struct disk {
+	struct disks *disks;
+	struct device device;
+	struct attach_job job;
+	enum disk_state state;
+	unsigned int busy_looks;
+	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
+};
 
 struct disks {
 	/* Set by the caller before disks_start(). */
