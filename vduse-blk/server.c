@@ -17,6 +17,7 @@
 #include "disks.h"
 #include "log.h"
 #include "modules.h"
+#include "overlap.h"
 #include "ring.h"
 #include "sigbus.h"
 #include "takeover.h"
@@ -232,8 +233,10 @@ static void serve_until_gone(struct server *server)
 /* All that takes time is there before a server that is to leave is asked to: its disks pause now. */
 static int open_and_serve(struct server *server, const struct server_options *options)
 {
-	int err = options->takeover ? takeover(server->config) : 0;
+	int err = overlap_check(server->config);
 
+	if (!err && options->takeover)
+		err = takeover(server->config);
 	if (!err)
 		err = disks_open(&server->disks, server->config);
 	if (!err)
