@@ -58,10 +58,13 @@ uint16_t device_queue_count(const struct device_config *config);
 
 /**
  * device_open_store() - first step: open the backing store and settle what the driver will see
+ * @runtime_dir: of the servers that may have it
  *
- * @device is zeroed. Nothing exists in the kernel yet. Return: 0; -errno, logged
+ * @device is zeroed. Nothing exists in the kernel yet; or a device that can be gone on with. Waits
+ * for a server that is just ending. Return: 0; -errno, logged
  */
-int __must_check device_open_store(struct device *device, const struct device_config *config);
+int __must_check device_open_store(struct device *device, const struct device_config *config,
+				   const char *runtime_dir);
 void device_close_store(struct device *device);
 
 /**

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "served.h"
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
 #define STORE_WAIT_MS 30000
@@ -80,14 +81,15 @@ static int settle_limits(struct device *device)
 	return settle_discard(config, store, &device->limits);
 }
 
-int device_open_store(struct device *device, const struct device_config *config)
+int device_open_store(struct device *device, const struct device_config *config,
+		      const char *runtime_dir)
 {
 	unsigned int wait_ms = 0;
 	int err;
 
 	device->config = config;
 	if (vduse_dev_exists(config->name)) {
-		err = vduse_dev_wait_unserved(config->name);
+		err = served_wait(config->name, runtime_dir);
 		if (err)
 			return err;
 		wait_ms = STORE_WAIT_MS;

@@ -58,7 +58,7 @@ int disks_open(struct disks *disks, const struct config *config)
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct disk *disk = &disks->all[i];
 
-		err = device_open_store(&disk->device, &config->devices[i]);
+		err = device_open_store(&disk->device, &config->devices[i], config->runtime_dir);
 		if (err)
 			return err;
 		disk->disks = disks;

@@ -12,6 +12,7 @@
 #include "control.h"
 #include "log.h"
 #include "rescue.h"
+#include "served.h"
 #include "server.h"
 
 #define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
@@ -108,6 +109,8 @@ static enum exit_status verb_stats(const struct config *config, const struct arg
 
 static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)
 {
+	if (served_refuse(args->name, runtime_dir(config)))
+		return EXIT_RUNTIME;
 	return rescue_device(args->name, runtime_dir(config));
 }
 

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "modules.h"
 #include "overlap.h"
+#include "patience.h"
 #include "ring.h"
 #include "sigbus.h"
 #include "takeover.h"
@@ -187,11 +188,7 @@ static int block_signals(struct server *server)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
+	stop_signals(&set);
 	signal(SIGPIPE, SIG_IGN); /* whoever reads our output may go; the disks stay */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "nesting.h"
+#include "patience.h"
 #include "store_lock.h"
 
 #define SECTOR_SIZE 512u
@@ -25,8 +26,6 @@
  * reset has to wait for it. Blocks of 4 KiB suit any granularity.
  */
 #define FILE_RANGE_MAX (2u << 30)
-
-#define LOCK_POLL_MS 2
 
 /* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
 static int open_path(const struct device_config *config, struct stat *st)
@@ -302,15 +301,6 @@ static int open_once(const struct device_config *config, struct store *store, st
 	if (err)
 		store_close(store);
 	return err;
-}
-
-static bool wait_a_little(unsigned int *wait_ms)
-{
-	if (!*wait_ms)
-		return false;
-	usleep(LOCK_POLL_MS * 1000);
-	*wait_ms -= MIN(*wait_ms, LOCK_POLL_MS);
-	return true;
 }
 
 /* All that can be known without a lock: opened, examined, settled. Logs its failure. */
