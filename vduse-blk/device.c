@@ -2,7 +2,6 @@
 #include "device.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <stdio.h>
@@ -81,44 +80,6 @@ static void queues_added(struct device *device)
 		device_serve_messages(device);
 }
 
-static void describe(const struct device *device, char text[INFLIGHT_IDENTITY_MAX])
-{
-	const struct blk_limits *l = &device->limits;
-
-	snprintf(text, INFLIGHT_IDENTITY_MAX, "%s, %" PRIu64 " bytes in blocks of %u, serial %.*s",
-		 device->backend->identity, l->size, l->logical_block, (int)sizeof(l->serial),
-		 l->serial);
-}
-
-static int open_record(struct device *device, const char *runtime_dir)
-{
-	char identity[INFLIGHT_IDENTITY_MAX], why[INFLIGHT_WHY_MAX] = "";
-	struct inflight_params params = {
-		.directory = runtime_dir,
-		.name = device->config->name,
-		.features = virtio_blk_features(&device->limits),
-		.vq_num = device->limits.queues,
-		.vq_size = device->limits.queue_size,
-		.identity = identity,
-	};
-	int err;
-
-	describe(device, identity);
-	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
-		device->limits.queue_size = params.vq_size;
-		return 0;
-	}
-	if (device->config->rescue || !vduse_dev_adopted(device->dev))
-		return inflight_create(&params, &device->inflight);
-
-	err = inflight_open(&params, &device->inflight, why);
-	if (err)
-		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s",
-			device->config->name, runtime_dir, device->config->name,
-			err == -EINVAL ? why : strerror(-err));
-	return err;
-}
-
 static int create_in_kernel(struct device *device)
 {
 	const struct device_config *config = device->config;
@@ -166,7 +127,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	err = create_in_kernel(device);
 	if (err)
 		return err;
-	err = open_record(device, runtime_dir);
+	err = device_open_record(device, runtime_dir);
 	if (err)
 		goto give_up_device;
 	recall_flush(device);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What the driver will see, from a store and a configuration. */
+/* What the driver will see, from a store and a configuration; and is it what the kernel has? */
 #include "device.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "served.h"
+#include "store.h"
+#include "vdpa_bus.h"
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
 #define STORE_WAIT_MS 30000
@@ -81,6 +85,81 @@ static int settle_limits(struct device *device)
 	return settle_discard(config, store, &device->limits);
 }
 
+static void describe(const struct device *device, char text[INFLIGHT_IDENTITY_MAX])
+{
+	const struct blk_limits *l = &device->limits;
+
+	snprintf(text, INFLIGHT_IDENTITY_MAX, "%s, %" PRIu64 " bytes in blocks of %u, serial %.*s",
+		 device->backend->identity, l->size, l->logical_block, (int)sizeof(l->serial),
+		 l->serial);
+}
+
+static void describe_record(const struct device *device, const char *runtime_dir,
+			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params)
+{
+	*params = (struct inflight_params){
+		.directory = runtime_dir,
+		.name = device->config->name,
+		.features = virtio_blk_features(&device->limits),
+		.vq_num = device->limits.queues,
+		.vq_size = device->limits.queue_size,
+		.identity = identity,
+	};
+	describe(device, identity);
+}
+
+/* The record of a device that can only be gone on with. Logs its failure. */
+static int open_old_record(const struct inflight_params *params, struct inflight **out)
+{
+	char why[INFLIGHT_WHY_MAX] = "";
+	int err = inflight_open(params, out, why);
+
+	if (err)
+		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s",
+			params->name, params->directory, params->name,
+			err == -EINVAL ? why : strerror(-err));
+	return err;
+}
+
+int device_open_record(struct device *device, const char *runtime_dir)
+{
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+
+	describe_record(device, runtime_dir, identity, &params);
+	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
+		device->limits.queue_size = params.vq_size;
+		return 0;
+	}
+	if (device->config->rescue || !vduse_dev_adopted(device->dev))
+		return inflight_create(&params, &device->inflight);
+	return open_old_record(&params, &device->inflight);
+}
+
+/* Said before anything is touched: what is attached must be gone on with as it is. */
+static int compare_with_kernel(const struct device *device, const char *runtime_dir)
+{
+	const struct device_config *config = device->config;
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+	struct inflight *record;
+	enum vdpa_driver driver;
+	int err;
+
+	if (config->rescue || !vduse_dev_exists(config->name) || !vdpa_bus_on_bus(config->name))
+		return 0;
+	if (!vdpa_bus_driver(config->name, &driver) && driver != config->driver) {
+		log_err("%s: is bound to driver %s, not %s", config->name, vdpa_driver_name(driver),
+			vdpa_driver_name(config->driver));
+		return -EBUSY;
+	}
+	describe_record(device, runtime_dir, identity, &params);
+	err = open_old_record(&params, &record);
+	if (!err)
+		inflight_close(record, false);
+	return err;
+}
+
 int device_open_store(struct device *device, const struct device_config *config,
 		      const char *runtime_dir)
 {
@@ -101,9 +180,29 @@ int device_open_store(struct device *device, const struct device_config *config,
 	if (err)
 		return err;
 	err = settle_limits(device);
+	if (!err)
+		err = compare_with_kernel(device, runtime_dir);
 	if (err)
 		device_close_store(device);
 	return err;
+}
+
+int device_examine(const struct device_config *config, const char *runtime_dir)
+{
+	struct backend backend = { 0 };
+	struct device device = { .config = config, .backend = &backend };
+	struct store store;
+	int err;
+
+	err = served_by_other(config->name, runtime_dir);
+	if (!err)
+		err = store_examine(config, !vduse_dev_exists(config->name), &store);
+	if (err)
+		return err;
+	backend.limits = store.limits;
+	memcpy(backend.identity, store.identity, sizeof(backend.identity));
+	err = settle_limits(&device);
+	return err ? err : compare_with_kernel(&device, runtime_dir);
 }
 
 void device_close_store(struct device *device)

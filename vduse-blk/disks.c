@@ -69,6 +69,15 @@ int disks_open(struct disks *disks, const struct config *config)
 	return 0;
 }
 
+int disks_examine(const struct config *config)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < config->device_count && !err; i++)
+		err = device_examine(&config->devices[i], config->runtime_dir);
+	return err;
+}
+
 void disks_close(struct disks *disks)
 {
 	for (size_t i = 0; i < disks->count; i++)

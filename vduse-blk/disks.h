@@ -58,6 +58,13 @@ struct disks {
 /** disks_open() - open all stores; nothing exists in the kernel yet. Return: 0; -errno, logged */
 int __must_check disks_open(struct disks *disks, const struct config *config);
 
+/**
+ * disks_examine() - could the disks be opened and gone on with, once their server has left?
+ *
+ * Return: 0; -errno, logged
+ */
+int __must_check disks_examine(const struct config *config);
+
 /** disks_close() - after disks_open() has been called, whatever came of it, at the very end */
 void disks_close(struct disks *disks);
 

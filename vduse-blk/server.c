@@ -227,15 +227,28 @@ static void serve_until_gone(struct server *server)
 			abort();
 }
 
-/* All that takes time is there before a server that is to leave is asked to: its disks pause now. */
+/*
+ * All that takes time is there before a server that is to leave is asked to: its disks pause now.
+ * So is every look at what could keep us from going on.
+ */
+static int replace_old_server(const struct config *config)
+{
+	int err = disks_examine(config);
+
+	return err ? err : takeover(config);
+}
+
 static int open_and_serve(struct server *server, const struct server_options *options)
 {
 	int err = overlap_check(server->config);
 
 	if (!err && options->takeover)
-		err = takeover(server->config);
-	if (!err)
+		err = replace_old_server(server->config);
+	if (!err) {
 		err = disks_open(&server->disks, server->config);
+		if (err && options->takeover)
+			log_warn("the old server may have left, and its disks are unserved then");
+	}
 	if (!err)
 		serve_until_gone(server);
 	disks_close(&server->disks);

@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "patience.h"
 
 /* How long a server may take to end what its disks have in flight. */
 #define LEAVE_WAIT_MS 60000
@@ -93,5 +94,11 @@ int takeover(const struct config *config)
 {
 	int err = ask_all(config, TAKEOVER_ASK);
 
-	return err ? err : ask_all(config, TAKEOVER_LEAVE);
+	if (err)
+		return err;
+	if (stop_pending()) {
+		log_info("a signal came: nothing is taken over");
+		return -EINTR;
+	}
+	return ask_all(config, TAKEOVER_LEAVE);
 }
