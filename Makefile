@@ -47,8 +47,8 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log iov pages sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
 	  queue request nesting patience store store_lock backend_file transfer backend_error device \
-	  device_store messages attach holders status control served takeover overlap \
-	  disks disks_answer server rescue main
+	  device_store messages attach holders status control served takeover overlap disks \
+	  disks_answer server rescue main
 UNIT   := iov pages iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \

@@ -137,7 +137,7 @@ static void leave_all(struct disks *disks)
 
 static void busy_retry(struct ring_timer *timer);
 
-/* Kept, looked at again by and by; where a second signal has come meanwhile, taken away. */
+/* Kept, looked at again by and by; where another signal has come meanwhile, taken away. */
 static void disk_is_busy(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
@@ -146,7 +146,7 @@ static void disk_is_busy(struct disk *disk)
 	disk->busy_looks++;
 	/* Who closes a disk that was written has udev look at it, for a moment. */
 	if (disk->busy_looks == BUSY_QUIET_LOOKS)
-		log_warn("%s: %s is in use: %s; it is served until it is free, or until a second "
+		log_warn("%s: %s is in use: %s; it is served until it is free, or until the next "
 			 "signal",
 			 disk->job.name, disk->job.node, disk->job.users);
 	ring_timer_start(disks->ring, &disks->busy_retry,
@@ -263,6 +263,25 @@ void disks_leave(struct disks *disks)
 	leave_all(disks);
 }
 
+/*
+ * The start has failed. What an earlier server attached stays as it was, with whoever uses it, for
+ * a server that can go on with it; what this one made goes again.
+ */
+static void give_up(struct disks *disks)
+{
+	disks->failed = true;
+	for (size_t i = 0; i < disks->count; i++) {
+		struct disk *disk = &disks->all[i];
+
+		if (!disk->inherited)
+			continue;
+		log_warn("%s: is left attached and unserved: start a server that can go on with it",
+			 disk->device.config->name);
+		disk_leave(disk);
+	}
+	disks_stop(disks, false);
+}
+
 static void disk_attach(struct disk *disk);
 
 static void disk_attached(struct attach_job *job)
@@ -275,8 +294,10 @@ static void disk_attached(struct attach_job *job)
 		disk->state = DISK_CREATED;
 		if (disks->leaving)
 			disk_leave(disk);
+		else if (disks->stopping)
+			stop_all(disks);
 		else
-			disks_stop(disks, false);
+			give_up(disks);
 		return;
 	}
 	disk->state = DISK_ATTACHED;
@@ -303,6 +324,15 @@ static void disk_attach(struct disk *disk)
 	disk_submit(disk, disk_was_attached(disk) ? ADOPT : ATTACH, DISK_ATTACHING, disk_attached);
 }
 
+/* A rescue is to remove what it inherits. */
+static bool disk_was_bound(const struct disk *disk)
+{
+	enum vdpa_driver driver;
+
+	return disk_was_attached(disk) && !disk->device.config->rescue &&
+	       vdpa_bus_driver(disk->device.config->name, &driver) != -ENOENT;
+}
+
 static int create_devices(struct disks *disks, struct worker *workers, unsigned int worker_count)
 {
 	unsigned int next_worker = 0;
@@ -316,6 +346,7 @@ static int create_devices(struct disks *disks, struct worker *workers, unsigned 
 		if (err)
 			return err;
 		disk->state = DISK_CREATED;
+		disk->inherited = disk_was_bound(disk);
 	}
 	return 0;
 }
@@ -323,10 +354,8 @@ static int create_devices(struct disks *disks, struct worker *workers, unsigned 
 void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count)
 {
 	disks->remaining = disks->count;
-	if (create_devices(disks, workers, worker_count)) {
-		disks->failed = true;
-		disks_stop(disks, false);
-	} else {
+	if (create_devices(disks, workers, worker_count))
+		give_up(disks);
+	else
 		disk_attach(&disks->all[0]);
-	}
 }

@@ -35,6 +35,7 @@ struct disk {
 	struct attach_job job;
 	enum disk_state state;
 	unsigned int busy_looks;
+	bool inherited; /* an earlier server attached it, and a driver had it when this one came */
 	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
 };
 
@@ -72,7 +73,8 @@ void disks_close(struct disks *disks);
  * disks_start() - create the devices, or adopt them, and begin to attach them
  *
  * Prints "NAME /dev/NODE" on standard output as each becomes usable, and tells systemd when all
- * are. A failure has the same effect as disks_stop().
+ * are. After a failure those that an earlier server attached are left as with disks_leave(), and
+ * the others go as with disks_stop().
  */
 void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count);
 

@@ -43,6 +43,8 @@ static bool answer_leave(struct disks *disks, const char *names, bool now, FILE 
 	for (size_t i = 0; i < disks->count; i++) {
 		const char *name = disks->all[i].device.config->name;
 
+		if (!disks->all[i].device.dev)
+			continue;
 		if (takeover_names(names, name))
 			ours++;
 		else

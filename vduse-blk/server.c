@@ -170,15 +170,17 @@ static void signal_came(struct ring_poll *poll)
 {
 	struct server *server = container_of(poll, struct server, signals);
 	struct signalfd_siginfo info;
+	bool force;
 
 	while (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1) {
 			disks_leave(&server->disks);
 			continue;
 		}
+		force = server->signalled || server->disks.stopping;
 		log_info("%s: detaching%s", strsignal((int)info.ssi_signo),
-			 server->signalled ? ", disks in use too" : "");
-		disks_stop(&server->disks, server->signalled);
+			 force ? ", disks in use too" : "");
+		disks_stop(&server->disks, force);
 		server->signalled = true;
 	}
 }
@@ -214,7 +216,7 @@ static void serve_until_gone(struct server *server)
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
 	disks_start(&server->disks, server->workers, server->worker_count);
 	server->control.answer = answer;
-	if (!server->disks.failed)
+	if (server->disks.remaining) /* even after a failure: disks in use are served on */
 		server->controlled = !control_start(&server->control, &server->ring,
 						    server->config->runtime_dir);
 	while (server->disks.remaining)
