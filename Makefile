@@ -46,8 +46,9 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
 LIB    := log iov pages sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
-	  queue request nesting store store_format store_lock backend_file transfer backend_error \
-	  device messages attach holders status control takeover notify disks server rescue main
+	  queue request nesting patience store store_format store_lock backend_file transfer \
+	  backend_error device device_store messages attach holders status control served takeover \
+	  overlap notify disks disks_answer server rescue main
 UNIT   := iov pages iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
@@ -55,7 +56,7 @@ UNIT   := iov pages iotlb iotlb_many inflight holders \
 	  store store_cache store_lock store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path queue queue_setup queue_cancel queue_flush device device_recovery \
-	  control
+	  control served overlap
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

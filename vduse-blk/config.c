@@ -208,10 +208,10 @@ static uint64_t device_end(const struct device_config *device)
 	return device->size == CONFIG_AUTO ? UINT64_MAX : device->offset + device->size;
 }
 
-static bool devices_collide(const struct device_config *a, const struct device_config *b)
+bool config_slices_collide(const struct device_config *a, const struct device_config *b)
 {
-	return !(a->readonly && b->readonly) && !strcmp(a->path, b->path) &&
-	       a->offset < device_end(b) && b->offset < device_end(a);
+	return !(a->readonly && b->readonly) && a->offset < device_end(b) &&
+	       b->offset < device_end(a);
 }
 
 static void check_stores(struct config_scan *scan, const struct config *config, size_t index)
@@ -220,7 +220,8 @@ static void check_stores(struct config_scan *scan, const struct config *config, 
 	size_t i;
 
 	for (i = 0; i < index; i++) {
-		if (devices_collide(&config->devices[i], device))
+		if (!strcmp(config->devices[i].path, device->path) &&
+		    config_slices_collide(&config->devices[i], device))
 			config_mistake(scan, key_line(&scan->devices[index], "path"),
 				       "[%s] would write to the same part of \"%.200s\" as [%s] in "
 				       "line %u; accepted: readonly = yes in both, or slices "

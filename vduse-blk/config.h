@@ -75,6 +75,9 @@ struct config {
  */
 int __must_check config_load(const char *path, struct config *out);
 
+/** config_slices_collide() - on one store: do the two overlap, and does either write? */
+bool config_slices_collide(const struct device_config *a, const struct device_config *b);
+
 /** config_exit() - free what config_load() allocated; @config is zeroed */
 void config_exit(struct config *config);
 

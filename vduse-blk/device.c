@@ -2,119 +2,14 @@
 #include "device.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "log.h"
 #include "messages.h"
-
-/* How long the I/O of a killed server may take to end, where there is a device to adopt. */
-#define STORE_WAIT_MS 30000
-
-uint16_t device_queue_count(const struct device_config *config)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (config->queues)
-		return (uint16_t)config->queues;
-	return (uint16_t)(cpus < 1 ? 1 : MIN(cpus, 256));
-}
-
-/*
- * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and Linux
- * refuses more than the device's maximum since 6.12.115 and 7.3.
- */
-static uint16_t queue_size(const struct device_config *config)
-{
-	return (uint16_t)(config->queue_size ? config->queue_size : 1024);
-}
-
-/*
- * For virtio-vdpa a table of descriptors is one more piece of memory that the kernel bounces with
- * each request: 5 % of all instructions of a 4 KiB read. Without them a ring of 1024 still has
- * 341 such requests, or 4 of 1 MiB in pages; smaller ones would have too few.
- */
-static bool wants_indirect(const struct device_config *config)
-{
-	if (config->indirect == SWITCH_AUTO)
-		return config->driver == VDPA_DRIVER_VHOST || queue_size(config) < 1024;
-	return config->indirect == SWITCH_YES;
-}
-
-static int settle_discard(const struct device_config *config, const struct backend_limits *store,
-			  struct blk_limits *limits)
-{
-	if (config->discard == SWITCH_YES && !store->discard_max) {
-		log_err("%s: discard = yes, but %s cannot discard; accepted are auto and no",
-			config->name, config->path);
-		return -EINVAL;
-	}
-	limits->discard = config->discard != SWITCH_NO && store->discard_max && !config->readonly;
-	limits->discard_granularity = store->discard_granularity;
-	limits->discard_max = store->discard_max;
-	limits->write_zeroes = config->write_zeroes != SWITCH_NO && !config->readonly;
-	limits->zeroes_max = store->zeroes_max;
-	return 0;
-}
-
-static int settle_limits(struct device *device)
-{
-	const struct device_config *config = device->config;
-	const struct backend_limits *store = &device->backend->limits;
-	const char *serial = config->serial[0] ? config->serial : config->name;
-
-	device->limits = (struct blk_limits){
-		.size = store->size,
-		.logical_block = store->logical_block,
-		.physical_block = store->physical_block,
-		.alignment_offset = store->alignment_offset,
-		.io_min = store->io_min,
-		.io_opt = store->io_opt,
-		.queues = device_queue_count(config),
-		.queue_size = queue_size(config),
-		.indirect = wants_indirect(config),
-		.readonly = config->readonly,
-		.flush = store->volatile_cache,
-	};
-	memcpy(device->limits.serial, serial, MIN(strlen(serial), sizeof(device->limits.serial)));
-	return settle_discard(config, store, &device->limits);
-}
-
-int device_open_store(struct device *device, const struct device_config *config)
-{
-	unsigned int wait_ms = 0;
-	int err;
-
-	device->config = config;
-	if (vduse_dev_exists(config->name)) {
-		err = vduse_dev_wait_unserved(config->name);
-		if (err)
-			return err;
-		wait_ms = STORE_WAIT_MS;
-	}
-	if (config->rescue)
-		err = backend_error_open(&device->backend);
-	else
-		err = backend_file_open(config, wait_ms, &device->backend);
-	if (err)
-		return err;
-	err = settle_limits(device);
-	if (err)
-		device_close_store(device);
-	return err;
-}
-
-void device_close_store(struct device *device)
-{
-	if (device->backend)
-		backend_close(device->backend);
-	device->backend = NULL;
-}
 
 static void recall_flush(struct device *device)
 {
@@ -185,45 +80,6 @@ static void queues_added(struct device *device)
 		device_serve_messages(device);
 }
 
-static void describe(const struct device *device, char text[INFLIGHT_IDENTITY_MAX])
-{
-	const struct blk_limits *l = &device->limits;
-
-	snprintf(text, INFLIGHT_IDENTITY_MAX, "%s, %" PRIu64 " bytes in blocks of %u, serial %.*s",
-		 device->backend->identity, l->size, l->logical_block, (int)sizeof(l->serial),
-		 l->serial);
-}
-
-static int open_record(struct device *device, const char *runtime_dir)
-{
-	char identity[INFLIGHT_IDENTITY_MAX], why[INFLIGHT_WHY_MAX] = "";
-	struct inflight_params params = {
-		.directory = runtime_dir,
-		.name = device->config->name,
-		.features = virtio_blk_features(&device->limits),
-		.vq_num = device->limits.queues,
-		.vq_size = device->limits.queue_size,
-		.identity = identity,
-	};
-	int err;
-
-	describe(device, identity);
-	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
-		device->limits.queue_size = params.vq_size;
-		return 0;
-	}
-	if (device->config->rescue || !vduse_dev_adopted(device->dev))
-		return inflight_create(&params, &device->inflight);
-
-	err = inflight_open(&params, &device->inflight, why);
-	if (err)
-		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s%s",
-			device->config->name, runtime_dir, device->config->name,
-			err == -EINVAL ? why : strerror(-err),
-			err == -ENOENT ? "; 'vduse-blk rescue' ends what waits for it" : "");
-	return err;
-}
-
 static int create_in_kernel(struct device *device)
 {
 	const struct device_config *config = device->config;
@@ -277,7 +133,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	err = create_in_kernel(device);
 	if (err)
 		return err;
-	err = open_record(device, runtime_dir);
+	err = device_open_record(device, runtime_dir);
 	if (err)
 		goto give_up_device;
 	recall_flush(device);

@@ -58,11 +58,24 @@ uint16_t device_queue_count(const struct device_config *config);
 
 /**
  * device_open_store() - first step: open the backing store and settle what the driver will see
+ * @runtime_dir: of the servers that may have it, and of the record it is compared with
  *
- * @device is zeroed. Nothing exists in the kernel yet. Return: 0; -errno, logged
+ * @device is zeroed. Nothing exists in the kernel yet; or a device that can be gone on with. Waits
+ * for a server that is just ending. Return: 0; -errno, logged
  */
-int __must_check device_open_store(struct device *device, const struct device_config *config);
+int __must_check device_open_store(struct device *device, const struct device_config *config,
+				   const char *runtime_dir);
 void device_close_store(struct device *device);
+
+/**
+ * device_examine() - would a new server be able to go on, once the running one has left?
+ *
+ * All that can be known while that has the device and its store. Return: 0; -errno, logged
+ */
+int __must_check device_examine(const struct device_config *config, const char *runtime_dir);
+
+/** device_open_record() - a part of device_create(): the new record, or the old one */
+int __must_check device_open_record(struct device *device, const char *runtime_dir);
 
 /**
  * device_create() - second step: make the VDUSE device, or adopt it, and answer its messages

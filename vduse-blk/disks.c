@@ -6,11 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device.h"
 #include "log.h"
 #include "notify.h"
-#include "status.h"
-#include "takeover.h"
 
 /* How often a disk that is in use at the end is looked at again. */
 #define BUSY_RETRY_US	 1000000
@@ -20,28 +17,6 @@
 /* umem = auto: bounce memory of all disks takes at most so much of the machine's, a sixteenth. */
 #define UMEM_MEMORY_SHARE    16
 #define VDUSE_BOUNCE_DEFAULT (64u << 20) /* drivers/vdpa/vdpa_user/vduse_dev.c */
-
-enum disk_state {
-	DISK_STORE_OPEN, /* nothing in the kernel */
-	DISK_CREATED,	 /* a VDUSE device, not on the bus */
-	DISK_ATTACHING,
-	DISK_ATTACHED,
-	DISK_DETACHING,
-	DISK_BUSY, /* should go, but somebody uses it */
-	DISK_CLOSING,
-	DISK_GONE,
-};
-
-struct disk {
-	struct disks *disks;
-	struct device device;
-	struct attach_job job;
-	enum disk_state state;
-	unsigned int busy_looks;
-	bool said_removal;
-	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
-	bool anew; /* to be made again when it is closed: somebody took it off the bus */
-};
 
 static bool may_have_umem(const struct device_config *config)
 {
@@ -78,7 +53,7 @@ int disks_open(struct disks *disks, const struct config *config)
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct disk *disk = &disks->all[i];
 
-		err = device_open_store(&disk->device, &config->devices[i]);
+		err = device_open_store(&disk->device, &config->devices[i], config->runtime_dir);
 		if (err)
 			return err;
 		disk->disks = disks;
@@ -87,6 +62,15 @@ int disks_open(struct disks *disks, const struct config *config)
 		disks->count++;
 	}
 	return 0;
+}
+
+int disks_examine(const struct config *config)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < config->device_count && !err; i++)
+		err = device_examine(&config->devices[i], config->runtime_dir);
+	return err;
 }
 
 void disks_close(struct disks *disks)
@@ -102,15 +86,32 @@ static void disk_gone(struct disk *disk)
 	disk->disks->remaining--;
 }
 
+/* An earlier server attached it, and its users may be there still; or somebody takes it away. */
+static bool disk_was_attached(const struct disk *disk)
+{
+	return vduse_dev_adopted(disk->device.dev);
+}
+
+/* A rescue is to remove what it inherits. */
+static bool disk_was_bound(const struct disk *disk)
+{
+	enum vdpa_driver driver;
+
+	return disk_was_attached(disk) && !disk->device.config->rescue &&
+	       vdpa_bus_driver(disk->device.config->name, &driver) != -ENOENT;
+}
+
 static int disk_create(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	int err = device_create(&disk->device, disks->config->runtime_dir, disks->ring,
 				disks->workers, disks->worker_count, &disks->next_worker);
 
-	if (!err)
-		disk->state = DISK_CREATED;
-	return err;
+	if (err)
+		return err;
+	disk->state = DISK_CREATED;
+	disk->inherited = disk_was_bound(disk);
+	return 0;
 }
 
 static void disk_attach(struct disk *disk);
@@ -182,7 +183,7 @@ static void busy_retry(struct ring_timer *timer);
 
 static void say_busy(const struct disk *disk)
 {
-	const char *end = disk->device.config->rescue ? "a signal" : "a second signal";
+	const char *end = disk->device.config->rescue ? "a signal" : "the next signal";
 	const struct attach_job *job = &disk->job;
 
 	if (job->result == -EINPROGRESS)
@@ -194,7 +195,7 @@ static void say_busy(const struct disk *disk)
 			 job->name, job->node, job->users, end);
 }
 
-/* Kept, looked at again by and by; where a second signal has come meanwhile, taken away. */
+/* Kept, looked at again by and by; where another signal has come meanwhile, taken away. */
 static void disk_is_busy(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
@@ -254,12 +255,6 @@ static void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_stat
 static void disk_detach(struct disk *disk, enum attach_verb verb)
 {
 	disk_submit(disk, verb, DISK_DETACHING, disk_detached);
-}
-
-/* An earlier server attached it, and its users may be there still; or somebody takes it away. */
-static bool disk_was_attached(const struct disk *disk)
-{
-	return vduse_dev_adopted(disk->device.dev);
 }
 
 /* Sends away what is still there, last attached first. */
@@ -322,6 +317,25 @@ void disks_leave(struct disks *disks)
 	leave_all(disks);
 }
 
+/*
+ * The start has failed. What an earlier server attached stays as it was, with whoever uses it, for
+ * a server that can go on with it; what this one made goes again.
+ */
+static void give_up(struct disks *disks)
+{
+	disks->failed = true;
+	for (size_t i = 0; i < disks->count; i++) {
+		struct disk *disk = &disks->all[i];
+
+		if (!disk->inherited)
+			continue;
+		log_warn("%s: is left attached and unserved: start a server that can go on with it",
+			 disk->device.config->name);
+		disk_leave(disk);
+	}
+	disks_stop(disks, false);
+}
+
 static void attach_retry(struct ring_timer *timer)
 {
 	struct disks *disks = container_of(timer, struct disks, attach_retry);
@@ -370,8 +384,10 @@ static void disk_attached(struct attach_job *job)
 		disk->state = DISK_CREATED;
 		if (disks->leaving)
 			disk_leave(disk);
+		else if (disks->stopping)
+			stop_all(disks);
 		else
-			disks_stop(disks, false);
+			give_up(disks);
 		return;
 	}
 	disk->state = DISK_ATTACHED;
@@ -411,82 +427,10 @@ void disks_start(struct disks *disks, struct worker *workers, unsigned int worke
 	disks->remaining = disks->count;
 	disks->workers = workers;
 	disks->worker_count = worker_count;
-	if (create_devices(disks)) {
-		disks->failed = true;
+	if (create_devices(disks))
+		give_up(disks);
+	else if (disks->config->devices[0].rescue)
 		disks_stop(disks, false);
-	} else if (disks->config->devices[0].rescue) {
-		disks_stop(disks, false);
-	} else {
+	else
 		disk_attach(&disks->all[0]);
-	}
-}
-
-static const char *disk_state_name(const struct disk *disk)
-{
-	static const char *const names[] = {
-		[DISK_STORE_OPEN] = "opened",	[DISK_CREATED] = "created",
-		[DISK_ATTACHING] = "attaching", [DISK_ATTACHED] = "attached",
-		[DISK_DETACHING] = "detaching", [DISK_BUSY] = "in-use",
-		[DISK_CLOSING] = "closing",	[DISK_GONE] = "gone",
-	};
-
-	return names[disk->state];
-}
-
-static bool answer_status(struct disks *disks, FILE *to,
-			  void (*print)(const struct device *device, const char *node,
-					const char *state, FILE *to))
-{
-	for (size_t i = 0; i < disks->count; i++) {
-		const struct disk *disk = &disks->all[i];
-
-		if (!disk->device.dev)
-			continue; /* not yet, or not any more */
-		if (print == status_json && ftell(to) > 0)
-			fputs(",\n", to);
-		print(&disk->device, disk->job.node, disk_state_name(disk), to);
-	}
-	return true;
-}
-
-/* @names: of the devices that who asks will serve, one a line. @now: not only: could it be? */
-static bool answer_leave(struct disks *disks, const char *names, bool now, FILE *to)
-{
-	const char *foreign = NULL;
-	size_t ours = 0;
-
-	for (size_t i = 0; i < disks->count; i++) {
-		const char *name = disks->all[i].device.config->name;
-
-		if (takeover_names(names, name))
-			ours++;
-		else
-			foreign = name;
-	}
-	if (ours && foreign) {
-		fprintf(to, "it serves %s too, which the configuration file does not have",
-			foreign);
-		return false;
-	}
-	if (ours && now) {
-		fputs(TAKEOVER_LEAVING, to);
-		disks_leave(disks);
-	}
-	return true;
-}
-
-bool disks_answer(struct disks *disks, const char *question, FILE *to)
-{
-	if (!strcmp(question, "list"))
-		return answer_status(disks, to, status_list);
-	if (!strcmp(question, "stats"))
-		return answer_status(disks, to, status_stats);
-	if (!strcmp(question, "json"))
-		return answer_status(disks, to, status_json);
-	if (!strncmp(question, TAKEOVER_ASK, strlen(TAKEOVER_ASK)))
-		return answer_leave(disks, question + strlen(TAKEOVER_ASK), false, to);
-	if (!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)))
-		return answer_leave(disks, question + strlen(TAKEOVER_LEAVE), true, to);
-	fputs("it does not understand the question", to);
-	return false;
 }

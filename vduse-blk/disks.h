@@ -14,10 +14,32 @@
 #include "attach.h"
 #include "compiler.h"
 #include "config.h"
+#include "device.h"
 #include "ring.h"
 #include "worker.h"
 
-struct disk;
+enum disk_state {
+	DISK_STORE_OPEN, /* nothing in the kernel */
+	DISK_CREATED,	 /* a VDUSE device, not on the bus */
+	DISK_ATTACHING,
+	DISK_ATTACHED,
+	DISK_DETACHING,
+	DISK_BUSY, /* should go, but somebody uses it */
+	DISK_CLOSING,
+	DISK_GONE,
+};
+
+struct disk {
+	struct disks *disks;
+	struct device device;
+	struct attach_job job;
+	enum disk_state state;
+	unsigned int busy_looks;
+	bool said_removal;
+	bool inherited; /* an earlier server attached it, and a driver had it when this one came */
+	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
+	bool anew; /* to be made again when it is closed: somebody took it off the bus */
+};
 
 struct disks {
 	/* Set by the caller before disks_start(). */
@@ -43,6 +65,13 @@ struct disks {
 /** disks_open() - open all stores; nothing exists in the kernel yet. Return: 0; -errno, logged */
 int __must_check disks_open(struct disks *disks, const struct config *config);
 
+/**
+ * disks_examine() - could the disks be opened and gone on with, once their server has left?
+ *
+ * Return: 0; -errno, logged
+ */
+int __must_check disks_examine(const struct config *config);
+
 /** disks_close() - after disks_open() has been called, whatever came of it, at the very end */
 void disks_close(struct disks *disks);
 
@@ -50,7 +79,8 @@ void disks_close(struct disks *disks);
  * disks_start() - create the devices, or adopt them, and begin to attach them
  *
  * Prints "NAME /dev/NODE" on standard output as each becomes usable, and tells systemd when all
- * are. A failure has the same effect as disks_stop().
+ * are. After a failure those that an earlier server attached are left as with disks_leave(), and
+ * the others go as with disks_stop().
  */
 void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count);
 

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "log.h"
 #include "rescue.h"
+#include "served.h"
 #include "server.h"
 #include "vduse_dev.h"
 
@@ -128,6 +129,8 @@ static enum exit_status verb_stats(const struct config *config, const struct arg
 
 static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)
 {
+	if (served_refuse(args->name, runtime_dir(config)))
+		return EXIT_RUNTIME;
 	return rescue_device(args->name, runtime_dir(config));
 }
 

@@ -17,6 +17,8 @@
 #include "disks.h"
 #include "log.h"
 #include "modules.h"
+#include "overlap.h"
+#include "patience.h"
 #include "ring.h"
 #include "sigbus.h"
 #include "takeover.h"
@@ -170,15 +172,17 @@ static void signal_came(struct ring_poll *poll)
 {
 	struct server *server = container_of(poll, struct server, signals);
 	struct signalfd_siginfo info;
+	bool force;
 
 	while (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1) {
 			disks_leave(&server->disks);
 			continue;
 		}
+		force = server->signalled || server->disks.stopping;
 		log_info("%s: detaching%s", strsignal((int)info.ssi_signo),
-			 server->signalled ? ", disks in use too" : "");
-		disks_stop(&server->disks, server->signalled);
+			 force ? ", disks in use too" : "");
+		disks_stop(&server->disks, force);
 		server->signalled = true;
 	}
 }
@@ -188,11 +192,7 @@ static int block_signals(struct server *server)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
+	stop_signals(&set);
 	signal(SIGPIPE, SIG_IGN); /* whoever reads our output may go; the disks stay */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -218,7 +218,7 @@ static void serve_until_gone(struct server *server)
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
 	disks_start(&server->disks, server->workers, server->worker_count);
 	server->control.answer = answer;
-	if (!server->disks.failed)
+	if (server->disks.remaining) /* even after a failure: disks in use are served on */
 		server->controlled = !control_start(&server->control, &server->ring,
 						    server->config->runtime_dir);
 	while (server->disks.remaining)
@@ -231,13 +231,28 @@ static void serve_until_gone(struct server *server)
 			abort();
 }
 
-/* All that takes time is there before a server that is to leave is asked to: its disks pause now. */
+/*
+ * All that takes time is there before a server that is to leave is asked to: its disks pause now.
+ * So is every look at what could keep us from going on.
+ */
+static int replace_old_server(const struct config *config)
+{
+	int err = disks_examine(config);
+
+	return err ? err : takeover(config);
+}
+
 static int open_and_serve(struct server *server, const struct server_options *options)
 {
-	int err = options->takeover ? takeover(server->config) : 0;
+	int err = overlap_check(server->config);
 
-	if (!err)
+	if (!err && options->takeover)
+		err = replace_old_server(server->config);
+	if (!err) {
 		err = disks_open(&server->disks, server->config);
+		if (err && options->takeover)
+			log_warn("the old server may have left, and its disks are unserved then");
+	}
 	if (!err)
 		serve_until_gone(server);
 	disks_close(&server->disks);

@@ -23,9 +23,10 @@ struct server_options {
  * server_run() - serve every device of @config until a signal ends it
  *
  * Prints "NAME /dev/NODE" on standard output as each becomes usable and tells systemd when all
- * are. A failure on the way up undoes what was done. SIGTERM, SIGINT and SIGHUP detach; a disk
- * that is in use is kept, and its users named, until it is free or a second signal comes. SIGUSR1
- * leaves every disk as it is, attached and in use, for another server to take over.
+ * are. A failure on the way up undoes what was done; devices that an earlier server attached stay as
+ * they were. SIGTERM, SIGINT and SIGHUP detach; a disk that is in use is kept, and its users named,
+ * until it is free or the next signal comes. SIGUSR1 leaves every disk as it is, attached and in
+ * use, for another server to take over.
  *
  * Return: the exit status
  */

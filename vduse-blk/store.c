@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "nesting.h"
+#include "patience.h"
 #include "store_format.h"
 #include "store_lock.h"
 
@@ -26,8 +27,6 @@
  * reset has to wait for it. Blocks of 4 KiB suit any granularity.
  */
 #define FILE_RANGE_MAX (2u << 30)
-
-#define LOCK_POLL_MS 2
 
 /* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
 static int open_path(const struct device_config *config, struct stat *st)
@@ -286,13 +285,11 @@ static void set_cache(const struct device_config *config, struct store *store)
 	store->cache = config->cache;
 	if (config->cache == CACHE_AUTO)
 		store->cache = store->direct ? CACHE_NONE : CACHE_WRITEBACK;
-	if (config->cache == CACHE_AUTO && !store->direct)
-		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
-			 config->path);
 	store->limits.volatile_cache = store->cache != CACHE_WRITETHROUGH;
 }
 
-static int open_once(const struct device_config *config, struct store *store, struct stat *st)
+static int open_once(const struct device_config *config, bool claim, struct store *store,
+		     struct stat *st)
 {
 	int path_fd, err;
 
@@ -302,7 +299,7 @@ static int open_once(const struct device_config *config, struct store *store, st
 	store->block_device = S_ISBLK(st->st_mode);
 	/* Two readers of a disk are fine, and a claim would keep the second one out. */
 	err = 0;
-	if (store->block_device && !store->readonly)
+	if (claim && store->block_device && !store->readonly)
 		err = store_claim_get(path_fd, st->st_rdev, &store->claim);
 	if (!err)
 		err = open_fds(config, store, path_fd);
@@ -310,35 +307,6 @@ static int open_once(const struct device_config *config, struct store *store, st
 	if (err)
 		store_close(store);
 	return err;
-}
-
-static bool wait_a_little(unsigned int *wait_ms)
-{
-	if (!*wait_ms)
-		return false;
-	usleep(LOCK_POLL_MS * 1000);
-	*wait_ms -= MIN(*wait_ms, LOCK_POLL_MS);
-	return true;
-}
-
-/* All that can be known without a lock: opened, examined, settled. Logs its failure. */
-static int open_and_settle(const struct device_config *config, unsigned int *wait_ms,
-			   struct store *store, struct stat *st)
-{
-	uint64_t store_size = 0;
-	int err;
-
-	do {
-		err = open_once(config, store, st);
-	} while (err == -EBUSY && wait_a_little(wait_ms));
-	if (!err)
-		err = examine(store, st, &store_size);
-	if (err) {
-		log_open_error(config, err);
-		return err;
-	}
-	err = set_block_size(config, store);
-	return err ? err : set_size(config, store, store_size);
 }
 
 static void set_identity(struct store *store, const struct stat *st)
@@ -350,9 +318,11 @@ static void set_identity(struct store *store, const struct stat *st)
 		 store->block_device ? 0ull : (unsigned long long)st->st_ino, store->offset);
 }
 
-int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
+/* All that can be known without a lock: opened, examined, settled. Logs its failure. */
+static int open_and_settle(const struct device_config *config, bool claim, unsigned int *wait_ms,
+			   struct store *store)
 {
-	bool successor = wait_ms > 0; /* of a server that may have been killed just now */
+	uint64_t store_size = 0;
 	struct stat st;
 	int err;
 
@@ -361,7 +331,31 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 		.fd = -1,
 		.buffered_fd = -1,
 	};
-	err = open_and_settle(config, &wait_ms, store, &st);
+	do {
+		err = open_once(config, claim, store, &st);
+	} while (err == -EBUSY && wait_a_little(wait_ms));
+	if (!err)
+		err = examine(store, &st, &store_size);
+	if (err) {
+		log_open_error(config, err);
+		return err;
+	}
+	err = set_block_size(config, store);
+	if (!err)
+		err = set_size(config, store, store_size);
+	if (err)
+		return err;
+	set_cache(config, store);
+	set_identity(store, &st);
+	return 0;
+}
+
+int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
+{
+	bool successor = wait_ms > 0; /* of a server that may have been killed just now */
+	int err;
+
+	err = open_and_settle(config, true, &wait_ms, store);
 	if (err)
 		goto close_store;
 
@@ -372,13 +366,29 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 		log_open_error(config, err);
 		goto close_store;
 	}
-	set_cache(config, store);
-	set_identity(store, &st);
+	if (config->cache == CACHE_AUTO && !store->direct)
+		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
+			 config->path);
 	if (!successor && !config->offset)
 		store_format_warn(config, store);
 	return 0;
 
 close_store:
+	store_close(store);
+	return err;
+}
+
+int store_examine(const struct device_config *config, bool try_lock, struct store *store)
+{
+	unsigned int wait_ms = 0;
+	int err;
+
+	err = open_and_settle(config, false, &wait_ms, store);
+	if (!err && try_lock && !store->block_device) {
+		err = store_lock(config, store, false);
+		if (err)
+			log_open_error(config, err);
+	}
 	store_close(store);
 	return err;
 }

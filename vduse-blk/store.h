@@ -42,6 +42,16 @@ struct store {
 int __must_check store_open(const struct device_config *config, unsigned int wait_ms,
 			    struct store *store);
 
+/**
+ * store_examine() - the same without a claim or a lock, and closed again: would it open?
+ * @try_lock: where it is a file, lock it for that moment: nobody should have it
+ * @store:    out: its limits and identity
+ *
+ * Of a store that a running server has, and may leave to us. Return: as store_open()
+ */
+int __must_check store_examine(const struct device_config *config, bool try_lock,
+			       struct store *store);
+
 /** store_close() - closes and so unlocks */
 void store_close(struct store *store);
 

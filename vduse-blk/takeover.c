@@ -12,6 +12,7 @@
 #include "control.h"
 #include "log.h"
 #include "notify.h"
+#include "patience.h"
 
 /* How long a server may take to end what its disks have in flight. */
 #define LEAVE_WAIT_MS 60000
@@ -96,6 +97,10 @@ int takeover(const struct config *config)
 
 	if (err)
 		return err;
+	if (stop_pending()) {
+		log_info("a signal came: nothing is taken over");
+		return -EINTR;
+	}
 	notify_main_pid();
 	return ask_all(config, TAKEOVER_LEAVE);
 }

@@ -26,7 +26,8 @@ bool takeover_names(const char *names, const char *name);
  *
  * All are asked first, so that none leaves where another cannot.
  *
- * Return: 0, also where there is none; -EBUSY: one serves others too, or does not end, logged
+ * Return: 0, also where there is none; -EBUSY: one serves others too, or does not end; -EINTR: a
+ * signal came before any was asked to leave; logged
  */
 int __must_check takeover(const struct config *config);
 

@@ -146,7 +146,11 @@ int rig_try_open(void)
 	ck_assert_int_eq(ring_init(&rig.ring, 64), 0);
 	for (unsigned int i = 0; i < rig.worker_count; i++)
 		ck_assert_int_eq(worker_start(&rig.workers[i], i, false), 0);
-	ck_assert_int_eq(device_open_store(&rig.device, &rig.config), 0);
+	err = device_open_store(&rig.device, &rig.config, runtime_dir);
+	if (err) {
+		end_server();
+		return err;
+	}
 	rig.store = manual_backend_new(rig.device.backend);
 	rig.device.backend = rig.store;
 	err = device_create(&rig.device, runtime_dir, &rig.ring, rig.workers, rig.worker_count,

@@ -142,6 +142,33 @@ START_TEST(reader_waits_for_the_reader_that_it_succeeds)
 }
 END_TEST
 
+/* What a running server has, and will leave: all but the lock is known. */
+START_TEST(store_that_another_has_can_be_examined)
+{
+	pid_t pid = st_start_holder(&(struct st_part){ 0 }, 60000);
+	struct store examined;
+
+	test_log_allow(LOG_LEVEL_ERROR, "");
+	ck_assert_int_eq(store_examine(&st_config, false, &examined), 0);
+	ck_assert_int_eq(store_examine(&st_config, true, &examined), -EBUSY);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(store_examine(&st_config, true, &examined), 0);
+	ck_assert_int_eq(examined.fd, -1);
+
+	st_expect_open(&st_store);
+	ck_assert_str_eq(examined.identity, st_store.identity);
+	ck_assert_mem_eq(&examined.limits, &st_store.limits, sizeof(st_store.limits));
+	store_close(&st_store);
+
+	unlink(st_image);
+	ck_assert_int_eq(store_examine(&st_config, false, &examined), -ENOENT);
+	st_make_image(513);
+	ck_assert_int_eq(store_examine(&st_config, false, &examined), -EINVAL);
+	ck_assert_uint_eq(test_log_count(ODD), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_lock");
@@ -155,5 +182,6 @@ int main(void)
 	tcase_add_test(tc, waiting_ends_and_is_for_busy_stores_alone);
 	tcase_add_loop_test(tc, reader_waits_for_the_reader_that_it_succeeds, 0, 2);
 	tcase_add_loop_test(tc, each_descriptor_holds_the_store_by_itself, 0, 4);
+	tcase_add_test(tc, store_that_another_has_can_be_examined);
 	return suite_run(suite);
 }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/served.c, with a server that answers; patience.c: a signal ends the wait. */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+#include "fake_kern.h"
+#include "patience.h"
+#include "served.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+#include "vduse_bench.h"
+
+#define OTHER "another process serves a device of that name"
+
+/* A server: a thread with a ring, which lists this. */
+static struct {
+	pthread_t thread;
+	pthread_barrier_t started;
+	struct ring ring;
+	struct control control;
+	const char *list;
+	bool ending, ended;
+} server;
+
+static bool answer(struct control *control, const char *question, FILE *to)
+{
+	(void)control;
+	server.ending = !strcmp(question, "end");
+	fputs(server.list, to);
+	return true;
+}
+
+static void stopped(struct control *control)
+{
+	(void)control;
+	server.ended = true;
+}
+
+static void *serve(void *directory)
+{
+	bool stopping = false;
+
+	if (ring_init(&server.ring, 16))
+		abort();
+	server.control.answer = answer;
+	if (control_start(&server.control, &server.ring, directory))
+		abort();
+	pthread_barrier_wait(&server.started);
+	while (!server.ended) {
+		if (ring_run(&server.ring, true))
+			abort();
+		if (server.ending && !stopping) {
+			stopping = true;
+			control_stop(&server.control, stopped);
+		}
+	}
+	ring_exit(&server.ring);
+	return NULL;
+}
+
+static void ignore(pid_t pid, bool error, const char *text, void *ctx)
+{
+	(void)pid;
+	(void)error;
+	(void)text;
+	(void)ctx;
+}
+
+static struct fake_dev *other;
+
+static void setup(void)
+{
+	test_log_begin();
+	fake_kern_reset();
+	other = fake_kern_orphan(VD_NAME);
+
+	memset(&server, 0, sizeof(server));
+	server.list = "";
+	pthread_barrier_init(&server.started, NULL, 2);
+	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, temp_dir), 0);
+	pthread_barrier_wait(&server.started);
+}
+
+static void teardown(void)
+{
+	ck_assert_int_eq(control_ask(temp_dir, "end", ignore, NULL), 1);
+	pthread_join(server.thread, NULL);
+	fake_kern_reset();
+	test_log_end();
+}
+
+START_TEST(who_says_that_it_serves_the_name_is_named_at_once)
+{
+	server.list = "a /dev/vda virtio_vdpa attached 512 /a\n" VD_NAME
+		      " /dev/vdb virtio_vdpa attached 512 /b\n";
+	other->open_elsewhere = 3; /* so no wait */
+	test_log_expect(LOG_LEVEL_ERROR, OTHER ": the server with process id");
+	ck_assert_int_eq(served_wait(VD_NAME, temp_dir), -EBUSY);
+	test_log_expect(LOG_LEVEL_ERROR, OTHER ": the server with process id");
+	ck_assert_int_eq(served_refuse(VD_NAME, temp_dir), -EBUSY);
+	ck_assert_uint_eq(other->open_elsewhere, 1);
+	ck_assert_int_eq(served_by_other(VD_NAME, temp_dir), 0);
+}
+END_TEST
+
+/* On its way down, or another name: it will let go of it, or somebody else does. */
+START_TEST(end_of_the_others_is_waited_for)
+{
+	static const char *const lists[] = {
+		VD_NAME " /dev/vda virtio_vdpa closing 512 /a\n",
+		VD_NAME "2 /dev/vda virtio_vdpa attached 512 /a\n",
+		"a /dev/vda virtio_vdpa attached 512 " VD_NAME " \n",
+		"",
+	};
+
+	server.list = lists[_i];
+	other->open_elsewhere = 20;
+	ck_assert_int_eq(served_wait(VD_NAME, temp_dir), 0);
+	ck_assert_uint_eq(other->open_elsewhere, 0);
+	if (_i == 0)
+		return; /* that is one who can be asked to leave */
+	other->open_elsewhere = 20;
+	ck_assert_int_eq(served_by_other(VD_NAME, temp_dir), 0);
+	ck_assert_uint_eq(other->open_elsewhere, 0);
+}
+END_TEST
+
+START_TEST(signal_ends_the_wait)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	unsigned int wait_ms = 60000; /* longer than the test may take */
+	sigset_t set;
+
+	stop_signals(&set);
+	ck_assert(!stop_pending());
+	ck_assert(wait_a_little(&wait_ms));
+	ck_assert_uint_lt(wait_ms, 60000);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(signals[_i]);
+	ck_assert(stop_pending());
+	ck_assert(!wait_a_little(&wait_ms));
+	other->open_elsewhere = 3;
+	test_log_expect(LOG_LEVEL_ERROR, OTHER);
+	ck_assert_int_eq(served_wait(VD_NAME, temp_dir), -EBUSY);
+	ck_assert_uint_eq(other->open_elsewhere, 1);
+	sigwaitinfo(&set, NULL);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+END_TEST
+
+START_TEST(device_that_is_not_there_is_served_by_nobody)
+{
+	ck_assert_int_eq(served_wait("nosuch", temp_dir), 0);
+	ck_assert_int_eq(served_refuse("nosuch", temp_dir), 0);
+	ck_assert_int_eq(served_by_other("nosuch", temp_dir), 0);
+	ck_assert_int_eq(served_wait(VD_NAME, temp_dir), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("served");
+	TCase *tc = suite_case(suite, "served", setup, teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, who_says_that_it_serves_the_name_is_named_at_once);
+	tcase_add_loop_test(tc, end_of_the_others_is_waited_for, 0, 4);
+	tcase_add_loop_test(tc, signal_ends_the_wait, 0, 4);
+	tcase_add_test(tc, device_that_is_not_there_is_served_by_nobody);
+	return suite_run(suite);
+}

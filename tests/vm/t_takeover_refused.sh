@@ -1,0 +1,162 @@
+#!/bin/bash
+# A mistake in a new server's configuration: the old one goes on. A start that fails later: what was
+# there before is left as it was, idle or not, and the next server goes on with it.
+. tests/vm/lib.sh
+
+for name in data b c new; do
+	image $name.img 64M >/dev/null
+done
+
+# config SED_SCRIPT [LINE]...: the good one, changed, and what it has more
+config() {
+	printf '[%s]\npath = %s\n' data "$T/data.img" b "$T/b.img" c "$T/c.img" | sed "$1"
+	[ $# -eq 1 ] || printf '%s\n' "${@:2}"
+}
+
+still_served() {
+	kill -0 "$SERVER" 2>/dev/null || fail "the server that was to go on is gone"
+	is "what it serves" "$("$VDUSE_BLK" list | awk '$4 == "attached" { print $1 }' | paste -sd' ')" 'data b c'
+	[ -b "$idle" ] || fail "$idle, idle, is gone"
+	date >"$T/mnt/date"
+	timeout 20 sync -f "$T/mnt" || fail "the mounted disk is not served"
+}
+
+# fails VERB... PATTERN: with the configuration on standard input, one error, within some seconds
+fails() {
+	local status=0 pattern=${*: -1} started=$SECONDS
+	cat >"$T/bad.conf"
+	timeout --kill-after=5 60 "${AS[@]}" "$VDUSE_BLK" "${@:1:$#-1}" -c "$T/bad.conf" >"$T/bad.out" 2>"$T/bad.err" </dev/null ||
+		status=$?
+	is "exit status" $status 1
+	is "number of errors ($(cat "$T/bad.err"))" "$(grep -c 'error: ' "$T/bad.err")" 1
+	grep -qE -- "error: $pattern" "$T/bad.err" || fail "not '$pattern': $(cat "$T/bad.err")"
+	! grep -qE 'ERROR: |runtime error' "$T/bad.err" || fail "a sanitizer has something to say"
+	took=$((SECONDS - started))
+}
+
+takes_nothing_over() {
+	fails serve --takeover "$1"
+	is "what was printed" "$(cat "$T/bad.out")" ''
+	still_served
+}
+
+serve < <(config '')
+mkfs.ext4 -q "${NODE[data]}"
+mkdir "$T/mnt"
+mount "${NODE[data]}" "$T/mnt"
+idle=${NODE[b]}
+nodes=${NODE[*]}
+
+# What a running device cannot become.
+config '' 'serial = xx' | takes_nothing_over 'c: .*cannot be gone on with: .*serial c" and is .*serial xx"'
+config '' 'queue_size = 64' | takes_nothing_over 'c: .*queue_size was 1024 and is 64'
+config '' 'readonly = yes' | takes_nothing_over 'c: .*features were'
+config '' 'size = 32M' | takes_nothing_over 'c: .*67108864 bytes.* and is .*33554432 bytes'
+config '' 'driver = vhost-vdpa' | takes_nothing_over 'c: is bound to driver virtio_vdpa, not vhost_vdpa'
+config "s,data.img,new.img," | takes_nothing_over 'data: .*cannot be gone on with: .*the disk was'
+
+# A store that is not there, or not a store, of an old device and of a new one.
+config "s,data.img,missing.img," | takes_nothing_over "data: cannot open $T/missing.img: No such file"
+config '' '[new]' "path = $T/missing.img" | takes_nothing_over "new: cannot open $T/missing.img: No such file"
+config '' '[new]' "path = $T" | takes_nothing_over "new: cannot open $T: neither a regular file"
+config '' '[new]' "path = $T/new.img" 'size = 65M' | takes_nothing_over 'new: .*past the end'
+config '' '[new]' "path = $T/new.img" 'foo = 1' >"$T/bad.conf"
+"$VDUSE_BLK" serve --takeover -c "$T/bad.conf" >/dev/null 2>&1 && fail "a key foo was accepted"
+still_served
+
+# The same bytes by another path.
+ln -s "$T/c.img" "$T/link.img"
+same='new: .*link.img has the same bytes as \[c\] serves from .*c.img'
+config '' '[new]' "path = $T/link.img" | takes_nothing_over "$same"
+config '' '[new]' "path = $T/link.img" | fails serve "$same"
+
+# A name and a store that others have: of servers in another directory this one knows nothing.
+set_aside
+serve <<-C
+	[global]
+	runtime_dir = $T/run
+	[new]
+	path = $T/new.img
+C
+other=$SERVER
+take_back
+defer end_server "$other"
+image more.img 16M >/dev/null
+config '' '[new]' "path = $T/more.img" | takes_nothing_over 'new: another process serves a device of that name$'
+config '' '[more]' "path = $T/new.img" | takes_nothing_over "more: cannot open $T/new.img: in use by another process"
+
+# A signal ends the wait for it.
+printf '[new]\npath = %s\n' "$T/more.img" >"$T/bad.conf"
+"$VDUSE_BLK" serve -c "$T/bad.conf" >"$T/bad.out" 2>"$T/bad.err" &
+waits=$!
+sleep 1
+kill -TERM $waits
+started=$SECONDS status=0
+wait $waits || status=$?
+is "status of who was to wait no more" $status 1
+[ $((SECONDS - started)) -le 2 ] || fail "it waited $((SECONDS - started)) s more"
+kill -TERM "$other"
+wait_for 30 "end of the other server" test ! -e /sys/class/vduse/new
+wait "$other" || fail "the other server ended with $?"
+
+# What a server of this directory says that it serves is refused at once.
+fails serve "data: another process serves a device of that name: .* process id $SERVER\$" < <(config '')
+[ $took -le 3 ] || fail "it took $took s to refuse what is served"
+fails rescue data "data: another process serves .* process id $SERVER\$" < <(config '')
+[ $took -le 3 ] || fail "it took $took s to refuse a rescue"
+still_served
+quiet
+
+killed() {
+	kill -KILL "$SERVER"
+	wait "$SERVER" 2>/dev/null || true
+}
+
+# all_left PATTERN NAMES: a start with what is on standard input fails; the old ones are there, the new is not.
+all_left() {
+	fails serve "$1"
+	is "what is on the bus" "$(ls /sys/bus/vdpa/devices | sort | paste -sd' ')" 'b c data'
+	is "what is in VDUSE" "$(ls /sys/class/vduse | grep -v control | sort | paste -sd' ')" 'b c data'
+	is "what it said" "$(sed -n 's/.*warning: \(.*\): is left .*/\1/p' "$T/bad.err" | sort | paste -sd' ')" "$2"
+	cp "$T/out" "$T/out.before"
+	start_server
+	is "nodes" "$(cat "$T/out")" "$(cat "$T/out.before")"
+	still_served
+	quiet
+}
+
+# The record says at once that c cannot be: nothing was begun.
+killed
+all_left 'c: .*cannot be gone on with' '' < <(config '' 'serial = xx')
+
+# The record of a new one cannot be made: the old ones were adopted by then.
+killed
+mkdir /run/vduse-blk/new.inflight
+all_left 'new: cannot create /run/vduse-blk/new.inflight' 'b c data' < <(config '' '[new]' "path = $T/new.img")
+rmdir /run/vduse-blk/new.inflight
+
+# The node of a new one never comes: they had been attached by then.
+killed
+cat >"$T/own_dev" <<-'S'
+	mount --bind /dev "$T/dev"
+	mount -t tmpfs tmpfs /dev
+	for node in "$T/dev"/* $nodes; do
+		ln -s "$T/dev/${node##*/}" "/dev/${node##*/}"
+	done
+	exec "$@"
+S
+mkdir "$T/dev"
+AS=(env "T=$T" "nodes=$nodes" unshare --mount --propagation=private bash "$T/own_dev")
+fails serve 'new: the kernel made /dev/.*, but /dev has had no such node' < <(config '' '[new]' "path = $T/new.img")
+AS=()
+is "what was printed" "$(cut -d' ' -f1 "$T/bad.out" | paste -sd' ')" 'data b c'
+is "what is on the bus" "$(ls /sys/bus/vdpa/devices | sort | paste -sd' ')" 'b c data'
+start_server
+still_served
+quiet
+
+umount "$T/mnt"
+stop
+clean
+e2fsck -fn "$T/data.img" >"$T/fsck" 2>&1 || fail "e2fsck: $(cat "$T/fsck")"
+is "what is left in runtime_dir" "$(ls /run/vduse-blk)" ''

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a server tells about its disks, and whether it leaves them to another. */
+#include <string.h>
+
+#include "disks.h"
+#include "status.h"
+#include "takeover.h"
+
+static const char *disk_state_name(const struct disk *disk)
+{
+	static const char *const names[] = {
+		[DISK_STORE_OPEN] = "opened",	[DISK_CREATED] = "created",
+		[DISK_ATTACHING] = "attaching", [DISK_ATTACHED] = "attached",
+		[DISK_DETACHING] = "detaching", [DISK_BUSY] = "in-use",
+		[DISK_CLOSING] = "closing",	[DISK_GONE] = "gone",
+	};
+
+	return names[disk->state];
+}
+
+static bool answer_status(struct disks *disks, FILE *to,
+			  void (*print)(const struct device *device, const char *node,
+					const char *state, FILE *to))
+{
+	for (size_t i = 0; i < disks->count; i++) {
+		const struct disk *disk = &disks->all[i];
+
+		if (!disk->device.dev)
+			continue; /* not yet, or not any more */
+		if (print == status_json && ftell(to) > 0)
+			fputs(",\n", to);
+		print(&disk->device, disk->job.node, disk_state_name(disk), to);
+	}
+	return true;
+}
+
+/* @names: of the devices that who asks will serve, one a line. @now: not only: could it be? */
+static bool answer_leave(struct disks *disks, const char *names, bool now, FILE *to)
+{
+	const char *foreign = NULL;
+	size_t ours = 0;
+
+	for (size_t i = 0; i < disks->count; i++) {
+		const char *name = disks->all[i].device.config->name;
+
+		if (!disks->all[i].device.dev)
+			continue;
+		if (takeover_names(names, name))
+			ours++;
+		else
+			foreign = name;
+	}
+	if (ours && foreign) {
+		fprintf(to, "it serves %s too, which the configuration file does not have",
+			foreign);
+		return false;
+	}
+	if (ours && now) {
+		fputs(TAKEOVER_LEAVING, to);
+		disks_leave(disks);
+	}
+	return true;
+}
+
+bool disks_answer(struct disks *disks, const char *question, FILE *to)
+{
+	if (!strcmp(question, "list"))
+		return answer_status(disks, to, status_list);
+	if (!strcmp(question, "stats"))
+		return answer_status(disks, to, status_stats);
+	if (!strcmp(question, "json"))
+		return answer_status(disks, to, status_json);
+	if (!strncmp(question, TAKEOVER_ASK, strlen(TAKEOVER_ASK)))
+		return answer_leave(disks, question + strlen(TAKEOVER_ASK), false, to);
+	if (!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)))
+		return answer_leave(disks, question + strlen(TAKEOVER_LEAVE), true, to);
+	fputs("it does not understand the question", to);
+	return false;
+}
