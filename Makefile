@@ -3,7 +3,7 @@
 # make             build vduse-blk/vduse-blk
 # make demo        the main job, shown: install what is missing, build, serve, mkfs, mount, detach
 # make check       every test: the unit tier and fuzz-seeds here, the VM tier on a real VDUSE kernel
-# make unit        the unit tier alone        make vm      the VM tier alone (TESTS="...")
+# make unit        the unit tier alone        make vm      the VM tier alone (TESTS="sysfs readonly")
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
 # make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
@@ -46,9 +46,9 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
 LIB    := log iov pages sigbus vduse_kern iotlb inflight virtq vduse_dev vdpa_nl vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
-	  queue request nesting patience store store_lock backend_file transfer backend_error device \
-	  device_store messages attach holders status control served takeover overlap disks \
-	  disks_answer server rescue main
+	  queue request nesting patience store store_format store_lock backend_file transfer \
+	  backend_error device device_store messages attach holders status control served takeover \
+	  overlap notify disks disks_answer server rescue main
 UNIT   := iov pages iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
@@ -117,8 +117,9 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(O)/tests/unit.a
 deps:
 	$(Q)scripts/deps host
 
-unit: $(UNIT_TESTS)
-	$(Q)SAN=$(SAN) tests/unit/run $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(O)/vduse-blk/vduse-blk
+	$(Q)SAN=$(SAN) VDUSE_BLK=$(O)/vduse-blk/vduse-blk \
+		tests/unit/run $(UNIT_TESTS) tests/unit/usage.sh
 
 # libFuzzer is clang's, and wants every object built for it.
 FUZZ_SECONDS ?= 60
@@ -135,6 +136,7 @@ fuzzers: $(FUZZERS)
 
 # Both builds of the daemon, one boot. KERNEL=next: Debian forky's kernel.
 vm:
+	$(Q)tests/vm/run --list $(TESTS) >/dev/null
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
 	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
@@ -175,6 +177,9 @@ install: all
 	install -D -m 644 vduse-blk/vduse-blk.8 $(DESTDIR)$(PREFIX)/share/man/man8/vduse-blk.8
 	install -D -m 644 vduse-blk/vduse-blk.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/vduse-blk.conf.5
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
+	install -d -m 755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|g' conf/vduse-blk.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
 
 clean:
 	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)

@@ -46,7 +46,7 @@ static void dev_path(char path[PATH_MAX], const char *name, const char *attr)
 	snprintf(path, PATH_MAX, BUS "/devices/%s%s", name, attr);
 }
 
-bool vdpa_bus_on_bus(const char *name)
+static bool on_bus(const char *name)
 {
 	char path[PATH_MAX];
 
@@ -119,7 +119,9 @@ static void autoprobe_restore(const struct autoprobe *probe, const char *name)
 
 static void bus_remove(const char *name)
 {
-	if (vdpa_nl_del(name))
+	int err = vdpa_nl_del(name);
+
+	if (err && err != -ENODEV)
 		log_warn("%s: left behind on the vdpa bus", name);
 }
 
@@ -211,6 +213,28 @@ static int find_child(const char *dir, const char *prefix, char child[NAME_MAX +
 	}
 	closedir(stream);
 	return err;
+}
+
+/*
+ * Linux takes a device off the bus's list first, then the link to its driver away, has the driver
+ * remove what it made of the device, and only then forgets the device (device_del()).
+ */
+enum vdpa_state vdpa_bus_state(const char *name)
+{
+	char dir[PATH_MAX], child[NAME_MAX + 1];
+	enum vdpa_driver driver;
+
+	/* Another kind of vdpa device may have the same name on the bus. */
+	snprintf(dir, sizeof(dir), "/sys/class/vduse/%s/%s", name, name);
+	if (access(dir, F_OK))
+		return VDPA_ABSENT;
+	if (!on_bus(name))
+		return VDPA_REMOVING;
+	if (vdpa_bus_driver(name, &driver) != -ENOENT)
+		return VDPA_BOUND;
+	if (!find_child(dir, "virtio", child) || !find_child(dir, "vhost-vdpa-", child))
+		return VDPA_REMOVING;
+	return VDPA_UNBOUND;
 }
 
 static int find_disk(const char *name, char disk[NAME_MAX + 1])
@@ -315,24 +339,11 @@ err_unbind:
 	return err;
 }
 
-/* Another kind of vdpa device may have the same name. */
-static bool is_vduse(const char *name)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "/sys/class/vduse/%s/%s", name, name);
-	return access(path, F_OK) == 0;
-}
-
 int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NODE_MAX])
 {
 	char path[PATH_MAX], bound[NAME_MAX + 1];
 	int err;
 
-	if (!is_vduse(name)) {
-		log_err("%s: is not a VDUSE device on the vdpa bus", name);
-		return -ENODEV;
-	}
 	dev_path(path, name, "/driver");
 	err = link_target(path, bound);
 	if (!err && strcmp(bound, vdpa_driver_name(driver))) {
@@ -364,8 +375,15 @@ int vdpa_bus_detach(const char *name)
 {
 	int err;
 
-	if (!vdpa_bus_on_bus(name))
+	switch (vdpa_bus_state(name)) {
+	case VDPA_ABSENT:
 		return 0;
+	case VDPA_REMOVING:
+		return -EINPROGRESS;
+	case VDPA_UNBOUND:
+	case VDPA_BOUND:
+		break;
+	}
 	err = bus_unbind(name);
 	if (err)
 		return err;

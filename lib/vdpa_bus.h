@@ -2,9 +2,10 @@
 /*
  * The vdpa bus in sysfs: which driver a device gets, and which /dev node came of it.
  *
- * All functions may block for as long as a driver's probe or remove takes, which for virtio-vdpa
- * includes reads and writes of the disk that we serve ourselves. Never call from a thread that
- * answers VDUSE messages or serves queues. Each failure is logged once, with the device's name.
+ * What changes something may block for as long as a driver's probe or remove takes, which for
+ * virtio-vdpa includes reads and writes of the disk that we serve ourselves. Never call it from a
+ * thread that answers VDUSE messages or serves queues. Each failure is logged once, with the device's
+ * name.
  *
  * Source: drivers/vdpa/vdpa.c, drivers/virtio/virtio_vdpa.c, drivers/vhost/vdpa.c (Linux 6.12).
  */
@@ -20,6 +21,13 @@
 enum vdpa_driver {
 	VDPA_DRIVER_VIRTIO, /* virtio_vdpa: a virtio device of this host, for a disk /dev/vdX */
 	VDPA_DRIVER_VHOST,  /* vhost_vdpa: /dev/vhost-vdpa-N, for a virtual machine */
+};
+
+enum vdpa_state {
+	VDPA_ABSENT,   /* the kernel has no vdpa device of this VDUSE device */
+	VDPA_REMOVING, /* somebody unbinds its driver, or takes it off the bus, and waits */
+	VDPA_UNBOUND,  /* no driver has it; or vhost_vdpa does not let go of it */
+	VDPA_BOUND,    /* a driver has it, or is just probing it */
 };
 
 /** vdpa_driver_name() - the bus driver's name in the kernel: "virtio_vdpa", "vhost_vdpa" */
@@ -46,7 +54,8 @@ int __must_check vdpa_bus_attach(const char *name, enum vdpa_driver driver,
  *
  * Does not look whether anybody uses the node: a mounted file system is shut down with I/O errors,
  * and with vhost_vdpa this waits, unkillable, until the virtual machine closes it.
- * Return: 0, also where the device is not on the bus; -errno
+ * Return: 0, also where there is no such device; -EINPROGRESS: somebody else is at it, not logged;
+ * -errno
  */
 int __must_check vdpa_bus_detach(const char *name);
 
@@ -54,13 +63,18 @@ int __must_check vdpa_bus_detach(const char *name);
  * vdpa_bus_adopt() - make sure that a device that is on the bus has @driver, and wait for its node
  *
  * For a device that an earlier server attached. Return: 0; -EBUSY: bound to another driver;
- * -ENODEV: not on the bus, not a VDUSE device, or no node
+ * -ENODEV: no node; other -errno
  */
 int __must_check vdpa_bus_adopt(const char *name, enum vdpa_driver driver,
 				char node[VDPA_NODE_MAX]);
 
-/** vdpa_bus_on_bus() - is a device of that name on the bus? */
-bool vdpa_bus_on_bus(const char *name);
+/**
+ * vdpa_bus_state() - what the kernel does with the vdpa device of VDUSE device @name right now
+ *
+ * Only looks at what is there in sysfs, as do vdpa_bus_driver() and vdpa_bus_node(): does not block,
+ * even where a removal that nobody answers has the kernel's locks.
+ */
+enum vdpa_state vdpa_bus_state(const char *name);
 
 /** vdpa_bus_driver() - which driver has @name? Return: 0; -ENOENT: none; -EINVAL: a foreign one */
 int __must_check vdpa_bus_driver(const char *name, enum vdpa_driver *driver);

@@ -76,7 +76,7 @@ static int family_resolve(struct nl_sock *sock, struct reply *reply)
 	int family = genl_ctrl_resolve(sock, VDPA_GENL_NAME);
 
 	if (family == -NLE_OBJ_NOTFOUND)
-		return reply_fail(reply, -ENODEV,
+		return reply_fail(reply, -EPROTONOSUPPORT,
 				  "kernel module vdpa is not loaded, or this is not the first "
 				  "network namespace");
 	return family < 0 ? reply_fail_libnl(reply, family) : family;
@@ -191,7 +191,7 @@ int vdpa_nl_show(const char *name, struct vdpa_nl_info *info)
 
 	*info = (struct vdpa_nl_info){ 0 };
 	err = vdpa_request(VDPA_CMD_DEV_GET, name, info, &reply);
-	if (err)
+	if (err && err != -ENODEV)
 		log_failure(name, "look up on the vdpa bus", err, &reply);
 	return err;
 }
@@ -201,7 +201,7 @@ int vdpa_nl_del(const char *name)
 	struct reply reply;
 	int err = vdpa_request(VDPA_CMD_DEV_DEL, name, NULL, &reply);
 
-	if (err)
+	if (err && err != -ENODEV)
 		log_failure(name, "remove from the vdpa bus", err, &reply);
 	return err;
 }

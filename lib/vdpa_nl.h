@@ -7,7 +7,8 @@
  * for our own I/O. Never call from the thread that serves either. Needs CAP_NET_ADMIN (add, del)
  * and the initial network namespace.
  *
- * Each failure is logged once, with the device's name and the kernel's extended-ack text.
+ * Each failure is logged once, with the device's name and the kernel's extended-ack text; that there
+ * is no such device (any more) to show or to delete is not.
  */
 #ifndef LIB_VDPA_NL_H
 #define LIB_VDPA_NL_H

@@ -28,6 +28,10 @@
 #define OPEN_WAIT_MS 5000
 #define OPEN_POLL_MS 2
 
+/* The kernel forgets a vdpa device a moment after it has gone from sysfs. */
+#define DESTROY_WAIT_MS 1000
+#define DESTROY_POLL_MS 2
+
 struct vduse_dev {
 	char name[VDUSE_NAME_MAX];
 	int control_fd;
@@ -64,7 +68,7 @@ const char *vduse_dev_name_check(const char *name)
 
 static bool path_exists(const char *dir, const char *name)
 {
-	char path[64 + VDUSE_NAME_MAX];
+	char path[64 + 2 * VDUSE_NAME_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return access(path, F_OK) == 0;
@@ -73,6 +77,15 @@ static bool path_exists(const char *dir, const char *name)
 bool vduse_dev_exists(const char *name)
 {
 	return path_exists("/sys/class/vduse", name);
+}
+
+/* On the vdpa bus, or just being taken off it. */
+static bool has_vdpa_device(const char *name)
+{
+	char dir[64 + VDUSE_NAME_MAX];
+
+	snprintf(dir, sizeof(dir), "/sys/class/vduse/%s", name);
+	return path_exists(dir, name);
 }
 
 static int iotlb_fill_umem(struct vduse_dev *dev, uint64_t iova, struct iotlb_region *region);
@@ -306,12 +319,25 @@ int vduse_dev_count_queues(const char *name)
 	return err;
 }
 
+static int destroy_patiently(int control_fd, const char *name)
+{
+	int err = vduse_kern_destroy(control_fd, name);
+
+	for (int ms = 0; err == -EBUSY && ms < DESTROY_WAIT_MS; ms += DESTROY_POLL_MS) {
+		if (has_vdpa_device(name))
+			break;
+		usleep(DESTROY_POLL_MS * 1000);
+		err = vduse_kern_destroy(control_fd, name);
+	}
+	return err;
+}
+
 int vduse_dev_remove(const char *name)
 {
 	int control_fd = vduse_kern_open_control(), err = control_fd;
 
 	if (control_fd >= 0) {
-		err = vduse_kern_destroy(control_fd, name);
+		err = destroy_patiently(control_fd, name);
 		close(control_fd);
 	}
 	if (err)
@@ -320,20 +346,20 @@ int vduse_dev_remove(const char *name)
 }
 
 /*
- * The name is taken. Off the vdpa bus nobody can have anything in flight, so the device is made
- * again; on the bus it stays, to be adopted. Return: 0: made again; -EEXIST: adopt it; -errno
+ * The name is taken. Without a vdpa device nobody can have anything in flight, so it is made again;
+ * with one it stays, to be adopted. Return: 0: made again; -EEXIST: adopt it; -errno
  */
 static int replace_in_kernel(int control_fd, const struct vduse_dev_params *p)
 {
 	int fd, err;
 
-	if (path_exists("/sys/bus/vdpa/devices", p->name))
+	if (has_vdpa_device(p->name))
 		return -EEXIST;
 	fd = open_patiently(p->name);
 	if (fd < 0)
 		return fd;
 	close(fd);
-	err = vduse_kern_destroy(control_fd, p->name);
+	err = destroy_patiently(control_fd, p->name);
 	if (err)
 		return err;
 	log_info("%s: replaced a device of that name that nobody served", p->name);
@@ -478,7 +504,7 @@ int vduse_dev_free(struct vduse_dev *dev)
 	int err;
 
 	dev_close(dev);
-	err = vduse_kern_destroy(dev->control_fd, dev->name);
+	err = destroy_patiently(dev->control_fd, dev->name);
 	if (err)
 		log_err("%s: the VDUSE device stays in the kernel: %s", dev->name, strerror(-err));
 	close(dev->control_fd);

@@ -64,14 +64,14 @@ int __must_check vduse_dev_is_served(const char *name);
  */
 int __must_check vduse_dev_count_queues(const char *name);
 
-/** vduse_dev_remove() - destroy an unserved device that is off the bus. Return: 0; -errno, logged */
+/** vduse_dev_remove() - destroy an unserved device without a vdpa device. Return: 0; -errno, logged */
 int vduse_dev_remove(const char *name);
 
 /**
  * vduse_dev_new() - create a device in the kernel and open it, or adopt one
  *
- * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, and
- * otherwise made again. The kernel does not tell how an adopted device was configured: the caller
+ * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, or is
+ * being taken off it, and otherwise made again. The kernel does not tell how an adopted device was configured: the caller
  * must know from a record of its own that @params are those. Waits a few seconds for a server that
  * is just ending. Logs its failure.
  *

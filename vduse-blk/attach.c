@@ -54,15 +54,20 @@ static bool node_is_used(struct attach_job *job, int claim)
 
 static int do_detach(struct attach_job *job)
 {
-	/* Unbinding vhost_vdpa waits, unkillable, until the VM closes it: not even by force. */
-	bool must_be_unused = job->verb == DETACH_UNUSED || job->driver == VDPA_DRIVER_VHOST;
 	/* Somebody may have bound it anew meanwhile, and it has another node since. */
 	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
+	enum vdpa_driver driver;
+	bool must_be_unused;
 	int claim = -ENODEV, err;
 
+	if (vdpa_bus_state(job->name) == VDPA_REMOVING)
+		return -EINPROGRESS; /* opening the node would wait for that, or prolong it */
+	if (vdpa_bus_driver(job->name, &driver))
+		driver = job->driver;
+	/* Unbinding vhost_vdpa waits, unkillable, until the VM closes it: not even by force. */
+	must_be_unused = job->verb == DETACH_UNUSED || driver == VDPA_DRIVER_VHOST;
 	if (has_node)
-		claim = job->driver == VDPA_DRIVER_VIRTIO ? claim_and_flush(job)
-							  : try_vhost_node(job);
+		claim = driver == VDPA_DRIVER_VIRTIO ? claim_and_flush(job) : try_vhost_node(job);
 	if (has_node && must_be_unused && node_is_used(job, claim))
 		err = -EBUSY;
 	else
@@ -72,12 +77,34 @@ static int do_detach(struct attach_job *job)
 	return err;
 }
 
+/* Is it there, to stay? */
+static int check_state(const char *name)
+{
+	switch (vdpa_bus_state(name)) {
+	case VDPA_ABSENT:
+		return -ESTALE;
+	case VDPA_REMOVING:
+		return -EINPROGRESS;
+	case VDPA_UNBOUND:
+	case VDPA_BOUND:
+		break;
+	}
+	return 0;
+}
+
 /* Whoever left it there may have made something else of that name. */
 static int adopt(struct attach_job *job)
 {
 	struct vdpa_nl_info info;
-	int err = vdpa_nl_show(job->name, &info);
+	int err = check_state(job->name);
 
+	if (err)
+		return err;
+	err = vdpa_nl_show(job->name, &info); /* waits for a removal that is under way */
+	if (err == -ENODEV) {
+		err = check_state(job->name);
+		return err ? err : -EINPROGRESS; /* and it is there again already */
+	}
 	if (err)
 		return err;
 	if (info.device_id != VIRTIO_ID_BLOCK || strcmp(info.mgmtdev, "vduse")) {

@@ -17,7 +17,8 @@
 
 enum attach_verb {
 	ATTACH,	       /* add, bind, wait for the node */
-	ADOPT,	       /* find the node of what an earlier server attached; bind if it did not */
+	ADOPT,	       /* find the node of what an earlier server attached; bind if it did not;
+			* -ESTALE: somebody has removed it from the bus */
 	DETACH_UNUSED, /* flush, unbind, delete; -EBUSY where somebody uses the node */
 	DETACH_FORCE,  /* the same, whoever uses it; -EBUSY where a VM holds it: it would block */
 };
@@ -28,7 +29,8 @@ struct attach_job {
 	enum vdpa_driver driver;
 	char node[VDPA_NODE_MAX]; /* out: as it is now */
 
-	int result;				  /* 0 or -errno */
+	/* 0 or -errno; -EINPROGRESS: somebody else is unbinding or removing it; not logged */
+	int result;
 	char users[256];			  /* of the node, after -EBUSY */
 	void (*finished)(struct attach_job *job); /* on the main thread */
 

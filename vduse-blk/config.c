@@ -80,8 +80,9 @@ static int key_load(struct config_scan *scan, const struct config_section *secti
 	}
 	err = key->type->parse(key, text, member);
 	if (err == -EINVAL) {
-		config_mistake(scan, line, "[%s] %s: \"%.80s\" is not understood; accepted: %s",
-			       section->name, key->name, text, key->accepts);
+		config_mistake(scan, line, "[%s] %s: \"%.80s\" is not understood; accepted: %s%s",
+			       section->name, key->name, text, key->accepts,
+			       key->type->suffixes ? "; K, M, G or T may follow the number" : "");
 		return 0;
 	}
 	return err;
@@ -125,7 +126,7 @@ static int device_load(struct config_scan *scan, const struct config_section *se
 	if (err)
 		return err;
 
-	if (!section->key_line[config_key_find(&config_device_keys, "path")])
+	if (!section->key_line[config_key_find(&config_device_keys, "path")] && !section->unclear)
 		config_mistake(scan, section->line,
 			       "[%s] has no path, the file or block device to serve",
 			       section->name);
@@ -263,6 +264,7 @@ int config_load(const char *path, struct config *out)
 		check(&scan, &config);
 	if (!err && scan.mistakes)
 		err = -EINVAL;
+	config_mistakes_log(&scan);
 
 	if (err)
 		config_exit(&config);

@@ -11,9 +11,8 @@
 #include "vduse_dev.h"
 
 /* Bounds for hostile files: iniparser's lookups are linear in the number of keys. */
-#define TEXT_MAX     (1024 * 1024)
-#define DEVICES_MAX  1024
-#define MISTAKES_MAX 100
+#define TEXT_MAX    (1024 * 1024)
+#define DEVICES_MAX 1024
 
 /* iniparser reads a line and its newline into ASCIILINESZ (1024) bytes. */
 #define LINE_LEN_MAX 1022
@@ -57,25 +56,47 @@ static void drop_cut_characters(char *text)
 	*to = '\0';
 }
 
+/* Behind those of the same line. */
+static void mistake_keep(struct config_scan *scan, unsigned int line, char *text)
+{
+	struct config_mistake *at = &scan->kept[scan->mistakes - 1];
+
+	for (; at > scan->kept && at[-1].line > line; at--)
+		at[0] = at[-1];
+	*at = (struct config_mistake){ .line = line, .text = text };
+}
+
 void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
 {
 	char text[900];
 	va_list args;
 
 	scan->mistakes++;
-	if (scan->mistakes == MISTAKES_MAX + 1)
-		log_err("%s: more mistakes than these %d are not shown", scan->file, MISTAKES_MAX);
-	if (scan->mistakes > MISTAKES_MAX)
+	if (scan->mistakes > CONFIG_MISTAKES_MAX)
 		return;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	drop_cut_characters(text);
-	if (line)
-		log_err("%s:%u: %s", scan->file, line, text);
-	else
-		log_err("%s: %s", scan->file, text);
+	mistake_keep(scan, line, strdup(text));
+}
+
+void config_mistakes_log(const struct config_scan *scan)
+{
+	for (size_t i = 0; i < MIN(scan->mistakes, CONFIG_MISTAKES_MAX); i++) {
+		const struct config_mistake *mistake = &scan->kept[i];
+		const char *text = mistake->text ? mistake->text
+						 : "wrong, and no memory to say why";
+
+		if (mistake->line)
+			log_err("%s:%u: %s", scan->file, mistake->line, text);
+		else
+			log_err("%s: %s", scan->file, text);
+	}
+	if (scan->mistakes > CONFIG_MISTAKES_MAX)
+		log_err("%s: more mistakes than these %d are not shown", scan->file,
+			CONFIG_MISTAKES_MAX);
 }
 
 /* Names and paths go from here into logs, JSON and terminals. */
@@ -294,6 +315,8 @@ static int scan_text(struct config_scan *scan)
 			return ret;
 		if (!ret)
 			memset(line, '\n', (size_t)(newline - line));
+		if (!ret && at.section)
+			at.section->unclear = true;
 	}
 	return 0;
 }
@@ -358,6 +381,8 @@ void config_scan_exit(struct config_scan *scan)
 
 	for (i = 0; i < scan->device_count; i++)
 		free(scan->devices[i].name);
+	for (i = 0; i < MIN(scan->mistakes, CONFIG_MISTAKES_MAX); i++)
+		free(scan->kept[i].text);
 	free(scan->global.name);
 	free(scan->devices);
 	free(scan->text);

@@ -10,6 +10,7 @@
 #ifndef VDUSE_BLK_CONFIG_SCAN_H
 #define VDUSE_BLK_CONFIG_SCAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "compiler.h"
@@ -19,6 +20,14 @@ struct config_section {
 	char *name; /* lower case, as iniparser has it */
 	unsigned int line;
 	unsigned int key_line[CONFIG_KEYS_MAX]; /* by row of the key's table; 0: not in the file */
+	bool unclear; /* a line was taken out, in which a key may have been that is missing now */
+};
+
+#define CONFIG_MISTAKES_MAX 100 /* that are shown */
+
+struct config_mistake {
+	unsigned int line; /* 0: the file as a whole */
+	char *text;
 };
 
 struct config_scan {
@@ -28,7 +37,8 @@ struct config_scan {
 	struct config_section global;	/* line 0: not in the file */
 	struct config_section *devices; /* in the file's order, names checked and different */
 	size_t device_count;
-	unsigned int mistakes;
+	struct config_mistake kept[CONFIG_MISTAKES_MAX]; /* in the order of their lines */
+	unsigned int mistakes;				 /* may be more than are kept */
 };
 
 /**
@@ -36,7 +46,7 @@ struct config_scan {
  * @file: path; must outlive @out
  * @out:  on success config_scan_exit() it. Untouched on failure
  *
- * Mistakes are logged and counted in @out, and are not a failure. Values are not judged, except how
+ * Mistakes are kept and counted in @out, and are not a failure. Values are not judged, except how
  * they are quoted.
  *
  * Return: 0; -EINVAL: too large; other -errno: it cannot be read. Failures are logged
@@ -47,12 +57,15 @@ int __must_check config_scan(const char *file, struct config_scan *out);
 void config_scan_exit(struct config_scan *scan);
 
 /**
- * config_mistake() - log "FILE:LINE: ..." and count it
+ * config_mistake() - keep what is wrong with a line, and count it
  * @line: 0: the file as a whole
  *
- * After 100 of them one line says that there are more, and the rest is only counted.
+ * After CONFIG_MISTAKES_MAX of them the rest is only counted.
  */
 void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
 	__printf(3, 4);
+
+/** config_mistakes_log() - log "FILE:LINE: ..." for each, and a line that there are more */
+void config_mistakes_log(const struct config_scan *scan);
 
 #endif

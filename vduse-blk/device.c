@@ -123,7 +123,13 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 {
 	int err;
 
-	device->ring = ring;
+	*device = (struct device){
+		.config = device->config,
+		.backend = device->backend,
+		.limits = device->limits,
+		.umem = device->umem,
+		.ring = ring,
+	};
 	err = create_in_kernel(device);
 	if (err)
 		return err;

@@ -83,7 +83,7 @@ int __must_check device_open_record(struct device *device, const char *runtime_d
  * @workers:      the device's queues are spread over them, beginning at *@next_worker
  * @next_worker:  moves on by the number of queues
  *
- * A new device is not on the vdpa bus yet. An adopted one goes on where its dead server stopped, if
+ * Also done again, after device_destroy(). A new device is not on the vdpa bus yet. An adopted one goes on where its dead server stopped, if
  * the record says that it is the same disk. Return: 0; -errno, logged
  */
 int __must_check device_create(struct device *device, const char *runtime_dir, struct ring *ring,

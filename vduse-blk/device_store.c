@@ -115,9 +115,10 @@ static int open_old_record(const struct inflight_params *params, struct inflight
 	int err = inflight_open(params, out, why);
 
 	if (err)
-		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s",
+		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s%s",
 			params->name, params->directory, params->name,
-			err == -EINVAL ? why : strerror(-err));
+			err == -EINVAL ? why : strerror(-err),
+			err == -ENOENT ? "; 'vduse-blk rescue' ends what waits for it" : "");
 	return err;
 }
 
@@ -146,7 +147,7 @@ static int compare_with_kernel(const struct device *device, const char *runtime_
 	enum vdpa_driver driver;
 	int err;
 
-	if (config->rescue || !vduse_dev_exists(config->name) || !vdpa_bus_on_bus(config->name))
+	if (config->rescue || vdpa_bus_state(config->name) == VDPA_ABSENT)
 		return 0;
 	if (!vdpa_bus_driver(config->name, &driver) && driver != config->driver) {
 		log_err("%s: is bound to driver %s, not %s", config->name, vdpa_driver_name(driver),

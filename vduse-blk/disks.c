@@ -6,13 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-daemon.h>
-#else
-#define sd_notifyf(unset, ...) ((void)(unset))
-#endif
-
 #include "log.h"
+#include "notify.h"
 
 /* How often a disk that is in use at the end is looked at again. */
 #define BUSY_RETRY_US	 1000000
@@ -91,10 +86,53 @@ static void disk_gone(struct disk *disk)
 	disk->disks->remaining--;
 }
 
+/* In the hands of a driver when this server came. A rescue is to remove what it inherits. */
+static bool disk_is_inherited(const struct disk *disk)
+{
+	enum vdpa_state state = vdpa_bus_state(disk->device.config->name);
+
+	return vduse_dev_adopted(disk->device.dev) && !disk->device.config->rescue &&
+	       (state == VDPA_BOUND || state == VDPA_REMOVING);
+}
+
+static int disk_create(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	int err = device_create(&disk->device, disks->config->runtime_dir, disks->ring,
+				disks->workers, disks->worker_count, &disks->next_worker);
+
+	if (err)
+		return err;
+	disk->state = DISK_CREATED;
+	disk->inherited = disk_is_inherited(disk);
+	return 0;
+}
+
+static void disk_attach(struct disk *disk);
+static void give_up(struct disks *disks);
+
+/* Linux 7.0 leaks memory where a device is put on the bus a second time. */
+static void disk_make_anew(struct disk *disk)
+{
+	disk->anew = disk->inherited = false;
+	if (device_destroy(&disk->device) || disk_create(disk)) {
+		device_close_store(&disk->device);
+		disk_gone(disk);
+		give_up(disk->disks);
+		return;
+	}
+	log_info("%s: it is gone, and made again", disk->device.config->name);
+	disk_attach(disk);
+}
+
 static void disk_closed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
+	if (disk->anew && !disk->disks->stopping) {
+		disk_make_anew(disk);
+		return;
+	}
 	if (disk->left)
 		device_abandon(device);
 	else if (device_destroy(device))
@@ -137,7 +175,23 @@ static void leave_all(struct disks *disks)
 
 static void busy_retry(struct ring_timer *timer);
 
-/* Kept, looked at again by and by; where another signal has come meanwhile, taken away. */
+static void say_busy(const struct disk *disk)
+{
+	/* After a start that failed, and for a rescue, the first signal is the second. */
+	const char *end = disk->device.config->rescue || disk->disks->failed ? "a signal"
+									     : "a second signal";
+	const struct attach_job *job = &disk->job;
+
+	if (job->result == -EINPROGRESS)
+		log_warn("%s: is being removed by another process; it is served until that has "
+			 "ended, or until %s",
+			 job->name, end);
+	else
+		log_warn("%s: %s is in use: %s; it is served until it is free, or until %s",
+			 job->name, job->node, job->users, end);
+}
+
+/* Kept, looked at again by and by; where a second signal has come meanwhile, taken away. */
 static void disk_is_busy(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
@@ -145,10 +199,8 @@ static void disk_is_busy(struct disk *disk)
 	disk->state = DISK_BUSY;
 	disk->busy_looks++;
 	/* Who closes a disk that was written has udev look at it, for a moment. */
-	if (disk->busy_looks == BUSY_QUIET_LOOKS)
-		log_warn("%s: %s is in use: %s; it is served until it is free, or until the next "
-			 "signal",
-			 disk->job.name, disk->job.node, disk->job.users);
+	if (disk->busy_looks == BUSY_QUIET_LOOKS && !disks->forced)
+		say_busy(disk);
 	ring_timer_start(disks->ring, &disks->busy_retry,
 			 disks->forced			       ? 0
 			 : disk->busy_looks < BUSY_QUIET_LOOKS ? BUSY_SOON_US
@@ -161,7 +213,7 @@ static void disk_detached(struct attach_job *job)
 	struct disk *disk = container_of(job, struct disk, job);
 	struct disks *disks = disk->disks;
 
-	if (job->result == -EBUSY && job->verb == DETACH_UNUSED) {
+	if ((job->result == -EBUSY || job->result == -EINPROGRESS) && job->verb == DETACH_UNUSED) {
 		disk_is_busy(disk);
 		if (disks->leaving)
 			disk_leave(disk);
@@ -173,6 +225,10 @@ static void disk_detached(struct attach_job *job)
 		if (job->result == -EBUSY)
 			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
 				job->name, job->node, job->users);
+		if (job->result == -EINPROGRESS)
+			log_err("%s: is still being removed by another process; it is left in the "
+				"kernel, unserved",
+				job->name);
 	}
 	disk_close(disk);
 }
@@ -197,10 +253,10 @@ static void disk_detach(struct disk *disk, enum attach_verb verb)
 	disk_submit(disk, verb, DISK_DETACHING, disk_detached);
 }
 
-/* An earlier server attached it, and its users may be there still. */
+/* An earlier server attached it, and its users may be there still; or somebody takes it away. */
 static bool disk_was_attached(const struct disk *disk)
 {
-	return vduse_dev_adopted(disk->device.dev) && vdpa_bus_on_bus(disk->device.config->name);
+	return vduse_dev_adopted(disk->device.dev);
 }
 
 /* Sends away what is still there, last attached first. */
@@ -247,7 +303,7 @@ void disks_stop(struct disks *disks, bool force)
 	if (disks->leaving)
 		return;
 	if (!disks->stopping)
-		sd_notifyf(0, "STOPPING=1\nSTATUS=Detaching");
+		notify_stopping();
 	disks->forced |= force;
 	disks->stopping = true;
 	stop_all(disks);
@@ -282,13 +338,49 @@ static void give_up(struct disks *disks)
 	disks_stop(disks, false);
 }
 
-static void disk_attach(struct disk *disk);
+static void attach_retry(struct ring_timer *timer)
+{
+	struct disks *disks = container_of(timer, struct disks, attach_retry);
+
+	if (!disks->stopping)
+		disk_attach(&disks->all[disks->attached]);
+}
+
+/*
+ * Somebody takes a disk of an earlier server away, and waits in the kernel for what we serve. It
+ * can be put on the bus again when that has ended.
+ */
+static void disk_await_removal(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+
+	disk->state = DISK_CREATED;
+	if (disks->leaving) {
+		disk_leave(disk);
+	} else if (disks->stopping) {
+		stop_all(disks);
+	} else if (disk->job.result == -ESTALE) {
+		disk->anew = true;
+		disk_close(disk);
+	} else {
+		if (!disk->said_removal)
+			log_info("%s: is being removed by another process; it is served until "
+				 "that has ended",
+				 disk->job.name);
+		disk->said_removal = true;
+		ring_timer_start(disks->ring, &disks->attach_retry, BUSY_SOON_US, attach_retry);
+	}
+}
 
 static void disk_attached(struct attach_job *job)
 {
 	struct disk *disk = container_of(job, struct disk, job);
 	struct disks *disks = disk->disks;
 
+	if (job->result == -EINPROGRESS || job->result == -ESTALE) {
+		disk_await_removal(disk);
+		return;
+	}
 	if (job->result) {
 		disks->failed = true;
 		disk->state = DISK_CREATED;
@@ -305,8 +397,7 @@ static void disk_attached(struct attach_job *job)
 		disk_leave(disk);
 		return;
 	}
-	if (disks->stopping || disk->device.config->rescue) {
-		disks->stopping = true;
+	if (disks->stopping) {
 		stop_all(disks);
 		return;
 	}
@@ -316,7 +407,7 @@ static void disk_attached(struct attach_job *job)
 	if (disks->attached < disks->count)
 		disk_attach(&disks->all[disks->attached]);
 	else
-		sd_notifyf(0, "READY=1\nSTATUS=Serving %zu devices", disks->count);
+		notify_ready(disks->count);
 }
 
 static void disk_attach(struct disk *disk)
@@ -324,38 +415,24 @@ static void disk_attach(struct disk *disk)
 	disk_submit(disk, disk_was_attached(disk) ? ADOPT : ATTACH, DISK_ATTACHING, disk_attached);
 }
 
-/* A rescue is to remove what it inherits. */
-static bool disk_was_bound(const struct disk *disk)
+static int create_devices(struct disks *disks)
 {
-	enum vdpa_driver driver;
+	int err = 0;
 
-	return disk_was_attached(disk) && !disk->device.config->rescue &&
-	       vdpa_bus_driver(disk->device.config->name, &driver) != -ENOENT;
-}
-
-static int create_devices(struct disks *disks, struct worker *workers, unsigned int worker_count)
-{
-	unsigned int next_worker = 0;
-	int err;
-
-	for (size_t i = 0; i < disks->count; i++) {
-		struct disk *disk = &disks->all[i];
-
-		err = device_create(&disk->device, disks->config->runtime_dir, disks->ring, workers,
-				    worker_count, &next_worker);
-		if (err)
-			return err;
-		disk->state = DISK_CREATED;
-		disk->inherited = disk_was_bound(disk);
-	}
-	return 0;
+	for (size_t i = 0; i < disks->count && !err; i++)
+		err = disk_create(&disks->all[i]);
+	return err;
 }
 
 void disks_start(struct disks *disks, struct worker *workers, unsigned int worker_count)
 {
 	disks->remaining = disks->count;
-	if (create_devices(disks, workers, worker_count))
+	disks->workers = workers;
+	disks->worker_count = worker_count;
+	if (create_devices(disks))
 		give_up(disks);
+	else if (disks->config->devices[0].rescue)
+		disks_stop(disks, false);
 	else
 		disk_attach(&disks->all[0]);
 }

@@ -35,8 +35,10 @@ struct disk {
 	struct attach_job job;
 	enum disk_state state;
 	unsigned int busy_looks;
+	bool said_removal;
 	bool inherited; /* an earlier server attached it, and a driver had it when this one came */
 	bool left; /* it stays in the kernel when we go: a VM holds it, or another server comes */
+	bool anew; /* to be made again when it is closed: somebody took it off the bus */
 };
 
 struct disks {
@@ -49,7 +51,11 @@ struct disks {
 	size_t count; /* with an open store */
 	size_t attached;
 	size_t remaining; /* not gone yet: serve until it is 0 */
+	struct worker *workers;
+	unsigned int worker_count;
+	unsigned int next_worker; /* for the next queue */
 	struct ring_timer busy_retry;
+	struct ring_timer attach_retry;
 	bool stopping;
 	bool forced;  /* disks in use are taken away too */
 	bool leaving; /* not detached: another server goes on with what there is */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -14,6 +15,7 @@
 #include "rescue.h"
 #include "served.h"
 #include "server.h"
+#include "vduse_dev.h"
 
 #define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
 
@@ -22,11 +24,13 @@ struct arguments {
 	bool json;
 	bool takeover;
 	bool dry_run;
+	char given[8];	  /* the letters of all these options */
 	const char *name; /* of a device, for a verb that needs one */
 };
 
 struct verb {
 	const char *name;
+	const char *options; /* the letters of those that it takes, as in long_options */
 	bool needs_config;
 	bool needs_name;
 	const char *help;
@@ -82,6 +86,20 @@ static const char *runtime_dir(const struct config *config)
 	return config ? config->runtime_dir : RUNTIME_DIR;
 }
 
+/* A server that was killed answers nothing, and its disks wait. */
+static void name_unserved(void)
+{
+	DIR *dir = opendir("/sys/class/vduse");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "control") &&
+		    vduse_dev_is_served(entry->d_name) == 0)
+			log_warn("%s is not served; see vduse-blk gc --dry-run", entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
 static enum exit_status ask(const struct config *config, const struct arguments *args,
 			    const char *question)
 {
@@ -94,6 +112,8 @@ static enum exit_status ask(const struct config *config, const struct arguments 
 			    &answers);
 	if (args->json)
 		printf("]\n");
+	if (!count)
+		name_unserved();
 	return count < 0 || answers.failed ? EXIT_RUNTIME : EXIT_OK;
 }
 
@@ -121,17 +141,25 @@ static enum exit_status verb_gc(const struct config *config, const struct argume
 }
 
 static const struct verb verbs[] = {
-	{ "serve", true, false, "serve the devices of FILE until a signal", verb_serve },
-	{ "check", true, false, "check FILE and do nothing else", verb_check },
-	{ "dump", true, false, "print the effective configuration of FILE (--json: as JSON)",
+	{ "serve", "ct", true, false, "serve the devices of FILE until a signal (--takeover)",
+	  verb_serve },
+	{ "check", "c", true, false, "check FILE and do nothing else", verb_check },
+	{ "dump", "cj", true, false, "print the effective configuration of FILE (--json: as JSON)",
 	  verb_dump },
-	{ "list", false, false, "list what running servers serve (--json)", verb_list },
-	{ "stats", false, false, "print counters and states of running servers (--json)",
+	{ "list", "cj", false, false, "list what running servers serve (--json)", verb_list },
+	{ "stats", "cj", false, false, "print counters and states of running servers (--json)",
 	  verb_stats },
-	{ "rescue", false, true, "end what waits for device NAME, which nobody serves; remove it",
-	  verb_rescue },
-	{ "gc", false, false, "remove devices that no server and no driver has (--dry-run)",
+	{ "rescue", "c", false, true,
+	  "end what waits for device NAME, which nobody serves; remove it", verb_rescue },
+	{ "gc", "n", false, false, "remove devices that no server and no driver has (--dry-run)",
 	  verb_gc },
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
+	{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
+	{ "dry-run", no_argument, NULL, 'n' },	    { 0 },
 };
 
 /* With the journal behind stderr each line carries its priority, else a word. */
@@ -166,68 +194,99 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
+static const char *option_name(int letter)
+{
+	const struct option *option = long_options;
+
+	while (option->val != letter)
+		option++;
+	return option->name;
+}
+
+/* One that a verb has to take. Return: is it the first of its kind? */
+static bool take_option(struct arguments *args, int letter)
+{
+	if (strchr(args->given, letter)) {
+		log_err("--%s is given twice", option_name(letter));
+		return false;
+	}
+	args->given[strlen(args->given)] = (char)letter;
+	if (letter == 'c')
+		args->config_path = optarg;
+	args->json |= letter == 'j';
+	args->dry_run |= letter == 'n';
+	args->takeover |= letter == 't';
+	return true;
+}
+
+/* Return: go on; or false, with *@status set */
+static bool parse_options(int argc, char **argv, struct arguments *args, enum exit_status *status)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:hnV", long_options, NULL)) != -1) {
+		*status = EXIT_OK;
+		switch (option) {
+		case 'h':
+			usage(stdout);
+			return false;
+		case 'k':
+			config_help(stdout);
+			return false;
+		case 'V':
+			printf("vduse-blk %s\n", VERSION);
+			return false;
+		case '?':
+			*status = EXIT_USAGE; /* getopt has said what is wrong */
+			return false;
+		default:
+			*status = EXIT_USAGE;
+			if (!take_option(args, option))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Is everything there that the verb needs, and nothing else? @rest: the arguments behind it */
+static bool verb_suits(const struct verb *verb, const struct arguments *args, char **rest)
+{
+	size_t known = strspn(args->given, verb->options);
+
+	if (verb->needs_name && !*rest)
+		log_err("%s needs the NAME of a device", verb->name);
+	else if (rest[verb->needs_name])
+		log_err("'%s' is too much behind %s", rest[verb->needs_name], verb->name);
+	else if (args->given[known])
+		log_err("%s does not take --%s; see vduse-blk --help", verb->name,
+			option_name(args->given[known]));
+	else if (verb->needs_config && !args->config_path)
+		log_err("%s needs -c FILE", verb->name);
+	else
+		return true;
+	return false;
+}
+
 /* Return: the verb; NULL with *@status set where there is nothing left to do */
 static const struct verb *parse_arguments(int argc, char **argv, struct arguments *args,
 					  enum exit_status *status)
 {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
-		{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
-		{ "dry-run", no_argument, NULL, 'n' },	    { 0 },
-	};
 	const struct verb *verb;
-	int option;
 
-	*status = EXIT_OK;
-	while ((option = getopt_long(argc, argv, "c:hnV", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			args->config_path = optarg;
-			break;
-		case 'j':
-			args->json = true;
-			break;
-		case 'n':
-			args->dry_run = true;
-			break;
-		case 't':
-			args->takeover = true;
-			break;
-		case 'h':
-			usage(stdout);
-			return NULL;
-		case 'k':
-			config_help(stdout);
-			return NULL;
-		case 'V':
-			printf("vduse-blk %s\n", VERSION);
-			return NULL;
-		default:
-			*status = EXIT_USAGE; /* getopt has said what is wrong */
-			return NULL;
-		}
-	}
-
+	if (!parse_options(argc, argv, args, status))
+		return NULL;
 	*status = EXIT_USAGE;
 	if (optind >= argc) {
 		log_err("a verb is needed; see vduse-blk --help");
 		return NULL;
 	}
 	verb = find_verb(argv[optind]);
-	args->name = argv[optind + 1];
-	if (!verb)
+	if (!verb) {
 		log_err("unknown verb '%s'; see vduse-blk --help", argv[optind]);
-	else if (argc - optind > 1 + verb->needs_name)
-		log_err("'%s' is too much behind %s", argv[optind + 1 + verb->needs_name],
-			verb->name);
-	else if (verb->needs_name && !args->name)
-		log_err("%s needs the NAME of a device", verb->name);
-	else if (verb->needs_config && !args->config_path)
-		log_err("%s needs -c FILE", verb->name);
-	else
-		return verb;
-	return NULL;
+		return NULL;
+	}
+	args->name = argv[optind + 1];
+	return verb_suits(verb, args, argv + optind + 1) ? verb : NULL;
 }
 
 /* Descriptors 0 to 2 exist, or an image might get one of them, and our words be written into it. */

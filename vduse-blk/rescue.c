@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "log.h"
@@ -14,13 +16,9 @@
 
 #define VDUSE_CLASS "/sys/class/vduse"
 
-/* Takes an unserved device that no driver has away. Return: 0; -errno, logged */
-static int remove_idle(const char *name)
-{
-	int err = vdpa_bus_detach(name);
-
-	return err ? err : vduse_dev_remove(name);
-}
+/* How long a removal may take that waits for nobody. */
+#define REMOVE_WAIT_MS 5000
+#define REMOVE_POLL_MS 5
 
 enum exit_status rescue_device(const char *name, const char *runtime_dir)
 {
@@ -37,6 +35,7 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 		.devices = &device,
 		.device_count = 1,
 	};
+	enum vdpa_state state;
 	int queues;
 
 	if (!vduse_dev_exists(name)) {
@@ -46,41 +45,93 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 	queues = vduse_dev_count_queues(name);
 	if (queues < 0)
 		return EXIT_RUNTIME;
-	if (!vdpa_bus_on_bus(name) || vdpa_bus_driver(name, &device.driver) == -ENOENT)
-		return remove_idle(name) ? EXIT_RUNTIME : EXIT_OK;
+	state = vdpa_bus_state(name);
+	if (state == VDPA_ABSENT)
+		return vduse_dev_remove(name) ? EXIT_RUNTIME : EXIT_OK;
+	if (vdpa_bus_driver(name, &device.driver))
+		device.driver = VDPA_DRIVER_VIRTIO; /* none, and it does not matter */
 
 	device.queues = (uint32_t)queues;
-	log_info("%s: every request is answered with an error, until nobody uses the disk", name);
+	log_info("%s: every request is answered with an error, until %s", name,
+		 state == VDPA_REMOVING ? "the process that removes it has done so"
+					: "nobody uses the disk");
 	return server_run(&config, &options);
 }
 
-/* Return: 0; -errno, logged */
-static int collect(const char *name, bool dry_run)
+/*
+ * Takes an unserved device that no driver has away. One that is on the bus, by a process of its own:
+ * netlink waits for any removal of another device that has not ended, and cannot be interrupted.
+ * Return: 0; -EBUSY: not yet, logged; other -errno, logged
+ */
+static int remove_idle(const char *name)
 {
-	int served = vduse_dev_is_served(name), err;
-	char node[VDPA_NODE_MAX];
-	enum vdpa_driver driver;
+	int status, ms, err;
+	pid_t child;
 
-	if (served < 0) {
-		if (served == -ENOENT)
-			return 0; /* it has just gone */
-		log_err("%s: cannot open it: %s", name, strerror(-served));
-		return served;
+	if (vdpa_bus_state(name) == VDPA_ABSENT)
+		return vduse_dev_remove(name);
+	child = fork();
+	if (child < 0) {
+		err = -errno;
+		log_err("%s: cannot start a process: %s", name, strerror(-err));
+		return err;
 	}
-	if (served) {
-		printf("%s served\n", name);
-		return 0;
+	if (!child) {
+		close(STDOUT_FILENO); /* who reads our words does not wait for it */
+		_exit(vdpa_bus_detach(name) || vduse_dev_remove(name) ? EXIT_RUNTIME : EXIT_OK);
 	}
-	if (vdpa_bus_on_bus(name) && vdpa_bus_driver(name, &driver) != -ENOENT) {
+	for (ms = 0; ms < REMOVE_WAIT_MS; ms += REMOVE_POLL_MS) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+		usleep(REMOVE_POLL_MS * 1000);
+	}
+	log_err("%s: unserved, not attached; the kernel removes it when it has done so with another "
+		"device",
+		name);
+	return -EBUSY;
+}
+
+static int collect_unserved(const char *name, bool dry_run)
+{
+	char node[VDPA_NODE_MAX];
+	int err;
+
+	switch (vdpa_bus_state(name)) {
+	case VDPA_BOUND:
 		printf("%s unserved, attached as %s: 'vduse-blk rescue %s' ends what waits for it, "
 		       "'vduse-blk serve' goes on\n",
 		       name, vdpa_bus_node(name, node) ? "?" : node, name);
 		return 0;
+	case VDPA_REMOVING:
+		printf("%s unserved, being removed: that waits for 'vduse-blk rescue %s', which ends "
+		       "it with errors, or 'vduse-blk serve'\n",
+		       name, name);
+		return 0;
+	case VDPA_ABSENT:
+	case VDPA_UNBOUND:
+		break;
 	}
 	err = dry_run ? 0 : remove_idle(name);
 	if (!err)
 		printf("%s %s\n", name, dry_run ? "unserved, not attached" : "removed");
 	return err;
+}
+
+/* Return: 0; -errno, logged */
+static int collect(const char *name, bool dry_run)
+{
+	int served = vduse_dev_is_served(name);
+
+	if (!served)
+		return collect_unserved(name, dry_run);
+	if (served == -ENOENT)
+		return 0; /* it has just gone */
+	if (served < 0) {
+		log_err("%s: cannot open it: %s", name, strerror(-served));
+		return served;
+	}
+	printf("%s served\n", name);
+	return 0;
 }
 
 enum exit_status rescue_collect(bool dry_run)

@@ -69,6 +69,8 @@ static int load_modules(const struct config *config, enum exit_status *status)
 	int err;
 
 	*status = EXIT_RUNTIME;
+	if (config->devices[0].rescue)
+		return 0; /* a driver that is loaded waits for a device that is stuck */
 	err = load_vduse(status);
 	for (size_t i = 0; i < config->device_count && !err; i++)
 		err = load_driver(config->devices[i].driver);

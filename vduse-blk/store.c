@@ -16,6 +16,7 @@
 #include "log.h"
 #include "nesting.h"
 #include "patience.h"
+#include "store_format.h"
 #include "store_lock.h"
 
 #define SECTOR_SIZE 512u
@@ -50,16 +51,11 @@ static int open_path(const struct device_config *config, struct stat *st)
 	return fd;
 }
 
-static bool wants_direct(const struct device_config *config)
-{
-	return config->cache == CACHE_NONE || config->cache == CACHE_AUTO;
-}
-
 static int open_fds(const struct device_config *config, struct store *store, int path_fd)
 {
 	int flags = store->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
 
-	if (wants_direct(config)) {
+	if (config->cache == CACHE_NONE || config->cache == CACHE_AUTO) {
 		fd = store_reopen(path_fd, flags | O_DIRECT);
 		store->direct = fd >= 0;
 	}
@@ -242,6 +238,20 @@ static int set_block_size(const struct device_config *config, struct store *stor
 	return 0;
 }
 
+static void log_odd_size(const struct device_config *config, const struct store *store,
+			 uint64_t size)
+{
+	uint32_t block = store->limits.logical_block;
+	char advice[STORE_FORMAT_ADVICE_MAX];
+
+	if (!store_format_advice(store, advice))
+		snprintf(advice, sizeof(advice), "pad the image (truncate -s %%%u), or set size",
+			 block);
+	log_err("%s: %s: size %" PRIu64 " and offset %" PRIu64 " must be multiples of the "
+		"logical block of %u bytes: %s",
+		config->name, config->path, size, config->offset, block, advice);
+}
+
 static int set_size(const struct device_config *config, struct store *store, uint64_t store_size)
 {
 	uint32_t block = store->limits.logical_block;
@@ -262,9 +272,7 @@ static int set_size(const struct device_config *config, struct store *store, uin
 	if (config->size)
 		size = config->size;
 	if (size % block || config->offset % block) {
-		log_err("%s: %s: size %" PRIu64 " and offset %" PRIu64 " must be multiples of the "
-			"logical block of %u bytes: pad the image (truncate -s %%%u), or set size",
-			config->name, config->path, size, config->offset, block, block);
+		log_odd_size(config, store, size);
 		return -EINVAL;
 	}
 	store->offset = config->offset;
@@ -361,6 +369,8 @@ int store_open(const struct device_config *config, unsigned int wait_ms, struct 
 	if (config->cache == CACHE_AUTO && !store->direct)
 		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
 			 config->path);
+	if (!successor && !config->offset)
+		store_format_warn(config, store);
 	return 0;
 
 close_store:

@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "notify.h"
 #include "patience.h"
 
 /* How long a server may take to end what its disks have in flight. */
@@ -100,5 +101,6 @@ int takeover(const struct config *config)
 		log_info("a signal came: nothing is taken over");
 		return -EINTR;
 	}
+	notify_main_pid();
 	return ask_all(config, TAKEOVER_LEAVE);
 }

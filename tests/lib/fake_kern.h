@@ -6,7 +6,7 @@
  *
  * Two system calls that touch kernel objects without a door of their own are taken over as well,
  * and pass everything else on: close(), because the last close of a device ends the registration
- * of its memory, and access() below /sys/bus/vdpa/devices/ and /sys/class/vduse/.
+ * of its memory, and access() below /sys/class/vduse/.
  *
  * Misuse of this file, and what would corrupt a real kernel's view, abort the test. All functions
  * may be called from any thread.

@@ -10,7 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define VDPA_DEVICES  "/sys/bus/vdpa/devices/"
 #define VDUSE_DEVICES "/sys/class/vduse/"
 
 /* Recursive: a sanitizer that finds something under it reads the program file, and calls close(). */
@@ -145,23 +144,23 @@ int close(int fd)
 	return raw_close(fd);
 }
 
-/* The device that @path in sysfs is about, if it begins with @dir. */
-static const struct fake_dev *dev_by_path(const char *path, const char *dir)
+/* NAME: the VDUSE device; NAME/NAME: its vdpa device. */
+static bool class_has(const char *path)
 {
-	return strncmp(path, dir, strlen(dir)) ? NULL : fake_dev_by_name(path + strlen(dir));
+	const char *last = strrchr(path, '/') + 1;
+	const struct fake_dev *dev = fake_dev_by_name(last);
+
+	return dev && (strlen(path) == strlen(VDUSE_DEVICES) + strlen(last) || dev->on_bus);
 }
 
 int access(const char *path, int mode)
 {
-	const struct fake_dev *dev;
 	bool there;
 
-	if (strncmp(path, VDPA_DEVICES, strlen(VDPA_DEVICES)) &&
-	    strncmp(path, VDUSE_DEVICES, strlen(VDUSE_DEVICES)))
+	if (strncmp(path, VDUSE_DEVICES, strlen(VDUSE_DEVICES)))
 		return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
 	pthread_mutex_lock(&fake_lock);
-	dev = dev_by_path(path, VDPA_DEVICES);
-	there = dev ? dev->on_bus : dev_by_path(path, VDUSE_DEVICES) != NULL;
+	there = class_has(path);
 	pthread_mutex_unlock(&fake_lock);
 	errno = there ? 0 : ENOENT;
 	return there ? 0 : -1;

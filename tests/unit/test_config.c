@@ -41,9 +41,10 @@ END_TEST
 #define SWITCHES "auto, yes or no"
 #define ON_ERROR "report, or retry:SECONDS with 1 to 86400"
 #define POLL	 "auto, or 0 to 1000000"
-#define BOUNCE	 "auto, or 1M to 1G in steps of 4096 bytes"
-#define OFFSET	 "a multiple of 512 bytes, below 8388608T"
-#define SIZE	 "auto, or a multiple of 512 bytes, above 0 and below 8388608T"
+#define UNITS	 "; K, M, G or T may follow the number"
+#define BOUNCE	 "auto, or 1M to 1G in steps of 4096 bytes" UNITS
+#define OFFSET	 "a multiple of 512 bytes, below 8388608T" UNITS
+#define SIZE	 "auto, or a multiple of 512 bytes, above 0 and below 8388608T" UNITS
 #define SERIAL	 "1 to 20 printable ASCII characters"
 
 static const struct bad {
@@ -110,6 +111,7 @@ static const struct bad {
 	{ "vdb", "size", "513", SIZE },
 	{ "vdb", "size", "1KK", SIZE },
 	{ "vdb", "size", "1KiB", SIZE },
+	{ "vdb", "size", "10MB", SIZE },
 	{ "vdb", "size", "1 K", SIZE },
 	{ "vdb", "size", "K", SIZE },
 	{ "vdb", "size", "1P", SIZE },

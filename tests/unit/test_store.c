@@ -243,6 +243,62 @@ START_TEST(identity_is_of_the_bytes_not_of_the_name)
 }
 END_TEST
 
+/* Formats that are not read. */
+
+static const struct {
+	const char *name, *head;
+	off_t at;
+	size_t len;
+} formats[] = {
+	{ "a qcow2", "QFI\xfb\0\0\0\3", 0, 8 }, { "a QED", "QED\0", 0, 4 },
+	{ "a VMDK", "KDMV\1", 0, 5 },		{ "a VHDX", "vhdxfile", 0, 8 },
+	{ "a VHD", "conectix", 0, 8 },		{ "a VDI", "\x7f\x10\xda\xbe", 64, 4 },
+};
+
+static void write_head(off_t size, size_t format)
+{
+	int fd;
+
+	st_make_image(size);
+	fd = open(st_image, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, formats[format].head, formats[format].len, formats[format].at),
+			 formats[format].len);
+	close(fd);
+}
+
+/* It may be what a guest wrote. */
+START_TEST(image_of_a_format_is_served_with_a_warning)
+{
+	write_head(ST_IMAGE_SIZE, (size_t)_i);
+	for (size_t i = 0; i < ARRAY_SIZE(direct_and_not); i++) {
+		st_config.cache = direct_and_not[i];
+		if (st_config.cache == CACHE_NONE && !can_direct(st_image))
+			continue;
+		test_log_expect(LOG_LEVEL_WARNING, formats[_i].name);
+		st_expect_open(&st_store);
+		store_close(&st_store);
+	}
+	st_config.offset = 512; /* who cuts slices knows what is in the file */
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	st_config.offset = 0;
+	st_wait_ms = 100; /* who goes on after a crash has heard it */
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+START_TEST(image_of_a_format_is_not_to_be_padded)
+{
+	write_head(ST_IMAGE_SIZE + 100, (size_t)_i);
+	st_expect_refusal(-EINVAL, "qemu-img convert");
+	st_expect_refusal(-EINVAL, formats[_i].name);
+	st_make_image(ST_IMAGE_SIZE + 100);
+	st_expect_refusal(-EINVAL, "truncate -s %512");
+}
+END_TEST
+
 /* What the system refuses. */
 
 START_TEST(descriptors_run_out)
@@ -316,6 +372,8 @@ int main(void)
 	tcase_add_loop_test(tc, slice_is_judged, 0, ARRAY_SIZE(slices));
 	tcase_add_test(tc, regular_file_has_limits);
 	tcase_add_test(tc, identity_is_of_the_bytes_not_of_the_name);
+	tcase_add_loop_test(tc, image_of_a_format_is_served_with_a_warning, 0, ARRAY_SIZE(formats));
+	tcase_add_loop_test(tc, image_of_a_format_is_not_to_be_padded, 0, ARRAY_SIZE(formats));
 	tcase_add_test(tc, descriptors_run_out);
 	tcase_add_loop_test(tc, permission_of_the_file_counts, 0, 4);
 	return suite_run(suite);

@@ -121,6 +121,19 @@ START_TEST(device_on_the_bus_survives_its_server)
 }
 END_TEST
 
+/* A vdpa device that has gone from sysfs, and that the kernel has not let go of yet. */
+START_TEST(destroying_waits_a_moment)
+{
+	vd_make_dev();
+	iotlb_view_exit(&vd_view);
+	fake_kern_fail(FAKE_DESTROY, 1, -EBUSY);
+	ck_assert_int_eq(vduse_dev_free(vd_dev), 0);
+	vd_dev = NULL;
+	ck_assert_ptr_null(fake_kern_dev(VD_NAME));
+	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 2);
+}
+END_TEST
+
 /* A device that an earlier server made, and left. */
 static struct fake_dev *leave_behind(bool on_bus)
 {
@@ -284,6 +297,7 @@ int main(void)
 	tcase_add_test(tc, failed_undoing_is_told);
 	tcase_add_test(tc, kernel_without_msg_timeout_is_served_with_a_warning);
 	tcase_add_test(tc, device_on_the_bus_survives_its_server);
+	tcase_add_test(tc, destroying_waits_a_moment);
 	tcase_add_test(tc, device_off_the_bus_is_replaced);
 	tcase_add_test(tc, device_off_the_bus_whose_server_is_just_dying_is_replaced);
 	tcase_add_loop_test(tc, device_on_the_bus_is_adopted_as_it_is, 0, 2);

@@ -37,10 +37,8 @@ show_state() {
 	echo "    its state:"
 	{
 		timeout 10 "$VDUSE_BLK" stats -c "$T/conf"
-		tail -n 3 "/proc/$SERVER"/task/*/wchan
 		grep . /sys/block/vd*/inflight
-		mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
-		grep -r . /sys/kernel/debug/block/vd*/hctx*/{state,dispatch,busy,tags} | head -n 60
+		ps -eo pid,etimes,time,stat,wchan:24,args | grep -v '\]$'
 	} 2>/dev/null | sed 's/^/    | /'
 }
 
@@ -201,6 +199,19 @@ under_way() {
 	local reads writes
 	read -r reads writes <"/sys/block/$(basename "$(readlink -f "$1")")/inflight"
 	[ $((reads + writes)) -ge "$2" ]
+}
+
+# Waits for the moment when a block device has so many requests in flight, which may be a rare and
+# short one, or until a command succeeds: catch_requests NODE COUNT [COMMAND]...
+catch_requests() {
+	local reads writes deadline=$((SECONDS + PATIENCE)) count=$2 inflight
+	inflight=/sys/block/$(basename "$(readlink -f "$1")")/inflight
+	shift 2
+	# No sleep and no process in here.
+	until read -r reads writes <"$inflight" && [ $((reads + writes)) -ge "$count" ]; do
+		[ $# -eq 0 ] || ! "$@" || return 0
+		[ $SECONDS -lt $deadline ] || fail "no $count requests in flight in time"
+	done
 }
 
 # is WHAT GOT WANTED

@@ -18,17 +18,6 @@ one_line() {
 	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
 }
 
-# A command line that is wrong: usage PATTERN ARGUMENT...
-usage() {
-	local pattern=$1 status=0
-	shift
-	"$VDUSE_BLK" "$@" >"$T/usage.out" 2>"$T/usage.err" </dev/null || status=$?
-	is "exit status of vduse-blk $*" $status 2
-	one_line "$T/usage.err"
-	grep -qE -- "$pattern" "$T/usage.err" || fail "vduse-blk $*: not '$pattern': $(cat "$T/usage.err")"
-	[ ! -s "$T/usage.out" ] || fail "vduse-blk $* printed $(cat "$T/usage.out")"
-}
-
 # A key of an otherwise good device: bad_key KEY VALUE PATTERN
 bad_key() {
 	bad 2 "refused.conf:3: .*$1" "$3" <<-C
@@ -55,16 +44,6 @@ bad_store() {
 }
 
 #
-# The command line
-#
-usage 'verb'
-usage "unknown verb 'server'" server -c "$T/conf"
-usage 'frobnicate' serve --frobnicate
-usage 'serve needs -c' serve
-usage "requires an argument|option requires" serve -c
-usage "'check' is too much behind serve" serve check -c "$T/conf"
-
-#
 # The configuration
 #
 bad_key quues 2 '"quues" is not a key; accepted: path, driver'
@@ -84,6 +63,7 @@ bad_key logical_block_size 8192 '"8192" is not understood'
 bad_key size 100 '"100" is not understood; accepted: auto, or a multiple of 512'
 bad_key size 0 '"0" is not understood'
 bad_key size 12X '"12X" is not understood'
+bad_key size 10MB '"10MB" is not understood; .*; K, M, G or T may follow the number$'
 bad_key size garbage '"garbage" is not understood'
 bad_key offset 1000 '"1000" is not understood; accepted: a multiple of 512'
 bad_key bounce_size 4K '"4K" is not understood'
@@ -105,6 +85,10 @@ bad 2 'refused.conf:2: .*log_level.*"loud" is not understood; accepted: error' <
 	log_level = loud
 	[disk]
 	path = $img
+C
+bad 2 'refused.conf:2: .*"pth" is not a key' <<-C
+	[disk]
+	pth = $img
 C
 bad 2 'no device section' <<<''
 bad 2 'refused.conf:1: .*before the first \[SECTION\]' <<<'path = x'
@@ -145,6 +129,10 @@ bad_store "$T/fifo" "cannot open $T/fifo: neither a regular file nor a block dev
 bad_store /dev/zero 'cannot open /dev/zero: neither a regular file nor a block device'
 bad_store "$(image empty.img 0)" 'empty.img has 0 bytes: nothing to serve'
 bad_store "$(image odd.img 10000)" 'odd.img.*size 10000.*multiple'
+qemu-img create -q -f qcow2 "$T/format.img" 16M
+truncate -s %512 "$T/format.img"
+truncate -s +100 "$T/format.img"
+bad_store "$T/format.img" 'multiple.*it looks like a qcow2 image; convert it: qemu-img convert -O raw'
 bad_store "$img" 'size 33554432.*past the end' 'size = 32M'
 bad_store "$img" 'offset|nothing to serve' 'offset = 16M'
 chmod 400 "$img"
@@ -245,6 +233,19 @@ dmsetup create on-disk --table "0 2048 linear ${NODE[disk]} 0"
 udevadm settle --timeout=30
 kill -KILL "$SERVER"
 wait "$SERVER" 2>/dev/null || true
+for verb in list stats; do
+	"$VDUSE_BLK" $verb >"$T/out" 2>"$T/err" || fail "status $? of $verb"
+	[ ! -s "$T/out" ] || fail "$verb knows a server that was killed: $(cat "$T/out")"
+	one_line "$T/err"
+	said 'warning: disk is not served; see vduse-blk gc --dry-run$'
+done
+mv /run/vduse-blk/disk.inflight "$T/record"
+refused 1 "error: disk: .*cannot be gone on with: .*No such file or directory; 'vduse-blk rescue'" <<-C
+	[disk]
+	path = $img
+C
+one_line "$T/refused.err"
+mv "$T/record" /run/vduse-blk/disk.inflight
 refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 1024 and is 64' <<-C
 	[disk]
 	path = $img

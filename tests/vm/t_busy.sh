@@ -115,7 +115,7 @@ kill $holder
 
 # Held open for a moment: no second signal is needed.
 serve_disk
-sleep 4 <"$node" &
+sleep 10 <"$node" & # longer than in_use takes on a busy machine
 signal
 in_use "opened by sleep"
 ended

@@ -4,8 +4,8 @@
 . tests/vm/lib.sh
 . tests/vm/load.sh
 
-busy_or_ended() {
-	part_ended raw || part_ended fs || under_way "${NODE[raw]}" 8
+either_ended() {
+	part_ended raw || part_ended fs
 }
 
 kills=${KILLS:-4}
@@ -18,8 +18,8 @@ say "$(find "/sys/block/${NODE[raw]#/dev/}/mq" -mindepth 1 -maxdepth 1 | wc -l) 
 
 for i in $(seq "$kills"); do
 	sleep "0.$((RANDOM % 10))"
-	wait_for 60 "request in flight" busy_or_ended
-	if part_ended raw || part_ended fs; then
+	catch_requests "${NODE[raw]}" 8 either_ended
+	if either_ended; then
 		break # early: load_ends() says why
 	fi
 	kill -9 "$SERVER" || fail "the server ended by itself"

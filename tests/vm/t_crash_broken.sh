@@ -16,9 +16,9 @@ record=$T/run/raw.inflight
 load_config >"$T/conf"
 start_server
 load_start raw
-wait_for 60 "request in flight" under_way "${NODE[raw]}" 12
+catch_requests "${NODE[raw]}" 12
 sleep 0.3
-wait_for 60 "request in flight" under_way "${NODE[raw]}" 12
+catch_requests "${NODE[raw]}" 12
 kill_server
 forgotten=$(tests/vm/forget_entry "$record") || fail "nothing was in flight"
 start_server

@@ -22,7 +22,7 @@ unbind_under_load() {
 	fio --name=x --filename="$node" --ioengine=io_uring --direct=1 --allow_file_create=0 --rw=randrw --bs=16k \
 		--iodepth=64 --time_based --runtime=600 >"$T/fio" 2>&1 &
 	fio=$!
-	wait_for 30 "request in flight" under_way "$node" 8
+	catch_requests "$node" 8
 	sleep 0.$((RANDOM % 4))
 	echo victim >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
 	status=0
