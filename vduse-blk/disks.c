@@ -86,19 +86,13 @@ static void disk_gone(struct disk *disk)
 	disk->disks->remaining--;
 }
 
-/* An earlier server attached it, and its users may be there still; or somebody takes it away. */
-static bool disk_was_attached(const struct disk *disk)
+/* In the hands of a driver when this server came. A rescue is to remove what it inherits. */
+static bool disk_is_inherited(const struct disk *disk)
 {
-	return vduse_dev_adopted(disk->device.dev);
-}
+	enum vdpa_state state = vdpa_bus_state(disk->device.config->name);
 
-/* A rescue is to remove what it inherits. */
-static bool disk_was_bound(const struct disk *disk)
-{
-	enum vdpa_driver driver;
-
-	return disk_was_attached(disk) && !disk->device.config->rescue &&
-	       vdpa_bus_driver(disk->device.config->name, &driver) != -ENOENT;
+	return vduse_dev_adopted(disk->device.dev) && !disk->device.config->rescue &&
+	       (state == VDPA_BOUND || state == VDPA_REMOVING);
 }
 
 static int disk_create(struct disk *disk)
@@ -110,21 +104,21 @@ static int disk_create(struct disk *disk)
 	if (err)
 		return err;
 	disk->state = DISK_CREATED;
-	disk->inherited = disk_was_bound(disk);
+	disk->inherited = disk_is_inherited(disk);
 	return 0;
 }
 
 static void disk_attach(struct disk *disk);
+static void give_up(struct disks *disks);
 
 /* Linux 7.0 leaks memory where a device is put on the bus a second time. */
 static void disk_make_anew(struct disk *disk)
 {
-	disk->anew = false;
+	disk->anew = disk->inherited = false;
 	if (device_destroy(&disk->device) || disk_create(disk)) {
-		disk->disks->failed = true;
 		device_close_store(&disk->device);
 		disk_gone(disk);
-		disks_stop(disk->disks, false);
+		give_up(disk->disks);
 		return;
 	}
 	log_info("%s: it is gone, and made again", disk->device.config->name);
@@ -183,7 +177,9 @@ static void busy_retry(struct ring_timer *timer);
 
 static void say_busy(const struct disk *disk)
 {
-	const char *end = disk->device.config->rescue ? "a signal" : "the next signal";
+	/* After a start that failed, and for a rescue, the first signal is the second. */
+	const char *end = disk->device.config->rescue || disk->disks->failed ? "a signal"
+									     : "a second signal";
 	const struct attach_job *job = &disk->job;
 
 	if (job->result == -EINPROGRESS)
@@ -195,7 +191,7 @@ static void say_busy(const struct disk *disk)
 			 job->name, job->node, job->users, end);
 }
 
-/* Kept, looked at again by and by; where another signal has come meanwhile, taken away. */
+/* Kept, looked at again by and by; where a second signal has come meanwhile, taken away. */
 static void disk_is_busy(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
