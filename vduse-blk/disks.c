@@ -253,6 +253,12 @@ static void disk_detach(struct disk *disk, enum attach_verb verb)
 	disk_submit(disk, verb, DISK_DETACHING, disk_detached);
 }
 
+/* An earlier server attached it, and its users may be there still; or somebody takes it away. */
+static bool disk_was_attached(const struct disk *disk)
+{
+	return vduse_dev_adopted(disk->device.dev);
+}
+
 /* Sends away what is still there, last attached first. */
 static void stop_all(struct disks *disks)
 {
