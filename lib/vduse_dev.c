@@ -11,12 +11,11 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "umem.h"
 #include "vduse_kern.h"
 
 /* How far apart the kernel lays out a queue's parts; a power of two (checked since 6.12.115). */
 #define VQ_ALIGN 4096
-
-#define HUGE_PAGE_SIZE (2ul << 20)
 
 /*
  * What one driver may make us map of the 128 TiB of addresses that all devices of a process share.
@@ -172,25 +171,6 @@ static const struct iotlb_ops dev_iotlb_ops = {
 	.release = dev_iotlb_release,
 };
 
-/* Memory whose start suits huge pages; there are none behind it until they are touched. */
-static void *umem_alloc(size_t size)
-{
-	size_t padded = size + HUGE_PAGE_SIZE;
-	uintptr_t start, aligned;
-	void *addr;
-
-	addr = mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (addr == MAP_FAILED)
-		return NULL;
-	start = (uintptr_t)addr;
-	aligned = (start + HUGE_PAGE_SIZE - 1) & ~(HUGE_PAGE_SIZE - 1);
-	if (aligned > start)
-		munmap(addr, aligned - start);
-	munmap((void *)(aligned + size), start + padded - (aligned + size));
-	madvise((void *)aligned, size, MADV_HUGEPAGE);
-	return (void *)aligned;
-}
-
 static int umem_register(struct vduse_dev *dev, uint64_t size)
 {
 	struct vduse_iova_umem umem = { .iova = 0, .size = size };
@@ -202,7 +182,7 @@ static int umem_register(struct vduse_dev *dev, uint64_t size)
 	umem.uaddr = (uintptr_t)addr;
 	err = vduse_kern_reg_umem(dev->fd, &umem);
 	if (err) {
-		munmap(addr, size);
+		umem_free(addr, size);
 		return err;
 	}
 	dev->umem = addr;
@@ -489,7 +469,7 @@ static void dev_close(struct vduse_dev *dev)
 	close(dev->fd);
 	/* Only now: closing hands bounce data back to the kernel's pages, out of this memory. */
 	if (dev->umem)
-		munmap(dev->umem, dev->umem_size);
+		umem_free(dev->umem, dev->umem_size);
 }
 
 void vduse_dev_abandon(struct vduse_dev *dev)

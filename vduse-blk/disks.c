@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "notify.h"
+#include "umem.h"
 
 /* How often a disk that is in use at the end is looked at again. */
 #define BUSY_RETRY_US	 1000000
@@ -23,6 +24,11 @@ static bool may_have_umem(const struct device_config *config)
 	return config->driver == VDPA_DRIVER_VIRTIO && config->umem != SWITCH_NO && !config->rescue;
 }
 
+static uint64_t bounce_size(const struct device_config *config)
+{
+	return config->bounce_size ? config->bounce_size : VDUSE_BOUNCE_DEFAULT;
+}
+
 /*
  * Memory of ours makes I/O cheaper (README, What a request costs), but all of it is pinned: by
  * default only while it is a small part of the machine's.
@@ -36,9 +42,14 @@ static bool umem_by_default(const struct config *config)
 		const struct device_config *device = &config->devices[i];
 
 		if (may_have_umem(device))
-			bounce += device->bounce_size ? device->bounce_size : VDUSE_BOUNCE_DEFAULT;
+			bounce += bounce_size(device);
 	}
 	return bounce <= memory / UMEM_MEMORY_SHARE;
+}
+
+static bool wants_umem(const struct device_config *device, bool by_default)
+{
+	return may_have_umem(device) && (by_default || device->umem == SWITCH_YES);
 }
 
 int disks_open(struct disks *disks, const struct config *config)
@@ -57,8 +68,7 @@ int disks_open(struct disks *disks, const struct config *config)
 		if (err)
 			return err;
 		disk->disks = disks;
-		disk->device.umem = may_have_umem(&config->devices[i]) &&
-				    (umem || config->devices[i].umem == SWITCH_YES);
+		disk->device.umem = wants_umem(&config->devices[i], umem);
 		disks->count++;
 	}
 	return 0;
@@ -73,8 +83,19 @@ int disks_examine(const struct config *config)
 	return err;
 }
 
+void disks_reserve(const struct config *config)
+{
+	bool umem = umem_by_default(config);
+
+	for (size_t i = 0; i < config->device_count; i++)
+		if (wants_umem(&config->devices[i], umem) &&
+		    vduse_dev_exists(config->devices[i].name))
+			umem_reserve(bounce_size(&config->devices[i]));
+}
+
 void disks_close(struct disks *disks)
 {
+	umem_unreserve();
 	for (size_t i = 0; i < disks->count; i++)
 		device_close_store(&disks->all[i].device); /* those that were never created */
 	free(disks->all);

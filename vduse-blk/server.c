@@ -239,7 +239,10 @@ static int replace_old_server(const struct config *config)
 {
 	int err = disks_examine(config);
 
-	return err ? err : takeover(config);
+	if (err)
+		return err;
+	disks_reserve(config);
+	return takeover(config);
 }
 
 static int open_and_serve(struct server *server, const struct server_options *options)
