@@ -55,7 +55,7 @@ kill -USR1 "$SERVER"
 ended
 said 'leaving all disks as they are'
 [ -b "${NODE[raw]}" ] || fail "a disk is gone"
-is "answers when nobody serves" "$(list)" ""
+is "answers when nobody serves" "$(list 2>/dev/null)" ""
 start_server
 fill_direct "${NODE[raw]}" 101 64K
 stop
