@@ -22,7 +22,8 @@ catch_requests "${NODE[raw]}" 12
 kill_server
 forgotten=$(tests/vm/forget_entry "$record") || fail "nothing was in flight"
 start_server
-said 'requests again'
+# By a worker, which may come after the node is printed.
+wait_for 30 "word of requests that are served again" grep -q 'requests again' "$T/err"
 if load_ends 15; then
 	fail "queue and head $forgotten: not served again, and nobody noticed"
 fi
