@@ -24,14 +24,16 @@ for i in $(seq "$kills"); do
 	fi
 	kill -9 "$SERVER" || fail "the server ended by itself"
 	wait "$SERVER" 2>/dev/null || true
-	start_server
 	quiet
 	cat "$T/err" >>"$T/said"
+	start_server
 done
 load_ends 120 || fail "$WHY"
 is "kills" "$i" "$kills"
 [ "$(cat "$T/raw.passes")" -ge $((kills / 4)) ] || fail "too few passes of fio to mean much"
 load_check_fs
+quiet
+cat "$T/err" >>"$T/said"
 grep -q 'requests again' "$T/said" || fail "no request was in flight at any kill: nothing was tested"
 say "$(grep -o 'serves .* requests' "$T/said" | awk '{ n += $2 } END { print n }') requests were served again"
 is "number of descriptors" "$(fds)" "$fds_before"
