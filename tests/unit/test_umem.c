@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* lib/umem.c: what is reserved is resident before it is needed, and had once. */
+#include <check.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "compiler.h"
+#include "suite.h"
+#include "test_log.h"
+#include "umem.h"
+
+#define PAGE 4096ul
+#define SIZE (1ul << 20)
+
+/* Pages of @addr that exist; -1: nothing is mapped there. */
+static int resident(void *addr)
+{
+	unsigned char state[SIZE / PAGE];
+	int count = 0;
+
+	if (mincore(addr, SIZE, state))
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(state); i++)
+		count += state[i] & 1;
+	return count;
+}
+
+START_TEST(memory_suits_huge_pages_and_comes_when_touched)
+{
+	uint8_t *addr = umem_alloc(SIZE);
+
+	ck_assert_ptr_nonnull(addr);
+	ck_assert_uint_eq((uintptr_t)addr % (2ul << 20), 0);
+	ck_assert_int_eq(resident(addr), 0);
+	umem_free(addr, SIZE);
+	ck_assert_int_eq(resident(addr), -1);
+}
+END_TEST
+
+START_TEST(what_is_reserved_is_resident_and_goes_to_one)
+{
+	uint8_t *other, *first, *second;
+
+	umem_reserve(SIZE);
+	other = umem_alloc(2 * SIZE); /* of another size: it stays */
+	first = umem_alloc(SIZE);
+	second = umem_alloc(SIZE);
+	ck_assert(other && first && second);
+	ck_assert_int_eq(resident(other), 0);
+	ck_assert_int_eq(resident(first), SIZE / PAGE);
+	ck_assert_int_eq(resident(second), 0);
+	for (size_t i = 0; i < SIZE; i++)
+		ck_assert_uint_eq(first[i], 0);
+	umem_free(other, 2 * SIZE);
+	umem_free(first, SIZE);
+	umem_free(second, SIZE);
+}
+END_TEST
+
+START_TEST(what_nobody_took_is_given_back)
+{
+	uint8_t *addr;
+
+	umem_reserve(SIZE);
+	umem_reserve(2 * SIZE);
+	umem_unreserve();
+	addr = umem_alloc(SIZE);
+	ck_assert_ptr_nonnull(addr);
+	ck_assert_int_eq(resident(addr), 0);
+	umem_free(addr, SIZE);
+	umem_unreserve();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("umem");
+	TCase *tc = suite_case(suite, "umem", test_log_begin, test_log_end);
+
+	tcase_add_test(tc, memory_suits_huge_pages_and_comes_when_touched);
+	tcase_add_test(tc, what_is_reserved_is_resident_and_goes_to_one);
+	tcase_add_test(tc, what_nobody_took_is_given_back);
+	return suite_run(suite);
+}
