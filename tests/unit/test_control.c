@@ -2,9 +2,7 @@
 /* vduse-blk/control.c: questions and answers over a real socket; takeover.c: whose disks they are. */
 #include <check.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "control_bench.h"
 #include "suite.h"
 #include "takeover.h"
 #include "temp_dir.h"
@@ -20,15 +18,8 @@
 
 #define LONG_ANSWER (3u << 20) /* far more than any socket buffer */
 
-/* A server: a thread with a ring, until it is asked to end. */
-static struct {
-	pthread_t thread;
-	pthread_barrier_t started;
-	struct ring ring;
-	struct control control;
-	bool ending, ended;
-	unsigned int questions;
-} server;
+static const char *socket_path;
+static unsigned int questions;
 
 /* What control_ask() was answered. */
 static struct {
@@ -42,43 +33,13 @@ static struct {
 static bool answer(struct control *control, const char *question, FILE *to)
 {
 	(void)control;
-	server.questions++;
-	if (!strcmp(question, "end"))
-		server.ending = true;
+	questions++;
 	if (!strcmp(question, "long"))
 		for (unsigned int i = 0; i < LONG_ANSWER; i++)
 			fputc('x', to);
 	else
 		fprintf(to, "you said %s", question);
 	return strcmp(question, "wrong") != 0;
-}
-
-static void stopped(struct control *control)
-{
-	(void)control;
-	server.ended = true;
-}
-
-static void *serve(void *directory)
-{
-	bool stopping = false;
-
-	if (ring_init(&server.ring, 16))
-		abort();
-	server.control.answer = answer;
-	if (control_start(&server.control, &server.ring, directory))
-		abort();
-	pthread_barrier_wait(&server.started);
-	while (!server.ended) {
-		if (ring_run(&server.ring, true))
-			abort();
-		if (server.ending && !stopping) {
-			stopping = true;
-			control_stop(&server.control, stopped);
-		}
-	}
-	ring_exit(&server.ring);
-	return NULL;
 }
 
 static void take(pid_t pid, bool error, const char *text, void *ctx)
@@ -100,17 +61,14 @@ static int ask(const char *question)
 static void setup(void)
 {
 	test_log_begin();
-	memset(&server, 0, sizeof(server));
-	pthread_barrier_init(&server.started, NULL, 2);
-	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, temp_dir), 0);
-	pthread_barrier_wait(&server.started);
+	questions = 0;
+	socket_path = control_bench_start(temp_dir, answer);
 }
 
 static void teardown(void)
 {
-	ck_assert_int_eq(ask("end"), 1);
-	pthread_join(server.thread, NULL);
-	ck_assert_int_eq(access(server.control.path, F_OK), -1);
+	control_bench_end();
+	ck_assert_int_eq(access(socket_path, F_OK), -1);
 	ck_assert_int_eq(ask("anybody?"), 0);
 	test_log_end();
 }
@@ -121,7 +79,7 @@ static int connect_by_hand(void)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(fd, 0);
-	strcpy(address.sun_path, server.control.path);
+	strcpy(address.sun_path, socket_path);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
@@ -176,8 +134,8 @@ END_TEST
 /* Left by a server that was killed: nobody is asked, and the next server removes it. */
 START_TEST(dead_socket_is_passed_over_and_removed)
 {
-	char dead[sizeof(server.control.path)];
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char dead[sizeof(address.sun_path)];
 	struct control next = { .answer = answer };
 	struct ring ring;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;

@@ -67,6 +67,18 @@ START_TEST(readers_and_slices_side_by_side_are_fine)
 }
 END_TEST
 
+START_TEST(two_files_are_fine)
+{
+	int fd = open(temp_path("other"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, IMAGE_SIZE), 0);
+	close(fd);
+	devices[1].path = temp_path("other");
+	ck_assert_int_eq(overlap_check(&config), 0);
+}
+END_TEST
+
 /* What is wrong with those is said when they are opened. */
 START_TEST(what_cannot_be_served_is_passed_over)
 {
@@ -85,6 +97,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, one_file_by_two_paths_is_refused, 0, 3);
 	tcase_add_test(tc, readers_and_slices_side_by_side_are_fine);
+	tcase_add_test(tc, two_files_are_fine);
 	tcase_add_loop_test(tc, what_cannot_be_served_is_passed_over, 0, 3);
 	return suite_run(suite);
 }

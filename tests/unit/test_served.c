@@ -2,13 +2,11 @@
 /* vduse-blk/served.c, with a server that answers; patience.c: a signal ends the wait. */
 #include <check.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "control.h"
+#include "control_bench.h"
 #include "fake_kern.h"
 #include "patience.h"
 #include "served.h"
@@ -19,58 +17,15 @@
 
 #define OTHER "another process serves a device of that name"
 
-/* A server: a thread with a ring, which lists this. */
-static struct {
-	pthread_t thread;
-	pthread_barrier_t started;
-	struct ring ring;
-	struct control control;
-	const char *list;
-	bool ending, ended;
-} server;
+/* What the other server lists. */
+static const char *listed;
 
-static bool answer(struct control *control, const char *question, FILE *to)
+static bool list(struct control *control, const char *question, FILE *to)
 {
 	(void)control;
-	server.ending = !strcmp(question, "end");
-	fputs(server.list, to);
+	(void)question;
+	fputs(listed, to);
 	return true;
-}
-
-static void stopped(struct control *control)
-{
-	(void)control;
-	server.ended = true;
-}
-
-static void *serve(void *directory)
-{
-	bool stopping = false;
-
-	if (ring_init(&server.ring, 16))
-		abort();
-	server.control.answer = answer;
-	if (control_start(&server.control, &server.ring, directory))
-		abort();
-	pthread_barrier_wait(&server.started);
-	while (!server.ended) {
-		if (ring_run(&server.ring, true))
-			abort();
-		if (server.ending && !stopping) {
-			stopping = true;
-			control_stop(&server.control, stopped);
-		}
-	}
-	ring_exit(&server.ring);
-	return NULL;
-}
-
-static void ignore(pid_t pid, bool error, const char *text, void *ctx)
-{
-	(void)pid;
-	(void)error;
-	(void)text;
-	(void)ctx;
 }
 
 static struct fake_dev *other;
@@ -81,24 +36,20 @@ static void setup(void)
 	fake_kern_reset();
 	other = fake_kern_orphan(VD_NAME);
 
-	memset(&server, 0, sizeof(server));
-	server.list = "";
-	pthread_barrier_init(&server.started, NULL, 2);
-	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, temp_dir), 0);
-	pthread_barrier_wait(&server.started);
+	listed = "";
+	control_bench_start(temp_dir, list);
 }
 
 static void teardown(void)
 {
-	ck_assert_int_eq(control_ask(temp_dir, "end", ignore, NULL), 1);
-	pthread_join(server.thread, NULL);
+	control_bench_end();
 	fake_kern_reset();
 	test_log_end();
 }
 
 START_TEST(who_says_that_it_serves_the_name_is_named_at_once)
 {
-	server.list = "a /dev/vda virtio_vdpa attached 512 /a\n" VD_NAME
+	listed = "a /dev/vda virtio_vdpa attached 512 /a\n" VD_NAME
 		      " /dev/vdb virtio_vdpa attached 512 /b\n";
 	other->open_elsewhere = 3; /* so no wait */
 	test_log_expect(LOG_LEVEL_ERROR, OTHER ": the server with process id");
@@ -120,7 +71,7 @@ START_TEST(end_of_the_others_is_waited_for)
 		"",
 	};
 
-	server.list = lists[_i];
+	listed = lists[_i];
 	other->open_elsewhere = 20;
 	ck_assert_int_eq(served_wait(VD_NAME, temp_dir), 0);
 	ck_assert_uint_eq(other->open_elsewhere, 0);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control_bench.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ring.h"
+
+static struct {
+	pthread_t thread;
+	pthread_barrier_t started;
+	struct ring ring;
+	struct control control;
+	const char *directory;
+	control_bench_answer *answer;
+	bool ending, ended;
+} server;
+
+static bool answer(struct control *control, const char *question, FILE *to)
+{
+	server.ending = !strcmp(question, "end");
+	return server.answer(control, question, to);
+}
+
+static void stopped(struct control *control)
+{
+	(void)control;
+	server.ended = true;
+}
+
+static void *serve(void *unused)
+{
+	bool stopping = false;
+
+	(void)unused;
+	if (ring_init(&server.ring, 16))
+		abort();
+	server.control.answer = answer;
+	if (control_start(&server.control, &server.ring, server.directory))
+		abort();
+	pthread_barrier_wait(&server.started);
+	while (!server.ended) {
+		if (ring_run(&server.ring, true))
+			abort();
+		if (server.ending && !stopping) {
+			stopping = true;
+			control_stop(&server.control, stopped);
+		}
+	}
+	ring_exit(&server.ring);
+	return NULL;
+}
+
+const char *control_bench_start(char *directory, control_bench_answer *answer_question)
+{
+	memset(&server, 0, sizeof(server));
+	server.directory = directory;
+	server.answer = answer_question;
+	pthread_barrier_init(&server.started, NULL, 2);
+	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
+	pthread_barrier_wait(&server.started);
+	return server.control.path;
+}
+
+static void ignore(pid_t pid, bool error, const char *text, void *ctx)
+{
+	(void)pid;
+	(void)error;
+	(void)text;
+	(void)ctx;
+}
+
+void control_bench_end(void)
+{
+	ck_assert_int_eq(control_ask(server.directory, "end", ignore, NULL), 1);
+	pthread_join(server.thread, NULL);
+	pthread_barrier_destroy(&server.started);
+}
