@@ -16,11 +16,15 @@ record=$T/run/raw.inflight
 load_config >"$T/conf"
 start_server
 load_start raw
-catch_requests "${NODE[raw]}" 12
-sleep 0.3
-catch_requests "${NODE[raw]}" 12
-kill_server
-forgotten=$(tests/vm/forget_entry "$record") || fail "nothing was in flight"
+kills=0 forgotten=
+until [ -n "$forgotten" ]; do
+	[ $((kills += 1)) -le 30 ] || fail "nothing was in flight at any kill"
+	sleep 0.3
+	catch_requests "${NODE[raw]}" 12
+	kill_server
+	# Where the server had not taken two of one queue, nothing is changed, and it is tried again.
+	forgotten=$(tests/vm/forget_entry "$record" 2>"$T/forget") || start_server
+done
 start_server
 # By a worker, which may come after the node is printed.
 wait_for 30 "word of requests that are served again" grep -q 'requests again' "$T/err"
