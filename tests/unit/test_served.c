@@ -50,7 +50,7 @@ static void teardown(void)
 START_TEST(who_says_that_it_serves_the_name_is_named_at_once)
 {
 	listed = "a /dev/vda virtio_vdpa attached 512 /a\n" VD_NAME
-		      " /dev/vdb virtio_vdpa attached 512 /b\n";
+		 " /dev/vdb virtio_vdpa attached 512 /b\n";
 	other->open_elsewhere = 3; /* so no wait */
 	test_log_expect(LOG_LEVEL_ERROR, OTHER ": the server with process id");
 	ck_assert_int_eq(served_wait(VD_NAME, temp_dir), -EBUSY);
