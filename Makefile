@@ -48,7 +48,7 @@ LIB    := log iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_dev vd
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring worker \
 	  queue request nesting patience store store_format store_lock backend_file transfer \
 	  backend_error device device_store messages attach holders status control served takeover \
-	  overlap notify disks disks_answer server rescue main
+	  overlap notify bounce disks disks_answer server rescue main
 UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "bounce.h"
 #include "log.h"
 #include "notify.h"
 #include "umem.h"
@@ -15,46 +15,8 @@
 #define BUSY_SOON_US	 100000
 #define BUSY_QUIET_LOOKS 10 /* the first ones, soon after another and without a word */
 
-/* umem = auto: bounce memory of all disks takes at most so much of the machine's, a sixteenth. */
-#define UMEM_MEMORY_SHARE    16
-#define VDUSE_BOUNCE_DEFAULT (64u << 20) /* drivers/vdpa/vdpa_user/vduse_dev.c */
-
-static bool may_have_umem(const struct device_config *config)
-{
-	return config->driver == VDPA_DRIVER_VIRTIO && config->umem != SWITCH_NO && !config->rescue;
-}
-
-static uint64_t bounce_size(const struct device_config *config)
-{
-	return config->bounce_size ? config->bounce_size : VDUSE_BOUNCE_DEFAULT;
-}
-
-/*
- * Memory of ours makes I/O cheaper (README, What a request costs), but all of it is pinned: by
- * default only while it is a small part of the machine's.
- */
-static bool umem_by_default(const struct config *config)
-{
-	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t bounce = 0;
-
-	for (size_t i = 0; i < config->device_count; i++) {
-		const struct device_config *device = &config->devices[i];
-
-		if (may_have_umem(device))
-			bounce += bounce_size(device);
-	}
-	return bounce <= memory / UMEM_MEMORY_SHARE;
-}
-
-static bool wants_umem(const struct device_config *device, bool by_default)
-{
-	return may_have_umem(device) && (by_default || device->umem == SWITCH_YES);
-}
-
 int disks_open(struct disks *disks, const struct config *config)
 {
-	bool umem = umem_by_default(config);
 	int err;
 
 	disks->config = config;
@@ -68,7 +30,7 @@ int disks_open(struct disks *disks, const struct config *config)
 		if (err)
 			return err;
 		disk->disks = disks;
-		disk->device.umem = wants_umem(&config->devices[i], umem);
+		disk->device.umem = bounce_is_ours(config, &config->devices[i]);
 		disks->count++;
 	}
 	return 0;
@@ -81,16 +43,6 @@ int disks_examine(const struct config *config)
 	for (size_t i = 0; i < config->device_count && !err; i++)
 		err = device_examine(&config->devices[i], config->runtime_dir);
 	return err;
-}
-
-void disks_reserve(const struct config *config)
-{
-	bool umem = umem_by_default(config);
-
-	for (size_t i = 0; i < config->device_count; i++)
-		if (wants_umem(&config->devices[i], umem) &&
-		    vduse_dev_exists(config->devices[i].name))
-			umem_reserve(bounce_size(&config->devices[i]));
 }
 
 void disks_close(struct disks *disks)

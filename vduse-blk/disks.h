@@ -72,9 +72,6 @@ int __must_check disks_open(struct disks *disks, const struct config *config);
  */
 int __must_check disks_examine(const struct config *config);
 
-/** disks_reserve() - before their server is asked to leave: have ready what takes long to have */
-void disks_reserve(const struct config *config);
-
 /** disks_close() - after disks_open() has been called, whatever came of it, at the very end */
 void disks_close(struct disks *disks);
 

@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "bounce.h"
 #include "control.h"
 #include "device.h"
 #include "disks.h"
@@ -241,7 +242,7 @@ static int replace_old_server(const struct config *config)
 
 	if (err)
 		return err;
-	disks_reserve(config);
+	bounce_reserve(config);
 	return takeover(config);
 }
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bounce memory of virtio-vdpa: whose it is, the kernel's or ours (VDUSE_IOTLB_REG_UMEM).
+ *
+ * Ours makes I/O cheaper (README, What a request costs), but all of it is pinned: by default only
+ * while that of all disks is a small part of the machine's memory. Main thread.
+ */
+#ifndef VDUSE_BLK_BOUNCE_H
+#define VDUSE_BLK_BOUNCE_H
+
+#include <stdbool.h>
+
+#include "config.h"
+
+/** bounce_is_ours() - is that of @device, one of @config, to be memory of this process? */
+bool bounce_is_ours(const struct config *config, const struct device_config *device);
+
+/** bounce_reserve() - make resident what disks that are in the kernel already will need, for umem_alloc() */
+void bounce_reserve(const struct config *config);
+
+#endif
