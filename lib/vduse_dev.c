@@ -597,3 +597,9 @@ int vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index)
 {
 	return vduse_kern_vq_irq(dev->fd, index);
 }
+
+int vduse_dev_vq_irq_anyway(struct vduse_dev *dev, uint32_t index)
+{
+	vduse_kern_vq_irq_cpus(dev->name, index);
+	return vduse_dev_vq_irq(dev, index);
+}

@@ -158,11 +158,19 @@ int __must_check vduse_dev_vq_kickfd(struct vduse_dev *dev, uint32_t index, int 
 /**
  * vduse_dev_vq_irq() - interrupt the driver for queue @index
  *
- * Call only after new used entries were published: with a mask of offline CPUs the kernel may spin
+ * Only after new used entries were published: then a CPU of the queue is online, since blk-mq takes
+ * none away that has requests in flight. Without one the kernel would look for it for ever
  * (drivers/vdpa/vdpa_user/vduse_dev.c:vduse_vq_update_effective_cpu).
  *
  * Return: 0; -EINVAL: the kernel has not stored DRIVER_OK yet, call again a little later
  */
 int __must_check vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index);
+
+/**
+ * vduse_dev_vq_irq_anyway() - the same where nothing need have been published
+ *
+ * A few system calls more: the queue is given a CPU that is online.
+ */
+int __must_check vduse_dev_vq_irq_anyway(struct vduse_dev *dev, uint32_t index);
 
 #endif

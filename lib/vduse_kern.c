@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,34 @@ int vduse_kern_vq_kickfd(int fd, uint32_t index, int eventfd)
 int vduse_kern_vq_irq(int fd, uint32_t index)
 {
 	return kern_ioctl(fd, VDUSE_VQ_INJECT_IRQ, &index);
+}
+
+/* A mask of one CPU as the kernel reads it: words of 32 bits in hexadecimal, the highest first. */
+static int write_cpu(int fd, unsigned int cpu)
+{
+	char text[16 + 9 * (CPU_SETSIZE / 32)];
+	int len = snprintf(text, sizeof(text), "%x", 1u << (cpu % 32));
+
+	for (unsigned int word = cpu / 32; word && len < CPU_SETSIZE / 32 * 9; word--)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, ",%08x", 0u);
+	return pwrite(fd, text, (size_t)len, 0) < 0 ? -errno : 0;
+}
+
+void vduse_kern_vq_irq_cpus(const char *name, uint32_t index)
+{
+	char path[PATH_MAX], mask[4096];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/vduse/%s/vq%u/irq_cb_affinity", name, index);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	/* What it has is written back: refused where none of these is online. Ours must be. */
+	len = pread(fd, mask, sizeof(mask), 0);
+	if (len > 0 && pwrite(fd, mask, (size_t)len, 0) < 0 && errno == EINVAL)
+		write_cpu(fd, (unsigned int)sched_getcpu());
+	close(fd);
 }
 
 int vduse_kern_iotlb_fd(int fd, struct vduse_iotlb_entry *entry)

@@ -70,8 +70,21 @@ int __must_check vduse_kern_vq_info(int fd, uint32_t index, struct vduse_vq_info
 /** vduse_kern_vq_kickfd() - the kernel takes its own reference of the eventfd; -1 removes it */
 int __must_check vduse_kern_vq_kickfd(int fd, uint32_t index, int eventfd);
 
-/** vduse_kern_vq_irq() - interrupt; -EINVAL: DRIVER_OK not stored yet, the interrupt is lost */
+/**
+ * vduse_kern_vq_irq() - interrupt
+ *
+ * Never returns where no CPU of the queue is online (vduse_dev.c:vduse_vq_update_effective_cpu).
+ *
+ * Return: 0; -EINVAL: DRIVER_OK not stored yet, the interrupt is lost
+ */
 int __must_check vduse_kern_vq_irq(int fd, uint32_t index);
+
+/**
+ * vduse_kern_vq_irq_cpus() - have the interrupts of a queue go to a CPU that is online
+ *
+ * Changes nothing where one of its CPUs is, or where there is no choice (before Linux 6.4).
+ */
+void vduse_kern_vq_irq_cpus(const char *name, uint32_t index);
 
 /**
  * vduse_kern_iotlb_fd() - VDUSE_IOTLB_GET_FD: the first region that overlaps [start, last]

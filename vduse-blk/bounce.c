@@ -6,7 +6,7 @@
 #include "umem.h"
 #include "vduse_dev.h"
 
-#define UMEM_MEMORY_SHARE    16		/* umem = auto: of the machine's memory, at most a sixteenth */
+#define UMEM_MEMORY_SHARE    16 /* umem = auto: of the machine's memory, at most a sixteenth */
 #define VDUSE_BOUNCE_DEFAULT (64u << 20) /* drivers/vdpa/vdpa_user/vduse_dev.c */
 
 static bool may_be_ours(const struct device_config *device)

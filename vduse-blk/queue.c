@@ -54,7 +54,7 @@ static void queue_drain(struct queue *queue)
 		queue_break(queue, "the driver broke the ring");
 }
 
-static void queue_interrupt(struct queue *queue);
+static void queue_interrupted(struct queue *queue, int err);
 
 static void irq_retry(struct ring_timer *timer)
 {
@@ -63,13 +63,11 @@ static void irq_retry(struct ring_timer *timer)
 	if (queue->removing || queue->state == QUEUE_STOPPED)
 		worker_schedule(queue->worker, queue);
 	else
-		queue_interrupt(queue);
+		queue_interrupted(queue, vduse_dev_vq_irq_anyway(queue->dev, queue->index));
 }
 
-static void queue_interrupt(struct queue *queue)
+static void queue_interrupted(struct queue *queue, int err)
 {
-	int err = vduse_dev_vq_irq(queue->dev, queue->index);
-
 	queue_stat_add(&queue->stats.interrupts, 1);
 	/* The kernel stores DRIVER_OK after it took our answer; until then it loses interrupts. */
 	if (unlikely(err == -EINVAL))
@@ -85,7 +83,7 @@ static void queue_publish(struct queue *queue)
 		return;
 	queue->completed = false;
 	if (virtq_publish(&queue->vq))
-		queue_interrupt(queue);
+		queue_interrupted(queue, vduse_dev_vq_irq(queue->dev, queue->index));
 }
 
 static void command_done(struct queue *queue, int result)
@@ -249,8 +247,8 @@ static void queue_open(struct queue *queue)
 	queue_set_state(queue, QUEUE_RUNNING);
 	queue_check_memory(queue);
 	worker_schedule(queue->worker, queue);
-	if (err == 1)
-		queue_interrupt(queue); /* the last one may have died with the server */
+	if (err == 1) /* the last one may have died with the server */
+		queue_interrupted(queue, vduse_dev_vq_irq_anyway(queue->dev, queue->index));
 }
 
 static void queue_start(struct queue *queue, bool recovering)

@@ -268,9 +268,19 @@ int vduse_kern_vq_irq(int fd, uint32_t index)
 
 	if (!err && (index >= dev->vq_num || !dev->driver_ok))
 		err = -EINVAL;
-	if (!err)
+	if (!err) {
+		ck_assert_msg(!dev->vqs[index].cpus_offline, "this would never return");
 		dev->vqs[index].irqs++;
+	}
 	return fake_leave(err);
+}
+
+void vduse_kern_vq_irq_cpus(const char *name, uint32_t index)
+{
+	struct fake_dev *dev = fake_dev_by_name(name);
+
+	if (dev && index < dev->vq_num)
+		dev->vqs[index].cpus_offline = false;
 }
 
 /* ---- lib/vduse_kern.h: memory ---- */

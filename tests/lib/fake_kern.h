@@ -50,6 +50,7 @@ struct fake_vq {
 	struct vduse_vq_info info; /* what the driver programmed; the test's to fill */
 	int kickfd;		   /* the kernel's own reference, or -1 */
 	unsigned int irqs;
+	bool cpus_offline; /* (t) all of its CPUs: an interrupt would never return */
 };
 
 struct fake_region {

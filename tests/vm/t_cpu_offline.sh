@@ -1,0 +1,48 @@
+#!/bin/bash
+# A CPU goes away, and with it all CPUs of a queue. Then a server that goes on with the disks must
+# not interrupt that queue: the kernel looks for one of its CPUs for ever
+# (vduse_vq_update_effective_cpu), and the thread that asked can not be killed.
+. tests/vm/lib.sh
+. tests/vm/load.sh
+
+cpu=/sys/devices/system/cpu/cpu1/online
+[ -e $cpu ] || skip "no CPU can be taken away here"
+defer sh -c "echo 1 >$cpu"
+
+# One read on each CPU that is there.
+read_all() {
+	local n
+	for n in $(taskset -pc $$ | sed 's/.*: //; s/[,-]/ /g'); do
+		timeout 30 taskset -c "$n" dd if="${NODE[raw]}" of=/dev/null bs=64k count=4 iflag=direct \
+			status=none || fail "cannot read on CPU $n"
+	done
+}
+
+# No thread of the server works while nothing is asked of it.
+is_idle() {
+	local before after
+	before=$(awk '{ print $14 + $15 }' "/proc/$SERVER/stat")
+	sleep 1
+	after=$(awk '{ print $14 + $15 }' "/proc/$SERVER/stat")
+	[ $((after - before)) -lt 50 ] || fail "an idle server used $((after - before)) ticks in a second"
+}
+
+load_config >"$T/conf"
+start_server
+affinity=/sys/class/vduse/raw/vq1/irq_cb_affinity
+is "CPUs of queue 1" "$(cat $affinity)" 2
+read_all
+echo 0 >$cpu
+read_all
+take_over
+read_all
+kill -9 "$SERVER"
+wait "$SERVER" 2>/dev/null || true
+start_server
+read_all
+is_idle
+echo 1 >$cpu
+read_all
+quiet
+stop
+clean
