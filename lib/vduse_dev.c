@@ -377,6 +377,11 @@ static int set_attributes(const struct vduse_dev_params *p)
 	if (!p->bounce_size)
 		return 0;
 	err = vduse_kern_set_attr(p->name, "bounce_size", p->bounce_size);
+	if (err == -ENOENT) {
+		if (p->bounce_size != VDUSE_BOUNCE_DEFAULT)
+			log_info("%s: bounce_size stays 64 MiB: another needs Linux 6.4", p->name);
+		return 0;
+	}
 	if (err)
 		log_err("%s: the kernel refuses a bounce_size of %llu bytes: %s", p->name,
 			(unsigned long long)p->bounce_size, strerror(-err));

@@ -21,6 +21,10 @@
 
 struct vduse_dev;
 
+/* Bounce memory of virtio-vdpa in bytes, where nobody says anything (drivers/vdpa/vdpa_user/). */
+#define VDUSE_BOUNCE_DEFAULT (64u << 20)
+#define VDUSE_BOUNCE_MAX     (1u << 30)
+
 struct vduse_dev_params {
 	const char *name;     /* of /dev/vduse/NAME and of the vdpa device */
 	uint32_t device_id;   /* VIRTIO_ID_BLOCK, ... */
@@ -29,7 +33,7 @@ struct vduse_dev_params {
 	uint16_t vq_size;     /* descriptors each, a power of two */
 	const void *config;   /* config space, copied */
 	uint32_t config_size; /* bytes, at most a page */
-	uint64_t bounce_size; /* bytes; 0 leaves the kernel's 64 MiB (attribute of Linux 6.4) */
+	uint64_t bounce_size; /* bytes; 0: the default, as before Linux 6.4 in any case */
 	bool umem;	      /* replace the kernel's bounce pages by our memory, where it can */
 };
 

@@ -3,20 +3,34 @@
 
 #include <unistd.h>
 
+#include "device.h"
 #include "umem.h"
 #include "vduse_dev.h"
 
-#define UMEM_MEMORY_SHARE    16 /* umem = auto: of the machine's memory, at most a sixteenth */
-#define VDUSE_BOUNCE_DEFAULT (64u << 20) /* drivers/vdpa/vdpa_user/vduse_dev.c */
+/* umem = auto: on while that of all disks is at most a sixteenth of the machine's memory. */
+#define UMEM_MEMORY_SHARE 16
+
+/*
+ * What a descriptor may need: Linux has at most half as many requests under way as there are
+ * descriptors, and a small one takes up to four pages (header, table, data, status).
+ */
+#define BOUNCE_PER_DESCRIPTOR (4 * 4096 / 2)
 
 static bool may_be_ours(const struct device_config *device)
 {
 	return device->driver == VDPA_DRIVER_VIRTIO && device->umem != SWITCH_NO && !device->rescue;
 }
 
-static uint64_t bounce_size(const struct device_config *device)
+uint64_t bounce_size(const struct device_config *device)
 {
-	return device->bounce_size ? device->bounce_size : VDUSE_BOUNCE_DEFAULT;
+	uint64_t wanted = (uint64_t)device_queue_count(device) * device_queue_size(device) *
+			  BOUNCE_PER_DESCRIPTOR;
+
+	if (device->driver != VDPA_DRIVER_VIRTIO)
+		return 0;
+	if (device->bounce_size)
+		return device->bounce_size;
+	return MIN(MAX(wanted, VDUSE_BOUNCE_DEFAULT), VDUSE_BOUNCE_MAX);
 }
 
 static bool ours_by_default(const struct config *config)

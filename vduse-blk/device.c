@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bounce.h"
 #include "log.h"
 #include "messages.h"
 
@@ -92,7 +93,7 @@ static int create_in_kernel(struct device *device)
 		.vq_size = device->limits.queue_size,
 		.config = &space,
 		.config_size = sizeof(space),
-		.bounce_size = config->bounce_size,
+		.bounce_size = bounce_size(config),
 		.umem = device->umem,
 	};
 

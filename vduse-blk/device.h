@@ -56,6 +56,9 @@ struct device {
 /** device_queue_count() - how many queues a device will have */
 uint16_t device_queue_count(const struct device_config *config);
 
+/** device_queue_size() - of how many descriptors each */
+uint16_t device_queue_size(const struct device_config *config);
+
 /**
  * device_open_store() - first step: open the backing store and settle what the driver will see
  * @runtime_dir: of the servers that may have it, and of the record it is compared with

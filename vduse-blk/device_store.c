@@ -29,7 +29,7 @@ uint16_t device_queue_count(const struct device_config *config)
  * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and Linux
  * refuses more than the device's maximum since 6.12.115 and 7.3.
  */
-static uint16_t queue_size(const struct device_config *config)
+uint16_t device_queue_size(const struct device_config *config)
 {
 	return (uint16_t)(config->queue_size ? config->queue_size : 1024);
 }
@@ -42,7 +42,7 @@ static uint16_t queue_size(const struct device_config *config)
 static bool wants_indirect(const struct device_config *config)
 {
 	if (config->indirect == SWITCH_AUTO)
-		return config->driver == VDPA_DRIVER_VHOST || queue_size(config) < 1024;
+		return config->driver == VDPA_DRIVER_VHOST || device_queue_size(config) < 1024;
 	return config->indirect == SWITCH_YES;
 }
 
@@ -76,7 +76,7 @@ static int settle_limits(struct device *device)
 		.io_min = store->io_min,
 		.io_opt = store->io_opt,
 		.queues = device_queue_count(config),
-		.queue_size = queue_size(config),
+		.queue_size = device_queue_size(config),
 		.indirect = wants_indirect(config),
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,

@@ -42,6 +42,17 @@ START_TEST(bounce_size_is_the_kernels_unless_given)
 }
 END_TEST
 
+START_TEST(bounce_size_is_the_kernels_where_it_cannot_be_given)
+{
+	struct vduse_dev_params p = vd_params();
+
+	fake_kern_fail(FAKE_SET_ATTR, 2, -ENOENT);
+	vd_make_dev_of(&p);
+	ck_assert_uint_eq(vd_kern->bounce_size, 64 * VD_MIB);
+	ck_assert_uint_eq(test_log_count("bounce_size stays 64 MiB"), 1);
+}
+END_TEST
+
 START_TEST(longest_name_is_kept_whole)
 {
 	struct vduse_dev_params p = vd_params();
@@ -292,6 +303,7 @@ int main(void)
 
 	tcase_add_test(tc, device_is_made_as_asked);
 	tcase_add_test(tc, bounce_size_is_the_kernels_unless_given);
+	tcase_add_test(tc, bounce_size_is_the_kernels_where_it_cannot_be_given);
 	tcase_add_test(tc, longest_name_is_kept_whole);
 	tcase_add_loop_test(tc, each_failing_step_is_undone, 0, ARRAY_SIZE(steps));
 	tcase_add_test(tc, failed_undoing_is_told);

@@ -86,7 +86,7 @@ bad() {
 	printf '0 2048 linear %s 0\n2048 2048 %s\n4096 12288 linear %s 4096\n' "$DISK" "$1" "$DISK"
 }
 bad error | dmsetup --noudevsync create bad
-udevadm settle
+settle_udev
 [ -b /dev/mapper/bad ] || fail "no /dev/mapper/bad"
 serve <<-C
 	[direct]

@@ -230,7 +230,7 @@ said 'disk: replaced a device of that name that nobody served'
 
 # A server that was killed: another disk is not put into its place, and the same one goes on.
 dmsetup create on-disk --table "0 2048 linear ${NODE[disk]} 0"
-udevadm settle --timeout=30
+settle_udev
 kill -KILL "$SERVER"
 wait "$SERVER" 2>/dev/null || true
 for verb in list stats; do

@@ -26,7 +26,7 @@ serve_vhost() {
 }
 
 signal() {
-	udevadm settle --timeout=30
+	settle_udev
 	kill -TERM "$SERVER"
 }
 
@@ -131,7 +131,7 @@ serve <<-C
 	path = $other
 C
 first=${NODE[disk]} second=${NODE[other]}
-udevadm settle --timeout=30
+settle_udev
 echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
 echo other >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
 echo other >/sys/bus/vdpa/drivers/virtio_vdpa/bind

@@ -122,7 +122,7 @@ fi
 
 # One server, and a driver that comes and goes.
 rebind() {
-	udevadm settle --timeout=30
+	settle_udev
 	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
 	[ ! -b "$node" ] || fail "$node is still there"
 	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/bind

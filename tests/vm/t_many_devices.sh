@@ -62,11 +62,11 @@ memory() {
 # Serves the configuration on standard input. Sets what it costs.
 serve_measured() {
 	local before begun
-	udevadm settle --timeout=120
+	settle_udev 120
 	before=$(unreclaimable) begun=$(ms)
 	serve
 	attach_ms=$(($(ms) - begun))
-	udevadm settle --timeout=120
+	settle_udev 120
 	every_disk_has_its_store
 	threads=$(threads) memory=$(memory) fds=$(fds) maps=$(maps)
 	kernel=$(($(unreclaimable) - before))
@@ -157,7 +157,7 @@ for size in 10G 8T; do
 	if [ $size = 10G ]; then
 		small_memory=$memory small_fds=$fds
 	fi
-	udevadm settle --timeout=30
+	settle_udev
 	stop
 	quiet
 	clean

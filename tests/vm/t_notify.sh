@@ -64,7 +64,7 @@ wait_for 10 "READY=1" heard 'READY=1'
 grep -E '^(.*\|)?READY=1(\|.*)? printed 3 there$' "$T/heard" >/dev/null ||
 	fail "READY=1 before every device was usable: $(cat "$T/heard")"
 ! heard STOPPING=1 || fail "STOPPING=1 too early: $(cat "$T/heard")"
-udevadm settle --timeout=30
+settle_udev
 sleep 600 <"${NODE[one]}" &
 holder=$!
 disown $holder
@@ -103,7 +103,7 @@ AS=()
 # Each of the signals detaches.
 for signal in HUP INT TERM; do
 	serve_one
-	udevadm settle --timeout=30
+	settle_udev
 	kill -$signal "$SERVER"
 	ended
 	quiet
@@ -112,7 +112,7 @@ done
 
 # Two signals at once are a first and a second one.
 serve_one
-udevadm settle --timeout=30
+settle_udev
 kill -INT "$SERVER"
 kill -TERM "$SERVER"
 ended

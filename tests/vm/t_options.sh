@@ -4,10 +4,11 @@
 
 img=$(image disk.img 32M)
 
-# One disk with the given lines in its section, and a round of verified I/O on it.
+# One disk with the given lines in its section, and a round of verified I/O on it:
+# exercise WORKERS LINES [QUEUES]
 exercise() {
-	printf '[global]\nworkers = %s\nruntime_dir = %s\n[opt]\npath = %s\nqueues = 2\n%s\n' \
-		"$1" "$T/run" "$img" "$2" >"$T/options"
+	printf '[global]\nworkers = %s\nruntime_dir = %s\n[opt]\npath = %s\nqueues = %s\n%s\n' \
+		"$1" "$T/run" "$img" "${3:-2}" "$2" >"$T/options"
 	serve <"$T/options"
 	fio --name=v --filename="${NODE[opt]}" --ioengine=io_uring --direct=1 --rw=randrw \
 		--bsrange=512-128k --size=8m --iodepth=16 --verify=crc32c --verify_fatal=1 \
@@ -51,6 +52,11 @@ all_flushers || fail "a thread is no I/O flusher"
 [ "$(pinned_kib)" -eq 0 ] || fail "umem = off, but $(pinned_kib) KiB are pinned"
 [ "$(cat /sys/class/vduse/opt/bounce_size)" -eq $((64 << 20)) ] || fail "bounce_size by default"
 [ "$(threads)" -eq 2 ] || fail "$(threads) workers for 2 queues on $(nproc) CPUs"
+stop
+quiet
+
+exercise auto "umem = off" 16
+[ "$(cat /sys/class/vduse/opt/bounce_size)" -eq $((128 << 20)) ] || fail "bounce_size for 16 queues"
 stop
 quiet
 

@@ -35,7 +35,7 @@ umount "$T/mnt"
 sfdisk -q "$empty" <<<'label: dos
 size=30MiB, type=83'
 # udev, too, has the kernel read the table once sfdisk is through: for a moment nothing is there.
-udevadm settle
+settle_udev
 wait_for 10 "new partition" test -b "$empty"1
 mkfs.ext4 -q "$empty"1
 stop

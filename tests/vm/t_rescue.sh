@@ -97,7 +97,7 @@ echo other >/sys/bus/vdpa/drivers_probe
 echo 1 >/sys/bus/vdpa/drivers_autoprobe
 node=/dev/$(basename /sys/bus/vdpa/devices/other/virtio*/block/vd*)
 wait_for 30 "node" test -b "$node"
-udevadm settle --timeout=30
+settle_udev
 dd if=/dev/zero of="$node" bs=64k oflag=direct conv=notrunc status=none 2>"$T/dd" &
 dd=$!
 wait_for 30 "request" under_way "$node" 1

@@ -67,7 +67,7 @@ unserved() {
 		mount "$node" "$T/mnt"
 		cp /etc/passwd "$T/mnt/"
 	fi
-	udevadm settle --timeout=30
+	settle_udev
 	killed
 }
 

@@ -39,7 +39,7 @@ dmsetup create held --table "0 32768 delay $DISK 0 0"
 defer dmsetup remove --retry held
 dmsetup create slow --table "0 32768 linear /dev/mapper/held 0"
 defer dmsetup remove --retry slow
-defer udevadm settle --timeout=60
+defer settle_udev 60
 defer dmsetup resume slow
 serve <<-C
 	[global]

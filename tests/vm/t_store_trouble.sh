@@ -27,7 +27,7 @@ flush_works() {
 }
 
 rebind() {
-	udevadm settle --timeout=30
+	settle_udev
 	echo "$1" >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
 	echo "$1" >/sys/bus/vdpa/drivers/virtio_vdpa/bind
 	wait_for 30 "node" test -b "${NODE[$1]}"

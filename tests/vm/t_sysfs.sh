@@ -49,7 +49,7 @@ loop_4k=$DISK
 modprobe scsi_debug dev_size_mb=16 sector_size=512 physblk_exp=3 opt_blks=128 lbpu=1 lbprz=1
 defer modprobe -r --wait 10000 scsi_debug
 wait_for 20 "SCSI disk" scsi_disk
-udevadm settle
+settle_udev
 scsi=/dev/$(scsi_disk)
 
 serve <<-C

@@ -83,7 +83,7 @@ write_conf ''
 ctl start vduse-blk || fail "start: $(tail "$T/manager")"
 node=$(awk '$1 == "disk" { print $2 }' "$T/out")
 [ -b "$node" ] || fail "systemctl start came back before there was a disk"
-udevadm settle --timeout=30
+settle_udev
 hold
 writes 101
 
@@ -124,7 +124,7 @@ clean
 # Or until somebody says that it need not be.
 ctl start vduse-blk || fail "a second start: $(tail "$T/manager")"
 node=$(awk '$1 == "disk" { node = $2 } END { print node }' "$T/out")
-udevadm settle --timeout=30
+settle_udev
 hold
 ctl stop --no-block vduse-blk
 wait_for 30 "stop" state_is deactivating

@@ -33,7 +33,7 @@ unbind_under_load() {
 	wait_for 30 "node" test -b "$node"
 	fill_direct "$node" $((n % 7 + 101)) 256K
 	filled "$node" $((n % 7 + 101)) 256K || fail "what was written after $n unbindings is not there"
-	udevadm settle --timeout=30
+	settle_udev
 }
 
 image victim.img 32M >/dev/null
