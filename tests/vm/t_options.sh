@@ -19,6 +19,14 @@ ticks() {
 	awk '{ print $14 + $15 }' "/proc/$SERVER/stat"
 }
 
+# One that spins has no such second; but whoever wrote may have udev look at the disk for a while.
+is_idle() {
+	local before
+	before=$(ticks)
+	sleep 1
+	[ $(($(ticks) - before)) -le 1 ]
+}
+
 # CPU time, in ticks, that one read costs, with what follows it.
 ticks_of_a_read() {
 	local before
@@ -94,17 +102,13 @@ stop
 exercise 1 "poll_us = 500000"
 sleep 1
 on=$(ticks_of_a_read)
-before=$(ticks)
-sleep 1
-[ $(($(ticks) - before)) -le 1 ] || fail "an idle disk uses CPU time"
+wait_for 60 "a second without CPU time for an idle disk" is_idle
 stop
 say "a read costs $off ticks of CPU time with poll_us = 0, $on with 500000"
 [ "$on" -ge $((off + 20)) ] || fail "poll_us has no effect: $off ticks without, $on with"
 
 exercise 1 "poll_us = auto"
-before=$(ticks)
-sleep 1
-[ $(($(ticks) - before)) -le 1 ] || fail "an idle disk uses CPU time with poll_us = auto"
+wait_for 60 "a second without CPU time for an idle disk with poll_us = auto" is_idle
 stop
 quiet
 clean
