@@ -40,18 +40,29 @@ static void messages_ready(struct ring_poll *poll)
 	}
 }
 
-int ring_init(struct ring *ring, unsigned int entries)
+static int set_up(struct io_uring *uring, unsigned int entries, unsigned int flags)
 {
 	int err = -EINVAL;
 
-	memset(ring, 0, sizeof(*ring));
 	for (size_t i = 0; i < ARRAY_SIZE(setup_flags) && err == -EINVAL; i++)
-		err = io_uring_queue_init(entries, &ring->uring, setup_flags[i]);
+		err = io_uring_queue_init(entries, uring, setup_flags[i] | flags);
 	if (err) {
 		log_err("cannot set up an io_uring: %s%s", strerror(-err),
 			err == -EPERM ? " (is sysctl kernel.io_uring_disabled set?)" : "");
 		return err;
 	}
+	io_uring_register_ring_fd(uring); /* saves a file look-up per call where it works */
+	return 0;
+}
+
+int ring_init(struct ring *ring, unsigned int entries)
+{
+	int err;
+
+	memset(ring, 0, sizeof(*ring));
+	err = set_up(&ring->uring, entries, 0);
+	if (err)
+		return err;
 
 	ring->message_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ring->message_fd < 0) {
@@ -60,7 +71,6 @@ int ring_init(struct ring *ring, unsigned int entries)
 		io_uring_queue_exit(&ring->uring);
 		return err;
 	}
-	io_uring_register_ring_fd(&ring->uring); /* saves a file look-up per call where it works */
 
 	pthread_mutex_init(&ring->lock, NULL);
 	ring->last = &ring->first;
@@ -68,62 +78,130 @@ int ring_init(struct ring *ring, unsigned int entries)
 	return 0;
 }
 
+int ring_iopoll_init(struct ring *ring)
+{
+	int err;
+
+	if (ring->has_iopoll)
+		return 0;
+	err = set_up(&ring->iopoll, ring->uring.sq.ring_entries, IORING_SETUP_IOPOLL);
+	if (err)
+		return err;
+	err = io_uring_register_buffers_sparse(&ring->iopoll, RING_BUFFERS_MAX);
+	if (err) {
+		log_err("cannot set up an io_uring with buffers: %s", strerror(-err));
+		io_uring_queue_exit(&ring->iopoll);
+		return err;
+	}
+	ring->has_iopoll = true;
+	return 0;
+}
+
 void ring_exit(struct ring *ring)
 {
+	if (ring->has_iopoll)
+		io_uring_queue_exit(&ring->iopoll);
 	io_uring_queue_exit(&ring->uring);
 	close(ring->message_fd);
 	pthread_mutex_destroy(&ring->lock);
 }
 
-struct io_uring_sqe *ring_sqe(struct ring *ring)
+static struct io_uring_sqe *get_sqe(struct io_uring *uring)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(uring);
 
 	while (unlikely(!sqe)) {
-		io_uring_submit(&ring->uring);
-		sqe = io_uring_get_sqe(&ring->uring);
+		io_uring_submit(uring);
+		sqe = io_uring_get_sqe(uring);
 	}
 	return sqe;
 }
 
-static unsigned int reap(struct ring *ring)
+struct io_uring_sqe *ring_sqe(struct ring *ring)
+{
+	return get_sqe(&ring->uring);
+}
+
+struct io_uring_sqe *ring_iopoll_sqe(struct ring *ring)
+{
+	ring->iopoll_count++;
+	return get_sqe(&ring->iopoll);
+}
+
+static unsigned int reap(struct io_uring *uring)
 {
 	struct io_uring_cqe *cqe;
 	unsigned int head, count = 0;
 
-	io_uring_for_each_cqe(&ring->uring, head, cqe)
+	io_uring_for_each_cqe(uring, head, cqe)
 	{
 		struct ring_op *op = io_uring_cqe_get_data(cqe);
 
 		count++;
 		op->done(op, cqe->res, cqe->flags);
 	}
-	io_uring_cq_advance(&ring->uring, count);
+	io_uring_cq_advance(uring, count);
 	return count;
 }
 
-int ring_run(struct ring *ring, bool wait)
+/* Return: 0; -errno, logged */
+static int enter(struct io_uring *uring, bool wait)
 {
 	int ret;
 
 	if (wait)
-		ret = io_uring_submit_and_wait(&ring->uring, 1);
+		ret = io_uring_submit_and_wait(uring, 1);
 	else
-		ret = io_uring_submit_and_get_events(&ring->uring);
+		ret = io_uring_submit_and_get_events(uring);
 	/* EINTR: a signal. EBUSY, EAGAIN: the kernel wants completions taken first. */
 	if (ret < 0 && ret != -EINTR && ret != -EBUSY && ret != -EAGAIN) {
 		log_err("io_uring_enter: %s", strerror(-ret));
 		return ret;
 	}
-	reap(ring);
+	return 0;
+}
+
+/* Has the kernel anything for us in the first ring? */
+static bool has_news(struct ring *ring)
+{
+	/* With deferred task work completions are made inside our next call; a flag says so. */
+	return io_uring_cq_ready(&ring->uring) ||
+	       (load_relaxed(ring->uring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+/* The call submits, and is what looks for completions. */
+static int iopoll_run(struct ring *ring)
+{
+	int err = enter(&ring->iopoll, false);
+	unsigned int count;
+
+	if (err)
+		return err;
+	count = reap(&ring->iopoll); /* which may start more */
+	ring->iopoll_count -= count;
+	return 0;
+}
+
+int ring_run(struct ring *ring, bool wait)
+{
+	int err;
+
+	if (ring_is_polling(ring)) {
+		err = iopoll_run(ring);
+		if (err || (!io_uring_sq_ready(&ring->uring) && !has_news(ring)))
+			return err;
+		wait = false;
+	}
+	err = enter(&ring->uring, wait);
+	if (err)
+		return err;
+	reap(&ring->uring);
 	return 0;
 }
 
 bool ring_has_events(struct ring *ring)
 {
-	/* With deferred task work completions are made inside our next call; the flag says so. */
-	return io_uring_cq_ready(&ring->uring) ||
-	       (load_relaxed(ring->uring.sq.kflags) & IORING_SQ_TASKRUN);
+	return ring_is_polling(ring) || has_news(ring);
 }
 
 static void poll_arm(struct ring_poll *poll)
@@ -255,15 +333,27 @@ static unsigned int buffer_place(const struct ring *ring, const void *addr, size
 	return place;
 }
 
-/* Return: 0; -errno. No memory where @addr is NULL */
-static int buffer_update(struct ring *ring, unsigned int place, void *addr, size_t len)
+static int table_update(struct io_uring *uring, unsigned int place, void *addr, size_t len)
 {
 	struct iovec iov = { .iov_base = addr, .iov_len = len };
-	int ret = io_uring_register_buffers_update_tag(&ring->uring, place, &iov, NULL, 1);
+	int ret = io_uring_register_buffers_update_tag(uring, place, &iov, NULL, 1);
 
 	if (ret < 0)
 		return ret;
 	return ret == 1 ? 0 : -EIO;
+}
+
+/* Return: 0; -errno. No memory where @addr is NULL */
+static int buffer_update(struct ring *ring, unsigned int place, void *addr, size_t len)
+{
+	int err = table_update(&ring->uring, place, addr, len);
+
+	if (err || !ring->has_iopoll)
+		return err;
+	err = table_update(&ring->iopoll, place, addr, len);
+	if (err && addr && table_update(&ring->uring, place, NULL, 0))
+		log_warn("a registered buffer stays pinned");
+	return err;
 }
 
 int ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr, size_t len)

@@ -62,7 +62,10 @@ struct ring_buffer {
 
 struct ring {
 	struct io_uring uring;
-	bool has_buffers; /* the kernel has a table for them, and we the same one */
+	struct io_uring iopoll; /* the second one, where there is one */
+	bool has_iopoll;
+	unsigned int iopoll_count; /* operations in it, from ring_iopoll_sqe() to completion */
+	bool has_buffers;	   /* the kernel has a table for them, and we the same one */
 	struct {
 		uint8_t *addr;
 		size_t len;
@@ -98,14 +101,32 @@ static inline void ring_sqe_done(struct io_uring_sqe *sqe, struct ring_op *op)
 }
 
 /**
+ * ring_iopoll_init() - a second io_uring, for reads and writes whose completions are polled for
+ *
+ * The disk sends no interrupt for them: ring_run() looks for completions, and does not sleep while
+ * one is missing. It takes nothing but O_DIRECT reads and writes, so all else stays in the first.
+ * Once for each ring; no effect after that. Return: 0; -errno, logged: do without
+ */
+int __must_check ring_iopoll_init(struct ring *ring);
+
+/** ring_iopoll_sqe() - as ring_sqe(), in the second io_uring, which must be there */
+struct io_uring_sqe *ring_iopoll_sqe(struct ring *ring);
+
+/** ring_is_polling() - is something under way that ring_run() has to look for? */
+static inline bool ring_is_polling(const struct ring *ring)
+{
+	return unlikely(ring->iopoll_count);
+}
+
+/**
  * ring_run() - submit what is prepared and hand out completions
- * @wait: sleep until there is at least one
+ * @wait: sleep until there is at least one; no effect while ring_is_polling()
  *
  * Return: 0; -errno: the ring is of no use any more
  */
 int __must_check ring_run(struct ring *ring, bool wait);
 
-/** ring_has_events() - would ring_run() hand something out? No system call; for polling */
+/** ring_has_events() - would ring_run() hand something out, or might it? No system call */
 bool ring_has_events(struct ring *ring);
 
 /** ring_poll_start() - call @poll->ready whenever @fd is readable; @poll is zeroed by the caller */
@@ -126,7 +147,8 @@ void ring_timer_hurry(struct ring *ring, struct ring_timer *timer);
  * ring_buffer_add() - register memory for IORING_OP_READ_FIXED and WRITE_FIXED
  *
  * All of it becomes resident and stays so, mapped or not, until ring_buffer_remove(). The same
- * memory again is not registered twice. Return: 0; -errno: do without
+ * memory again is not registered twice; but with the second io_uring as well where that is there,
+ * even if nobody will use it in that. Return: 0; -errno: do without
  */
 int __must_check ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr,
 				 size_t len);

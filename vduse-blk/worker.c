@@ -139,13 +139,26 @@ static void note_gap(struct worker *worker)
 	worker->idle_since_ns = 0;
 }
 
+/* Schedules the queues that have not asked for kicks and have work. */
+static void look_for_work(struct worker *worker)
+{
+	for (struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
+		if (queue_has_work(queue))
+			worker_schedule(worker, queue);
+}
+
 /* Spins until a queue has work or an operation is complete. Return: there is something to do */
 static int poll(struct worker *worker)
 {
-	uint32_t budget_us = poll_budget_us(worker);
+	uint32_t budget_us;
 	uint64_t deadline_ns;
 	int err;
 
+	if (ring_is_polling(&worker->ring)) { /* in ring_run(), once for each look at the queues */
+		look_for_work(worker);
+		return 1;
+	}
+	budget_us = poll_budget_us(worker);
 	if (!budget_us)
 		return 0;
 	err = ring_run(&worker->ring, false);
@@ -153,9 +166,7 @@ static int poll(struct worker *worker)
 		return err;
 	deadline_ns = time_now_ns() + budget_us * 1000ull;
 	while (!worker->scheduled.first && !ring_has_events(&worker->ring)) {
-		for (struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
-			if (queue_has_work(queue))
-				worker_schedule(worker, queue);
+		look_for_work(worker);
 		if (!worker->scheduled.first && time_now_ns() > deadline_ns)
 			return 0;
 	}
