@@ -62,6 +62,7 @@ struct backend_io {
 	struct ring_op ring_op;
 	uint64_t done_bytes;
 	uint32_t parts; /* under way, all of them with @ring_op */
+	bool iopoll;	/* its transfers may be polled for; not after one was refused */
 	bool cancelled;
 	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };

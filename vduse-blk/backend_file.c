@@ -197,6 +197,7 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	(void)backend;
 	(void)ring;
 	io->done_bytes = 0;
+	io->iopoll = file_of(io)->iopoll;
 	io->cancelled = false;
 	io->sync_failed = false;
 	if (file_of(io)->store.cache == CACHE_UNSAFE)
@@ -221,6 +222,7 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	}
 }
 
+/* What is in the ring's second io_uring cannot be ended, and is not found. */
 static void file_cancel(struct backend *backend, struct backend_io *io)
 {
 	(void)backend;
@@ -261,6 +263,7 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
 	file->base.cached = !file->store.direct;
 	file->keep_space = config->discard == SWITCH_NO;
+	file->iopoll = config->iopoll;
 	*out = &file->base;
 	return 0;
 }

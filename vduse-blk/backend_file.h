@@ -12,6 +12,7 @@ struct file_backend {
 	struct backend base;
 	struct store store;
 	bool keep_space; /* discard = no: never give space back */
+	bool iopoll;	 /* the disk can be polled for completions, and shall be */
 
 	/*
 	 * "Not supported", remembered. Set by any worker, read by all: a stale read costs one more

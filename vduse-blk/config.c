@@ -179,6 +179,12 @@ static void check_device(struct config_scan *scan, const struct config_section *
 			       "[%s] bounce_size, but driver = vhost-vdpa has no bounce memory; "
 			       "accepted: auto",
 			       device->name);
+	if (device->iopoll && device->cache != CACHE_AUTO && device->cache != CACHE_NONE)
+		config_mistake(
+			scan, key_line(section, "iopoll"),
+			"[%s] iopoll = yes, but cache is neither none nor auto: only O_DIRECT "
+			"can be polled for; accepted: no",
+			device->name);
 	if (device->readonly && device->discard == SWITCH_YES)
 		config_mistake(scan, key_line(section, "discard"),
 			       "[%s] discard = yes with readonly = yes; accepted: auto or no",

@@ -46,6 +46,7 @@ struct device_config {
 	uint32_t on_error; /* seconds to try again for when the store fails; 0: report it at once */
 	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: the name */
 	uint32_t poll_us; /* microseconds a worker spins before it sleeps; 0: never */
+	bool iopoll;	  /* the store's completions are polled for */
 	enum config_switch umem;
 	uint64_t bounce_size; /* bytes; CONFIG_AUTO: the kernel's default */
 	uint64_t offset;      /* bytes into the store where the disk begins */

@@ -318,14 +318,23 @@ static void queue_drain_command(struct queue *queue)
 	worker_schedule(queue->worker, queue);
 }
 
+static void queue_add(struct queue *queue)
+{
+	struct ring *ring = &queue->worker->ring;
+
+	if (queue->device->config->iopoll && ring_iopoll_init(ring))
+		log_warn("%s: queue %u: iopoll has no effect", queue->device_name, queue->index);
+	ring_poll_start(ring, &queue->kick, queue->kick_fd, kicked);
+	command_done(queue, 0);
+}
+
 static void run_command(struct ring_message *message)
 {
 	struct queue *queue = container_of(message, struct queue, command);
 
 	switch (queue->verb) {
 	case QUEUE_ADD:
-		ring_poll_start(&queue->worker->ring, &queue->kick, queue->kick_fd, kicked);
-		command_done(queue, 0);
+		queue_add(queue);
 		break;
 	case QUEUE_START:
 		queue_start(queue, false);

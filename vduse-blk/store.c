@@ -280,6 +280,22 @@ static int set_size(const struct device_config *config, struct store *store, uin
 	return 0;
 }
 
+static int check_iopoll(const struct device_config *config, const struct store *store, dev_t rdev)
+{
+	const char *reason = NULL;
+
+	if (!store->block_device)
+		reason = "is a regular file";
+	else if (!store->direct)
+		reason = "is served without O_DIRECT";
+	else if (!queue_limit(rdev, "io_poll", 0))
+		reason = "has no poll queues (its queue/io_poll in sysfs is 0)";
+	if (!config->iopoll || !reason)
+		return 0;
+	log_err("%s: iopoll = yes, but %s %s; accepted is no", config->name, config->path, reason);
+	return -EINVAL;
+}
+
 static void set_cache(const struct device_config *config, struct store *store)
 {
 	store->cache = config->cache;
@@ -343,6 +359,8 @@ static int open_and_settle(const struct device_config *config, bool claim, unsig
 	err = set_block_size(config, store);
 	if (!err)
 		err = set_size(config, store, store_size);
+	if (!err)
+		err = check_iopoll(config, store, st.st_rdev);
 	if (err)
 		return err;
 	set_cache(config, store);

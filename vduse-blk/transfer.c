@@ -47,6 +47,31 @@ static int transfer_fd(const struct store *store, const struct backend_io *io)
 		       : store->buffered_fd;
 }
 
+/* A write that must be durable may need a flush in the middle, which nobody would poll for. */
+static bool may_iopoll(struct backend_io *io, int fd)
+{
+	return io->ring->has_iopoll && !io->durable && fd == file_of(io)->store.fd;
+}
+
+static struct io_uring_sqe *transfer_step(struct backend_io *io, int fd,
+					  void (*done)(struct ring_op *op, int res, uint32_t flags))
+{
+	if (likely(!io->iopoll) || !may_iopoll(io, fd))
+		return io_step(io, done);
+	io->ring_op.done = done;
+	return ring_iopoll_sqe(io->ring);
+}
+
+/* Worth another try? What the disk could not be polled for, it may do with an interrupt. */
+static bool transfer_again(struct backend_io *io, int res)
+{
+	bool refused = io->iopoll && (res == -EAGAIN || res == -EOPNOTSUPP);
+
+	if (refused)
+		io->iopoll = false;
+	return again(io, res) || (refused && !io->cancelled);
+}
+
 static void transfer_rest(struct backend_io *io);
 
 static void transfer_done(struct ring_op *op, int res, uint32_t flags)
@@ -54,7 +79,7 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
-	if (again(io, res)) {
+	if (unlikely(res < 0) && transfer_again(io, res)) {
 		transfer_rest(io);
 		return;
 	}
@@ -78,8 +103,8 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 static void transfer_rest(struct backend_io *io)
 {
 	const struct store *store = &file_of(io)->store;
-	struct io_uring_sqe *sqe = io_step(io, transfer_done);
 	int fd = transfer_fd(store, io);
+	struct io_uring_sqe *sqe = transfer_step(io, fd, transfer_done);
 
 	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
 		store_relaxed(&io->backend->cached, true);
@@ -87,7 +112,10 @@ static void transfer_rest(struct backend_io *io)
 	ring_sqe_done(sqe, &io->ring_op);
 }
 
-/* The parts share one ring_op. Where one failed or was short, all is done again as a whole. */
+/*
+ * The parts share one ring_op. Where one failed or was short, all is done again as a whole, and in
+ * the first io_uring: the disk may have refused to be polled.
+ */
 static void part_done(struct ring_op *op, int res, uint32_t flags)
 {
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
@@ -102,6 +130,7 @@ static void part_done(struct ring_op *op, int res, uint32_t flags)
 		io_finish(io, -ECANCELED);
 	} else {
 		io->done_bytes = 0;
+		io->iopoll = false;
 		transfer_rest(io);
 	}
 }
@@ -109,7 +138,7 @@ static void part_done(struct ring_op *op, int res, uint32_t flags)
 static void part_start(struct backend_io *io, const struct iovec *iov, uint32_t count, uint64_t at)
 {
 	const struct store *store = &file_of(io)->store;
-	struct io_uring_sqe *sqe = io_step(io, part_done);
+	struct io_uring_sqe *sqe = transfer_step(io, store->fd, part_done);
 
 	io->parts++;
 	prep(sqe, store->fd, io, iov, count, store->offset + io->offset + at);

@@ -104,6 +104,7 @@ void cfg_defaults_check(const struct device_config *d)
 	ck_assert_uint_eq(d->on_error, 0);
 	ck_assert_str_eq(d->serial, "");
 	ck_assert_uint_eq(d->poll_us, CONFIG_POLL_AUTO);
+	ck_assert(!d->iopoll);
 	ck_assert_int_eq(d->umem, SWITCH_AUTO);
 	ck_assert_uint_eq(d->bounce_size, CONFIG_AUTO);
 	ck_assert_uint_eq(d->offset, 0);
@@ -125,6 +126,7 @@ static void device_eq(const struct device_config *a, const struct device_config 
 	ck_assert_uint_eq(a->on_error, b->on_error);
 	ck_assert_str_eq(a->serial, b->serial);
 	ck_assert_uint_eq(a->poll_us, b->poll_us);
+	ck_assert_int_eq(a->iopoll, b->iopoll);
 	ck_assert_int_eq(a->umem, b->umem);
 	ck_assert_uint_eq(a->bounce_size, b->bounce_size);
 	ck_assert_uint_eq(a->offset, b->offset);
@@ -209,6 +211,9 @@ const struct cfg_good cfg_good_values[] = {
 	DISK(poll_us, "auto", CONFIG_POLL_AUTO),
 	DISK(poll_us, "0", 0),
 	DISK(poll_us, "1000000", 1000000),
+	DISK(iopoll, "yes", true),
+	DISK(iopoll, "no", false),
+	DISK(iopoll, "1", true),
 	SWITCH(umem),
 	DISK(bounce_size, "auto", CONFIG_AUTO),
 	DISK(bounce_size, "1M", CFG_MIB),

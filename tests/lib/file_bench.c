@@ -46,6 +46,7 @@ static struct iovec fb_iov[FB_IOVS]; /* the pieces, as the store may change them
 static bool mounted;
 static int loop_fd;
 static unsigned int fds_before;
+static unsigned int iopoll_tail; /* of the second io_uring, as it was last seen */
 
 void fb_setup(void)
 {
@@ -61,6 +62,7 @@ void fb_setup(void)
 	};
 	fds_before = fds_open();
 	ck_assert_int_eq(ring_init(&fb_ring, RING), 0);
+	iopoll_tail = 0;
 }
 
 void fb_teardown(void)
@@ -189,8 +191,14 @@ static void step_done(struct ring_op *ring_op, int res, uint32_t flags);
 static void watch_step(struct fb_op *op)
 {
 	struct io_uring_sq *sq = &fb_ring.uring.sq;
-	const struct io_uring_sqe *sqe = &sq->sqes[(sq->sqe_tail - 1) & sq->ring_mask];
+	const struct io_uring_sqe *sqe;
 
+	if (fb_ring.iopoll.sq.sqe_tail != iopoll_tail) {
+		sq = &fb_ring.iopoll.sq;
+		iopoll_tail = sq->sqe_tail;
+		strcat(op->trace, " polled");
+	}
+	sqe = &sq->sqes[(sq->sqe_tail - 1) & sq->ring_mask];
 	ck_assert_ptr_eq((void *)(uintptr_t)sqe->user_data, &op->io.ring_op);
 	ck_assert_uint_lt(op->steps, STEPS);
 	add_step(op, sqe);

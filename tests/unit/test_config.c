@@ -99,6 +99,7 @@ static const struct bad {
 	{ "vdb", "poll_us", "1000001", POLL },
 	{ "vdb", "poll_us", "4294967295", POLL },
 	{ "vdb", "poll_us", "1.5", POLL },
+	{ "vdb", "iopoll", "auto", "yes or no" },
 	{ "vdb", "umem", "maybe", "auto, on or off" },
 	{ "vdb", "bounce_size", "0", BOUNCE },
 	{ "vdb", "bounce_size", "1020K", BOUNCE },

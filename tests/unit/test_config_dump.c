@@ -52,6 +52,7 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "on_error = report\n"
 			       "serial = a.name-that-is-longe\n"
 			       "poll_us = 50\n"
+			       "iopoll = no\n"
 			       "umem = off\n"
 			       "bounce_size = auto\n"
 			       "offset = 1049088\n"
@@ -66,10 +67,11 @@ START_TEST(json_has_numbers_and_escaped_strings)
 	char *text;
 
 	ck_assert_int_eq(
-		cfg_load("[global]\nworkers = 2\n[a]\npath = '/\"\xc3\xbc'\nserial = x\\y\n"
-			 "offset = 1K\nsize = 8388606T\nreadonly = yes\ndiscard = no\n"
-			 "[b]\npath = b\tc\numem = on\nbounce_size = 1M\npoll_us = 0\n"
-			 "write_zeroes = yes\nqueues = 2\n"),
+		cfg_load(
+			"[global]\nworkers = 2\n[a]\npath = '/\"\xc3\xbc'\nserial = x\\y\n"
+			"offset = 1K\nsize = 8388606T\nreadonly = yes\ndiscard = no\n"
+			"[b]\npath = b\tc\numem = on\nbounce_size = 1M\npoll_us = 0\niopoll = yes\n"
+			"write_zeroes = yes\nqueues = 2\n"),
 		0);
 	text = cfg_dumped(config_dump_json);
 	ck_assert_str_eq(text, "{\n"
@@ -94,6 +96,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"on_error\": \"report\",\n"
 			       "      \"serial\": \"x\\\\y\",\n"
 			       "      \"poll_us\": \"auto\",\n"
+			       "      \"iopoll\": false,\n"
 			       "      \"umem\": \"auto\",\n"
 			       "      \"bounce_size\": \"auto\",\n"
 			       "      \"offset\": 1024,\n"
@@ -114,6 +117,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"on_error\": \"report\",\n"
 			       "      \"serial\": \"b\",\n"
 			       "      \"poll_us\": 0,\n"
+			       "      \"iopoll\": true,\n"
 			       "      \"umem\": true,\n"
 			       "      \"bounce_size\": 1048576,\n"
 			       "      \"offset\": 0,\n"
@@ -138,7 +142,7 @@ START_TEST(help_has_a_row_of_five_columns_for_each_key)
 		ck_assert_msg(tabs == 4, "%s", line);
 		ck_assert_msg(!strstr(line, "\t\t"), "%s", line);
 	}
-	ck_assert_uint_eq(rows, 3 + 17);
+	ck_assert_uint_eq(rows, 3 + 18);
 	free(text);
 	text = cfg_dumped(NULL);
 	ck_assert_ptr_nonnull(

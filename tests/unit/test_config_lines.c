@@ -77,7 +77,7 @@ static const struct wrong {
 	{ CFG_DEVICE "quues = 4\n",
 	  "t.conf:3: [vdb] \"quues\" is not a key; accepted: path, driver, readonly, cache, "
 	  "queues, queue_size, indirect_descriptors, logical_block_size, discard, write_zeroes, "
-	  "on_error, serial, poll_us, umem, bounce_size, offset, size" },
+	  "on_error, serial, poll_us, iopoll, umem, bounce_size, offset, size" },
 	{ CFG_DEVICE "queues : 4 = 4\n",
 	  "t.conf:3: [vdb] \"queues : 4\" is not a key; accepted: path" },
 	{ CFG_DEVICE "\"queues\" = 4\n",
@@ -107,6 +107,10 @@ static const struct wrong {
 	{ CFG_DEVICE "driver = vhost-vdpa\nbounce_size = 64M\n",
 	  "t.conf:4: [vdb] bounce_size, but driver = vhost-vdpa has no bounce memory; accepted: "
 	  "auto" },
+	{ CFG_DEVICE "iopoll = yes\ncache = writeback\n",
+	  "t.conf:3: [vdb] iopoll = yes, but cache is neither none nor auto: only O_DIRECT can be "
+	  "polled for; accepted: no" },
+	{ CFG_DEVICE "cache = unsafe\niopoll = on\n", "t.conf:4: [vdb] iopoll = yes, but cache" },
 	{ CFG_DEVICE "readonly = yes\ndiscard = yes\n",
 	  "t.conf:4: [vdb] discard = yes with readonly = yes; accepted: auto or no" },
 	{ CFG_DEVICE "write_zeroes = on\nreadonly = yes\n",

@@ -252,6 +252,21 @@ START_TEST(partition_has_the_limits_of_its_disk)
 }
 END_TEST
 
+/* A loop device has no poll queues. */
+START_TEST(disk_without_poll_queues_cannot_be_polled_for)
+{
+	int loop = st_make_loop(512);
+
+	if (loop < 0)
+		return;
+	st_config.iopoll = true;
+	st_expect_refusal(-EINVAL, "has no poll queues");
+	st_config.cache = CACHE_WRITEBACK;
+	st_expect_refusal(-EINVAL, "is served without O_DIRECT");
+	close(loop);
+}
+END_TEST
+
 /* O_DIRECT to a file needs the blocks of the disk below, here of a loop device. */
 START_TEST(file_on_a_disk_with_large_blocks)
 {
@@ -300,6 +315,7 @@ int main(void)
 	tcase_add_test(tc, descriptors_run_out_for_a_block_device);
 	tcase_add_test(tc, block_device_may_be_waited_for);
 	tcase_add_test(tc, partition_has_the_limits_of_its_disk);
+	tcase_add_test(tc, disk_without_poll_queues_cannot_be_polled_for);
 	tcase_add_test(tc, file_on_a_disk_with_large_blocks);
 	return suite_run(suite);
 }

@@ -90,6 +90,15 @@ START_TEST(file_system_without_o_direct)
 }
 END_TEST
 
+START_TEST(regular_file_cannot_be_polled_for)
+{
+	st_config.cache = caches[_i].mode;
+	st_config.iopoll = true;
+	if (st_config.cache != CACHE_NONE || can_direct(st_image))
+		st_expect_refusal(-EINVAL, "iopoll = yes, but");
+}
+END_TEST
+
 /* Since Linux 6.6 it takes O_DIRECT, of any alignment, and does not say so. */
 START_TEST(file_system_in_memory)
 {
@@ -117,6 +126,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, cache_mode_decides_about_o_direct, 0, ARRAY_SIZE(caches));
+	tcase_add_loop_test(tc, regular_file_cannot_be_polled_for, 0, ARRAY_SIZE(caches));
 	tcase_add_loop_test(tc, file_system_without_o_direct, 0, ARRAY_SIZE(caches));
 	tcase_add_loop_test(tc, file_system_in_memory, 0, 2);
 	return suite_run(suite);
