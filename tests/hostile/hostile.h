@@ -31,6 +31,7 @@ struct hostile_case {
 	const char *name;
 	void (*run)(struct bench *bench, uint64_t arg);
 	uint64_t arg;
+	bool on_request; /* runs only when it is named */
 };
 
 /* One table per file; each ends with a row without a name. */
