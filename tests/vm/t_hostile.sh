@@ -1,16 +1,19 @@
 #!/bin/bash
 # A driver that breaks every rule, on vhost-vdpa: only its own queue suffers, and only until it is
-# reset. HOSTILE_RANDOM: how many random chains; HOSTILE_SEED: which.
+# reset. HOSTILE_RANDOM: how many random chains; HOSTILE_SEED: which. HOSTILE_PIN=yes: with its
+# memory pinned.
 # deadline: 900
 . tests/vm/lib.sh
 
 hostile=$(dirname "$VDUSE_BLK")/../tests/hostile/hostile
 chains=${HOSTILE_RANDOM:-20000}
 seed=${HOSTILE_SEED:-1}
+pin=${HOSTILE_PIN:-no}
 
 # What a driver can make the server say. Each line is held back after ten of its kind.
 expected='a request that is refused|queue [0-9]+ stops: |refused the driver: |lines? .*held back'
 expected+='|cannot map IOVA|no mapping for IOVA'
+expected+='|bytes of guest memory are not registered'
 expected+='|queue [0-9]+: (read|write|discard|write zeroes|flush)'
 
 attack() {
@@ -29,6 +32,7 @@ serve <<-C
 	path = $T/victim.img
 	driver = vhost-vdpa
 	queues = 2
+	pin_guest_memory = $pin
 	[other]
 	path = $T/other.img
 	driver = vhost-vdpa
@@ -74,6 +78,7 @@ serve <<-C
 	driver = vhost-vdpa
 	queues = 2
 	queue_size = 512
+	pin_guest_memory = $pin
 	[other]
 	path = $T/other.img
 	driver = vhost-vdpa
