@@ -196,6 +196,17 @@ int iotlb_map_slow(struct iotlb_view *view, uint64_t iova, size_t *len, int prot
 	return 0;
 }
 
+const struct iotlb_region *iotlb_region_at(const struct iotlb_view *view, const void *addr)
+{
+	for (size_t i = 0; i < view->table.count; i++) {
+		const struct iotlb_region *region = &view->table.regions[i];
+
+		if ((uintptr_t)addr - (uintptr_t)region->addr <= region->last - region->start)
+			return region;
+	}
+	return NULL;
+}
+
 int iotlb_read(struct iotlb_view *view, uint64_t iova, void *buf, size_t len)
 {
 	uint8_t *to = buf;

@@ -119,6 +119,13 @@ static inline int __must_check iotlb_map(struct iotlb_view *view, uint64_t iova,
 }
 
 /**
+ * iotlb_region_at() - which region has the byte at @addr, that iotlb_map() gave through @view?
+ *
+ * Looks through all of them. Return: it, until the next call with @view; NULL: none of them
+ */
+const struct iotlb_region *iotlb_region_at(const struct iotlb_view *view, const void *addr);
+
+/**
  * iotlb_read() - copy driver memory into private memory, each byte read once
  *
  * The range may cross regions. Return: as iotlb_map()

@@ -174,6 +174,12 @@ static void check_device(struct config_scan *scan, const struct config_section *
 			       "[%s] umem = on, but driver = vhost-vdpa has no bounce memory; "
 			       "accepted: auto or off",
 			       device->name);
+	if (device->driver == VDPA_DRIVER_VIRTIO && device->pin_guest_memory)
+		config_mistake(
+			scan, key_line(section, "pin_guest_memory"),
+			"[%s] pin_guest_memory = yes, but driver = virtio-vdpa has no guest; "
+			"accepted: no",
+			device->name);
 	if (device->driver == VDPA_DRIVER_VHOST && device->bounce_size != CONFIG_AUTO)
 		config_mistake(scan, key_line(section, "bounce_size"),
 			       "[%s] bounce_size, but driver = vhost-vdpa has no bounce memory; "

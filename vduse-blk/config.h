@@ -48,6 +48,7 @@ struct device_config {
 	uint32_t poll_us; /* microseconds a worker spins before it sleeps; 0: never */
 	bool iopoll;	  /* the store's completions are polled for */
 	enum config_switch umem;
+	bool pin_guest_memory;
 	uint64_t bounce_size; /* bytes; CONFIG_AUTO: the kernel's default */
 	uint64_t offset;      /* bytes into the store where the disk begins */
 	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */

@@ -113,6 +113,9 @@ static void queue_finish_command(struct queue *queue)
 	if ((queue->verb == QUEUE_PAUSE || queue->verb == QUEUE_SETTLE) &&
 	    queue->state == QUEUE_RUNNING)
 		queue_set_state(queue, QUEUE_PAUSED);
+	/* The answer to them lets memory go. */
+	if ((queue->verb == QUEUE_PAUSE || queue->verb == QUEUE_STOP) && queue->guest_memory)
+		guest_memory_drop(queue->guest_memory);
 	if (queue->verb == QUEUE_STOP) {
 		queue_set_state(queue, QUEUE_STOPPED);
 		virtq_stop(&queue->vq);
@@ -373,15 +376,21 @@ static void queue_release(struct queue *queue)
 {
 	pages_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
 	pages_free(queue->own_large, sizeof(*queue->own_large));
+	guest_memory_free(queue->guest_memory);
 	queue->slots = NULL;
 	queue->own_large = NULL;
+	queue->guest_memory = NULL;
 }
 
 static int queue_alloc(struct queue *queue)
 {
 	queue->slots = pages_alloc(queue->slot_count * sizeof(*queue->slots));
 	queue->own_large = pages_alloc(sizeof(*queue->own_large));
-	if (!queue->slots || !queue->own_large) {
+	if (queue->device->config->pin_guest_memory)
+		queue->guest_memory = guest_memory_new(&queue->worker->ring, &queue->vq.view,
+						       queue->device_name, GUEST_SLICE_SHIFT);
+	if (!queue->slots || !queue->own_large ||
+	    (queue->device->config->pin_guest_memory && !queue->guest_memory)) {
 		queue_release(queue);
 		return -ENOMEM;
 	}

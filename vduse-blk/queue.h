@@ -16,6 +16,7 @@
 
 #include "backend.h"
 #include "compiler.h"
+#include "guest_memory.h"
 #include "log.h"
 #include "ring.h"
 #include "vduse_dev.h"
@@ -109,6 +110,7 @@ struct queue {
 	bool awake;
 	bool wants_buffer; /* bounce memory of ours may be there, and is not registered yet */
 	struct ring_buffer buffer;
+	struct guest_memory *guest_memory; /* NULL: not to be registered */
 	struct queue *next_scheduled;
 	struct queue *next_awake;
 	struct queue *next_starved;

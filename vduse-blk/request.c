@@ -206,7 +206,6 @@ static void req_submit(struct req_slot *slot, enum backend_op op,
 	slot->io.op = op;
 	slot->io.durable = slot->queue->durable_writes;
 	slot->io.done = done;
-	slot->io.buffer = &slot->queue->buffer;
 	slot->in_store = true;
 	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
 }
@@ -296,6 +295,17 @@ static void req_keep(struct req_slot *slot)
 	slot->io.len = req->len;
 }
 
+/* Only a single piece can be in a registered buffer. */
+static const struct ring_buffer *req_buffer(const struct req_slot *slot)
+{
+	struct queue *queue = slot->queue;
+
+	if (likely(!queue->guest_memory))
+		return &queue->buffer;
+	return slot->io.iov_count == 1 ? guest_memory_find(queue->guest_memory, slot->io.iov)
+				       : NULL;
+}
+
 static void req_execute(struct req_slot *slot)
 {
 	const struct blk_limits *limits = slot->queue->limits;
@@ -304,11 +314,12 @@ static void req_execute(struct req_slot *slot)
 	switch (req->op) {
 	case BLK_READ:
 	case BLK_WRITE:
-		if (!req->len)
+		if (!req->len) {
 			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
-		else
-			req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE,
-				   req_io_done);
+			break;
+		}
+		slot->io.buffer = req_buffer(slot);
+		req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE, req_io_done);
 		break;
 	case BLK_FLUSH:
 		slot->next_waiting = slot->queue->flushes;

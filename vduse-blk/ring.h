@@ -58,7 +58,8 @@ struct ring_buffer {
 	uint16_t index;
 };
 
-#define RING_BUFFERS_MAX 64 /* of bounce memory, 64 MiB each: more than fits into most machines */
+#define RING_BUFFERS_MAX 512 /* bounce memory, 64 MiB each, and guest memory, 128 MiB each */
+#define RING_BUFFER_NONE UINT16_MAX
 
 struct ring {
 	struct io_uring uring;

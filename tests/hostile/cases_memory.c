@@ -129,6 +129,14 @@ static void rings_unmapped(struct bench *bench, uint64_t unused)
 	}
 }
 
+/* With pin_guest_memory the first read pins pages, which then outlive their place in the file. */
+static uint8_t truncated_status(void)
+{
+	const char *pin = getenv("HOSTILE_PIN");
+
+	return pin && !strcmp(pin, "yes") ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+}
+
 /* A file that shrinks under its mapping: pages at and behind @keep are gone. */
 static void truncated(struct bench *bench, uint64_t keep)
 {
@@ -142,7 +150,7 @@ static void truncated(struct bench *bench, uint64_t keep)
 	if (ftruncate(lost.fd, (off_t)keep))
 		fail("ftruncate: %s", strerror(errno));
 	offer_read(d, SPARE_IOVA, AREA_BYTES);
-	expect_status(d, VIRTIO_BLK_S_IOERR);
+	expect_status(d, truncated_status());
 	driver_good(d, 0);
 	unmap(d, SPARE_IOVA, AREA_BYTES);
 }

@@ -106,6 +106,7 @@ void cfg_defaults_check(const struct device_config *d)
 	ck_assert_uint_eq(d->poll_us, CONFIG_POLL_AUTO);
 	ck_assert(!d->iopoll);
 	ck_assert_int_eq(d->umem, SWITCH_AUTO);
+	ck_assert(!d->pin_guest_memory);
 	ck_assert_uint_eq(d->bounce_size, CONFIG_AUTO);
 	ck_assert_uint_eq(d->offset, 0);
 	ck_assert_uint_eq(d->size, CONFIG_AUTO);
@@ -128,6 +129,7 @@ static void device_eq(const struct device_config *a, const struct device_config 
 	ck_assert_uint_eq(a->poll_us, b->poll_us);
 	ck_assert_int_eq(a->iopoll, b->iopoll);
 	ck_assert_int_eq(a->umem, b->umem);
+	ck_assert_int_eq(a->pin_guest_memory, b->pin_guest_memory);
 	ck_assert_uint_eq(a->bounce_size, b->bounce_size);
 	ck_assert_uint_eq(a->offset, b->offset);
 	ck_assert_uint_eq(a->size, b->size);

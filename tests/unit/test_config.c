@@ -101,6 +101,7 @@ static const struct bad {
 	{ "vdb", "poll_us", "1.5", POLL },
 	{ "vdb", "iopoll", "auto", "yes or no" },
 	{ "vdb", "umem", "maybe", "auto, on or off" },
+	{ "vdb", "pin_guest_memory", "auto", "yes or no" },
 	{ "vdb", "bounce_size", "0", BOUNCE },
 	{ "vdb", "bounce_size", "1020K", BOUNCE },
 	{ "vdb", "bounce_size", "1025K", BOUNCE },

@@ -30,6 +30,7 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 
 	ck_assert_int_eq(cfg_load("[a.name-that-is-longer-than-a-serial]\npath = '/a b '\n"
 				  "driver = vhost-vdpa\nreadonly = on\numem = no\ndiscard = 0\n"
+				  "pin_guest_memory = yes\n"
 				  "offset = 1049088\nsize = 3145728K\npoll_us = 50\n"),
 			 0);
 	text = cfg_dumped(config_dump);
@@ -54,6 +55,7 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "poll_us = 50\n"
 			       "iopoll = no\n"
 			       "umem = off\n"
+			       "pin_guest_memory = yes\n"
 			       "bounce_size = auto\n"
 			       "offset = 1049088\n"
 			       "size = 3G\n");
@@ -98,6 +100,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"poll_us\": \"auto\",\n"
 			       "      \"iopoll\": false,\n"
 			       "      \"umem\": \"auto\",\n"
+			       "      \"pin_guest_memory\": false,\n"
 			       "      \"bounce_size\": \"auto\",\n"
 			       "      \"offset\": 1024,\n"
 			       "      \"size\": 9223369837831520256\n"
@@ -119,6 +122,7 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"poll_us\": 0,\n"
 			       "      \"iopoll\": true,\n"
 			       "      \"umem\": true,\n"
+			       "      \"pin_guest_memory\": false,\n"
 			       "      \"bounce_size\": 1048576,\n"
 			       "      \"offset\": 0,\n"
 			       "      \"size\": \"auto\"\n"
@@ -142,7 +146,7 @@ START_TEST(help_has_a_row_of_five_columns_for_each_key)
 		ck_assert_msg(tabs == 4, "%s", line);
 		ck_assert_msg(!strstr(line, "\t\t"), "%s", line);
 	}
-	ck_assert_uint_eq(rows, 3 + 18);
+	ck_assert_uint_eq(rows, 3 + 19);
 	free(text);
 	text = cfg_dumped(NULL);
 	ck_assert_ptr_nonnull(

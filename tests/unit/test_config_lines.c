@@ -77,7 +77,8 @@ static const struct wrong {
 	{ CFG_DEVICE "quues = 4\n",
 	  "t.conf:3: [vdb] \"quues\" is not a key; accepted: path, driver, readonly, cache, "
 	  "queues, queue_size, indirect_descriptors, logical_block_size, discard, write_zeroes, "
-	  "on_error, serial, poll_us, iopoll, umem, bounce_size, offset, size" },
+	  "on_error, serial, poll_us, iopoll, umem, pin_guest_memory, bounce_size, "
+	  "offset, size" },
 	{ CFG_DEVICE "queues : 4 = 4\n",
 	  "t.conf:3: [vdb] \"queues : 4\" is not a key; accepted: path" },
 	{ CFG_DEVICE "\"queues\" = 4\n",
@@ -104,6 +105,11 @@ static const struct wrong {
 	{ CFG_DEVICE "driver = vhost-vdpa\numem = on\n",
 	  "t.conf:4: [vdb] umem = on, but driver = vhost-vdpa has no bounce memory; accepted: auto "
 	  "or off" },
+	{ CFG_DEVICE "driver = virtio-vdpa\npin_guest_memory = yes\n",
+	  "t.conf:4: [vdb] pin_guest_memory = yes, but driver = virtio-vdpa has no guest; accepted: "
+	  "no" },
+	{ CFG_DEVICE "pin_guest_memory = yes\n",
+	  "t.conf:3: [vdb] pin_guest_memory = yes, but driver = virtio-vdpa has no guest" },
 	{ CFG_DEVICE "driver = vhost-vdpa\nbounce_size = 64M\n",
 	  "t.conf:4: [vdb] bounce_size, but driver = vhost-vdpa has no bounce memory; accepted: "
 	  "auto" },
