@@ -106,7 +106,7 @@ bad "linear $DISK 2048" | dmsetup --noudevsync reload bad
 dmsetup --noudevsync resume bad
 fill "${NODE[direct]}" 103 $mib $mib
 stop
-quiet 'direct: queue [0-9]+: (read|write) of'
+quiet 'direct: queue [0-9]+: (read|write) of|direct: .*held back'
 clean
 filled "$DISK" 103 $mib $mib || fail "what was written after the recovery differs"
 
