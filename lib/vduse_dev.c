@@ -11,17 +11,11 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "umem.h"
 #include "vduse_kern.h"
+#include "vduse_memory.h"
 
 /* How far apart the kernel lays out a queue's parts; a power of two (checked since 6.12.115). */
 #define VQ_ALIGN 4096
-
-/*
- * What one driver may make us map of the 128 TiB of addresses that all devices of a process share.
- * The largest virtual machines have some 10 TiB.
- */
-#define MAPPED_MAX (16ull << 40)
 
 /* How long a killed server may take to let go of its device. */
 #define OPEN_WAIT_MS 5000
@@ -36,12 +30,7 @@ struct vduse_dev {
 	int control_fd;
 	int fd;
 	bool adopted;
-	struct iotlb tlb;
-	bool want_umem;
-	uint64_t mapped; /* bytes of driver memory; this and the next under the table's lock */
-	struct log_limit fill_errors;
-	void *umem; /* our bounce memory once registered, else NULL */
-	size_t umem_size;
+	struct vduse_memory memory;
 };
 
 const char *vduse_dev_name_check(const char *name)
@@ -85,141 +74,6 @@ static bool has_vdpa_device(const char *name)
 
 	snprintf(dir, sizeof(dir), "/sys/class/vduse/%s", name);
 	return path_exists(dir, name);
-}
-
-static int iotlb_fill_umem(struct vduse_dev *dev, uint64_t iova, struct iotlb_region *region);
-
-static int prot_of(uint8_t perm)
-{
-	switch (perm) {
-	case VDUSE_ACCESS_RO:
-		return PROT_READ;
-	case VDUSE_ACCESS_WO:
-		return PROT_WRITE;
-	case VDUSE_ACCESS_RW:
-		return PROT_READ | PROT_WRITE;
-	}
-	return PROT_NONE;
-}
-
-static int map_entry(struct vduse_dev *dev, const struct vduse_iotlb_entry *entry, int region_fd,
-		     void **addr)
-{
-	uint64_t size = entry->last - entry->start + 1;
-
-	if (entry->last - entry->start >= MAPPED_MAX - dev->mapped)
-		return -ENOSPC;
-	*addr = mmap(NULL, size, prot_of(entry->perm), MAP_SHARED, region_fd, (off_t)entry->offset);
-	if (*addr == MAP_FAILED)
-		return -errno;
-	munlock(*addr, size); /* a process that locks all memory means its own, not the driver's */
-	dev->mapped += size;
-	return 0;
-}
-
-static int dev_iotlb_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
-{
-	/* Ask for exactly this byte: the kernel returns the first region that overlaps. */
-	struct vduse_iotlb_entry entry = { .start = iova, .last = iova };
-	struct vduse_dev *dev = ctx;
-	int region_fd, err;
-	void *addr;
-
-	if (dev->want_umem && iotlb_fill_umem(dev, iova, region) == 0)
-		return 0;
-
-	region_fd = vduse_kern_iotlb_fd(dev->fd, &entry);
-	if (region_fd == -EINVAL)
-		return -EFAULT;
-	if (region_fd < 0) {
-		if (log_allow(&dev->fill_errors, dev->name))
-			log_err("%s: no mapping for IOVA 0x%llx: %s", dev->name,
-				(unsigned long long)iova, strerror(-region_fd));
-		return region_fd;
-	}
-
-	err = map_entry(dev, &entry, region_fd, &addr);
-	if (err && log_allow(&dev->fill_errors, dev->name))
-		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", dev->name, entry.start,
-			entry.last, err == -ENOSPC ? "more than 16 TiB" : strerror(-err));
-	close(region_fd);
-	if (err)
-		return err;
-
-	madvise(addr, entry.last - entry.start + 1, MADV_DONTDUMP); /* it is not ours to keep */
-	*region = (struct iotlb_region){
-		.start = entry.start,
-		.last = entry.last,
-		.addr = addr,
-		.prot = prot_of(entry.perm),
-	};
-	return 0;
-}
-
-static void dev_iotlb_release(void *ctx, const struct iotlb_region *region)
-{
-	struct vduse_dev *dev = ctx;
-
-	if (region->addr == dev->umem)
-		return; /* stays registered over resets, until the device is closed */
-	munmap(region->addr, region->last - region->start + 1);
-	dev->mapped -= region->last - region->start + 1;
-}
-
-static const struct iotlb_ops dev_iotlb_ops = {
-	.fill = dev_iotlb_fill,
-	.release = dev_iotlb_release,
-};
-
-static int umem_register(struct vduse_dev *dev, uint64_t size)
-{
-	struct vduse_iova_umem umem = { .iova = 0, .size = size };
-	void *addr = umem_alloc(size);
-	int err;
-
-	if (!addr)
-		return -ENOMEM;
-	umem.uaddr = (uintptr_t)addr;
-	err = vduse_kern_reg_umem(dev->fd, &umem);
-	if (err) {
-		umem_free(addr, size);
-		return err;
-	}
-	dev->umem = addr;
-	dev->umem_size = size;
-	return 0;
-}
-
-/*
- * The bounce region of virtio-vdpa, as our own memory. Registered at the first look into it, before
- * anything touched the kernel's pages: those stay behind what was mapped already.
- */
-static int iotlb_fill_umem(struct vduse_dev *dev, uint64_t iova, struct iotlb_region *region)
-{
-	struct vduse_iova_info info = { .start = iova, .last = iova };
-	int err;
-
-	if (vduse_kern_iotlb_info(dev->fd, &info) || !(info.capability & VDUSE_IOVA_CAP_UMEM))
-		return -EFAULT;
-	if (info.start || iova > info.last)
-		return -EFAULT;
-
-	if (!dev->umem) {
-		err = umem_register(dev, info.last + 1);
-		if (err) {
-			log_warn("%s: bounce memory stays the kernel's: VDUSE_IOTLB_REG_UMEM: %s",
-				 dev->name, strerror(-err));
-			dev->want_umem = false;
-			return err;
-		}
-	}
-	*region = (struct iotlb_region){
-		.start = 0,
-		.last = info.last,
-		.addr = dev->umem,
-		.prot = PROT_READ | PROT_WRITE,
-	};
-	return 0;
 }
 
 static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
@@ -425,7 +279,6 @@ int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
 	if (!dev)
 		return -ENOMEM;
 	strncpy(dev->name, params->name, sizeof(dev->name) - 1);
-	dev->want_umem = params->umem;
 
 	dev->control_fd = vduse_kern_open_control();
 	if (dev->control_fd < 0) {
@@ -443,7 +296,7 @@ int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
 		if (err)
 			goto destroy;
 	}
-	iotlb_init(&dev->tlb, &dev_iotlb_ops, dev);
+	vduse_memory_init(&dev->memory, dev->name, dev->fd, params->umem);
 	*out = dev;
 	return 0;
 
@@ -470,11 +323,9 @@ bool vduse_dev_running(const struct vduse_dev *dev)
 
 static void dev_close(struct vduse_dev *dev)
 {
-	iotlb_exit(&dev->tlb);
+	vduse_memory_unmap(&dev->memory);
 	close(dev->fd);
-	/* Only now: closing hands bounce data back to the kernel's pages, out of this memory. */
-	if (dev->umem)
-		umem_free(dev->umem, dev->umem_size);
+	vduse_memory_free(&dev->memory);
 }
 
 void vduse_dev_abandon(struct vduse_dev *dev)
@@ -504,21 +355,12 @@ int vduse_dev_fd(const struct vduse_dev *dev)
 
 struct iotlb *vduse_dev_iotlb(struct vduse_dev *dev)
 {
-	return &dev->tlb;
+	return &dev->memory.tlb;
 }
 
 int vduse_dev_umem(struct vduse_dev *dev, void **addr, size_t *size)
 {
-	int err = 0;
-
-	/* A miss on any thread sets it, under the table's lock. */
-	pthread_mutex_lock(&dev->tlb.lock);
-	*addr = dev->umem;
-	*size = dev->umem_size;
-	if (!dev->umem)
-		err = dev->want_umem ? -EAGAIN : -ENOENT;
-	pthread_mutex_unlock(&dev->tlb.lock);
-	return err;
+	return vduse_memory_umem(&dev->memory, addr, size);
 }
 
 int vduse_dev_recv(struct vduse_dev *dev, struct vduse_dev_request *request)
