@@ -34,6 +34,7 @@ struct server {
 	struct disks disks;
 	struct worker *workers;
 	unsigned int worker_count;
+	struct polling_place polling_place;
 	int signal_fd;
 	struct ring_poll signals;
 	bool signalled;
@@ -151,15 +152,15 @@ static void stop_workers(struct server *server)
 static int start_workers(struct server *server)
 {
 	unsigned int wanted = wanted_workers(server->config);
-	bool spare_cpu = wanted < (unsigned long)sysconf(_SC_NPROCESSORS_ONLN);
 	int err;
 
 	server->workers = calloc(wanted, sizeof(*server->workers));
 	if (!server->workers)
 		return -ENOMEM;
+	polling_place_init(&server->polling_place);
 	while (server->worker_count < wanted) {
 		err = worker_start(&server->workers[server->worker_count], server->worker_count,
-				   spare_cpu);
+				   &server->polling_place);
 		if (err) {
 			stop_workers(server);
 			return err;

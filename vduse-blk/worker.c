@@ -19,10 +19,6 @@
 /* Large requests in flight at a time on one worker; 128 KiB in 4 KiB pieces needs one each. */
 #define WORKER_LARGE_BUFFERS 256
 
-/* poll_us = auto: spin only where the mean gap is below the first; gaps above the second are it. */
-#define POLL_AUTO_GAP_US 50
-#define POLL_GAP_MAX_US	 1000
-
 static void list_init(struct queue_list *list)
 {
 	list->first = NULL;
@@ -102,41 +98,19 @@ static uint32_t poll_budget_us(const struct worker *worker)
 {
 	uint32_t budget = 0;
 
-	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake) {
-		uint32_t wanted = queue->poll_us;
-
-		/*
-		 * A wake-up costs some ten microseconds on both sides. Spin only where work has
-		 * been coming sooner than a few of those, and while nobody else needs the CPU.
-		 */
-		if (wanted == CONFIG_POLL_AUTO)
-			wanted = worker->spare_cpu && worker->mean_gap_us < POLL_AUTO_GAP_US
-					 ? 2 * worker->mean_gap_us + 1
-					 : 0;
-		budget = MAX(budget, wanted);
-	}
+	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
+		budget = MAX(budget, queue->poll_us == CONFIG_POLL_AUTO
+					     ? polling_auto_us(&worker->polling)
+					     : queue->poll_us);
 	return budget;
 }
 
-static bool wants_gap(const struct worker *worker)
+static bool wants_auto(const struct worker *worker)
 {
 	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
 		if (queue->poll_us == CONFIG_POLL_AUTO)
-			return worker->spare_cpu;
+			return true;
 	return false;
-}
-
-/* Work has come: learn how long it took. */
-static void note_gap(struct worker *worker)
-{
-	uint64_t gap_us;
-
-	if (!worker->idle_since_ns)
-		return;
-	gap_us = (time_now_ns() - worker->idle_since_ns) / 1000;
-	gap_us = MIN(gap_us, POLL_GAP_MAX_US);
-	worker->mean_gap_us = (uint32_t)((7 * worker->mean_gap_us + gap_us) / 8);
-	worker->idle_since_ns = 0;
 }
 
 /* Schedules the queues that have not asked for kicks and have work. */
@@ -185,26 +159,38 @@ static void prepare_sleep(struct worker *worker)
 	}
 }
 
+/* The one system call of a round: submits, and sleeps where there is nothing to do. */
+static int enter_ring(struct worker *worker, bool sleep)
+{
+	int err;
+
+	if (!sleep)
+		return ring_run(&worker->ring, false);
+	polling_sleeps(&worker->polling);
+	err = ring_run(&worker->ring, true);
+	polling_wakes(&worker->polling);
+	return err;
+}
+
 static int worker_loop(struct worker *worker)
 {
 	int ret = 0;
 
 	while (!worker->stopping && ret >= 0) {
 		if (worker->scheduled.first) {
-			note_gap(worker);
+			polling_work(&worker->polling);
 			run_scheduled(worker);
 		}
 		if (!worker->scheduled.first) {
-			if (!worker->idle_since_ns && wants_gap(worker))
-				worker->idle_since_ns = time_now_ns();
+			if (wants_auto(worker))
+				polling_idle(&worker->polling);
 			ret = poll(worker);
 			if (ret == 0)
 				prepare_sleep(worker);
 			if (ret < 0)
 				break;
 		}
-		/* The one system call of a round: submits, and sleeps where there is nothing. */
-		ret = ring_run(&worker->ring, ret == 0 && !worker->scheduled.first);
+		ret = enter_ring(worker, ret == 0 && !worker->scheduled.first);
 	}
 	return ret;
 }
@@ -224,20 +210,21 @@ static void *worker_main(void *arg)
 	worker_report(worker, err);
 	if (err)
 		return NULL;
+	polling_wakes(&worker->polling);
 	if (worker_loop(worker))
 		abort(); /* said why: without its ring it can neither serve nor stop its queues */
+	polling_sleeps(&worker->polling);
 	ring_exit(&worker->ring);
 	return NULL;
 }
 
-int worker_start(struct worker *worker, unsigned int index, bool spare_cpu)
+int worker_start(struct worker *worker, unsigned int index, struct polling_place *place)
 {
 	int err;
 
 	worker->index = index;
 	worker->start_result = 1;
-	worker->spare_cpu = spare_cpu;
-	worker->mean_gap_us = POLL_GAP_MAX_US;
+	polling_init(&worker->polling, place);
 	list_init(&worker->scheduled);
 	list_init(&worker->awake);
 	list_init(&worker->starved);

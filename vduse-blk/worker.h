@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "polling.h"
 #include "ring.h"
 #include "virtio_blk.h"
 #include "virtq.h"
@@ -46,9 +47,7 @@ struct worker {
 	struct queue_list awake;     /* had a round since this thread slept: kicks not asked for */
 	struct queue_list starved;   /* want a large buffer */
 
-	bool spare_cpu;		/* fewer workers than CPUs: poll_us = auto may spin */
-	uint32_t mean_gap_us;	/* from running out of work to the next, over the last few */
-	uint64_t idle_since_ns; /* 0: nobody wants to know */
+	struct polling polling; /* for poll_us = auto */
 
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */
 	struct blk_range *ranges; /* of the request being parsed; BLK_MAX_RANGES */
@@ -65,13 +64,14 @@ struct worker {
 
 /**
  * worker_start() - start the thread
- * @worker:    zeroed
- * @index:     for its name
- * @spare_cpu: are there more CPUs than workers?
+ * @worker: zeroed
+ * @index:  for its name
+ * @place:  of all workers of the process; must outlive them
  *
  * Return: 0; -errno, logged
  */
-int __must_check worker_start(struct worker *worker, unsigned int index, bool spare_cpu);
+int __must_check worker_start(struct worker *worker, unsigned int index,
+			      struct polling_place *place);
 
 /** worker_stop() - end the thread and free its memory; no queue may be on it any more */
 void worker_stop(struct worker *worker);
