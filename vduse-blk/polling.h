@@ -21,7 +21,7 @@ struct polling_place {
 struct polling {
 	struct polling_place *place;
 	uint32_t mean_gap_us;	/* from running out of work to the next, over the last few */
-	uint64_t idle_since_ns; /* 0: nobody wants to know */
+	uint64_t idle_since_ns; /* when it ran out of work; 0: it has some, or does not poll */
 };
 
 /** polling_place_init() - takes a few wake-ups of time: measures them */

@@ -164,7 +164,11 @@ static int enter(struct io_uring *uring, bool wait)
 /* Has the kernel anything for us in the first ring? */
 static bool has_news(struct ring *ring)
 {
-	/* With deferred task work completions are made inside our next call; a flag says so. */
+	/*
+	 * With deferred task work completions are made inside our next call; a flag says so. The
+	 * kernel sets it after it has queued the work (io_req_local_work_add()): where a call of
+	 * ours came in between, it stays with nothing behind it until there is work again.
+	 */
 	return io_uring_cq_ready(&ring->uring) ||
 	       (load_relaxed(ring->uring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }

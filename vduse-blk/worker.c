@@ -105,10 +105,10 @@ static uint32_t poll_budget_us(const struct worker *worker)
 	return budget;
 }
 
-static bool wants_auto(const struct worker *worker)
+static bool may_poll(const struct worker *worker)
 {
 	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
-		if (queue->poll_us == CONFIG_POLL_AUTO)
+		if (queue->poll_us)
 			return true;
 	return false;
 }
@@ -121,7 +121,12 @@ static void look_for_work(struct worker *worker)
 			worker_schedule(worker, queue);
 }
 
-/* Spins until a queue has work or an operation is complete. Return: there is something to do */
+/*
+ * Spins until a queue has work or an operation is complete. Return: there is something to do
+ *
+ * Events only cut a turn short: they may be said where there are none (ring_has_events()). So each
+ * call looks at the queues, and time counts from when the worker ran out of work.
+ */
 static int poll(struct worker *worker)
 {
 	uint32_t budget_us;
@@ -138,12 +143,14 @@ static int poll(struct worker *worker)
 	err = ring_run(&worker->ring, false);
 	if (err)
 		return err;
-	deadline_ns = time_now_ns() + budget_us * 1000ull;
-	while (!worker->scheduled.first && !ring_has_events(&worker->ring)) {
+	deadline_ns = worker->polling.idle_since_ns + budget_us * 1000ull;
+	do {
 		look_for_work(worker);
-		if (!worker->scheduled.first && time_now_ns() > deadline_ns)
+		if (worker->scheduled.first)
+			return 1;
+		if (time_now_ns() > deadline_ns)
 			return 0;
-	}
+	} while (!ring_has_events(&worker->ring));
 	return 1;
 }
 
@@ -182,7 +189,7 @@ static int worker_loop(struct worker *worker)
 			run_scheduled(worker);
 		}
 		if (!worker->scheduled.first) {
-			if (wants_auto(worker))
+			if (may_poll(worker))
 				polling_idle(&worker->polling);
 			ret = poll(worker);
 			if (ret == 0)

@@ -184,6 +184,37 @@ START_TEST(polling_worker_wants_no_kicks)
 }
 END_TEST
 
+/* What io_req_local_work_add() leaves where work is done before it says that there is some. */
+static void say_there_are_events(void)
+{
+	__atomic_fetch_or(rig.workers[0].ring.uring.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+}
+
+static bool worker_sleeps(void)
+{
+	return load_relaxed(&rig.polling_place.awake) == 0;
+}
+
+/* The worker spins after the first request, for the pause of the second. */
+START_TEST(events_that_are_none_hide_no_work)
+{
+	struct rig_req req;
+
+	rig.config.poll_us = 300000;
+	rig.event_idx = _i;
+	rig_start();
+	rig_driver_start();
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+	say_there_are_events();
+	req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	guest_publish(rig.guests[0]);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	say_there_are_events();
+	rig_wait(worker_sleeps());
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+}
+END_TEST
+
 /* ---- rings that cannot be trusted ---- */
 
 static void check_queue_is_dead(uint32_t queue)
@@ -282,6 +313,7 @@ int main(void)
 	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
 	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);
 	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
+	tcase_add_loop_test(tc, events_that_are_none_hide_no_work, 0, 2);
 	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
