@@ -17,6 +17,8 @@
 #include "config.h"
 #include "ring.h"
 
+#define BACKEND_STAGE 65536u
+
 /* What the opened store can do, in bytes. Read by everybody, changed by nobody. */
 struct backend_limits {
 	uint64_t size;		/* of the disk, that is of the slice */
@@ -52,6 +54,7 @@ struct backend_io {
 	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
 	uint32_t iov_count;
 	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
+	void *stage; /* BACKEND_STAGE bytes, for pieces that cannot be pinned; NULL: they can */
 
 	/* On the worker; 0 or -errno. May submit @io again. */
 	void (*done)(struct backend_io *io, int err);
@@ -63,6 +66,7 @@ struct backend_io {
 	uint64_t done_bytes;
 	uint32_t parts; /* under way, all of them with @ring_op */
 	bool iopoll;	/* its transfers may be polled for; not after one was refused */
+	bool staged;	/* what is under way goes to @stage, or comes from there */
 	bool cancelled;
 	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };

@@ -262,6 +262,7 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	file->base.limits = file->store.limits;
 	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
 	file->base.cached = !file->store.direct;
+	file->name = config->name;
 	file->keep_space = config->discard == SWITCH_NO;
 	file->iopoll = config->iopoll;
 	*out = &file->base;

@@ -11,6 +11,7 @@
 struct file_backend {
 	struct backend base;
 	struct store store;
+	const char *name; /* of the device */
 	bool keep_space; /* discard = no: never give space back */
 	bool iopoll;	 /* the disk can be polled for completions, and shall be */
 
@@ -21,9 +22,10 @@ struct file_backend {
 	bool no_punch;
 	bool no_zero_range;
 	bool no_uring_discard;
+	bool no_pin; /* the kernel's, of the driver's memory: O_DIRECT cannot get there */
 };
 
-static inline struct file_backend *file_of(struct backend_io *io)
+static inline struct file_backend *file_of(const struct backend_io *io)
 {
 	return container_of(io->backend, struct file_backend, base);
 }

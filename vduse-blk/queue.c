@@ -376,8 +376,11 @@ static void queue_release(struct queue *queue)
 {
 	pages_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
 	pages_free(queue->own_large, sizeof(*queue->own_large));
+	if (queue->stages)
+		pages_free(queue->stages, (size_t)queue->slot_count * BACKEND_STAGE);
 	guest_memory_free(queue->guest_memory);
 	queue->slots = NULL;
+	queue->stages = NULL;
 	queue->own_large = NULL;
 	queue->guest_memory = NULL;
 }
@@ -386,10 +389,14 @@ static int queue_alloc(struct queue *queue)
 {
 	queue->slots = pages_alloc(queue->slot_count * sizeof(*queue->slots));
 	queue->own_large = pages_alloc(sizeof(*queue->own_large));
+	/* The memory of a virtual machine can always be pinned. */
+	if (queue->device->config->driver == VDPA_DRIVER_VIRTIO)
+		queue->stages = pages_alloc((size_t)queue->slot_count * BACKEND_STAGE);
 	if (queue->device->config->pin_guest_memory)
 		queue->guest_memory = guest_memory_new(&queue->worker->ring, &queue->vq.view,
 						       queue->device_name, GUEST_SLICE_SHIFT);
 	if (!queue->slots || !queue->own_large ||
+	    (queue->device->config->driver == VDPA_DRIVER_VIRTIO && !queue->stages) ||
 	    (queue->device->config->pin_guest_memory && !queue->guest_memory)) {
 		queue_release(queue);
 		return -ENOMEM;

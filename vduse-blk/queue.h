@@ -91,6 +91,7 @@ struct queue {
 	struct req_slot *slots;
 	uint32_t slot_count;
 	union large_buffer *own_large; /* as in worker.h */
+	uint8_t *stages; /* BACKEND_STAGE bytes for each slot, touched when needed; NULL: none */
 	int kick_fd;
 
 	/* The worker's. */

@@ -306,6 +306,13 @@ static const struct ring_buffer *req_buffer(const struct req_slot *slot)
 				       : NULL;
 }
 
+static void *req_stage(const struct req_slot *slot)
+{
+	uint8_t *stages = slot->queue->stages;
+
+	return stages ? stages + (size_t)slot_head(slot) * BACKEND_STAGE : NULL;
+}
+
 static void req_execute(struct req_slot *slot)
 {
 	const struct blk_limits *limits = slot->queue->limits;
@@ -319,6 +326,7 @@ static void req_execute(struct req_slot *slot)
 			break;
 		}
 		slot->io.buffer = req_buffer(slot);
+		slot->io.stage = req_stage(slot);
 		req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE, req_io_done);
 		break;
 	case BLK_FLUSH:

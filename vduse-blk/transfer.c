@@ -5,11 +5,16 @@
  * One that came back short continues where it stopped. One that is larger than what a disk takes at
  * a time is cut into parts that are under way together: the block layer does not cut a request that
  * must not wait (REQ_NOWAIT, block/blk-merge.c), and io_uring would give it to a thread.
+ *
+ * Direct I/O pins the memory it goes to, and nobody can pin the kernel's bounce memory since Linux
+ * 6.12.118 (VM_IO in vduse_domain_mmap()). From the first EFAULT on, transfers of such a disk are
+ * copied through a stage of ours, one stage after the other.
  */
 #include <limits.h>
 
 #include "backend_file.h"
 #include "iov.h"
+#include "log.h"
 
 /* Where a large transfer is cut: any disk's page, so that the rest stays aligned. */
 #define PART_ALIGN 4096u
@@ -62,17 +67,58 @@ static struct io_uring_sqe *transfer_step(struct backend_io *io, int fd,
 	return ring_iopoll_sqe(io->ring);
 }
 
-/* Worth another try? What the disk could not be polled for, it may do with an interrupt. */
+static void forbid_pinning(struct file_backend *file)
+{
+	if (!load_relaxed(&file->no_pin))
+		log_info("%s: this kernel's bounce memory cannot be pinned: data are copied once more (umem = on avoids that)",
+			 file->name);
+	store_relaxed(&file->no_pin, true);
+}
+
+/*
+ * Worth another try? What the disk could not be polled for, it may do with an interrupt; and memory
+ * that cannot be pinned can be copied.
+ */
 static bool transfer_again(struct backend_io *io, int res)
 {
 	bool refused = io->iopoll && (res == -EAGAIN || res == -EOPNOTSUPP);
+	bool no_pin = res == -EFAULT && io->stage && !io->staged && file_of(io)->store.direct;
 
 	if (refused)
 		io->iopoll = false;
-	return again(io, res) || (refused && !io->cancelled);
+	if (no_pin)
+		forbid_pinning(file_of(io));
+	return again(io, res) || ((refused || no_pin) && !io->cancelled);
 }
 
 static void transfer_rest(struct backend_io *io);
+
+static bool must_stage(const struct backend_io *io)
+{
+	return unlikely(load_relaxed(&file_of(io)->no_pin)) && io->stage;
+}
+
+/* What is on the stage next. */
+static struct iovec stage_fill(struct backend_io *io)
+{
+	struct iovec piece = {
+		.iov_base = io->stage,
+		.iov_len = MIN(io->len - io->done_bytes, (uint64_t)BACKEND_STAGE),
+	};
+
+	if (io->op == BACKEND_WRITE)
+		iov_to_buf(io->iov, io->iov_count, io->stage, piece.iov_len);
+	return piece;
+}
+
+/* Return: bytes that are done with. Where a short one tore a block, that is done again */
+static int stage_empty(struct backend_io *io, int res)
+{
+	res -= (int)((uint32_t)res % file_of(io)->store.length_align);
+	if (io->op == BACKEND_READ)
+		iov_from_buf(io->iov, io->iov_count, io->stage, (size_t)res);
+	return res;
+}
 
 static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 {
@@ -83,6 +129,8 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 		transfer_rest(io);
 		return;
 	}
+	if (unlikely(io->staged) && res > 0)
+		res = stage_empty(io, res);
 	if (res == 0)
 		res = -ENODATA; /* the file ends before the disk does: it was truncated */
 	if (res < 0) {
@@ -103,12 +151,22 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 static void transfer_rest(struct backend_io *io)
 {
 	const struct store *store = &file_of(io)->store;
-	int fd = transfer_fd(store, io);
-	struct io_uring_sqe *sqe = transfer_step(io, fd, transfer_done);
+	uint64_t at = store->offset + io->offset + io->done_bytes;
+	struct io_uring_sqe *sqe;
+	struct iovec piece;
+	int fd;
 
+	io->staged = must_stage(io);
+	fd = io->staged ? store->fd : transfer_fd(store, io);
+	sqe = transfer_step(io, fd, transfer_done);
 	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
 		store_relaxed(&io->backend->cached, true);
-	prep(sqe, fd, io, io->iov, io->iov_count, store->offset + io->offset + io->done_bytes);
+	if (unlikely(io->staged)) {
+		piece = stage_fill(io);
+		prep(sqe, fd, io, &piece, 1, at);
+	} else {
+		prep(sqe, fd, io, io->iov, io->iov_count, at);
+	}
 	ring_sqe_done(sqe, &io->ring_op);
 }
 
@@ -192,7 +250,7 @@ void transfer_start(struct backend_io *io)
 {
 	const struct store *store = &file_of(io)->store;
 
-	if (unlikely(io->len > store->part_max) && !io->durable &&
+	if (unlikely(io->len > store->part_max) && !io->durable && !must_stage(io) &&
 	    transfer_fd(store, io) == store->fd)
 		parts_start(io);
 	else
