@@ -149,6 +149,10 @@ static void add_step(struct fb_op *op, const struct io_uring_sqe *sqe)
 	const char *direct = fcntl(sqe->fd, F_GETFL) & O_DIRECT ? "-direct" : "";
 	const char *durable = sqe->rw_flags == RWF_DSYNC ? "-durable" : "";
 
+	if (op->io.stage && sqe->addr == (uintptr_t)op->io.stage) {
+		snprintf(at, left, " staged");
+		at += strlen(at), left -= strlen(at);
+	}
 	switch (sqe->opcode) {
 	case IORING_OP_READ_FIXED:
 		snprintf(at, left, " fixed");

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vduse-blk/transfer.c: memory that cannot be pinned, as the kernel's bounce memory since Linux
+ * 6.12.118. It is copied through a stage, from the first EFAULT of a disk on.
+ */
+#include <check.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "file_bench.h"
+#include "places.h"
+#include "suite.h"
+#include "temp_dir.h"
+
+static uint8_t stage[BACKEND_STAGE + 1] __attribute__((aligned(4096)));
+
+static struct fb_op make_staged(enum backend_op kind, uint64_t len)
+{
+	struct fb_op op = fb_make_transfer(kind, 8192, len);
+
+	op.io.stage = stage;
+	stage[BACKEND_STAGE] = 0x5a;
+	return op;
+}
+
+/* A direct store that has seen memory which cannot be pinned. Return: false: none can be had */
+static bool open_unpinnable(void)
+{
+	struct fb_op op;
+
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return false;
+	op = make_staged(BACKEND_READ, fb_one_piece(8192));
+	op.fakes[0] = -EFAULT;
+	ck_assert_int_eq(fb_run(&op), 0);
+	ck_assert_str_eq(op.trace, " read-direct staged read-direct");
+	fb_expect_read(&op);
+	return true;
+}
+
+/* Runs it, and compares what it did with an array of bytes. */
+static void expect_done(struct fb_op *op, const char *trace)
+{
+	if (op->io.op == BACKEND_WRITE)
+		fb_write_content(op, op->io.len);
+	ck_assert_int_eq(fb_run(op), 0);
+	ck_assert_str_eq(op->trace, trace);
+	if (op->io.op == BACKEND_READ)
+		fb_expect_read(op);
+	fb_expect_content();
+	ck_assert_uint_eq(stage[BACKEND_STAGE], 0x5a);
+}
+
+START_TEST(data_are_copied_one_stage_after_the_other)
+{
+	static const struct {
+		uint32_t count;
+		size_t lens[4];
+		size_t first, gap;
+		const char *write, *read;
+	} shapes[] = {
+		{ 1, { 4096 }, 0, 0, " staged write-direct", " staged read-direct" },
+		{ 1, { 65536 }, 0, 0, " staged write-direct", " staged read-direct" },
+		{ 1,
+		  { 65536 + 4096 },
+		  0,
+		  0,
+		  " staged write-direct staged write-direct",
+		  " staged read-direct staged read-direct" },
+		/* a stage ends inside of a piece */
+		{ 7,
+		  { 12288, 4096, 24576, 8192 },
+		  4096,
+		  4096,
+		  " staged write-direct staged write-direct",
+		  " staged read-direct staged read-direct" },
+		/* neither addresses nor lengths that suit O_DIRECT */
+		{ 4, { 1, 8190, 1, 4096 }, 3, 5, " staged write-direct", " staged read-direct" },
+	};
+	struct fb_op op;
+	uint64_t len;
+
+	if (!open_unpinnable())
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+		len = fb_cut_buffer(shapes[i].count, shapes[i].lens, 4, shapes[i].first,
+				    shapes[i].gap);
+		op = make_staged(BACKEND_WRITE, len);
+		expect_done(&op, shapes[i].write);
+		op = make_staged(BACKEND_READ, len);
+		expect_done(&op, shapes[i].read);
+	}
+	op = make_staged(BACKEND_WRITE, fb_one_piece(65536 + 4096));
+	op.io.durable = true;
+	expect_done(&op, " staged write-direct-durable staged write-direct-durable");
+}
+END_TEST
+
+/* Also where not even the first write found that out. */
+START_TEST(transfer_that_fails_is_done_again)
+{
+	struct fb_op op;
+
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return;
+	op = make_staged(_i ? BACKEND_WRITE : BACKEND_READ, fb_one_piece(65536 + 4096));
+	op.fakes[0] = -EFAULT;
+	expect_done(&op, _i ? " write-direct staged write-direct staged write-direct"
+			    : " read-direct staged read-direct staged read-direct");
+}
+END_TEST
+
+/* On a block, and inside of one: that one is done again. */
+START_TEST(short_transfer_goes_on_from_a_block)
+{
+	static const int ends[] = { 4096, 4096 + 512 + 100 };
+	struct fb_op op;
+	uint64_t len;
+
+	if (!open_unpinnable() || fb_backend->limits.logical_block != 512)
+		return;
+	for (int kind = BACKEND_READ; kind <= BACKEND_WRITE; kind++) {
+		len = fb_one_piece(65536);
+		op = make_staged((enum backend_op)kind, len);
+		op.fakes[0] = ends[_i];
+		op.fakes[1] = -EAGAIN;
+		op.fakes[2] = 512;
+		expect_done(&op, kind == BACKEND_WRITE
+					 ? " staged write-direct staged write-direct"
+					   " staged write-direct staged write-direct"
+					 : " staged read-direct staged read-direct"
+					   " staged read-direct staged read-direct");
+	}
+}
+END_TEST
+
+/* The store's own error, an end in the middle, and memory that is nowhere at all. */
+START_TEST(failure_is_an_error_and_no_reason_to_go_on)
+{
+	static const int fakes[] = { -EIO, 100, -EFAULT };
+	static const int errors[] = { -EIO, -ENODATA, -EFAULT };
+	struct fb_op op;
+
+	if (!open_unpinnable())
+		return;
+	op = make_staged(BACKEND_READ, fb_one_piece(65536 + 4096));
+	op.fakes[1] = fakes[_i];
+	ck_assert_int_eq(fb_run(&op), errors[_i]);
+	ck_assert_str_eq(op.trace, " staged read-direct staged read-direct");
+}
+END_TEST
+
+static void cancel(struct fb_op *op)
+{
+	op->io.cancelled = true;
+}
+
+START_TEST(cancelled_transfer_does_not_go_on)
+{
+	struct fb_op op;
+
+	if (!open_unpinnable())
+		return;
+	op = make_staged(BACKEND_WRITE, fb_one_piece(3 * BACKEND_STAGE));
+	op.between = cancel;
+	fb_write_content(&op, 2 * BACKEND_STAGE);
+	ck_assert_int_eq(fb_run(&op), -ECANCELED);
+	ck_assert_str_eq(op.trace, " staged write-direct staged write-direct");
+	fb_expect_content();
+}
+END_TEST
+
+START_TEST(without_a_stage_it_stays_an_error)
+{
+	struct fb_op op;
+
+	if (!open_unpinnable())
+		return;
+	op = fb_make_transfer(BACKEND_READ, 0, fb_one_piece(4096));
+	op.fakes[0] = -EFAULT;
+	ck_assert_int_eq(fb_run(&op), -EFAULT);
+	ck_assert_str_eq(op.trace, " read-direct");
+}
+END_TEST
+
+/* There the kernel copies by itself. */
+START_TEST(page_cache_needs_no_stage)
+{
+	struct fb_op op;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	op = make_staged(BACKEND_READ, fb_one_piece(4096));
+	op.fakes[0] = -EFAULT;
+	ck_assert_int_eq(fb_run(&op), -EFAULT);
+	ck_assert_str_eq(op.trace, " read");
+}
+END_TEST
+
+/* Secret memory is like that by nature. Linux 5.14, and not everywhere. */
+START_TEST(real_memory_that_cannot_be_pinned_is_copied)
+{
+	int fd = (int)syscall(SYS_memfd_secret, 0);
+	struct iovec piece = { .iov_len = 8192 };
+	struct fb_op op;
+
+	if (fd < 0 || ftruncate(fd, 8192))
+		return;
+	piece.iov_base = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (piece.iov_base == MAP_FAILED || !fb_open_place(DISK, CACHE_AUTO) ||
+	    !can_direct(fb_config.path))
+		return;
+	op = make_staged(BACKEND_WRITE, fb_one_piece(8192));
+	memcpy(piece.iov_base, fb_pieces[0].iov_base, 8192);
+	op.io.iov = &piece;
+	expect_done(&op, " write-direct staged write-direct");
+
+	memset(piece.iov_base, 0, 8192);
+	op = make_staged(BACKEND_READ, fb_one_piece(8192));
+	op.io.iov = &piece;
+	ck_assert_int_eq(fb_run(&op), 0);
+	ck_assert_mem_eq(piece.iov_base, fb_content + FB_SLICE_START + 8192, 8192);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("backend_file_stage");
+	TCase *tc = suite_case(suite, "stage", fb_setup, fb_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, data_are_copied_one_stage_after_the_other);
+	tcase_add_loop_test(tc, transfer_that_fails_is_done_again, 0, 2);
+	tcase_add_loop_test(tc, short_transfer_goes_on_from_a_block, 0, 2);
+	tcase_add_loop_test(tc, failure_is_an_error_and_no_reason_to_go_on, 0, 3);
+	tcase_add_test(tc, cancelled_transfer_does_not_go_on);
+	tcase_add_test(tc, without_a_stage_it_stays_an_error);
+	tcase_add_test(tc, page_cache_needs_no_stage);
+	tcase_add_test(tc, real_memory_that_cannot_be_pinned_is_copied);
+	return suite_run(suite);
+}
