@@ -12,8 +12,8 @@ struct file_backend {
 	struct backend base;
 	struct store store;
 	const char *name; /* of the device */
-	bool keep_space; /* discard = no: never give space back */
-	bool iopoll;	 /* the disk can be polled for completions, and shall be */
+	bool keep_space;  /* discard = no: never give space back */
+	bool iopoll;	  /* the disk can be polled for completions, and shall be */
 
 	/*
 	 * "Not supported", remembered. Set by any worker, read by all: a stale read costs one more

@@ -1,109 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "polling.h"
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <sched.h>
 
 #include "compiler.h"
-#include "log.h"
-#include "time_ns.h"
 
-/* Wake-ups that are measured. The best of them counts: others had to wait for a CPU. */
-#define TRIALS 16
+/* For how long: gaps that are longer than this are not shortened much by a wake-up less. */
+#define SPIN_US 200
 
-/* Spin only where work comes sooner than so many wake-ups take: there is one on either side. */
-#define GAP_WAKEUPS 4
+/* A period has so many gaps. One with a pause like this tells nothing, and is begun anew. */
+#define PERIOD_GAPS 32
+#define PAUSE_NS    100000000ull
 
-/* A gap that was longer than so many of those is one of that: a pause is soon forgotten. */
-#define GAP_MAX 8
-
-struct echo {
-	int there, back; /* eventfds */
-};
-
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) < 0)
-		return; /* its counter is full: it is signalled */
-}
-
-static void wait_fd(int fd)
-{
-	uint64_t count;
-
-	while (read(fd, &count, sizeof(count)) < 0)
-		; /* a signal */
-}
-
-static void *echo_main(void *arg)
-{
-	const struct echo *echo = arg;
-
-	for (int i = 0; i < TRIALS; i++) {
-		wait_fd(echo->there);
-		signal_fd(echo->back);
-	}
-	return NULL;
-}
-
-/* Return: half of the fastest way there and back */
-static uint64_t measure(const struct echo *echo)
-{
-	uint64_t best = UINT64_MAX, began;
-
-	for (int i = 0; i < TRIALS; i++) {
-		began = time_now_ns();
-		signal_fd(echo->there);
-		wait_fd(echo->back);
-		best = MIN(best, time_now_ns() - began);
-	}
-	return best / 2;
-}
-
-static uint64_t measure_wakeup_ns(void)
-{
-	struct echo echo = {
-		.there = eventfd(0, EFD_CLOEXEC),
-		.back = eventfd(0, EFD_CLOEXEC),
-	};
-	uint64_t ns = 0;
-	pthread_t thread;
-
-	if (echo.there >= 0 && echo.back >= 0 && !pthread_create(&thread, NULL, echo_main, &echo)) {
-		ns = measure(&echo);
-		pthread_join(thread, NULL);
-	}
-	if (echo.there >= 0)
-		close(echo.there);
-	if (echo.back >= 0)
-		close(echo.back);
-	return ns;
-}
+/* Periods of a comparison, and how many keep to its outcome: more each time it is the same. */
+#define COMPARED 4
+#define STAY_MIN 16
+#define STAY_MAX 128
 
 void polling_place_init(struct polling_place *place)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t cpus;
 
-	place->cpus = cpus > 0 ? (uint32_t)cpus : 1;
-	place->wakeup_us = (uint32_t)(measure_wakeup_ns() / 1000);
+	place->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : (uint32_t)CPU_COUNT(&cpus);
 	place->awake = 0;
-	log_debug("to wake a thread takes %u us", place->wakeup_us);
-}
-
-static uint32_t short_gap_us(const struct polling *polling)
-{
-	return GAP_WAKEUPS * polling->place->wakeup_us;
 }
 
 void polling_init(struct polling *polling, struct polling_place *place)
 {
-	polling->place = place;
-	polling->mean_gap_us = GAP_MAX * short_gap_us(polling);
-	polling->idle_since_ns = 0;
+	*polling = (struct polling){ .place = place, .stay_next = STAY_MIN };
 }
 
 /* Relaxed: nothing else is read or written in the faith of this number. */
@@ -123,27 +47,77 @@ static bool has_cpu(const struct polling *polling)
 	return load_relaxed(&polling->place->awake) < polling->place->cpus;
 }
 
-void polling_idle(struct polling *polling)
+static void compare(struct polling *polling)
 {
-	if (!polling->idle_since_ns)
-		polling->idle_since_ns = time_now_ns();
+	polling->compared = 0;
+	polling->cost_ns[false] = polling->cost_ns[true] = 0;
+	polling->stay = 0;
 }
 
-void polling_work(struct polling *polling)
+/* To spin takes a CPU: it has to give an eighth of the time. */
+static void decide(struct polling *polling)
 {
-	uint64_t gap_us;
+	bool spin = polling->cost_ns[true] < polling->cost_ns[false] / 8 * 7;
 
+	polling->stay = spin == polling->choice ? polling->stay_next : STAY_MIN;
+	polling->stay_next = MIN(2 * polling->stay, STAY_MAX);
+	polling->choice = spin;
+	polling->usual_ns = polling->cost_ns[spin] / (COMPARED / 2);
+}
+
+static bool is_unusual(const struct polling *polling, uint64_t cost_ns)
+{
+	return cost_ns > 4 * polling->usual_ns || cost_ns < polling->usual_ns / 4;
+}
+
+static void period_ends(struct polling *polling, uint64_t cost_ns)
+{
+	if (!polling->stay) {
+		polling->cost_ns[polling->spins] += cost_ns;
+		if (++polling->compared == COMPARED)
+			decide(polling);
+	} else if (is_unusual(polling, cost_ns)) {
+		polling->stay_next = STAY_MIN; /* another load */
+		compare(polling);
+	} else if (!--polling->stay) {
+		compare(polling);
+	}
+	polling->spins = polling->stay ? polling->choice : polling->compared % 2;
+}
+
+static void period_begins(struct polling *polling, uint64_t served, uint64_t now_ns)
+{
+	polling->gaps = 0;
+	polling->began_ns = now_ns;
+	polling->served = served;
+}
+
+void polling_idle(struct polling *polling, uint64_t served, uint64_t now_ns)
+{
+	uint64_t requests = served - polling->served;
+
+	if (polling->idle_since_ns)
+		return;
+	polling->idle_since_ns = now_ns;
+	if (!polling->began_ns) {
+		period_begins(polling, served, now_ns);
+	} else if (polling->gaps >= PERIOD_GAPS) {
+		period_ends(polling, (now_ns - polling->began_ns) / MAX(requests, 1ull));
+		period_begins(polling, served, now_ns);
+	}
+}
+
+void polling_work(struct polling *polling, uint64_t now_ns)
+{
 	if (!polling->idle_since_ns)
 		return;
-	gap_us = (time_now_ns() - polling->idle_since_ns) / 1000;
-	gap_us = MIN(gap_us, GAP_MAX * short_gap_us(polling));
-	polling->mean_gap_us = (uint32_t)((7ull * polling->mean_gap_us + gap_us) / 8);
+	polling->gaps++;
+	if (now_ns - polling->idle_since_ns > PAUSE_NS)
+		polling->began_ns = 0;
 	polling->idle_since_ns = 0;
 }
 
 uint32_t polling_auto_us(const struct polling *polling)
 {
-	if (polling->mean_gap_us >= short_gap_us(polling) || !has_cpu(polling))
-		return 0;
-	return 2 * polling->mean_gap_us + 1;
+	return polling->spins && has_cpu(polling) ? SPIN_US : 0;
 }

@@ -1,30 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Polling that pays: for how long a worker that ran out of work spins before it sleeps.
+ * Polling that pays: whether a worker that ran out of work spins before it sleeps.
  *
- * To spin is to bet a CPU that work comes sooner than a thread could be woken for it. The bet is made
- * only where that was so lately, and only while a CPU is left for whoever makes the work.
+ * What spinning gives depends on the disk, the driver, how much of its work waits for answers, and on
+ * what a wake-up costs here and now. None of these is known, so it is tried: the same load is served
+ * for a while with and without, and what took less time for a request stays for a longer while. A
+ * device that is idle runs out of work once, and spins once at most.
  */
 #ifndef VDUSE_BLK_POLLING_H
 #define VDUSE_BLK_POLLING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What the workers of a process know of each other and of the machine. */
 struct polling_place {
-	uint32_t cpus;	    /* online when it was set up */
-	uint32_t wakeup_us; /* what it takes to wake a thread here, about */
-	uint32_t awake;	    /* workers that do not sleep now; any thread, atomically */
+	uint32_t cpus;	/* that this process may use, when it was set up */
+	uint32_t awake; /* workers that do not sleep now; any thread, atomically */
 };
 
 /* One worker's; its own thread's. */
 struct polling {
 	struct polling_place *place;
-	uint32_t mean_gap_us;	/* from running out of work to the next, over the last few */
 	uint64_t idle_since_ns; /* when it ran out of work; 0: it has some, or does not poll */
+
+	/* The period under way: some gaps, all of them with or all without spinning. */
+	bool spins;
+	uint32_t gaps;	   /* that are over */
+	uint64_t began_ns; /* 0: with the next gap */
+	uint64_t served;   /* requests until then, as polling_idle() is told */
+
+	/* What to do with the next ones. */
+	bool choice;	     /* spin, while nothing is being compared */
+	uint32_t compared;   /* periods of a comparison, which are with and without in turn */
+	uint64_t cost_ns[2]; /* without and with, of a request: sums of those */
+	uint64_t usual_ns;   /* what the choice cost then */
+	uint32_t stay;	     /* periods until the next comparison */
+	uint32_t stay_next;  /* after that one, if it comes to the same */
 };
 
-/** polling_place_init() - takes a few wake-ups of time: measures them */
 void polling_place_init(struct polling_place *place);
 
 /** polling_init() - for a worker that does not run yet, which is like sleep */
@@ -34,13 +48,17 @@ void polling_init(struct polling *polling, struct polling_place *place);
 void polling_wakes(struct polling *polling);
 void polling_sleeps(struct polling *polling);
 
-/** polling_idle() - nothing to do is left: a gap begins */
-void polling_idle(struct polling *polling);
+/**
+ * polling_idle() - nothing to do is left: a gap begins
+ * @served: requests that the worker has taken in its life
+ * @now_ns: time_now_ns()
+ */
+void polling_idle(struct polling *polling, uint64_t served, uint64_t now_ns);
 
 /** polling_work() - there is something to do again */
-void polling_work(struct polling *polling);
+void polling_work(struct polling *polling, uint64_t now_ns);
 
-/** polling_auto_us() - how long poll_us = auto spins now; 0: not at all */
+/** polling_auto_us() - how long poll_us = auto spins in this gap; 0: not at all */
 uint32_t polling_auto_us(const struct polling *polling);
 
 #endif

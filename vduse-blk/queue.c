@@ -47,8 +47,10 @@ static void queue_drain(struct queue *queue)
 		if (unlikely(!worker_has_large(queue->worker, queue)))
 			return;
 		taken = virtq_pop(&queue->vq, &chain);
-		if (taken == 1)
+		if (taken == 1) {
+			queue->worker->served++;
 			req_start(queue, &chain);
+		}
 	}
 	if (unlikely(taken < 0))
 		queue_break(queue, "the driver broke the ring");

@@ -70,8 +70,9 @@ static struct io_uring_sqe *transfer_step(struct backend_io *io, int fd,
 static void forbid_pinning(struct file_backend *file)
 {
 	if (!load_relaxed(&file->no_pin))
-		log_info("%s: this kernel's bounce memory cannot be pinned: data are copied once more (umem = on avoids that)",
-			 file->name);
+		log_info(
+			"%s: this kernel's bounce memory cannot be pinned: data are copied once more (umem = on avoids that)",
+			file->name);
 	store_relaxed(&file->no_pin, true);
 }
 

@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,9 @@ static void look_for_work(struct worker *worker)
  * Spins until a queue has work or an operation is complete. Return: there is something to do
  *
  * Events only cut a turn short: they may be said where there are none (ring_has_events()). So each
- * call looks at the queues, and time counts from when the worker ran out of work.
+ * call looks at the queues, and time counts from when the worker ran out of work. Whoever else wants
+ * this CPU gets it: without that the driver waited behind us for what we were waiting for (two CPUs,
+ * 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0 thousand a second, with it 4.6 to 4.9).
  */
 static int poll(struct worker *worker)
 {
@@ -150,6 +153,7 @@ static int poll(struct worker *worker)
 			return 1;
 		if (time_now_ns() > deadline_ns)
 			return 0;
+		sched_yield();
 	} while (!ring_has_events(&worker->ring));
 	return 1;
 }
@@ -185,12 +189,13 @@ static int worker_loop(struct worker *worker)
 
 	while (!worker->stopping && ret >= 0) {
 		if (worker->scheduled.first) {
-			polling_work(&worker->polling);
+			if (worker->polling.idle_since_ns)
+				polling_work(&worker->polling, time_now_ns());
 			run_scheduled(worker);
 		}
 		if (!worker->scheduled.first) {
-			if (may_poll(worker))
-				polling_idle(&worker->polling);
+			if (!worker->polling.idle_since_ns && may_poll(worker))
+				polling_idle(&worker->polling, worker->served, time_now_ns());
 			ret = poll(worker);
 			if (ret == 0)
 				prepare_sleep(worker);

@@ -48,6 +48,7 @@ struct worker {
 	struct queue_list starved;   /* want a large buffer */
 
 	struct polling polling; /* for poll_us = auto */
+	uint64_t served;	/* requests that its queues have taken */
 
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */
 	struct blk_range *ranges; /* of the request being parsed; BLK_MAX_RANGES */

@@ -128,11 +128,10 @@ START_TEST(short_transfer_goes_on_from_a_block)
 		op.fakes[0] = ends[_i];
 		op.fakes[1] = -EAGAIN;
 		op.fakes[2] = 512;
-		expect_done(&op, kind == BACKEND_WRITE
-					 ? " staged write-direct staged write-direct"
-					   " staged write-direct staged write-direct"
-					 : " staged read-direct staged read-direct"
-					   " staged read-direct staged read-direct");
+		expect_done(&op, kind == BACKEND_WRITE ? " staged write-direct staged write-direct"
+							 " staged write-direct staged write-direct"
+						       : " staged read-direct staged read-direct"
+							 " staged read-direct staged read-direct");
 	}
 }
 END_TEST

@@ -1,81 +1,148 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* poll_us = auto: when it spins. What a wake-up takes is set so that no gap is near the border. */
+/* poll_us = auto: when it spins. Time is the test's own. */
 #include <check.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "polling.h"
 #include "suite.h"
 #include "test_log.h"
 
-#define FOREVER_US 100000000u /* longer than any test */
+#define US 1000ull
+#define MS 1000000ull
 
 static struct polling_place place;
 static struct polling polling;
+static uint64_t now_ns, served;
+static unsigned int spun, slept; /* gaps */
 
-static void start(uint32_t wakeup_us)
+static void start(void)
 {
-	place = (struct polling_place){ .cpus = 2, .wakeup_us = wakeup_us };
+	place = (struct polling_place){ .cpus = 2 };
 	polling_init(&polling, &place);
 	polling_wakes(&polling);
+	now_ns = 1;
+	served = 0;
 }
 
-static void gaps(int count, useconds_t us)
+/* One request after the other, each of which comes so long after the last one was answered. */
+static void load(unsigned int count, uint64_t spinning_ns, uint64_t sleeping_ns)
 {
+	spun = slept = 0;
 	while (count--) {
-		polling_idle(&polling);
-		usleep(us);
-		polling_work(&polling);
+		bool spins;
+
+		polling_idle(&polling, served, now_ns);
+		spins = polling_auto_us(&polling);
+		if (spins)
+			spun++;
+		else
+			slept++;
+		now_ns += spins ? spinning_ns : sleeping_ns;
+		polling_work(&polling, now_ns);
+		served++;
 	}
 }
 
-START_TEST(nothing_is_known_at_first)
+START_TEST(spins_where_that_takes_less_time)
 {
-	start(FOREVER_US);
-	ck_assert_uint_eq(polling_auto_us(&polling), 0);
+	start();
+	load(1000, 80 * US, 100 * US);
+	load(10000, 80 * US, 100 * US);
+	ck_assert_uint_gt(spun, 9 * slept);
 }
 END_TEST
 
-START_TEST(spins_where_work_comes_sooner_than_a_wakeup)
+/* Less CPU time for the same, for less, and for what is hardly more. */
+START_TEST(sleeps_where_spinning_gives_little)
 {
-	start(FOREVER_US);
-	gaps(30, 0);
-	ck_assert_uint_gt(polling_auto_us(&polling), 0);
+	static const uint64_t spinning_us[] = { 100, 120, 95 };
+
+	start();
+	load(1000, spinning_us[_i] * US, 100 * US);
+	load(10000, spinning_us[_i] * US, 100 * US);
+	ck_assert_uint_gt(slept, 9 * spun);
 }
 END_TEST
 
-START_TEST(sleeps_where_work_comes_later)
+/* What counts is what a request takes: more of them in fewer gaps may well be more. */
+START_TEST(large_batches_are_not_given_up_for_short_gaps)
 {
-	start(1);
-	gaps(30, 1000);
-	ck_assert_uint_eq(polling_auto_us(&polling), 0);
+	start();
+	for (int i = 0; i < 10000; i++) {
+		if (i == 1000)
+			spun = slept = 0;
+		polling_idle(&polling, served, now_ns);
+		if (polling_auto_us(&polling)) {
+			now_ns += 50 * US;
+			served += 2;
+			spun++;
+		} else {
+			now_ns += 200 * US;
+			served += 25;
+			slept++;
+		}
+		polling_work(&polling, now_ns);
+	}
+	ck_assert_uint_gt(slept, 9 * spun);
 }
 END_TEST
 
-START_TEST(pause_stops_it_for_a_while)
+START_TEST(another_load_is_noticed_soon)
 {
-	int tries = 0;
-
-	start(2500); /* 10 ms are short; the pause counts as 80 */
-	gaps(100, 0);
-	gaps(1, 100000);
-	ck_assert_uint_eq(polling_auto_us(&polling), 0);
-	while (!polling_auto_us(&polling) && tries++ < 1000)
-		gaps(1, 0);
-	ck_assert_int_lt(tries, 1000);
+	start();
+	load(100000 + 1000 * (unsigned int)_i, 80 * US, 100 * US);
+	load(1000, 5 * US, 4 * US); /* as it would be at a larger depth */
+	load(1000, 5 * US, 4 * US);
+	ck_assert_uint_gt(slept, spun);
+	load(100000 + 1000 * (unsigned int)_i, 5 * US, 4 * US);
+	load(1000, 80 * US, 100 * US);
+	load(1000, 80 * US, 100 * US);
+	ck_assert_uint_gt(spun, slept);
 }
 END_TEST
 
-/* A gap begins when work runs out, however often that is said. */
+/* Even one that costs about the same as before. */
+START_TEST(choice_is_looked_at_again)
+{
+	start();
+	load(100000, 80 * US, 100 * US);
+	load(6000, 100 * US, 80 * US);
+	load(10000, 100 * US, 80 * US);
+	ck_assert_uint_gt(slept, 9 * spun);
+}
+END_TEST
+
+/* One gap in a hundred is a pause; what that costs says nothing about spinning. */
+START_TEST(pauses_do_not_count)
+{
+	unsigned int all_spun = 0;
+
+	start();
+	load(1000, 80 * US, 100 * US);
+	for (int i = 0; i < 100; i++) {
+		polling_idle(&polling, served, now_ns);
+		now_ns += (i % 7 + 1) * 1000 * MS;
+		polling_work(&polling, now_ns);
+		served++;
+		load(100, 80 * US, 100 * US);
+		all_spun += spun;
+	}
+	ck_assert_uint_gt(all_spun, 9000);
+}
+END_TEST
+
+/* A gap begins when work runs out, however often that is said, and a request may take a while. */
 START_TEST(gap_begins_once)
 {
-	start(100);
-	for (int i = 0; i < 30; i++) {
-		polling_idle(&polling);
-		usleep(1000);
-		polling_idle(&polling);
-		polling_work(&polling);
-	}
-	ck_assert_uint_eq(polling_auto_us(&polling), 0);
+	start();
+	polling_idle(&polling, served, 100);
+	polling_idle(&polling, served, 200);
+	ck_assert_uint_eq(polling.idle_since_ns, 100);
+	polling_work(&polling, 300);
+	ck_assert_uint_eq(polling.idle_since_ns, 0);
+	polling_work(&polling, 400);
+	ck_assert_uint_eq(polling.gaps, 1);
 }
 END_TEST
 
@@ -83,8 +150,10 @@ START_TEST(leaves_a_cpu_to_the_driver)
 {
 	struct polling other;
 
-	start(FOREVER_US);
-	gaps(30, 0);
+	start();
+	load(1000, 80 * US, 100 * US);
+	while (!polling.spins)
+		load(1, 80 * US, 100 * US);
 	polling_init(&other, &place);
 	ck_assert_uint_gt(polling_auto_us(&polling), 0); /* it sleeps */
 	polling_wakes(&other);
@@ -96,9 +165,17 @@ END_TEST
 
 START_TEST(knows_its_place)
 {
+	cpu_set_t all, one;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
 	polling_place_init(&place);
-	ck_assert_uint_eq(place.cpus, sysconf(_SC_NPROCESSORS_ONLN));
+	ck_assert_int_eq(place.cpus, CPU_COUNT(&all));
 	ck_assert_uint_eq(place.awake, 0);
+	CPU_ZERO(&one);
+	CPU_SET((unsigned int)sched_getcpu(), &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	polling_place_init(&place);
+	ck_assert_uint_eq(place.cpus, 1);
 }
 END_TEST
 
@@ -107,10 +184,12 @@ int main(void)
 	Suite *suite = suite_create("polling");
 	TCase *tc = suite_case(suite, "polling", test_log_begin, test_log_end);
 
-	tcase_add_test(tc, nothing_is_known_at_first);
-	tcase_add_test(tc, spins_where_work_comes_sooner_than_a_wakeup);
-	tcase_add_test(tc, sleeps_where_work_comes_later);
-	tcase_add_test(tc, pause_stops_it_for_a_while);
+	tcase_add_test(tc, spins_where_that_takes_less_time);
+	tcase_add_loop_test(tc, sleeps_where_spinning_gives_little, 0, 3);
+	tcase_add_test(tc, large_batches_are_not_given_up_for_short_gaps);
+	tcase_add_loop_test(tc, another_load_is_noticed_soon, 0, 4);
+	tcase_add_test(tc, choice_is_looked_at_again);
+	tcase_add_test(tc, pauses_do_not_count);
 	tcase_add_test(tc, gap_begins_once);
 	tcase_add_test(tc, leaves_a_cpu_to_the_driver);
 	tcase_add_test(tc, knows_its_place);
