@@ -94,6 +94,16 @@ $(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# For scripts/profile: what runs in QEMU, and what tells it when.
+profile-tools: $(O)/tests/bench/profile_plugin.so $(O)/tests/bench/mark
+$(O)/tests/bench/profile_plugin.so: tests/bench/profile_plugin.c
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $<
+$(O)/tests/bench/mark: $(O)/tests/bench/mark.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
 $(O)/tests/bench/blkio_load: $(O)/tests/bench/blkio_load.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs blkio)
