@@ -12,8 +12,11 @@
 #define PERIOD_GAPS 32
 #define PAUSE_NS    100000000ull
 
-/* Periods of a comparison, and how many keep to its outcome: more each time it is the same. */
-#define COMPARED 4
+/*
+ * A comparison is of so many pairs of periods: to begin to spin takes that all of them are for it, and
+ * to go on, most. Its outcome holds for a number of periods: more each time it is the same.
+ */
+#define PAIRS	 3
 #define STAY_MIN 16
 #define STAY_MAX 128
 
@@ -49,20 +52,18 @@ static bool has_cpu(const struct polling *polling)
 
 static void compare(struct polling *polling)
 {
-	polling->compared = 0;
-	polling->cost_ns[false] = polling->cost_ns[true] = 0;
+	polling->compared = polling->for_spinning = 0;
 	polling->stay = 0;
 }
 
-/* To spin takes a CPU: it has to give an eighth of the time. */
 static void decide(struct polling *polling)
 {
-	bool spin = polling->cost_ns[true] < polling->cost_ns[false] / 8 * 7;
+	bool spin = polling->for_spinning >= (polling->choice ? PAIRS / 2 + 1 : PAIRS);
 
 	polling->stay = spin == polling->choice ? polling->stay_next : STAY_MIN;
 	polling->stay_next = MIN(2 * polling->stay, STAY_MAX);
 	polling->choice = spin;
-	polling->usual_ns = polling->cost_ns[spin] / (COMPARED / 2);
+	polling->usual_ns = polling->cost_ns[spin];
 }
 
 static bool is_unusual(const struct polling *polling, uint64_t cost_ns)
@@ -73,8 +74,11 @@ static bool is_unusual(const struct polling *polling, uint64_t cost_ns)
 static void period_ends(struct polling *polling, uint64_t cost_ns)
 {
 	if (!polling->stay) {
-		polling->cost_ns[polling->spins] += cost_ns;
-		if (++polling->compared == COMPARED)
+		polling->cost_ns[polling->spins] = cost_ns;
+		/* It takes a CPU: it has to give an eighth of the time. */
+		if (polling->spins && cost_ns < polling->cost_ns[false] / 8 * 7)
+			polling->for_spinning++;
+		if (++polling->compared == 2 * PAIRS)
 			decide(polling);
 	} else if (is_unusual(polling, cost_ns)) {
 		polling->stay_next = STAY_MIN; /* another load */

@@ -31,12 +31,13 @@ struct polling {
 	uint64_t served;   /* requests until then, as polling_idle() is told */
 
 	/* What to do with the next ones. */
-	bool choice;	     /* spin, while nothing is being compared */
-	uint32_t compared;   /* periods of a comparison, which are with and without in turn */
-	uint64_t cost_ns[2]; /* without and with, of a request: sums of those */
-	uint64_t usual_ns;   /* what the choice cost then */
-	uint32_t stay;	     /* periods until the next comparison */
-	uint32_t stay_next;  /* after that one, if it comes to the same */
+	bool choice;	       /* spin, while nothing is being compared */
+	uint32_t compared;     /* periods of a comparison, which are without and with in turn */
+	uint32_t for_spinning; /* pairs of them */
+	uint64_t cost_ns[2];   /* of a request, in the last one without and with */
+	uint64_t usual_ns;     /* what the choice cost then */
+	uint32_t stay;	       /* periods until the next comparison */
+	uint32_t stay_next;    /* after that one, if it comes to the same */
 };
 
 void polling_place_init(struct polling_place *place);
