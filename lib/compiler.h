@@ -8,6 +8,8 @@
 #define __must_check	    __attribute__((warn_unused_result))
 #define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
 
+#define __cold		    __attribute__((cold, noinline)) /* keeps the fast path short */
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -27,5 +29,8 @@
 #define store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define full_barrier()	    __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+/* After a copy of memory that others may be writing to: it is made here, and @p is what is used. */
+#define copied_to(p) __asm__ volatile("" : : "r"(p) : "memory")
 
 #endif

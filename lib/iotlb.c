@@ -9,7 +9,7 @@
 /* The kernel's own limit is 2048 (max_iotlb_entries); a table beyond this is a runaway driver. */
 #define IOTLB_MAX_REGIONS 4096
 
-static const struct iotlb_region no_region = { .start = 1, .last = 0 };
+static const struct iotlb_region no_region = { .start = 1, .last = 0, .prot = PROT_NONE };
 
 /* Index of the first region that ends at or after @iova: the hit, or the place to insert at. */
 static size_t table_search(const struct iotlb_table *table, uint64_t iova)

@@ -61,7 +61,7 @@ struct iotlb {
 struct iotlb_view {
 	struct iotlb *tlb;
 	struct iotlb_table table;
-	struct iotlb_region hint; /* region of the last hit; start > last when there is none */
+	struct iotlb_region hint; /* region of the last hit; PROT_NONE when there is none */
 	uint64_t generation;
 };
 
@@ -90,6 +90,24 @@ int __must_check iotlb_map_slow(struct iotlb_view *view, uint64_t iova, size_t *
 				void **addr);
 
 /**
+ * iotlb_find() - iotlb_map() where the last region that was hit has all of it
+ *
+ * virtio-vdpa: all data lies in the one bounce region, so this is the whole translation.
+ *
+ * Return: the memory; NULL: ask iotlb_map()
+ */
+static inline void *iotlb_find(const struct iotlb_view *view, uint64_t iova, size_t len, int prot)
+{
+	const struct iotlb_region *hint = &view->hint;
+	uint64_t at = iova - hint->start, size = hint->last - hint->start;
+
+	if (unlikely(at > size || len - 1 > size - at || (hint->prot & prot) != prot ||
+		     view->generation != load_acquire(&view->tlb->generation)))
+		return NULL;
+	return hint->addr + at;
+}
+
+/**
  * iotlb_map() - find the memory behind a range of IOVA
  * @view: of the calling thread
  * @iova: first byte, as the driver wrote it (untrusted)
@@ -106,16 +124,12 @@ int __must_check iotlb_map_slow(struct iotlb_view *view, uint64_t iova, size_t *
 static inline int __must_check iotlb_map(struct iotlb_view *view, uint64_t iova, size_t *len,
 					 int prot, void **addr)
 {
-	const struct iotlb_region *hint = &view->hint;
+	void *found = iotlb_find(view, iova, *len, prot);
 
-	/* virtio-vdpa: all data lies in the one bounce region, so this is the whole translation */
-	if (likely(iova >= hint->start && iova <= hint->last && *len - 1 <= hint->last - iova &&
-		   (hint->prot & prot) == prot &&
-		   view->generation == load_acquire(&view->tlb->generation))) {
-		*addr = hint->addr + (iova - hint->start);
-		return 0;
-	}
-	return iotlb_map_slow(view, iova, len, prot, addr);
+	if (unlikely(!found))
+		return iotlb_map_slow(view, iova, len, prot, addr);
+	*addr = found;
+	return 0;
 }
 
 /**

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "iov.h"
 
-#include <string.h>
-
-#include "compiler.h"
-
-size_t iov_to_buf(const struct iovec *iov, uint32_t count, void *buf, size_t len)
+size_t __cold iov_to_buf_slow(const struct iovec *iov, uint32_t count, void *buf, size_t len)
 {
 	size_t done = 0;
 

@@ -5,10 +5,23 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
+#include "compiler.h"
+
+/* iov_to_buf() where it is more than one piece. */
+size_t iov_to_buf_slow(const struct iovec *iov, uint32_t count, void *buf, size_t len);
+
 /** iov_to_buf() - copy the first @len bytes out of @iov. Return: bytes copied, less at its end */
-size_t iov_to_buf(const struct iovec *iov, uint32_t count, void *buf, size_t len);
+static inline size_t iov_to_buf(const struct iovec *iov, uint32_t count, void *buf, size_t len)
+{
+	if (unlikely(!count || iov->iov_len < len))
+		return iov_to_buf_slow(iov, count, buf, len);
+	memcpy(buf, iov->iov_base, len);
+	copied_to(buf);
+	return len;
+}
 
 /** iov_from_buf() - copy @len bytes to the beginning of @iov. Return: bytes copied */
 size_t iov_from_buf(const struct iovec *iov, uint32_t count, const void *buf, size_t len);

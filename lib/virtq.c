@@ -29,7 +29,7 @@ static struct desc desc_read(const struct vring_desc *at)
 	struct vring_desc raw;
 
 	memcpy(&raw, at, sizeof(raw));
-	__asm__ volatile("" : : "r"(&raw) : "memory"); /* the copy is made here and used after */
+	copied_to(&raw);
 	return desc_decode(&raw);
 }
 
@@ -199,24 +199,20 @@ static int chain_add(struct virtq_chain *chain, void *addr, size_t len, bool in)
 {
 	uint32_t at = chain->out_count + chain->in_count;
 
-	if (at == VIRTQ_MAX_IOV)
+	if (unlikely(at == VIRTQ_MAX_IOV))
 		return -EPROTO;
-	chain->iov[at].iov_base = addr;
-	chain->iov[at].iov_len = len;
-	if (in) {
+	chain->iov[at] = (struct iovec){ .iov_base = addr, .iov_len = len };
+	if (in)
 		chain->in_count++;
-		chain->last_in = (uint8_t *)addr + len - 1;
-	} else {
+	else
 		chain->out_count++;
-	}
 	return 0;
 }
 
-static int chain_map_desc(struct virtq *vq, struct virtq_chain *chain, const struct desc *desc,
-			  bool in)
+/* Over the borders of regions, or not in the last one. */
+static int __cold chain_map_pieces(struct virtq *vq, struct virtq_chain *chain, uint64_t iova,
+				   size_t left, bool in)
 {
-	uint64_t iova = desc->addr;
-	size_t left = desc->len;
 	int full = 0;
 
 	while (left) {
@@ -234,30 +230,39 @@ static int chain_map_desc(struct virtq *vq, struct virtq_chain *chain, const str
 	return full;
 }
 
+static int chain_map(struct virtq *vq, struct virtq_chain *chain, uint64_t iova, size_t len, bool in)
+{
+	void *addr = iotlb_find(&vq->view, iova, len, in ? PROT_WRITE : PROT_READ);
+
+	if (unlikely(!addr))
+		return chain_map_pieces(vq, chain, iova, len, in);
+	return chain_add(chain, addr, len, in);
+}
+
 /*
  * Appends what one descriptor points at. After a fault nothing more is mapped: its data are not
  * used, and a chain may be over thousands of regions a thousand times. The walk goes on to the
  * status.
  */
-static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, const struct desc *desc,
+static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, struct desc desc,
 			   struct desc *last_in)
 {
-	bool in = desc->flags & VRING_DESC_F_WRITE;
+	bool in = desc.flags & VRING_DESC_F_WRITE;
 
-	if (!desc->len)
+	if (unlikely(!desc.len))
 		return;
 	if (in) {
-		chain->in_bytes += desc->len;
-		*last_in = *desc;
+		chain->in_bytes += desc.len;
+		*last_in = desc;
 	} else {
-		chain->out_bytes += desc->len;
+		chain->out_bytes += desc.len;
 	}
 	if (unlikely(chain->fault))
 		return;
-	if (!in && chain->in_bytes)
+	if (unlikely(!in && chain->in_bytes))
 		chain->fault = -EPROTO; /* virtio 1.3, 2.7.4.2: readable parts come first */
 	else
-		chain->fault = chain_map_desc(vq, chain, desc, in);
+		chain->fault = chain_map(vq, chain, desc.addr, desc.len, in);
 }
 
 /* Where the status belongs, whatever is wrong with what lies before it. */
@@ -298,7 +303,7 @@ static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const
 		desc = desc_decode(&raw);
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			return -EPROTO;
-		chain_add_desc(vq, chain, &desc, last_in);
+		chain_add_desc(vq, chain, desc, last_in);
 	}
 	return 0;
 }
@@ -313,7 +318,7 @@ static int chain_walk(struct virtq *vq, struct virtq_chain *chain, struct desc *
 		desc = desc_read(&vq->desc[desc.next]);
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			return chain_add_indirect(vq, chain, &desc, last_in);
-		chain_add_desc(vq, chain, &desc, last_in);
+		chain_add_desc(vq, chain, desc, last_in);
 	}
 	return 0;
 }
@@ -348,6 +353,7 @@ static int take_head(struct virtq *vq, uint16_t *head)
 int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 {
 	struct desc last_in = { 0 };
+	const struct iovec *last;
 	uint16_t head;
 	int ret = 1;
 
@@ -367,6 +373,9 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 		chain->last_in = NULL;
 	} else if (unlikely(chain->fault)) {
 		chain->last_in = find_last_byte(vq, &last_in);
+	} else if (likely(chain->in_count)) {
+		last = &chain->iov[chain->out_count + chain->in_count - 1];
+		chain->last_in = (uint8_t *)last->iov_base + last->iov_len - 1;
 	}
 	return 1;
 }
