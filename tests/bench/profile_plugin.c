@@ -34,7 +34,7 @@ uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 EXPORT int qemu_plugin_version = 4;
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv);
 
-#define OWNERS	   24
+#define OWNERS	   48
 #define USER_SHIFT 32
 #define TABLE	   (1u << 22)
 #define VCPUS	   8
