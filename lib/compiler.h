@@ -8,7 +8,7 @@
 #define __must_check	    __attribute__((warn_unused_result))
 #define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
 
-#define __cold		    __attribute__((cold, noinline)) /* keeps the fast path short */
+#define __cold __attribute__((cold, noinline)) /* keeps the fast path short */
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -230,7 +230,8 @@ static int __cold chain_map_pieces(struct virtq *vq, struct virtq_chain *chain, 
 	return full;
 }
 
-static int chain_map(struct virtq *vq, struct virtq_chain *chain, uint64_t iova, size_t len, bool in)
+static int chain_map(struct virtq *vq, struct virtq_chain *chain, uint64_t iova, size_t len,
+		     bool in)
 {
 	void *addr = iotlb_find(&vq->view, iova, len, in ? PROT_WRITE : PROT_READ);
 
