@@ -54,7 +54,12 @@ struct backend_io {
 	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
 	uint32_t iov_count;
 	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
-	void *stage; /* BACKEND_STAGE bytes, for pieces that cannot be pinned; NULL: they can */
+
+	/*
+	 * BACKEND_STAGE bytes of @io's own, for pieces that cannot be pinned; NULL is none. Asked
+	 * for on the worker; a system call the first time.
+	 */
+	void *(*stage)(struct backend_io *io);
 
 	/* On the worker; 0 or -errno. May submit @io again. */
 	void (*done)(struct backend_io *io, int err);
@@ -66,7 +71,7 @@ struct backend_io {
 	uint64_t done_bytes;
 	uint32_t parts; /* under way, all of them with @ring_op */
 	bool iopoll;	/* its transfers may be polled for; not after one was refused */
-	bool staged;	/* what is under way goes to @stage, or comes from there */
+	void *staged;	/* where what is under way goes to, or comes from; NULL: to the pieces */
 	bool cancelled;
 	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };
@@ -117,6 +122,11 @@ static inline void backend_submit(struct backend *backend, struct ring *ring, st
 	io->backend = backend;
 	io->ring = ring;
 	backend->ops->submit(backend, ring, io);
+}
+
+static inline void *backend_stage(struct backend_io *io)
+{
+	return io->stage ? io->stage(io) : NULL;
 }
 
 static inline void backend_cancel(struct backend_io *io)

@@ -391,14 +391,10 @@ static int queue_alloc(struct queue *queue)
 {
 	queue->slots = pages_alloc(queue->slot_count * sizeof(*queue->slots));
 	queue->own_large = pages_alloc(sizeof(*queue->own_large));
-	/* The memory of a virtual machine can always be pinned. */
-	if (queue->device->config->driver == VDPA_DRIVER_VIRTIO)
-		queue->stages = pages_alloc((size_t)queue->slot_count * BACKEND_STAGE);
 	if (queue->device->config->pin_guest_memory)
 		queue->guest_memory = guest_memory_new(&queue->worker->ring, &queue->vq.view,
 						       queue->device_name, GUEST_SLICE_SHIFT);
 	if (!queue->slots || !queue->own_large ||
-	    (queue->device->config->driver == VDPA_DRIVER_VIRTIO && !queue->stages) ||
 	    (queue->device->config->pin_guest_memory && !queue->guest_memory)) {
 		queue_release(queue);
 		return -ENOMEM;

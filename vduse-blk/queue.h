@@ -91,7 +91,6 @@ struct queue {
 	struct req_slot *slots;
 	uint32_t slot_count;
 	union large_buffer *own_large; /* as in worker.h */
-	uint8_t *stages; /* BACKEND_STAGE bytes for each slot, touched when needed; NULL: none */
 	int kick_fd;
 
 	/* The worker's. */
@@ -112,6 +111,7 @@ struct queue {
 	bool wants_buffer; /* bounce memory of ours may be there, and is not registered yet */
 	struct ring_buffer buffer;
 	struct guest_memory *guest_memory; /* NULL: not to be registered */
+	uint8_t *stages; /* BACKEND_STAGE bytes for each slot; NULL: none was needed yet */
 	struct queue *next_scheduled;
 	struct queue *next_awake;
 	struct queue *next_starved;

@@ -8,6 +8,7 @@
 
 #include "device.h"
 #include "iov.h"
+#include "pages.h"
 #include "queue.h"
 #include "time_ns.h"
 
@@ -200,12 +201,29 @@ static void req_io_done(struct backend_io *io, int err)
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
 
+/*
+ * The memory of a virtual machine can always be pinned; what is not there of it is the driver's fault.
+ * Stages are for one kind of kernel, and take memory only where they were used.
+ */
+static void *req_stage(struct backend_io *io)
+{
+	struct req_slot *slot = container_of(io, struct req_slot, io);
+	struct queue *queue = slot->queue;
+
+	if (queue->device->config->driver != VDPA_DRIVER_VIRTIO)
+		return NULL;
+	if (!queue->stages)
+		queue->stages = pages_alloc((size_t)queue->slot_count * BACKEND_STAGE);
+	return queue->stages ? queue->stages + (size_t)slot_head(slot) * BACKEND_STAGE : NULL;
+}
+
 static void req_submit(struct req_slot *slot, enum backend_op op,
 		       void (*done)(struct backend_io *io, int err))
 {
 	slot->io.op = op;
 	slot->io.durable = slot->queue->durable_writes;
 	slot->io.done = done;
+	slot->io.stage = req_stage;
 	slot->in_store = true;
 	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
 }
@@ -306,13 +324,6 @@ static const struct ring_buffer *req_buffer(const struct req_slot *slot)
 				       : NULL;
 }
 
-static void *req_stage(const struct req_slot *slot)
-{
-	uint8_t *stages = slot->queue->stages;
-
-	return stages ? stages + (size_t)slot_head(slot) * BACKEND_STAGE : NULL;
-}
-
 static void req_execute(struct req_slot *slot)
 {
 	const struct blk_limits *limits = slot->queue->limits;
@@ -326,7 +337,6 @@ static void req_execute(struct req_slot *slot)
 			break;
 		}
 		slot->io.buffer = req_buffer(slot);
-		slot->io.stage = req_stage(slot);
 		req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE, req_io_done);
 		break;
 	case BLK_FLUSH:

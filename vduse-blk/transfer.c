@@ -83,7 +83,8 @@ static void forbid_pinning(struct file_backend *file)
 static bool transfer_again(struct backend_io *io, int res)
 {
 	bool refused = io->iopoll && (res == -EAGAIN || res == -EOPNOTSUPP);
-	bool no_pin = res == -EFAULT && io->stage && !io->staged && file_of(io)->store.direct;
+	bool no_pin = res == -EFAULT && file_of(io)->store.direct && !io->staged &&
+		      backend_stage(io);
 
 	if (refused)
 		io->iopoll = false;
@@ -94,21 +95,24 @@ static bool transfer_again(struct backend_io *io, int res)
 
 static void transfer_rest(struct backend_io *io);
 
-static bool must_stage(const struct backend_io *io)
+/* Return: the stage, where it must be used; else NULL */
+static void *stage_of(struct backend_io *io)
 {
-	return unlikely(load_relaxed(&file_of(io)->no_pin)) && io->stage;
+	if (likely(!load_relaxed(&file_of(io)->no_pin)))
+		return NULL;
+	return backend_stage(io);
 }
 
 /* What is on the stage next. */
 static struct iovec stage_fill(struct backend_io *io)
 {
 	struct iovec piece = {
-		.iov_base = io->stage,
+		.iov_base = io->staged,
 		.iov_len = MIN(io->len - io->done_bytes, (uint64_t)BACKEND_STAGE),
 	};
 
 	if (io->op == BACKEND_WRITE)
-		iov_to_buf(io->iov, io->iov_count, io->stage, piece.iov_len);
+		iov_to_buf(io->iov, io->iov_count, io->staged, piece.iov_len);
 	return piece;
 }
 
@@ -117,7 +121,7 @@ static int stage_empty(struct backend_io *io, int res)
 {
 	res -= (int)((uint32_t)res % file_of(io)->store.length_align);
 	if (io->op == BACKEND_READ)
-		iov_from_buf(io->iov, io->iov_count, io->stage, (size_t)res);
+		iov_from_buf(io->iov, io->iov_count, io->staged, (size_t)res);
 	return res;
 }
 
@@ -157,7 +161,7 @@ static void transfer_rest(struct backend_io *io)
 	struct iovec piece;
 	int fd;
 
-	io->staged = must_stage(io);
+	io->staged = stage_of(io);
 	fd = io->staged ? store->fd : transfer_fd(store, io);
 	sqe = transfer_step(io, fd, transfer_done);
 	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
@@ -251,7 +255,7 @@ void transfer_start(struct backend_io *io)
 {
 	const struct store *store = &file_of(io)->store;
 
-	if (unlikely(io->len > store->part_max) && !io->durable && !must_stage(io) &&
+	if (unlikely(io->len > store->part_max) && !io->durable && !stage_of(io) &&
 	    transfer_fd(store, io) == store->fd)
 		parts_start(io);
 	else

@@ -149,7 +149,7 @@ static void add_step(struct fb_op *op, const struct io_uring_sqe *sqe)
 	const char *direct = fcntl(sqe->fd, F_GETFL) & O_DIRECT ? "-direct" : "";
 	const char *durable = sqe->rw_flags == RWF_DSYNC ? "-durable" : "";
 
-	if (op->io.stage && sqe->addr == (uintptr_t)op->io.stage) {
+	if (op->stage && sqe->addr == (uintptr_t)op->stage) {
 		snprintf(at, left, " staged");
 		at += strlen(at), left -= strlen(at);
 	}
@@ -232,9 +232,15 @@ static void op_done(struct backend_io *io, int err)
 	op->err = err;
 }
 
+static void *op_stage(struct backend_io *io)
+{
+	return container_of(io, struct fb_op, io)->stage;
+}
+
 /* Runs one operation to its end. Return: its result */
 int fb_run(struct fb_op *op)
 {
+	op->io.stage = op_stage;
 	op->io.done = op_done;
 	op->completions = op->steps = 0;
 	op->trace[0] = '\0';

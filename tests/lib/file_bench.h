@@ -46,6 +46,7 @@ extern const struct fb_cache fb_caches[FB_CACHES];
 /* One operation under watch. */
 struct fb_op {
 	struct backend_io io;
+	void *stage; /* what the store gets when it asks for one */
 	unsigned int completions;
 	int err;
 

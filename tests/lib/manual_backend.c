@@ -149,6 +149,17 @@ struct backend_io manual_look(struct backend *backend, unsigned int index)
 	return asked;
 }
 
+struct backend_io *manual_io(struct backend *backend, unsigned int index)
+{
+	struct manual_backend *manual = manual_of(backend);
+	struct backend_io *io;
+
+	pthread_mutex_lock(&manual->lock);
+	io = (*held_at(manual, index))->io;
+	pthread_mutex_unlock(&manual->lock);
+	return io;
+}
+
 static void batch_run(struct ring_message *message)
 {
 	struct batch *batch = container_of(message, struct batch, message);

@@ -31,6 +31,9 @@ unsigned int manual_cancelled(struct backend *backend);
 /** manual_look() - what was asked for by the operation that came as number @index of those held */
 struct backend_io manual_look(struct backend *backend, unsigned int index);
 
+/** manual_io() - that operation itself, while it is held */
+struct backend_io *manual_io(struct backend *backend, unsigned int index);
+
 /**
  * manual_finish() - @count operations are done, beginning with number @index of those held
  * @result: 0, -errno or MANUAL_DO

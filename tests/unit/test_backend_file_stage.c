@@ -21,7 +21,7 @@ static struct fb_op make_staged(enum backend_op kind, uint64_t len)
 {
 	struct fb_op op = fb_make_transfer(kind, 8192, len);
 
-	op.io.stage = stage;
+	op.stage = stage;
 	stage[BACKEND_STAGE] = 0x5a;
 	return op;
 }

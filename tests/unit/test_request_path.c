@@ -340,8 +340,11 @@ START_TEST(requests_over_bounce_memory_have_a_stage_each)
 	rig_go(1);
 	rig_wait(manual_held(rig.store) == 8);
 	for (uint32_t i = 0; i < 8; i++) {
-		stages[i] = manual_look(rig.store, i).stage;
+		struct backend_io *io = manual_io(rig.store, i);
+
+		stages[i] = io->stage(io);
 		ck_assert_int_eq(!stages[i], _i);
+		ck_assert_ptr_eq(io->stage(io), stages[i]);
 		if (stages[i])
 			memset(stages[i], (int)i, BACKEND_STAGE);
 	}
