@@ -2,6 +2,7 @@
 #include "pages.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #ifdef __has_feature /* clang's */
@@ -14,7 +15,9 @@
 /* The sanitizer sees an overrun only where its own allocator put something around the memory. */
 void *pages_alloc(size_t size)
 {
-	return calloc(1, size);
+	void *addr = aligned_alloc(4096, ROUND_UP(size, 4096));
+
+	return addr ? memset(addr, 0, size) : NULL;
 }
 
 void pages_free(void *addr, size_t size)

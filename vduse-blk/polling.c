@@ -2,6 +2,7 @@
 #include "polling.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include "compiler.h"
 
@@ -24,7 +25,11 @@ void polling_place_init(struct polling_place *place)
 {
 	cpu_set_t cpus;
 
-	place->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : (uint32_t)CPU_COUNT(&cpus);
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	place->cpus = online > 0 ? (uint32_t)online : 1;
+	if (!sched_getaffinity(0, sizeof(cpus), &cpus)) /* fails where there are more than fit */
+		place->cpus = (uint32_t)CPU_COUNT(&cpus);
 	place->awake = 0;
 }
 
@@ -52,41 +57,68 @@ static bool has_cpu(const struct polling *polling)
 
 static void compare(struct polling *polling)
 {
-	polling->compared = polling->for_spinning = 0;
-	polling->stay = 0;
+	polling->pairs = polling->for_spinning = 0;
+	polling->stay = polling->unusual = 0;
 }
 
-static void decide(struct polling *polling)
+static void decide(struct polling *polling, bool spin)
 {
-	bool spin = polling->for_spinning >= (polling->choice ? PAIRS / 2 + 1 : PAIRS);
-
 	polling->stay = spin == polling->choice ? polling->stay_next : STAY_MIN;
 	polling->stay_next = MIN(2 * polling->stay, STAY_MAX);
 	polling->choice = spin;
 	polling->usual_ns = polling->cost_ns[spin];
 }
 
-static bool is_unusual(const struct polling *polling, uint64_t cost_ns)
+/* A pair is over. As soon as the others cannot change the outcome, that is it. */
+static void pair_ends(struct polling *polling)
 {
-	return cost_ns > 4 * polling->usual_ns || cost_ns < polling->usual_ns / 4;
+	uint32_t needed = polling->choice ? PAIRS / 2 + 1 : PAIRS;
+
+	polling->pairs++;
+	/* To spin takes a CPU: it has to give an eighth of the time. */
+	if (polling->cost_ns[true] < polling->cost_ns[false] / 8 * 7)
+		polling->for_spinning++;
+	if (polling->for_spinning == needed)
+		decide(polling, true);
+	else if (polling->pairs - polling->for_spinning > PAIRS - needed)
+		decide(polling, false);
+}
+
+/* Twice in a row: one pause is no other load. */
+static bool is_unusual(struct polling *polling, uint64_t cost_ns)
+{
+	if (cost_ns <= 4 * polling->usual_ns && cost_ns >= polling->usual_ns / 4)
+		polling->unusual = 0;
+	else
+		polling->unusual++;
+	return polling->unusual == 2;
 }
 
 static void period_ends(struct polling *polling, uint64_t cost_ns)
 {
 	if (!polling->stay) {
 		polling->cost_ns[polling->spins] = cost_ns;
-		/* It takes a CPU: it has to give an eighth of the time. */
-		if (polling->spins && cost_ns < polling->cost_ns[false] / 8 * 7)
-			polling->for_spinning++;
-		if (++polling->compared == 2 * PAIRS)
-			decide(polling);
-	} else if (is_unusual(polling, cost_ns)) {
-		polling->stay_next = STAY_MIN; /* another load */
+		if (polling->spins)
+			pair_ends(polling);
+		polling->spins = polling->stay ? polling->choice : !polling->spins;
+		return;
+	}
+	if (is_unusual(polling, cost_ns)) {
+		polling->stay_next = STAY_MIN;
 		compare(polling);
 	} else if (!--polling->stay) {
 		compare(polling);
 	}
-	polling->spins = polling->stay ? polling->choice : polling->compared % 2;
+	polling->spins = polling->stay && polling->choice;
+}
+
+/* Also where spinning, that is only tried, has cost more than enough. */
+static bool is_over(const struct polling *polling, uint64_t cost_ns)
+{
+	if (polling->gaps >= PERIOD_GAPS)
+		return true;
+	return !polling->stay && polling->spins && polling->gaps >= PERIOD_GAPS / 8 &&
+	       cost_ns > 2 * polling->cost_ns[false];
 }
 
 static void period_begins(struct polling *polling, uint64_t served, uint64_t now_ns)
@@ -98,15 +130,16 @@ static void period_begins(struct polling *polling, uint64_t served, uint64_t now
 
 void polling_idle(struct polling *polling, uint64_t served, uint64_t now_ns)
 {
-	uint64_t requests = served - polling->served;
+	uint64_t requests = MAX(served - polling->served, 1ull);
+	uint64_t cost_ns = (now_ns - polling->began_ns) / requests;
 
 	if (polling->idle_since_ns)
 		return;
 	polling->idle_since_ns = now_ns;
 	if (!polling->began_ns) {
 		period_begins(polling, served, now_ns);
-	} else if (polling->gaps >= PERIOD_GAPS) {
-		period_ends(polling, (now_ns - polling->began_ns) / MAX(requests, 1ull));
+	} else if (is_over(polling, cost_ns)) {
+		period_ends(polling, cost_ns);
 		period_begins(polling, served, now_ns);
 	}
 }

@@ -32,10 +32,11 @@ struct polling {
 
 	/* What to do with the next ones. */
 	bool choice;	       /* spin, while nothing is being compared */
-	uint32_t compared;     /* periods of a comparison, which are without and with in turn */
-	uint32_t for_spinning; /* pairs of them */
+	uint32_t pairs;	       /* of periods without and with, in the comparison under way */
+	uint32_t for_spinning; /* of those */
 	uint64_t cost_ns[2];   /* of a request, in the last one without and with */
 	uint64_t usual_ns;     /* what the choice cost then */
+	uint32_t unusual;      /* periods that cost much more or less, in a row */
 	uint32_t stay;	       /* periods until the next comparison */
 	uint32_t stay_next;    /* after that one, if it comes to the same */
 };

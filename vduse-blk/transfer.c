@@ -95,10 +95,14 @@ static bool transfer_again(struct backend_io *io, int res)
 
 static void transfer_rest(struct backend_io *io);
 
-/* Return: the stage, where it must be used; else NULL */
+/* Return: the stage, where it must be used; else NULL. The rest of a torn block is not for O_DIRECT */
 static void *stage_of(struct backend_io *io)
 {
-	if (likely(!load_relaxed(&file_of(io)->no_pin)))
+	const struct file_backend *file = file_of(io);
+
+	if (likely(!load_relaxed(&file->no_pin)))
+		return NULL;
+	if ((io->offset + io->done_bytes) & (file->store.length_align - 1))
 		return NULL;
 	return backend_stage(io);
 }
@@ -106,23 +110,15 @@ static void *stage_of(struct backend_io *io)
 /* What is on the stage next. */
 static struct iovec stage_fill(struct backend_io *io)
 {
+	uint64_t max = MIN(file_of(io)->store.part_max, (uint64_t)BACKEND_STAGE);
 	struct iovec piece = {
 		.iov_base = io->staged,
-		.iov_len = MIN(io->len - io->done_bytes, (uint64_t)BACKEND_STAGE),
+		.iov_len = MIN(io->len - io->done_bytes, max),
 	};
 
 	if (io->op == BACKEND_WRITE)
 		iov_to_buf(io->iov, io->iov_count, io->staged, piece.iov_len);
 	return piece;
-}
-
-/* Return: bytes that are done with. Where a short one tore a block, that is done again */
-static int stage_empty(struct backend_io *io, int res)
-{
-	res -= (int)((uint32_t)res % file_of(io)->store.length_align);
-	if (io->op == BACKEND_READ)
-		iov_from_buf(io->iov, io->iov_count, io->staged, (size_t)res);
-	return res;
 }
 
 static void transfer_done(struct ring_op *op, int res, uint32_t flags)
@@ -134,8 +130,8 @@ static void transfer_done(struct ring_op *op, int res, uint32_t flags)
 		transfer_rest(io);
 		return;
 	}
-	if (unlikely(io->staged) && res > 0)
-		res = stage_empty(io, res);
+	if (unlikely(io->staged) && res > 0 && io->op == BACKEND_READ)
+		iov_from_buf(io->iov, io->iov_count, io->staged, (size_t)res);
 	if (res == 0)
 		res = -ENODATA; /* the file ends before the disk does: it was truncated */
 	if (res < 0) {

@@ -7,7 +7,8 @@
  *
  * Counting begins and ends where the guest executes a certain NOP (mark.c). Lines of the output:
  * ADDRESS OWNER COUNT. An owner is what ran last on that CPU: "kworker", "idle", or a part of user
- * space, as the upper bits of its addresses.
+ * space, as the upper bits of its addresses. A task that wakes up in the kernel is not seen before it
+ * gets back to user space: until then its instructions count for whoever ran before it.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is used of qemu-plugin.h, which Debian has in no package. Version 2 to 4. */
+/* What is used of qemu-plugin.h, which Debian has in no package; as in QEMU 10.0. */
 #define EXPORT __attribute__((visibility("default")))
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
@@ -55,6 +56,7 @@ static struct range ranges[2]; /* owners 0 and 1 */
 static uint64_t regions[OWNERS];
 static int region_count = 2;
 static struct place **table;
+static unsigned int places;
 static int owners[VCPUS];
 static bool counting;
 static const char *out;
@@ -127,6 +129,8 @@ static struct place *find(uint64_t vaddr)
 		at = (at + 1) % TABLE;
 	if (!table[at]) {
 		table[at] = calloc(1, sizeof(**table));
+		if (!table[at] || ++places == TABLE / 2)
+			abort();
 		table[at]->vaddr = vaddr;
 		table[at]->owner = UNKNOWN;
 	}

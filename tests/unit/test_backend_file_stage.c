@@ -113,41 +113,57 @@ START_TEST(transfer_that_fails_is_done_again)
 }
 END_TEST
 
-/* On a block, and inside of one: that one is done again. */
-START_TEST(short_transfer_goes_on_from_a_block)
+/* On a block, and inside of one: what is left of that goes through the page cache. */
+START_TEST(short_transfer_goes_on_where_it_stopped)
 {
-	static const int ends[] = { 4096, 4096 + 512 + 100 };
+	static const struct {
+		int end;
+		const char *write, *read;
+	} shorts[] = {
+		{ 4096, " staged write-direct staged write-direct staged write-direct",
+		  " staged read-direct staged read-direct staged read-direct" },
+		{ 4096 + 100, " staged write-direct write write", " staged read-direct read read" },
+		{ 100, " staged write-direct write write", " staged read-direct read read" },
+	};
 	struct fb_op op;
 	uint64_t len;
 
-	if (!open_unpinnable() || fb_backend->limits.logical_block != 512)
+	if (!open_unpinnable())
 		return;
 	for (int kind = BACKEND_READ; kind <= BACKEND_WRITE; kind++) {
 		len = fb_one_piece(65536);
 		op = make_staged((enum backend_op)kind, len);
-		op.fakes[0] = ends[_i];
+		op.fakes[0] = shorts[_i].end;
 		op.fakes[1] = -EAGAIN;
-		op.fakes[2] = 512;
-		expect_done(&op, kind == BACKEND_WRITE ? " staged write-direct staged write-direct"
-							 " staged write-direct staged write-direct"
-						       : " staged read-direct staged read-direct"
-							 " staged read-direct staged read-direct");
+		expect_done(&op, kind == BACKEND_WRITE ? shorts[_i].write : shorts[_i].read);
 	}
 }
 END_TEST
 
-/* The store's own error, an end in the middle, and memory that is nowhere at all. */
+/* The store's own error, and memory that is nowhere at all. */
 START_TEST(failure_is_an_error_and_no_reason_to_go_on)
 {
-	static const int fakes[] = { -EIO, 100, -EFAULT };
-	static const int errors[] = { -EIO, -ENODATA, -EFAULT };
+	static const int errors[] = { -EIO, -EFAULT };
 	struct fb_op op;
 
 	if (!open_unpinnable())
 		return;
 	op = make_staged(BACKEND_READ, fb_one_piece(65536 + 4096));
-	op.fakes[1] = fakes[_i];
+	op.fakes[1] = errors[_i];
 	ck_assert_int_eq(fb_run(&op), errors[_i]);
+	ck_assert_str_eq(op.trace, " staged read-direct staged read-direct");
+}
+END_TEST
+
+START_TEST(store_that_was_truncated_has_no_data)
+{
+	struct fb_op op;
+
+	if (!open_unpinnable())
+		return;
+	ck_assert_int_eq(ftruncate(fb_plain_fd, FB_SLICE_START + 8192 + BACKEND_STAGE), 0);
+	op = make_staged(BACKEND_READ, fb_one_piece(BACKEND_STAGE + 4096));
+	ck_assert_int_eq(fb_run(&op), -ENODATA);
 	ck_assert_str_eq(op.trace, " staged read-direct staged read-direct");
 }
 END_TEST
@@ -234,8 +250,9 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, data_are_copied_one_stage_after_the_other);
 	tcase_add_loop_test(tc, transfer_that_fails_is_done_again, 0, 2);
-	tcase_add_loop_test(tc, short_transfer_goes_on_from_a_block, 0, 2);
-	tcase_add_loop_test(tc, failure_is_an_error_and_no_reason_to_go_on, 0, 3);
+	tcase_add_loop_test(tc, short_transfer_goes_on_where_it_stopped, 0, 3);
+	tcase_add_loop_test(tc, failure_is_an_error_and_no_reason_to_go_on, 0, 2);
+	tcase_add_test(tc, store_that_was_truncated_has_no_data);
 	tcase_add_test(tc, cancelled_transfer_does_not_go_on);
 	tcase_add_test(tc, without_a_stage_it_stays_an_error);
 	tcase_add_test(tc, page_cache_needs_no_stage);

@@ -132,6 +132,36 @@ START_TEST(pauses_do_not_count)
 }
 END_TEST
 
+/* A stall now and then is no other load, whatever it does to a period. */
+START_TEST(stalls_change_nothing)
+{
+	unsigned int all_spun = 0;
+
+	start();
+	load(1000, 100 * US, 100 * US);
+	for (int i = 0; i < 500; i++) {
+		load(1, 20 * MS, 20 * MS);
+		all_spun += spun;
+		load(199, 100 * US, 100 * US);
+		all_spun += spun;
+	}
+	ck_assert_uint_lt(all_spun, 10000);
+}
+END_TEST
+
+/* What it costs to try is bounded, also where a spinning worker waits long for its CPU. */
+START_TEST(trying_costs_little)
+{
+	uint64_t began_ns;
+
+	start();
+	load(1000, 3 * MS, 50 * US);
+	began_ns = now_ns;
+	load(100000, 3 * MS, 50 * US);
+	ck_assert_uint_lt(now_ns - began_ns, 100000ull * 60 * US);
+}
+END_TEST
+
 /* A gap begins when work runs out, however often that is said, and a request may take a while. */
 START_TEST(gap_begins_once)
 {
@@ -190,6 +220,8 @@ int main(void)
 	tcase_add_loop_test(tc, another_load_is_noticed_soon, 0, 4);
 	tcase_add_test(tc, choice_is_looked_at_again);
 	tcase_add_test(tc, pauses_do_not_count);
+	tcase_add_test(tc, stalls_change_nothing);
+	tcase_add_test(tc, trying_costs_little);
 	tcase_add_test(tc, gap_begins_once);
 	tcase_add_test(tc, leaves_a_cpu_to_the_driver);
 	tcase_add_test(tc, knows_its_place);
