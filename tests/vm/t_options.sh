@@ -65,6 +65,7 @@ all_flushers || fail "a thread is no I/O flusher"
 [ "$(pinned_kib)" -eq 0 ] || fail "umem = off, but $(pinned_kib) KiB are pinned"
 [ "$(cat /sys/class/vduse/opt/bounce_size)" -eq $((64 << 20)) ] || fail "bounce_size by default"
 [ "$(threads)" -eq 2 ] || fail "$(threads) workers for 2 queues on $(nproc) CPUs"
+[ "$(grep -c 'cannot be pinned' "$T/err")" -le 1 ] || fail "said more than once: $(cat "$T/err")"
 stop
 quiet
 
