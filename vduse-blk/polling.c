@@ -13,6 +13,10 @@
 #define PERIOD_GAPS 32
 #define PAUSE_NS    100000000ull
 
+/* A CPU that was lent for so long is needed by somebody else. */
+#define LENT_MAX_NS 1000000ull
+#define REST_NS	    100000000ull
+
 /*
  * A comparison is of so many pairs of periods: to begin to spin takes that all of them are for it, and
  * to go on, most. Its outcome holds for a number of periods: more each time it is the same.
@@ -154,7 +158,15 @@ void polling_work(struct polling *polling, uint64_t now_ns)
 	polling->idle_since_ns = 0;
 }
 
+void polling_gave_way(struct polling *polling, uint64_t began_ns, uint64_t now_ns)
+{
+	if (now_ns - began_ns > LENT_MAX_NS)
+		polling->rests_until_ns = now_ns + REST_NS;
+}
+
 uint32_t polling_auto_us(const struct polling *polling)
 {
-	return polling->spins && has_cpu(polling) ? SPIN_US : 0;
+	if (!polling->spins || !has_cpu(polling))
+		return 0;
+	return polling->idle_since_ns < polling->rests_until_ns ? 0 : SPIN_US;
 }

@@ -22,7 +22,8 @@ struct polling_place {
 /* One worker's; its own thread's. */
 struct polling {
 	struct polling_place *place;
-	uint64_t idle_since_ns; /* when it ran out of work; 0: it has some, or does not poll */
+	uint64_t idle_since_ns;	 /* when it ran out of work; 0: it has some, or does not poll */
+	uint64_t rests_until_ns; /* no spinning before: somebody else needs this CPU */
 
 	/* The period under way: some gaps, all of them with or all without spinning. */
 	bool spins;
@@ -59,6 +60,14 @@ void polling_idle(struct polling *polling, uint64_t served, uint64_t now_ns);
 
 /** polling_work() - there is something to do again */
 void polling_work(struct polling *polling, uint64_t now_ns);
+
+/**
+ * polling_gave_way() - the worker, while it was spinning, lent its CPU to whoever wants it
+ *
+ * One that wakes up is given a CPU before others. One that spins, and lends it to somebody who
+ * computes, gets it back milliseconds later; then auto does not spin for a while.
+ */
+void polling_gave_way(struct polling *polling, uint64_t began_ns, uint64_t now_ns);
 
 /** polling_auto_us() - how long poll_us = auto spins in this gap; 0: not at all */
 uint32_t polling_auto_us(const struct polling *polling);

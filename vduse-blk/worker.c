@@ -17,9 +17,6 @@
 /* Operations prepared between two system calls; more only cost an earlier submit. */
 #define WORKER_RING_ENTRIES 256
 
-/* A CPU that is lent for longer than this is in demand. */
-#define YIELD_MAX_NS 50000ull
-
 /* Large requests in flight at a time on one worker; 128 KiB in 4 KiB pieces needs one each. */
 #define WORKER_LARGE_BUFFERS 256
 
@@ -128,15 +125,14 @@ static void look_for_work(struct worker *worker)
 /*
  * Whoever else wants this CPU gets it. Without that the driver waited behind us for what we were waiting
  * for (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0 thousand a second, with it 4.6
- * to 4.9). Where somebody kept it a thread that sleeps is better off: it is woken before others.
- * Return: it is still ours
+ * to 4.9).
  */
-static bool give_way(void)
+static void give_way(struct polling *polling)
 {
 	uint64_t began_ns = time_now_ns();
 
 	sched_yield();
-	return time_now_ns() - began_ns < YIELD_MAX_NS;
+	polling_gave_way(polling, began_ns, time_now_ns());
 }
 
 /*
@@ -166,8 +162,9 @@ static int poll(struct worker *worker)
 		look_for_work(worker);
 		if (worker->scheduled.first)
 			return 1;
-		if (time_now_ns() > deadline_ns || !give_way())
+		if (time_now_ns() > deadline_ns)
 			return 0;
+		give_way(&worker->polling);
 	} while (!ring_has_events(&worker->ring));
 	return 1;
 }

@@ -162,6 +162,25 @@ START_TEST(trying_costs_little)
 }
 END_TEST
 
+START_TEST(rests_where_somebody_needs_the_cpu)
+{
+	start();
+	do
+		load(1, 80 * US, 100 * US);
+	while (!polling.spins || polling.gaps > 20);
+	polling_gave_way(&polling, now_ns, now_ns + 60 * US);
+	load(1, 80 * US, 100 * US);
+	ck_assert_uint_eq(spun, 1);
+	polling_gave_way(&polling, now_ns, now_ns + 3 * MS);
+	now_ns += 3 * MS;
+	load(1, 80 * US, 100 * US);
+	ck_assert_uint_eq(spun, 0);
+	now_ns += 100 * MS;
+	load(1, 80 * US, 100 * US);
+	ck_assert_uint_eq(spun, 1);
+}
+END_TEST
+
 /* A gap begins when work runs out, however often that is said, and a request may take a while. */
 START_TEST(gap_begins_once)
 {
@@ -222,6 +241,7 @@ int main(void)
 	tcase_add_test(tc, pauses_do_not_count);
 	tcase_add_test(tc, stalls_change_nothing);
 	tcase_add_test(tc, trying_costs_little);
+	tcase_add_test(tc, rests_where_somebody_needs_the_cpu);
 	tcase_add_test(tc, gap_begins_once);
 	tcase_add_test(tc, leaves_a_cpu_to_the_driver);
 	tcase_add_test(tc, knows_its_place);
