@@ -9,8 +9,13 @@
 /* For how long: gaps that are longer than this are not shortened much by a wake-up less. */
 #define SPIN_US 200
 
-/* A period has so many gaps. One with a pause like this tells nothing, and is begun anew. */
+/*
+ * A period has so many gaps, or where they are rare the fewest that tell anything. One with a pause
+ * like this tells nothing, and is begun anew.
+ */
 #define PERIOD_GAPS 32
+#define FEWEST_GAPS 8
+#define PERIOD_NS   10000000ull
 #define PAUSE_NS    100000000ull
 
 /* A CPU that was lent for so long is needed by somebody else. */
@@ -117,11 +122,12 @@ static void period_ends(struct polling *polling, uint64_t cost_ns)
 }
 
 /* Also where spinning, that is only tried, has cost more than enough. */
-static bool is_over(const struct polling *polling, uint64_t cost_ns)
+static bool is_over(const struct polling *polling, uint64_t cost_ns, uint64_t now_ns)
 {
-	if (polling->gaps >= PERIOD_GAPS)
+	if (polling->gaps >= PERIOD_GAPS ||
+	    (polling->gaps >= FEWEST_GAPS && now_ns - polling->began_ns > PERIOD_NS))
 		return true;
-	return !polling->stay && polling->spins && polling->gaps >= PERIOD_GAPS / 8 &&
+	return !polling->stay && polling->spins && polling->gaps >= FEWEST_GAPS / 2 &&
 	       cost_ns > 2 * polling->cost_ns[false];
 }
 
@@ -142,7 +148,7 @@ void polling_idle(struct polling *polling, uint64_t served, uint64_t now_ns)
 	polling->idle_since_ns = now_ns;
 	if (!polling->began_ns) {
 		period_begins(polling, served, now_ns);
-	} else if (is_over(polling, cost_ns)) {
+	} else if (is_over(polling, cost_ns, now_ns)) {
 		period_ends(polling, cost_ns);
 		period_begins(polling, served, now_ns);
 	}

@@ -181,6 +181,16 @@ START_TEST(rests_where_somebody_needs_the_cpu)
 }
 END_TEST
 
+/* However slow a disk is, what was right for another load is given up soon. */
+START_TEST(slow_load_does_not_wait_for_many_gaps)
+{
+	start();
+	load(100000, 60 * US, 100 * US);
+	load(300, 2 * MS, 2 * MS);
+	ck_assert_uint_lt(spun, 60);
+}
+END_TEST
+
 /* A gap begins when work runs out, however often that is said, and a request may take a while. */
 START_TEST(gap_begins_once)
 {
@@ -242,6 +252,7 @@ int main(void)
 	tcase_add_test(tc, stalls_change_nothing);
 	tcase_add_test(tc, trying_costs_little);
 	tcase_add_test(tc, rests_where_somebody_needs_the_cpu);
+	tcase_add_test(tc, slow_load_does_not_wait_for_many_gaps);
 	tcase_add_test(tc, gap_begins_once);
 	tcase_add_test(tc, leaves_a_cpu_to_the_driver);
 	tcase_add_test(tc, knows_its_place);
