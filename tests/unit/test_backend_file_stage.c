@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backend_file.h"
 #include "file_bench.h"
 #include "places.h"
 #include "suite.h"
@@ -96,6 +97,21 @@ START_TEST(data_are_copied_one_stage_after_the_other)
 	op = make_staged(BACKEND_WRITE, fb_one_piece(65536 + 4096));
 	op.io.durable = true;
 	expect_done(&op, " staged write-direct-durable staged write-direct-durable");
+}
+END_TEST
+
+/* What a disk takes at a time bounds a stage; there are no parts under way together. */
+START_TEST(stage_is_no_larger_than_what_the_disk_takes)
+{
+	struct fb_op op;
+
+	if (!open_unpinnable())
+		return;
+	container_of(fb_backend, struct file_backend, base)->store.part_max = 16384;
+	op = make_staged(BACKEND_WRITE, fb_one_piece(32768 + 4096));
+	expect_done(&op, " staged write-direct staged write-direct staged write-direct");
+	op = make_staged(BACKEND_READ, fb_one_piece(32768));
+	expect_done(&op, " staged read-direct staged read-direct");
 }
 END_TEST
 
@@ -249,6 +265,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, data_are_copied_one_stage_after_the_other);
+	tcase_add_test(tc, stage_is_no_larger_than_what_the_disk_takes);
 	tcase_add_loop_test(tc, transfer_that_fails_is_done_again, 0, 2);
 	tcase_add_loop_test(tc, short_transfer_goes_on_where_it_stopped, 0, 3);
 	tcase_add_loop_test(tc, failure_is_an_error_and_no_reason_to_go_on, 0, 2);
