@@ -379,7 +379,7 @@ static void queue_release(struct queue *queue)
 	pages_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
 	pages_free(queue->own_large, sizeof(*queue->own_large));
 	if (queue->stages)
-		pages_free(queue->stages, (size_t)queue->slot_count * BACKEND_STAGE);
+		pages_free(queue->stages, queue->slot_count * sizeof(*queue->stages));
 	guest_memory_free(queue->guest_memory);
 	queue->slots = NULL;
 	queue->stages = NULL;

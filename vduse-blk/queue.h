@@ -48,12 +48,19 @@ enum queue_state {
 #define SLOT_IOVS   8u
 #define SLOT_RANGES (SLOT_IOVS * sizeof(struct iovec) / sizeof(struct blk_range))
 
+/* Room for data that must be copied; see struct backend_io. */
+union stage {
+	union stage *next_free;
+	uint8_t data[BACKEND_STAGE];
+};
+
 /* A request in flight; one slot per head, so that nothing is allocated on the way. */
 struct req_slot {
 	struct queue *queue;
 	struct blk_req req;
 	struct backend_io io;
 	union large_buffer *large;     /* NULL: iov or ranges are below */
+	union stage *stage;	       /* NULL: it has not needed one */
 	bool in_store;		       /* @io is under way */
 	uint64_t retry_until_ns;       /* 0: it has not failed */
 	struct req_slot *next_waiting; /* in queue->retries, or of flushes that share a sync */
@@ -111,7 +118,9 @@ struct queue {
 	bool wants_buffer; /* bounce memory of ours may be there, and is not registered yet */
 	struct ring_buffer buffer;
 	struct guest_memory *guest_memory; /* NULL: not to be registered */
-	uint8_t *stages; /* BACKEND_STAGE bytes for each slot; NULL: none was needed yet */
+	union stage *stages;  /* as many as there are slots; NULL: none was needed yet */
+	uint32_t stages_used; /* the first so many of them have been in use */
+	union stage *stage_free;
 	struct queue *next_scheduled;
 	struct queue *next_awake;
 	struct queue *next_starved;

@@ -15,11 +15,35 @@
 /* How long after a failure of the store the next try is made. */
 #define STORE_RETRY_US 500000
 
-static void req_free_large(struct req_slot *slot)
+/* One that was used before, so that an idle disk keeps no more than it needed at a time. */
+static union stage *get_stage(struct queue *queue)
+{
+	union stage *stage = queue->stage_free;
+
+	if (!queue->stages)
+		queue->stages = pages_alloc(queue->slot_count * sizeof(*queue->stages));
+	if (!queue->stages)
+		return NULL;
+	if (!stage)
+		return &queue->stages[queue->stages_used++];
+	queue->stage_free = stage->next_free;
+	return stage;
+}
+
+static void put_stage(struct queue *queue, union stage *stage)
+{
+	stage->next_free = queue->stage_free;
+	queue->stage_free = stage;
+}
+
+static void req_free_memory(struct req_slot *slot)
 {
 	if (slot->large)
 		worker_put_large(slot->queue->worker, slot->queue, slot->large);
+	if (unlikely(slot->stage))
+		put_stage(slot->queue, slot->stage);
 	slot->large = NULL;
+	slot->stage = NULL;
 }
 
 /* A function for itself so that tests/vm/tsan.supp can name it. */
@@ -35,7 +59,7 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	struct queue *queue = slot->queue;
 	struct blk_req *req = &slot->req;
 
-	req_free_large(slot);
+	req_free_memory(slot);
 	req_answer(req, status);
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
 		queue_stat_add(&queue->stats.errors, 1);
@@ -55,7 +79,7 @@ static void req_put_back(struct req_slot *slot, uint16_t head)
 {
 	struct queue *queue = slot->queue;
 
-	req_free_large(slot);
+	req_free_memory(slot);
 	virtq_put_back(&queue->vq, head);
 	queue_stat_add(&queue->stats.popped, -1ull);
 	worker_schedule(queue->worker, queue);
@@ -212,9 +236,9 @@ static void *req_stage(struct backend_io *io)
 
 	if (queue->device->config->driver != VDPA_DRIVER_VIRTIO)
 		return NULL;
-	if (!queue->stages)
-		queue->stages = pages_alloc((size_t)queue->slot_count * BACKEND_STAGE);
-	return queue->stages ? queue->stages + (size_t)slot_head(slot) * BACKEND_STAGE : NULL;
+	if (!slot->stage)
+		slot->stage = get_stage(queue);
+	return slot->stage;
 }
 
 static void req_submit(struct req_slot *slot, enum backend_op op,

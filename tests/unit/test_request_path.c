@@ -353,6 +353,23 @@ START_TEST(requests_over_bounce_memory_have_a_stage_each)
 	manual_finish(rig.store, 0, 8, 0);
 	for (uint32_t i = 0; i < 8; i++)
 		ck_assert_int_eq(rig_finish(&reqs[i]), OK);
+	/* They are used again, and not one for each head. */
+	for (uint32_t i = 0; i < 100; i++) {
+		struct backend_io *io;
+		bool known = false;
+		void *stage;
+
+		reqs[0] = rig_add(0, VIRTIO_BLK_T_IN, 0, 4096);
+		rig_go(0);
+		rig_wait(manual_held(rig.store) == 1);
+		io = manual_io(rig.store, 0);
+		stage = io->stage(io);
+		for (uint32_t j = 0; j < 8; j++)
+			known = known || stage == stages[j];
+		ck_assert(known);
+		manual_finish(rig.store, 0, 1, 0);
+		ck_assert_int_eq(rig_finish(&reqs[0]), OK);
+	}
 	rig_status(0);
 }
 END_TEST
