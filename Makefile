@@ -47,7 +47,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus modules
 DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring polling worker \
-	  queue guest_memory request nesting patience store store_format store_lock backend_file transfer \
+	  queue irq_cpu guest_memory request nesting patience store store_format store_lock backend_file transfer \
 	  backend_error device device_store messages attach holders status control served takeover \
 	  overlap notify bounce disks disks_answer server rescue main
 UNIT   := iov pages umem iotlb iotlb_many inflight holders \
@@ -58,7 +58,7 @@ UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  store store_cache store_lock store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
-	  control served overlap polling
+	  control served overlap polling irq_cpu
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

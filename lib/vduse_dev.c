@@ -445,8 +445,33 @@ int vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index)
 	return vduse_kern_vq_irq(dev->fd, index);
 }
 
+/* Written back they are refused where none of them is online. The one we run on is. */
+static void keep_cpu_online(const char *name, uint32_t index)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t cpus;
+
+	if (vduse_kern_vq_cpus(name, index, &cpus) || cpu < 0 ||
+	    vduse_kern_vq_set_cpus(name, index, &cpus) != -EINVAL)
+		return;
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	if (vduse_kern_vq_set_cpus(name, index, &cpus))
+		log_debug("%s: queue %u: no CPU for its interrupts", name, index);
+}
+
 int vduse_dev_vq_irq_anyway(struct vduse_dev *dev, uint32_t index)
 {
-	vduse_kern_vq_irq_cpus(dev->name, index);
+	keep_cpu_online(dev->name, index);
 	return vduse_dev_vq_irq(dev, index);
+}
+
+int vduse_dev_vq_cpus(struct vduse_dev *dev, uint32_t index, cpu_set_t *cpus)
+{
+	return vduse_kern_vq_cpus(dev->name, index, cpus);
+}
+
+int vduse_dev_vq_set_cpus(struct vduse_dev *dev, uint32_t index, const cpu_set_t *cpus)
+{
+	return vduse_kern_vq_set_cpus(dev->name, index, cpus);
 }

@@ -12,6 +12,7 @@
 #define LIB_VDUSE_DEV_H
 
 #include <linux/vduse.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -176,5 +177,21 @@ int __must_check vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index);
  * A few system calls more: the queue is given a CPU that is online.
  */
 int __must_check vduse_dev_vq_irq_anyway(struct vduse_dev *dev, uint32_t index);
+
+/**
+ * vduse_dev_vq_cpus() - the CPUs that interrupts of queue @index go to, each in turn
+ *
+ * virtio_vdpa chooses them before DRIVER_OK. They have no effect over vhost-vdpa.
+ *
+ * Return: 0; -ENOENT: Linux before 6.4; -errno
+ */
+int __must_check vduse_dev_vq_cpus(struct vduse_dev *dev, uint32_t index, cpu_set_t *cpus);
+
+/**
+ * vduse_dev_vq_set_cpus() - to these, until the driver sets the queue up anew
+ * @cpus: one of them at least must stay online, see vduse_dev_vq_irq()
+ */
+int __must_check vduse_dev_vq_set_cpus(struct vduse_dev *dev, uint32_t index,
+				       const cpu_set_t *cpus);
 
 #endif

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,32 +143,71 @@ int vduse_kern_vq_irq(int fd, uint32_t index)
 	return kern_ioctl(fd, VDUSE_VQ_INJECT_IRQ, &index);
 }
 
-/* A mask of one CPU as the kernel reads it: words of 32 bits in hexadecimal, the highest first. */
-static int write_cpu(int fd, unsigned int cpu)
-{
-	char text[16 + 9 * (CPU_SETSIZE / 32)];
-	int len = snprintf(text, sizeof(text), "%x", 1u << (cpu % 32));
+#define CPUS_PER_WORD 32
 
-	for (unsigned int word = cpu / 32; word && len < CPU_SETSIZE / 32 * 9; word--)
-		len += snprintf(text + len, sizeof(text) - (size_t)len, ",%08x", 0u);
-	return pwrite(fd, text, (size_t)len, 0) < 0 ? -errno : 0;
-}
-
-void vduse_kern_vq_irq_cpus(const char *name, uint32_t index)
+static int open_cpus(const char *name, uint32_t index, int flags)
 {
-	char path[PATH_MAX], mask[4096];
-	ssize_t len;
+	char path[PATH_MAX];
 	int fd;
 
 	snprintf(path, sizeof(path), "/sys/class/vduse/%s/vq%u/irq_cb_affinity", name, index);
-	fd = open(path, O_RDWR | O_CLOEXEC);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The kernel's text of a mask: hexadecimal words, the one of the highest CPUs first. */
+int vduse_kern_vq_cpus(const char *name, uint32_t index, cpu_set_t *cpus)
+{
+	int fd = open_cpus(name, index, O_RDONLY), cpu = 0;
+	char text[4096], *word = text;
+	ssize_t len;
+
 	if (fd < 0)
-		return;
-	/* What it has is written back: refused where none of these is online. Ours must be. */
-	len = pread(fd, mask, sizeof(mask), 0);
-	if (len > 0 && pwrite(fd, mask, (size_t)len, 0) < 0 && errno == EINVAL)
-		write_cpu(fd, (unsigned int)sched_getcpu());
+		return fd;
+	len = read(fd, text, sizeof(text) - 1);
 	close(fd);
+	if (len < 0)
+		return -errno;
+	text[len] = '\0';
+	CPU_ZERO(cpus);
+	while (word) {
+		unsigned long bits;
+
+		word = strrchr(text, ',');
+		bits = strtoul(word ? word + 1 : text, NULL, 16);
+		for (int i = 0; i < CPUS_PER_WORD; i++, cpu++) {
+			if (bits >> i & 1 && cpu >= CPU_SETSIZE)
+				return -E2BIG;
+			if (bits >> i & 1)
+				CPU_SET(cpu, cpus);
+		}
+		if (word)
+			*word = '\0';
+	}
+	return 0;
+}
+
+int vduse_kern_vq_set_cpus(const char *name, uint32_t index, const cpu_set_t *cpus)
+{
+	char text[CPU_SETSIZE / CPUS_PER_WORD * 9 + 1];
+	int fd = open_cpus(name, index, O_WRONLY), len = 0, err;
+	int word = CPU_SETSIZE / CPUS_PER_WORD;
+
+	if (fd < 0)
+		return fd;
+	/* From the highest word on that has a bit: the kernel refuses bits that it has no CPU for. */
+	while (word--) {
+		unsigned int bits = 0;
+
+		for (int i = 0; i < CPUS_PER_WORD; i++)
+			if (CPU_ISSET(word * CPUS_PER_WORD + i, cpus))
+				bits |= 1u << i;
+		if (bits || len || !word)
+			len += sprintf(text + len, "%08x%s", bits, word ? "," : "");
+	}
+	err = write(fd, text, (size_t)len) < 0 ? -errno : 0;
+	close(fd);
+	return err;
 }
 
 int vduse_kern_iotlb_fd(int fd, struct vduse_iotlb_entry *entry)

@@ -11,6 +11,7 @@
 #define LIB_VDUSE_KERN_H
 
 #include <linux/vduse.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -80,11 +81,17 @@ int __must_check vduse_kern_vq_kickfd(int fd, uint32_t index, int eventfd);
 int __must_check vduse_kern_vq_irq(int fd, uint32_t index);
 
 /**
- * vduse_kern_vq_irq_cpus() - have the interrupts of a queue go to a CPU that is online
+ * vduse_kern_vq_cpus() - the CPUs that interrupts of a queue go to, each in turn
  *
- * Changes nothing where one of its CPUs is, or where there is no choice (before Linux 6.4).
+ * sysfs: irq_cb_affinity; virtio_vdpa sets it when the driver sets the queue up. It has no effect
+ * over vhost-vdpa.
+ *
+ * Return: 0; -ENOENT: Linux before 6.4, all CPUs; -E2BIG: CPUs that cpu_set_t has no room for
  */
-void vduse_kern_vq_irq_cpus(const char *name, uint32_t index);
+int __must_check vduse_kern_vq_cpus(const char *name, uint32_t index, cpu_set_t *cpus);
+
+/** vduse_kern_vq_set_cpus() - and to others. Return: 0; -EINVAL: none of them is online */
+int __must_check vduse_kern_vq_set_cpus(const char *name, uint32_t index, const cpu_set_t *cpus);
 
 /**
  * vduse_kern_iotlb_fd() - VDUSE_IOTLB_GET_FD: the first region that overlaps [start, last]

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "irq_cpu.h"
 #include "pages.h"
 #include "request.h"
 #include "sigbus.h"
@@ -88,6 +89,12 @@ static void queue_publish(struct queue *queue)
 		queue_interrupted(queue, vduse_dev_vq_irq(queue->dev, queue->index));
 }
 
+static void queue_give_back_irq_cpu(struct queue *queue)
+{
+	irq_cpu_give_back(queue->irq_cpu);
+	queue->irq_cpu = -1;
+}
+
 static void command_done(struct queue *queue, int result)
 {
 	queue->draining = false;
@@ -109,6 +116,7 @@ static void queue_finish_command(struct queue *queue)
 			return; /* something on the worker still points here */
 		worker_forget(queue->worker, queue);
 		ring_buffer_remove(&queue->worker->ring, &queue->buffer);
+		queue_give_back_irq_cpu(queue);
 		log_limit_flush(&queue->io_errors, queue->device_name);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
@@ -121,6 +129,7 @@ static void queue_finish_command(struct queue *queue)
 	if (queue->verb == QUEUE_STOP) {
 		queue_set_state(queue, QUEUE_STOPPED);
 		virtq_stop(&queue->vq);
+		queue_give_back_irq_cpu(queue);
 	}
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
 }
@@ -249,6 +258,8 @@ static void queue_open(struct queue *queue)
 		queue_break(queue, err == -EFAULT ? "its rings are not mapped" : strerror(-err));
 		return;
 	}
+	if (queue->device->config->driver == VDPA_DRIVER_VIRTIO && queue->irq_cpu < 0)
+		queue->irq_cpu = irq_cpu_take(queue->dev, queue->index);
 	queue_set_state(queue, QUEUE_RUNNING);
 	queue_check_memory(queue);
 	worker_schedule(queue->worker, queue);
@@ -420,6 +431,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;
 	queue->wants_buffer = device->umem;
+	queue->irq_cpu = -1;
 
 	err = queue_alloc(queue);
 	if (err)

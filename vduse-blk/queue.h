@@ -99,6 +99,7 @@ struct queue {
 	uint32_t slot_count;
 	union large_buffer *own_large; /* as in worker.h */
 	int kick_fd;
+	int irq_cpu; /* as of irq_cpu_take(); the worker's */
 
 	/* The worker's. */
 	enum queue_state state;

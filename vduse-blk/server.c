@@ -16,6 +16,7 @@
 #include "control.h"
 #include "device.h"
 #include "disks.h"
+#include "irq_cpu.h"
 #include "log.h"
 #include "modules.h"
 #include "overlap.h"
@@ -158,6 +159,7 @@ static int start_workers(struct server *server)
 	if (!server->workers)
 		return -ENOMEM;
 	polling_place_init(&server->polling_place);
+	irq_cpu_init("/sys/devices/system/cpu");
 	while (server->worker_count < wanted) {
 		err = worker_start(&server->workers[server->worker_count], server->worker_count,
 				   &server->polling_place);

@@ -261,6 +261,14 @@ int vduse_kern_vq_kickfd(int fd, uint32_t index, int eventfd)
 	return fake_leave(eventfd >= 0 && dev->vqs[index].kickfd < 0 ? -EBADF : 0);
 }
 
+static bool all_offline(const struct fake_vq *vq)
+{
+	cpu_set_t both;
+
+	CPU_AND(&both, &vq->cpus, &vq->offline);
+	return CPU_EQUAL(&both, &vq->cpus);
+}
+
 int vduse_kern_vq_irq(int fd, uint32_t index)
 {
 	struct fake_dev *dev;
@@ -269,18 +277,40 @@ int vduse_kern_vq_irq(int fd, uint32_t index)
 	if (!err && (index >= dev->vq_num || !dev->driver_ok))
 		err = -EINVAL;
 	if (!err) {
-		ck_assert_msg(!dev->vqs[index].cpus_offline, "this would never return");
+		ck_assert_msg(!all_offline(&dev->vqs[index]), "this would never return");
 		dev->vqs[index].irqs++;
 	}
 	return fake_leave(err);
 }
 
-void vduse_kern_vq_irq_cpus(const char *name, uint32_t index)
+int vduse_kern_vq_cpus(const char *name, uint32_t index, cpu_set_t *cpus)
 {
+	int err = fake_enter(FAKE_VQ_CPUS);
 	struct fake_dev *dev = fake_dev_by_name(name);
 
-	if (dev && index < dev->vq_num)
-		dev->vqs[index].cpus_offline = false;
+	if (!err && (!dev || index >= dev->vq_num))
+		err = -ENOENT;
+	if (!err)
+		*cpus = dev->vqs[index].cpus;
+	return fake_leave(err);
+}
+
+int vduse_kern_vq_set_cpus(const char *name, uint32_t index, const cpu_set_t *cpus)
+{
+	int err = fake_enter(FAKE_VQ_SET_CPUS);
+	struct fake_dev *dev = fake_dev_by_name(name);
+	struct fake_vq new_vq;
+
+	if (!err && (!dev || index >= dev->vq_num))
+		err = -ENOENT;
+	if (err)
+		return fake_leave(err);
+	new_vq = dev->vqs[index];
+	new_vq.cpus = *cpus;
+	if (all_offline(&new_vq))
+		return fake_leave(-EINVAL);
+	dev->vqs[index] = new_vq;
+	return fake_leave(0);
 }
 
 /* ---- lib/vduse_kern.h: memory ---- */

@@ -15,6 +15,7 @@
 #define TESTS_FAKE_KERN_H
 
 #include <linux/vduse.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,8 @@ enum fake_call {
 	FAKE_VQ_INFO,
 	FAKE_VQ_KICKFD,
 	FAKE_VQ_IRQ,
+	FAKE_VQ_CPUS,
+	FAKE_VQ_SET_CPUS,
 	FAKE_IOTLB_FD,
 	FAKE_IOTLB_INFO,
 	FAKE_REG_UMEM,
@@ -50,7 +53,8 @@ struct fake_vq {
 	struct vduse_vq_info info; /* what the driver programmed; the test's to fill */
 	int kickfd;		   /* the kernel's own reference, or -1 */
 	unsigned int irqs;
-	bool cpus_offline; /* (t) all of its CPUs: an interrupt would never return */
+	cpu_set_t cpus;	   /* (t) irq_cb_affinity; CPU 0 at first */
+	cpu_set_t offline; /* (t) an interrupt would never return where all of @cpus are */
 };
 
 struct fake_region {

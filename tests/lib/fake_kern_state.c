@@ -72,8 +72,10 @@ struct fake_dev *fake_dev_make(const char *name)
 	dev->msg_timeout = 30;
 	dev->bounce_size = FAKE_BOUNCE_SIZE;
 	dev->fd = dev->peer = dev->bounce_fd = -1;
-	for (i = 0; i < FAKE_VQS_MAX; i++)
+	for (i = 0; i < FAKE_VQS_MAX; i++) {
 		dev->vqs[i].kickfd = -1;
+		CPU_SET(0, &dev->vqs[i].cpus);
+	}
 	return dev;
 }
 
