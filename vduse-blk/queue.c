@@ -214,6 +214,13 @@ static bool set_up(const struct vduse_vq_info *info)
 	       (info->desc_addr || info->driver_addr || info->device_addr);
 }
 
+static const char *why_not_mapped(const struct queue *queue)
+{
+	return queue->device->config->driver == VDPA_DRIVER_VHOST
+		       ? "its rings are not mapped (is the virtual machine's memory shared?)"
+		       : "its rings are not mapped";
+}
+
 static void queue_open(struct queue *queue)
 {
 	bool recovering = queue->recovering;
@@ -255,7 +262,7 @@ static void queue_open(struct queue *queue)
 		return;
 	}
 	if (err < 0) {
-		queue_break(queue, err == -EFAULT ? "its rings are not mapped" : strerror(-err));
+		queue_break(queue, err == -EFAULT ? why_not_mapped(queue) : strerror(-err));
 		return;
 	}
 	if (queue->device->config->driver == VDPA_DRIVER_VIRTIO && queue->irq_cpu < 0)

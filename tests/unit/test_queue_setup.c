@@ -246,6 +246,22 @@ START_TEST(queue_that_cannot_be_served_stops_alone)
 }
 END_TEST
 
+/* A virtual machine whose memory is private: what to look for is said. */
+START_TEST(private_memory_of_a_virtual_machine_is_told)
+{
+	struct vduse_vq_info info;
+
+	rig.config.driver = VDPA_DRIVER_VHOST;
+	start_almost();
+	info = rig.kern->vqs[1].info;
+	info.desc_addr += 1ull << 40;
+	fake_kern_set_vq(rig.kern, 1, &info);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 1 stops: its rings are not mapped (is the ");
+	rig_status(RIG_DRIVER_OK);
+	check_serves(0);
+}
+END_TEST
+
 START_TEST(kernel_that_does_not_tell_where_a_queue_is_stops_it)
 {
 	start_almost();
@@ -284,6 +300,7 @@ int main(void)
 	tcase_add_loop_test(tc, queue_begins_where_the_driver_says, 0, 4);
 	tcase_add_test(tc, ring_may_be_smaller_than_it_could_be);
 	tcase_add_loop_test(tc, queue_that_cannot_be_served_stops_alone, 0, ARRAY_SIZE(unusable));
+	tcase_add_test(tc, private_memory_of_a_virtual_machine_is_told);
 	tcase_add_test(tc, kernel_that_does_not_tell_where_a_queue_is_stops_it);
 	tcase_add_test(tc, memory_that_cannot_be_mapped_is_not_the_drivers_fault);
 	return suite_run(suite);
