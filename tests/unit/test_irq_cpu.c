@@ -96,7 +96,8 @@ START_TEST(next_driver_is_given_one_as_well)
 }
 END_TEST
 
-START_TEST(next_disk_is_given_one_as_well)
+/* The queue is removed; the CPU is free for another one, here that of the next driver. */
+START_TEST(what_a_server_had_is_free_when_it_ends)
 {
 	make_cpu(ours, false);
 	start();
@@ -114,19 +115,10 @@ START_TEST(next_disk_is_given_one_as_well)
 }
 END_TEST
 
-START_TEST(cpu_that_may_go_offline_is_not_chosen)
+/* One that may go offline, and one that this process may not use. */
+START_TEST(cpu_that_is_not_sure_is_not_chosen)
 {
-	make_cpu(ours, true);
-	start();
-	rig_driver_start();
-	ck_assert(has_cpus(0, ours, not_ours));
-	ck_assert(has_cpus(1, ours, not_ours));
-}
-END_TEST
-
-START_TEST(cpu_that_this_process_may_not_use_is_not_chosen)
-{
-	make_cpu(not_ours, false);
+	make_cpu(_i ? not_ours : ours, !_i);
 	start();
 	rig_driver_start();
 	ck_assert(has_cpus(0, ours, not_ours));
@@ -192,9 +184,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, make_no_cpus, NULL);
 	tcase_add_test(tc, queue_with_several_cpus_has_one_and_no_other_queue_has_it);
 	tcase_add_test(tc, next_driver_is_given_one_as_well);
-	tcase_add_test(tc, next_disk_is_given_one_as_well);
-	tcase_add_test(tc, cpu_that_may_go_offline_is_not_chosen);
-	tcase_add_test(tc, cpu_that_this_process_may_not_use_is_not_chosen);
+	tcase_add_test(tc, what_a_server_had_is_free_when_it_ends);
+	tcase_add_loop_test(tc, cpu_that_is_not_sure_is_not_chosen, 0, 2);
 	tcase_add_test(tc, one_cpu_is_left_as_it_is_and_to_others);
 	tcase_add_test(tc, kernel_without_a_choice_is_asked_for_none);
 	tcase_add_test(tc, refused_cpu_is_free_again);
