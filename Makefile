@@ -46,7 +46,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
 LIB    := log iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus modules
-DAEMON := config config_keys config_value config_scan config_dump json virtio_blk ring polling worker \
+DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
 	  queue irq_cpu guest_memory request nesting patience store store_format store_lock backend_file \
 	  transfer backend_error device device_store messages attach holders status control served takeover \
 	  overlap notify bounce disks disks_answer server rescue main

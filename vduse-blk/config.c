@@ -243,6 +243,25 @@ static void check_stores(struct config_scan *scan, const struct config *config, 
 	}
 }
 
+static void check_serials(struct config_scan *scan, const struct config *config, size_t index)
+{
+	const struct device_config *device = &config->devices[index];
+	char serial[VIRTIO_BLK_ID_BYTES + 1];
+
+	for (size_t i = 0; i < index; i++) {
+		if (!config_serials_collide(&config->devices[i], device))
+			continue;
+		config_serial(device, serial);
+		config_mistake(scan, key_line(&scan->devices[index], "serial"),
+			       "[%s] the serial number \"%s\" is also that of [%s] in line %u, so "
+			       "one link in /dev/disk/by-id would stand for both disks; accepted: "
+			       "another serial in one of them",
+			       device->name, serial, config->devices[i].name,
+			       key_line(&scan->devices[i], "serial"));
+		return;
+	}
+}
+
 static void check(struct config_scan *scan, const struct config *config)
 {
 	size_t i;
@@ -252,6 +271,7 @@ static void check(struct config_scan *scan, const struct config *config)
 	for (i = 0; i < config->device_count; i++) {
 		check_device(scan, &scan->devices[i], &config->devices[i]);
 		check_stores(scan, config, i);
+		check_serials(scan, config, i);
 	}
 }
 

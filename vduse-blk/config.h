@@ -44,7 +44,7 @@ struct device_config {
 	enum config_switch discard;
 	enum config_switch write_zeroes;
 	uint32_t on_error; /* seconds to try again for when the store fails; 0: report it at once */
-	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: the name */
+	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: made from the name, config_serial() */
 	uint32_t poll_us; /* microseconds a worker spins before it sleeps; 0: never */
 	bool iopoll;	  /* the store's completions are polled for */
 	enum config_switch umem;
@@ -76,6 +76,12 @@ struct config {
  * Return: 0; -EINVAL: the file is wrong; other -errno: it cannot be read, logged as one line
  */
 int __must_check config_load(const char *path, struct config *out);
+
+/** config_serial() - the serial number of a device's disk, given or made from its name */
+void config_serial(const struct device_config *device, char serial[VIRTIO_BLK_ID_BYTES + 1]);
+
+/** config_serials_collide() - would /dev/disk/by-id have one link for both disks? */
+bool config_serials_collide(const struct device_config *a, const struct device_config *b);
 
 /** config_slices_collide() - on one store: do the two overlap, and does either write? */
 bool config_slices_collide(const struct device_config *a, const struct device_config *b);

@@ -10,8 +10,7 @@ static struct device_config device_effective(const struct device_config *device)
 {
 	struct device_config effective = *device;
 
-	if (!effective.serial[0])
-		config_default_serial(device->name, effective.serial);
+	config_serial(device, effective.serial);
 	return effective;
 }
 

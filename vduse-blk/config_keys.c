@@ -181,7 +181,7 @@ static const struct config_key device_keys[] = {
 	  .type = &config_type_serial,
 	  MEMBER(struct device_config, serial),
 	  .accepts = "1 to 20 printable ASCII characters",
-	  .help = "serial number of the disk; without one, the section's name cut to 20" },
+	  .help = "serial number of the disk; without one, the section's name, shortened" },
 	{ .name = "poll_us",
 	  .type = &config_type_count,
 	  MEMBER(struct device_config, poll_us),

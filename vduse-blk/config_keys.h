@@ -78,7 +78,10 @@ const char *config_word_text(const struct config_word *words, uint64_t value);
  */
 const char *config_value_check(const char *value);
 
-/** config_default_serial() - the serial number of a device that was given none */
+/**
+ * config_default_serial() - the serial number of a device without the key
+ * @serial: out: the name; of a name that is too long its first 11 bytes, '-' and a hash of all of it
+ */
 void config_default_serial(const char *name, char serial[VIRTIO_BLK_ID_BYTES + 1]);
 
 #endif

@@ -300,11 +300,6 @@ static void serial_print_json(const struct config_key *key, const void *member, 
 	json_string(member, to);
 }
 
-void config_default_serial(const char *name, char serial[VIRTIO_BLK_ID_BYTES + 1])
-{
-	snprintf(serial, VIRTIO_BLK_ID_BYTES + 1, "%.*s", VIRTIO_BLK_ID_BYTES, name);
-}
-
 const struct config_type config_type_word = {
 	.parse = word_parse,
 	.print = number_print,

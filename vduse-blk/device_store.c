@@ -66,7 +66,7 @@ static int settle_limits(struct device *device)
 {
 	const struct device_config *config = device->config;
 	const struct backend_limits *store = &device->backend->limits;
-	const char *serial = config->serial[0] ? config->serial : config->name;
+	char serial[VIRTIO_BLK_ID_BYTES + 1];
 
 	device->limits = (struct blk_limits){
 		.size = store->size,
@@ -81,7 +81,8 @@ static int settle_limits(struct device *device)
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
 	};
-	memcpy(device->limits.serial, serial, MIN(strlen(serial), sizeof(device->limits.serial)));
+	config_serial(config, serial);
+	memcpy(device->limits.serial, serial, strlen(serial));
 	return settle_discard(config, store, &device->limits);
 }
 

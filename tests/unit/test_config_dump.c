@@ -51,7 +51,7 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "discard = no\n"
 			       "write_zeroes = auto\n"
 			       "on_error = report\n"
-			       "serial = a.name-that-is-longe\n"
+			       "serial = a.name-that-a609d953\n"
 			       "poll_us = 50\n"
 			       "iopoll = no\n"
 			       "umem = off\n"

@@ -156,9 +156,72 @@ START_TEST(two_writers_of_one_slice_are_refused)
 }
 END_TEST
 
-START_TEST(equal_serials_are_accepted)
+#define LONG1 "customer-database-node-1"
+#define LONG2 "customer-database-node-2"
+
+/* Two devices, each with a name and, perhaps, a serial. */
+static const struct {
+	const char *names[2], *serials[2];
+	bool collide;
+} serials[] = {
+	{ { "a", "b" }, { "x", "x" }, true },
+	{ { "a", "b" }, { NULL, "a" }, true },
+	{ { "a", "b" }, { "b", NULL }, true },
+	{ { "a", "b" }, { "x y", "x_y" }, true },
+	{ { "a", "b" }, { "x*y", "x?y" }, true },
+	{ { "a", "b" }, { "'x  y '", "'x y'" }, true },
+	{ { "a", "b" }, { "' x'", "x" }, true },
+	{ { LONG1, "b" }, { NULL, "customer-da-8f61a0a2" }, true },
+	{ { "a", "b" }, { "x", "X" }, false },
+	{ { "a", "b" }, { "x:y", "x_y" }, false },
+	{ { "a", "b" }, { "xy", "x" }, false },
+	{ { "a", "b" }, { "b", "a" }, false },
+	{ { "a", "b" }, { NULL, NULL }, false },
+	{ { LONG1, LONG2 }, { NULL, NULL }, false },
+	{ { LONG1, LONG2 }, { "customer-database-no", NULL }, false },
+};
+
+START_TEST(two_disks_of_one_serial_are_refused)
 {
-	ck_assert_int_eq(cfg_load("[a]\npath = 1\nserial = x\n[b]\npath = 2\nserial = x\n"), 0);
+	char text[512] = "", line[256];
+	unsigned int lines[2], n = 0;
+
+	for (int i = 0; i < 2; i++) {
+		const char *serial = serials[_i].serials[i];
+
+		n += 2;
+		lines[i] = serial ? n + 1 : n - 1; /* of the serial; without one, of the section */
+		sprintf(text + strlen(text), "[%s]\npath = /%d\n", serials[_i].names[i], i);
+		if (serial)
+			sprintf(text + strlen(text), "serial = %s\n", serial);
+		n += !!serial;
+	}
+	snprintf(line, sizeof(line), "t.conf:%u: [%s] the serial number \"", lines[1],
+		 serials[_i].names[1]);
+	if (serials[_i].collide)
+		cfg_refused(text, line);
+	else
+		ck_assert_int_eq(cfg_load(text), 0);
+	snprintf(line, sizeof(line), "\" is also that of [%s] in line %u, ", serials[_i].names[0],
+		 lines[0]);
+	ck_assert_uint_eq(test_log_count(line), serials[_i].collide);
+}
+END_TEST
+
+/* Links in /etc/fstab lead to them: they are the same in each version. */
+START_TEST(serial_of_a_long_name_is_made_of_all_of_it)
+{
+	char serial[VIRTIO_BLK_ID_BYTES + 1];
+
+	ck_assert_int_eq(cfg_load("[" LONG1 "]\npath = 1\n[" LONG2 "]\npath = 2\n"
+				  "[exactly-twenty-bytes]\npath = 3\n"),
+			 0);
+	config_serial(&cfg.devices[0], serial);
+	ck_assert_str_eq(serial, "customer-da-8f61a0a2");
+	config_serial(&cfg.devices[1], serial);
+	ck_assert_str_eq(serial, "customer-da-8e619f0f");
+	config_serial(&cfg.devices[2], serial);
+	ck_assert_str_eq(serial, "exactly-twenty-bytes");
 }
 END_TEST
 
@@ -177,6 +240,7 @@ int main(void)
 	tcase_add_test(tc, example_configuration_is_right_once_its_device_is_uncommented);
 	tcase_add_test(tc, example_configuration_shows_every_key_with_its_default);
 	tcase_add_loop_test(tc, two_writers_of_one_slice_are_refused, 0, ARRAY_SIZE(slices));
-	tcase_add_test(tc, equal_serials_are_accepted);
+	tcase_add_loop_test(tc, two_disks_of_one_serial_are_refused, 0, ARRAY_SIZE(serials));
+	tcase_add_test(tc, serial_of_a_long_name_is_made_of_all_of_it);
 	return suite_run(suite);
 }

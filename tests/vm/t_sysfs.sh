@@ -93,7 +93,7 @@ has defaults size 24112 ro 0 serial defaults \
 	queue/write_cache "write back" queue/rotational 1 mq/0/nr_tags 512
 has_queues defaults "$(nproc)"
 
-has a-name-longer-than-a-serial serial a-name-longer-than-a \
+has a-name-longer-than-a-serial serial a-name-long-a7a3bc7f \
 	queue/physical_block_size 1024 queue/minimum_io_size 1024 queue/discard_granularity 1024
 
 has configured size 32768 serial "Serial number of 20b" \
