@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <signal.h>
@@ -153,6 +154,49 @@ START_TEST(slices_of_a_block_device_share_one_claim)
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	st_expect_second(&parts[1], true);
+	ck_assert(others_may_claim_loop());
+	close(loop);
+}
+END_TEST
+
+#define SLICE_THREADS 4
+
+static int slice_results[SLICE_THREADS];
+
+/* A slice of its own, opened and closed again and again. */
+static void *open_slice(void *arg)
+{
+	size_t i = (size_t)arg;
+	struct device_config config = st_config;
+	struct store store;
+	int err = 0;
+
+	config.offset = i * 8192;
+	config.size = 8192;
+	for (int round = 0; round < 50 && !err; round++) {
+		err = store_open(&config, 0, &store);
+		if (!err)
+			store_close(&store);
+	}
+	slice_results[i] = err;
+	return NULL;
+}
+
+/* No thread sees the device as in use because another one opens or closes it just now. */
+START_TEST(threads_share_the_claim_of_a_block_device)
+{
+	int loop = st_make_loop(512);
+	pthread_t threads[SLICE_THREADS];
+
+	if (loop < 0)
+		return;
+	test_log_allow(LOG_LEVEL_ERROR, ""); /* the test's own thread looks at the results */
+	for (size_t i = 0; i < SLICE_THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, open_slice, (void *)i), 0);
+	for (size_t i = 0; i < SLICE_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < SLICE_THREADS; i++)
+		ck_assert_int_eq(slice_results[i], 0);
 	ck_assert(others_may_claim_loop());
 	close(loop);
 }
@@ -311,6 +355,7 @@ int main(void)
 	tcase_add_loop_test(tc, block_device_has_its_own_limits, 0, 2);
 	tcase_add_loop_test(tc, block_device_that_is_written_is_claimed, 0, 2);
 	tcase_add_loop_test(tc, slices_of_a_block_device_share_one_claim, 0, 2);
+	tcase_add_test(tc, threads_share_the_claim_of_a_block_device);
 	tcase_add_test(tc, each_block_device_has_its_own_claim);
 	tcase_add_test(tc, descriptors_run_out_for_a_block_device);
 	tcase_add_test(tc, block_device_may_be_waited_for);
