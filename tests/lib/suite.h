@@ -8,7 +8,7 @@
 /**
  * suite_case() - a test case with a checked fixture
  *
- * A minute for each test: sanitizers are slow, and the machine may have other work.
+ * Ten minutes for each test: the limit ends a test that hangs, and must not end a slow one.
  */
 TCase *suite_case(Suite *suite, const char *name, void (*setup)(void), void (*teardown)(void));
 

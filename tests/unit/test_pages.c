@@ -2,6 +2,7 @@
 /* lib/pages.c: what is touched exists, and nothing else. */
 #include <check.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "compiler.h"
@@ -29,14 +30,21 @@ static unsigned int resident(void *addr)
 	return count;
 }
 
+/* A page at a time: one check for each byte took half a minute of CPU with the thread sanitizer. */
 START_TEST(memory_is_zeroed_and_all_there)
 {
-	uint8_t *bytes = pages_alloc(MANY * PAGE - 1);
+	static const uint8_t zeroes[PAGE];
+	const size_t size = MANY * PAGE - 1;
+	uint8_t *bytes = pages_alloc(size);
 
 	ck_assert_ptr_nonnull(bytes);
-	for (size_t i = 0; i < MANY * PAGE - 1; i++)
-		ck_assert_uint_eq(bytes[i]++, 0);
-	pages_free(bytes, MANY * PAGE - 1);
+	for (size_t at = 0; at < size; at += PAGE) {
+		size_t piece = MIN(PAGE, size - at);
+
+		ck_assert_msg(!memcmp(bytes + at, zeroes, piece), "not zeroed at %zu", at);
+		memset(bytes + at, 0xff, piece);
+	}
+	pages_free(bytes, size);
 }
 END_TEST
 
