@@ -58,7 +58,7 @@ UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  store store_cache store_lock store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
-	  control served overlap polling irq_cpu
+	  control served overlap polling irq_cpu rescue
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

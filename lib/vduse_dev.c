@@ -113,14 +113,12 @@ static const char *error_text(int err)
 	return err == -EBUSY ? "another process serves a device of that name" : strerror(-err);
 }
 
-int vduse_dev_wait_unserved(const char *name)
+int vduse_dev_may_manage(void)
 {
-	int fd = open_patiently(name);
+	int fd = vduse_kern_open_control();
 
 	if (fd >= 0)
 		close(fd);
-	else
-		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, error_text(fd));
 	return fd < 0 ? fd : 0;
 }
 

@@ -49,11 +49,11 @@ const char *vduse_dev_name_check(const char *name);
 bool vduse_dev_exists(const char *name);
 
 /**
- * vduse_dev_wait_unserved() - wait a few seconds until no server has the device of that name open
+ * vduse_dev_may_manage() - may this process create and destroy devices?
  *
- * Return: 0; -EBUSY: one has it for good, logged; -ENOENT: there is no such device
+ * Return: 0; -EACCES, -EPERM: it may not; -ENOENT, -ENODEV: no VDUSE; other -errno. Logs nothing
  */
-int __must_check vduse_dev_wait_unserved(const char *name);
+int __must_check vduse_dev_may_manage(void);
 
 /**
  * vduse_dev_is_served() - has a process the device of that name open right now?
@@ -65,7 +65,7 @@ int __must_check vduse_dev_is_served(const char *name);
 /**
  * vduse_dev_count_queues() - how many has the unserved device @name?
  *
- * Waits as vduse_dev_wait_unserved(). Return: 1 ... 65535; -errno, logged
+ * Waits a few seconds for a server that is ending. Return: 1 ... 65535; -errno, logged
  */
 int __must_check vduse_dev_count_queues(const char *name);
 

@@ -49,7 +49,7 @@ struct device_config {
 	bool iopoll;	  /* the store's completions are polled for */
 	enum config_switch umem;
 	bool pin_guest_memory;
-	uint64_t bounce_size; /* bytes; CONFIG_AUTO: the kernel's default */
+	uint64_t bounce_size; /* bytes; CONFIG_AUTO: as the queues need it, bounce_size() */
 	uint64_t offset;      /* bytes into the store where the disk begins */
 	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */
 

@@ -221,7 +221,8 @@ static const struct config_key device_keys[] = {
 	  .step = 4096,
 	  .default_text = "auto",
 	  .accepts = "auto, or 1M to 1G in steps of 4096 bytes",
-	  .help = "size of the kernel's bounce buffer, bytes; auto: 64M; virtio-vdpa only" },
+	  .help = "size of the bounce buffer, bytes; auto: what small requests in all queues take, "
+		  "at least 64M; virtio-vdpa only" },
 	{ .name = "offset",
 	  .type = &config_type_size,
 	  MEMBER(struct device_config, offset),

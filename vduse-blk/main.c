@@ -301,6 +301,23 @@ static void open_standard_fds(void)
 		close(fd);
 }
 
+/*
+ * A file that is not there, or is no file, is as wrong as one with mistakes: to try again changes
+ * nothing (conf/vduse-blk.service: RestartPreventExitStatus=). What the machine lacks may come back.
+ */
+static enum exit_status config_status(int err)
+{
+	switch (-err) {
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case EINTR:
+	case EIO:
+		return EXIT_RUNTIME;
+	}
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = { 0 };
@@ -319,7 +336,7 @@ int main(int argc, char **argv)
 		return (int)verb->run(NULL, &args);
 	err = config_load(args.config_path, &config);
 	if (err)
-		return err == -EINVAL ? EXIT_USAGE : EXIT_RUNTIME;
+		return (int)config_status(err);
 	log_init(print_line, config.log_level);
 	status = verb->run(&config, &args);
 	config_exit(&config);

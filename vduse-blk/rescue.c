@@ -124,7 +124,7 @@ static int collect(const char *name, bool dry_run)
 
 	if (!served)
 		return collect_unserved(name, dry_run);
-	if (served == -ENOENT)
+	if (served == -ENOENT && !vduse_dev_exists(name))
 		return 0; /* it has just gone */
 	if (served < 0) {
 		log_err("%s: cannot open it: %s", name, strerror(-served));
@@ -137,9 +137,16 @@ static int collect(const char *name, bool dry_run)
 enum exit_status rescue_collect(bool dry_run)
 {
 	enum exit_status status = EXIT_OK;
+	int err = vduse_dev_may_manage();
 	struct dirent *entry;
-	DIR *dir = opendir(VDUSE_CLASS);
+	DIR *dir;
 
+	/* Even where there are no devices: silence would read as "nothing to remove". */
+	if (err == -EACCES || err == -EPERM) {
+		log_err("gc needs to be root: cannot open /dev/vduse/control: %s", strerror(-err));
+		return EXIT_RUNTIME;
+	}
+	dir = opendir(VDUSE_CLASS);
 	if (!dir) {
 		if (errno == ENOENT)
 			return EXIT_OK; /* no VDUSE, no device */

@@ -80,6 +80,12 @@ wrong 'stats does not take --takeover' stats --takeover
 wrong 'gc does not take --config' gc --dry-run -c "$conf"
 wrong 'gc does not take --json' gc --json
 
+# A configuration that is not there: to try again changes nothing, so this is not status 1.
+wrong '/none: No such file' serve -c /none
+wrong '/none: No such file' serve --takeover -c /none
+wrong '/none: No such file' check -c /none
+wrong "$T: Is a directory" serve -c "$T"
+
 # Repetitions.
 wrong '--config is given twice' check -c "$conf" -c "$conf"
 wrong '--config is given twice' serve -c /none --config="$conf"
