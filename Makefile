@@ -47,7 +47,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
-	  queue irq_cpu guest_memory request nesting patience store store_format store_lock backend_file \
+	  queue irq_cpu guest_memory request nesting patience store store_format store_claim store_access store_lock openers backend_file \
 	  transfer backend_error device device_store messages attach holders status control served takeover \
 	  overlap notify bounce disks disks_answer server rescue main
 UNIT   := iov pages umem iotlb iotlb_many inflight holders \
@@ -55,7 +55,7 @@ UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  config config_lines config_files config_dump \
 	  backend_file backend_file_change backend_file_many backend_file_iopoll \
 	  backend_file_stage \
-	  store store_cache store_lock store_block \
+	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
 	  control served overlap polling irq_cpu rescue

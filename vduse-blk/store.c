@@ -16,11 +16,15 @@
 #include "log.h"
 #include "nesting.h"
 #include "patience.h"
+#include "store_access.h"
+#include "store_claim.h"
 #include "store_format.h"
 #include "store_lock.h"
 
 #define SECTOR_SIZE 512u
 #define BLOCK_MAX   4096u
+
+#define LOCK_ROUND_MS 100u
 
 /*
  * One discard or zeroing of an image file is one fallocate(), whose time grows with its size: a
@@ -87,6 +91,12 @@ static void log_open_error(const struct device_config *config, int err)
 		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
 			 "accepted are auto, writeback, writethrough and unsafe";
 	log_err("%s: cannot open %s: %s", config->name, config->path, reason);
+}
+
+static void log_busy(const struct device_config *config, const struct store_rivals *rivals)
+{
+	log_err("%s: cannot open %s: in use by another process%s%s", config->name, config->path,
+		rivals->text[0] ? ": " : "", rivals->text);
 }
 
 /* Reads one sysfs number of the whole disk that a block device belongs to; @fallback without. */
@@ -368,27 +378,66 @@ static int open_and_settle(const struct device_config *config, bool claim, unsig
 	return 0;
 }
 
+/* Tries the lock again and again, but looks around who has it only at the end of @wait_ms. */
+static int lock_patiently(const struct device_config *config, const struct store *store,
+			  unsigned int *wait_ms, struct store_rivals *rivals)
+{
+	int err;
+
+	do {
+		err = store_lock(config, store, rivals->successor);
+	} while (err == -EBUSY && wait_a_little(wait_ms));
+	return err == -EBUSY ? store_lock_beside(config, store, rivals) : err;
+}
+
+/*
+ * In rounds of LOCK_ROUND_MS: only while this process has the store closed can it be known whether
+ * another one has it open for writing.
+ */
+static int open_and_lock(const struct device_config *config, unsigned int wait_ms,
+			 struct store *store)
+{
+	struct store_rivals rivals = { .successor = wait_ms > 0 };
+	unsigned int round_ms, left_ms;
+	int err;
+
+	for (;;) {
+		err = open_and_settle(config, true, &wait_ms, store);
+		if (err)
+			return err;
+		round_ms = left_ms = MIN(wait_ms, LOCK_ROUND_MS);
+		err = lock_patiently(config, store, &left_ms, &rivals);
+		wait_ms -= round_ms - left_ms;
+		if (err != -EBUSY || stop_pending() || (!wait_ms && !rivals.hidden))
+			break;
+		store_close(store);
+		rivals.unwritten = rivals.hidden && openers_unwritten(config->path);
+		if (!wait_ms && !rivals.unwritten)
+			break;
+	}
+	if (err == -EBUSY)
+		log_busy(config, &rivals);
+	else if (err)
+		log_open_error(config, err);
+	return err;
+}
+
 int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
 {
 	bool successor = wait_ms > 0; /* of a server that may have been killed just now */
+	struct stat st;
 	int err;
 
-	err = open_and_settle(config, true, &wait_ms, store);
+	err = open_and_lock(config, wait_ms, store);
 	if (err)
 		goto close_store;
-
-	do {
-		err = store_lock(config, store, successor);
-	} while (err == -EBUSY && wait_a_little(&wait_ms));
-	if (err) {
-		log_open_error(config, err);
-		goto close_store;
-	}
 	if (config->cache == CACHE_AUTO && !store->direct)
 		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
 			 config->path);
 	if (!successor && !config->offset)
 		store_format_warn(config, store);
+	if (!successor && !fstat(store->fd, &st))
+		store_access_warn(config, &st);
 	return 0;
 
 close_store:
@@ -398,13 +447,18 @@ close_store:
 
 int store_examine(const struct device_config *config, bool try_lock, struct store *store)
 {
+	struct store_rivals rivals = { 0 };
 	unsigned int wait_ms = 0;
 	int err;
 
 	err = open_and_settle(config, false, &wait_ms, store);
 	if (!err && try_lock && !store->block_device) {
 		err = store_lock(config, store, false);
-		if (err)
+		if (err == -EBUSY)
+			err = store_lock_beside(config, store, &rivals);
+		if (err == -EBUSY)
+			log_busy(config, &rivals);
+		else if (err)
 			log_open_error(config, err);
 	}
 	store_close(store);

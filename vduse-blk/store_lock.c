@@ -3,133 +3,34 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
+#include <sys/stat.h>
 
-/* Locks far behind any data: a byte for each device that reads, a range for the second descriptor. */
-#define READER_LOCK_START   ((1ull << 62) - (1ull << 33))
-#define READER_LOCK_COUNT   (1ull << 32) /* for the second descriptor as many again */
-#define BUFFERED_LOCK_START (1ull << 62)
-
-int store_reopen(int path_fd, int flags)
-{
-	char link[64];
-	int fd;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
-	fd = open(link, flags | O_CLOEXEC | O_NOCTTY | O_NOATIME);
-	if (fd < 0 && errno == EPERM) /* not the owner */
-		fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
-}
+#include "log.h"
 
 /*
- * The exclusive opening of a block device: one per process, since a second one would fail, and
- * several slices of a disk may be served. One that is being opened or closed is busy: opening may
- * take for ever, and then only those who want the same device wait.
+ * Locks far behind any data: a byte for each device's name, its mark, and a range for the second
+ * descriptor. They do not touch each other, or the kernel would join them.
  */
-struct claim {
-	struct claim *next;
-	dev_t rdev;
-	unsigned int users;
+#define MARK_START	    ((1ull << 62) - (1ull << 33))
+#define MARK_COUNT	    (1ull << 32) /* for the second descriptor as many again */
+#define BUFFERED_LOCK_START (1ull << 62)
+
+/* One descriptor of a store that I/O goes through, and what it locks. */
+struct locked_fd {
 	int fd;
-	bool busy;
+	struct file_range data;
+	struct file_range mark;
 };
 
-static struct claim *claims;
-static pthread_mutex_t claims_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t claims_changed = PTHREAD_COND_INITIALIZER;
-
-/* With the lock, which it gives up while the claim is busy. NULL: there is none */
-static struct claim *claim_find(dev_t rdev)
-{
-	struct claim *claim = claims;
-
-	while (claim) {
-		if (claim->rdev != rdev) {
-			claim = claim->next;
-		} else if (claim->busy) {
-			pthread_cond_wait(&claims_changed, &claims_lock);
-			claim = claims;
-		} else {
-			break;
-		}
-	}
-	return claim;
-}
-
-/* With the lock: the claim is what it is, or gone (@fd < 0). */
-static void claim_settle(struct claim *claim, int fd)
-{
-	struct claim **link = &claims;
-
-	claim->busy = false;
-	claim->fd = fd;
-	while (fd < 0 && *link != claim)
-		link = &(*link)->next;
-	if (fd < 0)
-		*link = claim->next;
-	pthread_cond_broadcast(&claims_changed);
-}
-
-int store_claim_get(int path_fd, dev_t rdev, struct claim **out)
-{
-	struct claim *claim;
-	int fd;
-
-	pthread_mutex_lock(&claims_lock);
-	claim = claim_find(rdev);
-	if (claim) {
-		claim->users++;
-		pthread_mutex_unlock(&claims_lock);
-		*out = claim;
-		return 0;
-	}
-	claim = calloc(1, sizeof(*claim));
-	if (!claim) {
-		pthread_mutex_unlock(&claims_lock);
-		return -ENOMEM;
-	}
-	*claim = (struct claim){ .next = claims, .rdev = rdev, .users = 1, .busy = true };
-	claims = claim;
-	pthread_mutex_unlock(&claims_lock);
-
-	fd = store_reopen(path_fd, O_RDONLY | O_EXCL);
-	pthread_mutex_lock(&claims_lock);
-	claim_settle(claim, fd);
-	pthread_mutex_unlock(&claims_lock);
-	if (fd < 0)
-		free(claim);
-	else
-		*out = claim;
-	return fd < 0 ? fd : 0;
-}
-
-void store_claim_put(struct claim *claim)
-{
-	pthread_mutex_lock(&claims_lock);
-	claim->busy = !--claim->users;
-	if (!claim->busy) {
-		pthread_mutex_unlock(&claims_lock);
-		return;
-	}
-	pthread_mutex_unlock(&claims_lock);
-	close(claim->fd);
-	pthread_mutex_lock(&claims_lock);
-	claim_settle(claim, -1);
-	pthread_mutex_unlock(&claims_lock);
-	free(claim);
-}
-
-static int lock_range(int fd, bool readonly, uint64_t start, uint64_t len)
+static int lock_range(int fd, short type, const struct file_range *range)
 {
 	struct flock lock = {
-		.l_type = readonly ? F_RDLCK : F_WRLCK,
+		.l_type = type,
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)start,
-		.l_len = (off_t)len, /* 0: to the end of all offsets */
+		.l_start = (off_t)range->first,
+		.l_len = range->last == INT64_MAX ? 0 : (off_t)(range->last - range->first + 1),
 	};
 
 	if (!fcntl(fd, F_OFD_SETLK, &lock))
@@ -137,49 +38,175 @@ static int lock_range(int fd, bool readonly, uint64_t start, uint64_t len)
 	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 }
 
-/*
- * Several may read the same bytes, so those say nothing about the reads of a killed server of this
- * device; a byte of its own does. A file that is open for reading takes no exclusive lock, but can
- * ask for one.
- */
-static int lock_reader(int fd, uint64_t start, const char *name, bool successor)
+static uint64_t mark_of(const char *name)
 {
-	uint64_t byte = 0;
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	uint64_t hash = 0;
 
 	for (; *name; name++)
-		byte = byte * 31 + (unsigned char)*name;
-	lock.l_start = (off_t)(start + byte % READER_LOCK_COUNT);
-	if (successor && fcntl(fd, F_OFD_GETLK, &lock))
-		return -errno;
-	if (successor && lock.l_type != F_UNLCK)
-		return -EBUSY;
-	return lock_range(fd, true, (uint64_t)lock.l_start, 1);
+		hash = hash * 31 + (unsigned char)*name;
+	hash %= MARK_COUNT;
+	return MARK_START + MIN(MAX(hash, 1ull), MARK_COUNT - 2);
+}
+
+/* Return: how many of @fds */
+static unsigned int locked_fds(const struct device_config *config, const struct store *store,
+			       struct locked_fd fds[2])
+{
+	uint64_t first = store->offset, mark = mark_of(config->name);
+	uint64_t last = config->size ? first + config->size - 1 : MARK_START - 1;
+
+	fds[0] = (struct locked_fd){ store->fd, { first, last }, { mark, mark } };
+	mark += MARK_COUNT;
+	first += BUFFERED_LOCK_START;
+	last = config->size ? first + config->size - 1 : INT64_MAX;
+	fds[1] = (struct locked_fd){ store->direct ? store->buffered_fd : store->fd,
+				     { first, last },
+				     { mark, mark } };
+	return 2;
 }
 
 /*
- * Locks the bytes that are served, so that two slices of one image can both be written.
- *
- * A lock lives as long as its open file, and that as long as I/O on it: who gets it after a server
- * was killed knows that all of that server's I/O has ended. For I/O through the second descriptor
- * a lock of its own says the same, far behind any data. Who has but one takes both locks with it.
+ * Is the mark of this device's name locked through another open file, by a dead server's I/O? Read
+ * locks of more than that byte say nothing: any reader of the file can hold them.
  */
-int store_lock(const struct device_config *config, const struct store *store, bool successor)
+static int check_mark(const struct locked_fd *fd)
 {
-	int buffered_fd = store->direct ? store->buffered_fd : store->fd;
-	uint64_t len = store->limits.size;
+	struct flock lock = {
+		.l_type = F_WRLCK, /* a descriptor that only reads can ask even so */
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)fd->mark.first,
+		.l_len = 1,
+	};
+	struct file_locks locks;
+	struct file_key key;
 	int err;
 
-	if (!config->size)
-		len = READER_LOCK_START - store->offset; /* and what it may grow by */
-	err = lock_range(store->fd, store->readonly, store->offset, len);
+	if (fcntl(fd->fd, F_OFD_GETLK, &lock))
+		return -errno;
+	if (lock.l_type == F_UNLCK)
+		return 0;
+	err = lock_range(fd->fd, F_RDLCK, &fd->mark); /* which makes the file's key known */
 	if (!err)
-		err = lock_range(buffered_fd, store->readonly, BUFFERED_LOCK_START + store->offset,
-				 config->size);
-	if (!err && store->readonly)
-		err = lock_reader(store->fd, READER_LOCK_START, config->name, successor);
-	if (!err && store->readonly && store->direct)
-		err = lock_reader(buffered_fd, READER_LOCK_START + READER_LOCK_COUNT, config->name,
-				  successor);
+		err = openers_key(fd->fd, &key);
+	if (!err)
+		err = openers_locks(&key, &fd->mark, true, &locks);
+	if (!err && locks.read > 1)
+		err = -EBUSY;
+	if (err) {
+		lock_range(fd->fd, F_UNLCK, &fd->mark);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int lock_all(const struct locked_fd *fds, unsigned int count, bool successor, short type)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < count && !err && successor; i++)
+		err = check_mark(&fds[i]);
+	for (unsigned int i = 0; i < count && !err; i++) {
+		err = lock_range(fds[i].fd, type, &fds[i].data);
+		if (!err)
+			err = lock_range(fds[i].fd, F_RDLCK, &fds[i].mark);
+	}
 	return err;
+}
+
+int store_lock(const struct device_config *config, const struct store *store, bool successor)
+{
+	struct locked_fd fds[2];
+	unsigned int count = locked_fds(config, store, fds);
+
+	return lock_all(fds, count, successor, store->readonly ? F_RDLCK : F_WRLCK);
+}
+
+/* ---- who is in the way ---- */
+
+struct judgement {
+	const struct device_config *config;
+	struct store_rivals *rivals;
+	uid_t owner;
+	unsigned int seen; /* locks of processes that were found */
+	char readers[128]; /* who does not count */
+};
+
+static void judge(const struct opener *opener, void *ctx)
+{
+	struct judgement *j = ctx;
+	struct store_rivals *rivals = j->rivals;
+	bool trusted = opener->uid == 0 || opener->uid == j->owner;
+
+	j->seen += opener->locks;
+	if (!opener->locks)
+		return;
+	if (!opener->writes && (rivals->successor || !trusted)) {
+		snprintf(j->readers, sizeof(j->readers), "%s (process %d, user %u)", opener->name,
+			 (int)opener->pid, opener->uid);
+		return;
+	}
+	snprintf(rivals->text, sizeof(rivals->text), "%s (process %d%s) has it open for %s",
+		 opener->name, (int)opener->pid, opener->self ? ", this one" : "",
+		 opener->writes ? "writing" : "reading, with a lock");
+}
+
+/* With read locks on everything. Return: 0: nobody who counts has a lock; -EBUSY; other -errno */
+static int look_around(const struct locked_fd *fd, struct judgement *j)
+{
+	struct store_rivals *rivals = j->rivals;
+	struct file_locks locks;
+	struct file_key key;
+	struct stat st;
+	int err;
+
+	if (fstat(fd->fd, &st))
+		return -errno;
+	j->owner = st.st_uid;
+	err = openers_key(fd->fd, &key);
+	if (!err)
+		err = openers_scan(&key, &fd->data, judge, j);
+	if (!err)
+		err = openers_locks(&key, &fd->data, false, &locks);
+	if (err)
+		return err == -ENOENT ? -EBUSY : err; /* nobody can tell */
+	if (rivals->text[0])
+		return -EBUSY;
+	rivals->hidden = locks.read > j->seen + 1; /* the one is ours */
+	return rivals->hidden && !rivals->unwritten ? -EBUSY : 0;
+}
+
+/* Nothing is to be lost by a lock: the others see it as well, and two that see each other both go. */
+static void name_writer(const struct locked_fd *fd, struct judgement *j)
+{
+	struct file_key key;
+
+	if (!openers_key(fd->fd, &key) && !openers_scan(&key, &fd->data, judge, j) &&
+	    !j->rivals->text[0])
+		snprintf(j->rivals->text, sizeof(j->rivals->text),
+			 "I/O of a dead server, or a process that cannot be seen from here");
+}
+
+int store_lock_beside(const struct device_config *config, const struct store *store,
+		      struct store_rivals *rivals)
+{
+	struct judgement j = { .config = config, .rivals = rivals };
+	struct locked_fd fds[2];
+	unsigned int count = locked_fds(config, store, fds);
+	int err;
+
+	rivals->text[0] = '\0';
+	rivals->hidden = false;
+	err = lock_all(fds, count, rivals->successor, F_RDLCK);
+	if (!err)
+		err = store->readonly ? 0 : look_around(&fds[0], &j);
+	else if (err == -EBUSY)
+		name_writer(&fds[0], &j);
+	if (err || store->readonly)
+		return err;
+	log_warn("%s: %s cannot be locked for this server alone, since %s holds a read lock on it; "
+		 "it is served with a read lock, which does not keep every other server out; end "
+		 "that process, and keep other users from reading the file (chmod go-rwx)",
+		 config->name, config->path,
+		 j.readers[0] ? j.readers : "a process that cannot be seen from here");
+	return 0;
 }

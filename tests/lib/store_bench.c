@@ -35,7 +35,7 @@ void st_limit_fds(rlim_t limit)
 
 void st_make_image(off_t size)
 {
-	int fd = open(st_image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = open(st_image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, size), 0);

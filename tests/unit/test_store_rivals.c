@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vduse-blk/store_lock.c and openers.c: other processes that hold locks on an image, those that
+ * count and those that do not; store_access.c: who may open it at all.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "openers.h"
+#include "places.h"
+#include "store_bench.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define NOBODY 65534 /* the user */
+#define BESIDE "cannot be locked for this server alone"
+
+/* What another process does with the image. */
+struct hold {
+	int flags; /* of its open(2) */
+	bool nobody;
+	bool wait; /* for a lock on all of it, which the child gets when we let go */
+	off_t start, len;
+};
+
+static pid_t holder;
+
+static int lock_file(int fd, const struct hold *hold)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_start = hold->start, .l_len = hold->len };
+
+	return fcntl(fd, hold->wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
+}
+
+static void hold_in_child(const struct hold *hold, int ready)
+{
+	char byte = 0;
+	int fd;
+
+	if (hold->wait)
+		store_close(&st_store); /* what fork() gave us of it */
+	if (hold->nobody && (setgid(NOBODY) || setuid(NOBODY)))
+		_exit(1);
+	fd = open(st_image, hold->flags | O_CLOEXEC);
+	if (fd < 0)
+		_exit(2);
+	if (hold->wait && write(ready, &byte, 1) != 1)
+		_exit(3);
+	if (lock_file(fd, hold))
+		_exit(4);
+	if (write(ready, &byte, 1) != 1)
+		_exit(5);
+	for (;;)
+		pause();
+}
+
+/* Returns when the child has its lock; or, where it has to wait, the descriptor that tells. */
+static int start_holder(const struct hold *hold)
+{
+	char byte = 0;
+	int ready[2];
+
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	holder = fork();
+	ck_assert_int_ge(holder, 0);
+	if (!holder)
+		hold_in_child(hold, ready[1]);
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	if (hold->wait)
+		return ready[0];
+	close(ready[0]);
+	return -1;
+}
+
+static void end_holder(void)
+{
+	kill(holder, SIGKILL);
+	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
+}
+
+static void expect_beside(struct store *opened)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "(process %d, user ", (int)holder);
+	test_log_expect(LOG_LEVEL_WARNING, BESIDE);
+	st_expect_open(opened);
+	ck_assert_uint_eq(test_log_count(line), 1);
+}
+
+static const struct hold read_locks[] = {
+	{ .flags = O_RDONLY },
+	{ .flags = O_RDONLY, .start = 100, .len = 1 },
+	{ .flags = O_RDONLY, .start = ST_IMAGE_SIZE - 1, .len = 1 },
+	{ .flags = O_RDONLY, .start = 1ll << 40, .len = 1 },
+};
+
+/* Whoever may read an image can do that, and wait for the moment when a server lets go. */
+START_TEST(reader_with_a_lock_does_not_stop_a_successor)
+{
+	start_holder(&read_locks[_i / 2]);
+	st_config.cache = _i % 2 ? CACHE_WRITEBACK : CACHE_AUTO;
+	st_wait_ms = 5000;
+	expect_beside(&st_store);
+	store_close(&st_store);
+	end_holder();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+START_TEST(waiting_read_lock_that_wins_does_not_stop_a_successor)
+{
+	const struct hold all = { .flags = O_RDONLY, .wait = true };
+	char byte;
+	int ready;
+
+	st_expect_open(&st_store);
+	ready = start_holder(&all);
+	store_close(&st_store);
+	ck_assert_int_eq(read(ready, &byte, 1), 1);
+	close(ready);
+	st_wait_ms = 5000;
+	expect_beside(&st_store);
+	store_close(&st_store);
+	end_holder();
+}
+END_TEST
+
+/* QEMU locks single bytes from 100 on for reading, whatever it does with the image. */
+START_TEST(process_that_may_write_is_named_and_refused)
+{
+	const struct hold qemu = { .flags = O_RDWR, .start = 100, .len = 104 };
+	char reason[64];
+
+	start_holder(&qemu);
+	snprintf(reason, sizeof(reason), "(process %d) has it open for writing", (int)holder);
+	st_wait_ms = _i ? 50 : 0;
+	st_expect_refusal(-EBUSY, reason);
+	end_holder();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+/* Its disk must not change below it. */
+START_TEST(reader_of_the_owner_refuses_a_new_disk)
+{
+	char reason[64];
+
+	start_holder(&read_locks[0]);
+	snprintf(reason, sizeof(reason), "(process %d) has it open for reading", (int)holder);
+	st_expect_refusal(-EBUSY, reason);
+	end_holder();
+}
+END_TEST
+
+START_TEST(reader_of_another_user_does_not_stop_a_new_disk)
+{
+	const struct hold nobody = { .flags = O_RDONLY, .nobody = true };
+
+	if (geteuid())
+		return;
+	ck_assert_int_eq(chmod(st_image, 0604), 0);
+	start_holder(&nobody);
+	test_log_allow(LOG_LEVEL_WARNING, "can be opened by any user");
+	expect_beside(&st_store);
+	store_close(&st_store);
+	end_holder();
+}
+END_TEST
+
+/* ---- open files that no process has: those of I/O in flight, here of a message in a socket ---- */
+
+static int sockets[2];
+
+static void hide(int fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	ck_assert_int_eq(sendmsg(sockets[0], &msg, 0), 1);
+	close(fd);
+}
+
+static void end_hidden(void)
+{
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+/* A dead server's I/O, while another user holds a read lock: that one does not hide it. */
+START_TEST(io_of_a_dead_server_is_waited_for_beside_a_reader)
+{
+	start_holder(&read_locks[0]);
+	st_config.cache = CACHE_WRITEBACK;
+	st_wait_ms = 5000;
+	expect_beside(&st_store);
+	hide(st_store.fd);
+	st_store.fd = -1;
+	store_close(&st_store);
+
+	st_wait_ms = 250;
+	st_expect_refusal(-EBUSY, "in use by another process");
+	end_hidden();
+	st_wait_ms = 5000;
+	expect_beside(&st_store);
+	store_close(&st_store);
+	end_holder();
+}
+END_TEST
+
+static int open_locked(int flags, off_t start, off_t len)
+{
+	const struct hold hold = { .start = start, .len = len };
+	int fd = open(st_image, flags | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(lock_file(fd, &hold), 0);
+	return fd;
+}
+
+/* A process of another PID namespace: its locks are seen, the process is not. */
+START_TEST(read_lock_of_nobody_stops_where_somebody_may_write)
+{
+	hide(open_locked(O_RDWR, 100, 1));
+	st_wait_ms = _i ? 250 : 0;
+	st_expect_refusal(-EBUSY, "in use by another process");
+	end_hidden();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+START_TEST(read_lock_of_nobody_does_not_stop_where_nobody_can_write)
+{
+	if (!openers_unwritten(st_image))
+		return; /* no leases here */
+	hide(open_locked(O_RDONLY, 0, 0));
+	st_wait_ms = _i ? 5000 : 0;
+	test_log_expect(LOG_LEVEL_WARNING, BESIDE);
+	st_expect_open(&st_store);
+	ck_assert(!openers_unwritten(st_image));
+	store_close(&st_store);
+	end_hidden();
+}
+END_TEST
+
+/* ---- who may open it ---- */
+
+static const struct {
+	mode_t mode, dir;
+	bool warned;
+} modes[] = {
+	{ 0600, 0755, false }, { 0604, 0755, true },  { 0602, 0755, true },
+	{ 0644, 0755, true },  { 0644, 0700, false }, { 0644, 0711, true },
+};
+
+START_TEST(image_that_others_may_open_is_a_warning)
+{
+	ck_assert_int_eq(chmod(st_image, modes[_i].mode), 0);
+	ck_assert_int_eq(chmod(temp_dir, modes[_i].dir), 0);
+	if (modes[_i].warned)
+		test_log_expect(LOG_LEVEL_WARNING, "can be opened by any user");
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	ck_assert_uint_eq(test_log_count("chmod go-rw"), modes[_i].warned);
+	st_wait_ms = 100; /* the server before has said it */
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	ck_assert_uint_eq(test_log_count("chmod go-rw"), modes[_i].warned);
+	ck_assert_int_eq(chmod(temp_dir, 0755), 0);
+}
+END_TEST
+
+START_TEST(image_that_a_group_may_open_is_a_warning)
+{
+	if (geteuid())
+		return;
+	ck_assert_int_eq(chown(st_image, 0, NOBODY), 0);
+	ck_assert_int_eq(chmod(st_image, 0640), 0);
+	test_log_expect(LOG_LEVEL_WARNING, "can be opened by members of its group");
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	ck_assert_int_eq(chown(st_image, 0, 0), 0);
+	st_expect_open(&st_store); /* root's group */
+	store_close(&st_store);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_rivals");
+	TCase *tc = suite_case(suite, "rivals", st_setup, st_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, reader_with_a_lock_does_not_stop_a_successor, 0,
+			    2 * ARRAY_SIZE(read_locks));
+	tcase_add_test(tc, waiting_read_lock_that_wins_does_not_stop_a_successor);
+	tcase_add_loop_test(tc, process_that_may_write_is_named_and_refused, 0, 2);
+	tcase_add_test(tc, reader_of_the_owner_refuses_a_new_disk);
+	tcase_add_test(tc, reader_of_another_user_does_not_stop_a_new_disk);
+	tcase_add_test(tc, io_of_a_dead_server_is_waited_for_beside_a_reader);
+	tcase_add_loop_test(tc, read_lock_of_nobody_stops_where_somebody_may_write, 0, 2);
+	tcase_add_loop_test(tc, read_lock_of_nobody_does_not_stop_where_nobody_can_write, 0, 2);
+	tcase_add_loop_test(tc, image_that_others_may_open_is_a_warning, 0, ARRAY_SIZE(modes));
+	tcase_add_test(tc, image_that_a_group_may_open_is_a_warning);
+	return suite_run(suite);
+}

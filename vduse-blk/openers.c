@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "openers.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define PROC_PATH_MAX 128
+
+struct lock_line {
+	bool write;
+	struct file_range range;
+};
+
+/*
+ * Reads "1: OFDLCK ADVISORY  READ -1 fd:00:2531452 0 EOF". Return: is it a record lock of that file
+ * (@name NULL: of any, out @found) that somebody holds? "->" is one who waits.
+ */
+static bool lock_read(const char *text, const char *name, char found[48], struct lock_line *out)
+{
+	char kind[16], type[16], last[32];
+
+	if (sscanf(text, "%*d: %15s %*s %15s %*d %47s %" SCNu64 " %31s", kind, type, found,
+		   &out->range.first, last) != 5)
+		return false;
+	if (strcmp(kind, "POSIX") && strcmp(kind, "OFDLCK"))
+		return false;
+	if (name && strcmp(found, name))
+		return false;
+	out->write = !strcmp(type, "WRITE");
+	out->range.last = strcmp(last, "EOF") ? strtoull(last, NULL, 10) : INT64_MAX;
+	return true;
+}
+
+static bool overlaps(const struct file_range *a, const struct file_range *b)
+{
+	return a->first <= b->last && b->first <= a->last;
+}
+
+int openers_locks(const struct file_key *key, const struct file_range *range, bool exact,
+		  struct file_locks *out)
+{
+	FILE *file = fopen("/proc/locks", "re");
+	char text[256], found[48];
+	struct lock_line line;
+
+	if (!file)
+		return -errno;
+	*out = (struct file_locks){ 0 };
+	while (fgets(text, sizeof(text), file)) {
+		if (!lock_read(text, key->lock, found, &line) || !overlaps(&line.range, range))
+			continue;
+		if (exact && (line.range.first != range->first || line.range.last != range->last))
+			continue;
+		if (line.write)
+			out->write++;
+		else
+			out->read++;
+	}
+	fclose(file);
+	return 0;
+}
+
+/* What fdinfo tells of one descriptor. */
+struct fdinfo {
+	unsigned int flags;
+	uint64_t ino;
+	char lock[48]; /* the file's name in its first lock; empty: it has none */
+	unsigned int locks;
+};
+
+/* @key: NULL, or the file: reading ends early for another one. Return: was all of it there? */
+static bool fdinfo_read(const char *path, const struct file_key *key,
+			const struct file_range *range, struct fdinfo *out)
+{
+	FILE *file = fopen(path, "re");
+	char text[256], found[48];
+	struct lock_line line;
+	bool other = false;
+	int got = 0;
+
+	*out = (struct fdinfo){ 0 };
+	if (!file)
+		return false;
+	while (!other && fgets(text, sizeof(text), file)) {
+		got += sscanf(text, "flags: %o", &out->flags) == 1;
+		if (sscanf(text, "ino: %" SCNu64, &out->ino) == 1) {
+			got++;
+			other = key && key->ino != out->ino;
+		}
+		if (strncmp(text, "lock:", 5) || !lock_read(text + 5, NULL, found, &line))
+			continue;
+		strcpy(out->lock, found);
+		out->locks += range && overlaps(&line.range, range);
+	}
+	fclose(file);
+	return got == 2 && !other;
+}
+
+int openers_key(int fd, struct file_key *key)
+{
+	char path[PROC_PATH_MAX];
+	struct fdinfo info;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
+	if (fstat(fd, &st))
+		return -errno;
+	if (!fdinfo_read(path, NULL, NULL, &info))
+		return -ENOENT;
+	*key = (struct file_key){ .dev = st.st_dev, .ino = info.ino, .fd = fd };
+	strcpy(key->lock, info.lock);
+	return 0;
+}
+
+/* Not by stat(2), which would ask the server of a network file system. */
+static bool same_file(const char *path, const struct file_key *key)
+{
+	struct statx stx;
+
+	return !statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &stx) &&
+	       makedev(stx.stx_dev_major, stx.stx_dev_minor) == key->dev;
+}
+
+struct scan {
+	const struct file_key *key;
+	const struct file_range *range;
+	pid_t self;
+	void (*found)(const struct opener *opener, void *ctx);
+	void *ctx;
+};
+
+/* One descriptor table, in @dir. Return: is the file in it? */
+static bool scan_table(const struct scan *scan, const char *dir, struct opener *opener)
+{
+	char path[2 * PROC_PATH_MAX];
+	struct dirent *entry;
+	struct fdinfo info;
+	bool found = false;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "%s/fdinfo", dir);
+	fds = opendir(path);
+	while (fds && (entry = readdir(fds))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    (opener->self && atoi(entry->d_name) == scan->key->fd))
+			continue;
+		snprintf(path, sizeof(path), "%s/fdinfo/%.10s", dir, entry->d_name);
+		if (!fdinfo_read(path, scan->key, scan->range, &info))
+			continue;
+		snprintf(path, sizeof(path), "%s/fd/%.10s", dir, entry->d_name);
+		if (!(info.lock[0] && !strcmp(info.lock, scan->key->lock)) &&
+		    !same_file(path, scan->key))
+			continue;
+		found = true;
+		opener->writes |= !(info.flags & O_PATH) && (info.flags & O_ACCMODE) != O_RDONLY;
+		opener->locks += info.locks;
+	}
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+/* Threads of this program may have descriptor tables of their own. */
+static bool scan_threads(const struct scan *scan, const char *dir, struct opener *opener)
+{
+	char path[64];
+	struct dirent *entry;
+	bool found = false;
+	DIR *threads;
+
+	snprintf(path, sizeof(path), "%s/task", dir);
+	threads = opendir(path);
+	while (threads && !found && (entry = readdir(threads))) {
+		snprintf(path, sizeof(path), "%s/task/%.10s", dir, entry->d_name);
+		found = entry->d_name[0] != '.' && scan_table(scan, path, opener);
+	}
+	if (threads)
+		closedir(threads);
+	return found;
+}
+
+/* Its name is other people's: nothing in it may break a line of the log. */
+static void describe_process(const char *dir, struct opener *opener)
+{
+	char path[PROC_PATH_MAX], text[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/status", dir);
+	file = fopen(path, "re");
+	while (file && fgets(text, sizeof(text), file)) {
+		sscanf(text, "Name: %31[^\n]", opener->name);
+		if (sscanf(text, "Uid: %*u %u", &opener->uid) == 1)
+			break;
+	}
+	if (file)
+		fclose(file);
+	for (char *c = opener->name; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+}
+
+static void scan_process(const struct scan *scan, const char *name)
+{
+	struct opener opener = { .pid = atoi(name), .uid = (uid_t)-1 };
+	char dir[32];
+	bool found;
+
+	snprintf(dir, sizeof(dir), "/proc/%.10s", name);
+	opener.self = opener.pid == scan->self;
+	found = scan_table(scan, dir, &opener);
+	describe_process(dir, &opener);
+	if (!found && !strcmp(opener.name, "vduse-blk"))
+		found = scan_threads(scan, dir, &opener);
+	if (found)
+		scan->found(&opener, scan->ctx);
+}
+
+int openers_scan(const struct file_key *key, const struct file_range *range,
+		 void (*found)(const struct opener *opener, void *ctx), void *ctx)
+{
+	struct scan scan = { .key = key, .range = range, .found = found, .ctx = ctx };
+	char self[16] = "";
+	struct dirent *entry;
+	DIR *proc;
+
+	if (readlink("/proc/self", self, sizeof(self) - 1) < 0)
+		return -errno;
+	scan.self = atoi(self);
+	proc = opendir("/proc");
+	if (!proc)
+		return -errno;
+	while ((entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			scan_process(&scan, entry->d_name);
+	closedir(proc);
+	return 0;
+}
+
+/*
+ * A read lease is refused while anybody has the file open for writing, and nobody without write
+ * permission can cause that. Who opens it while the lease is there has us sent a signal, which would
+ * be SIGIO and deadly; SIGURG is ignored.
+ */
+bool openers_unwritten(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool unwritten = false;
+
+	if (fd < 0)
+		return false;
+	if (!fcntl(fd, F_SETSIG, SIGURG) && !fcntl(fd, F_SETLEASE, F_RDLCK)) {
+		unwritten = true;
+		fcntl(fd, F_SETLEASE, F_UNLCK);
+	}
+	close(fd);
+	return unwritten;
+}
