@@ -48,8 +48,8 @@ LIB    := log iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory
 	  vdpa_bus modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
 	  queue irq_cpu guest_memory request nesting patience store store_format store_claim store_access store_lock openers backend_file \
-	  transfer backend_error device device_store messages attach holders status control served takeover \
-	  overlap notify bounce disks disks_answer server rescue main
+	  transfer backend_error device device_store messages descriptors task attach holders status control served takeover \
+	  overlap notify bounce disk disks disks_answer server rescue main
 UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \

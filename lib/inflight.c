@@ -145,6 +145,24 @@ static int create_file(struct inflight *inflight)
 	return err;
 }
 
+static const char *directory_error(int err)
+{
+	return err == -EPERM ? "it belongs to somebody else, or others may write to it"
+			     : strerror(-err);
+}
+
+int inflight_make_directory(const char *path)
+{
+	int fd = open_directory(path);
+
+	if (fd < 0) {
+		log_err("cannot use directory %s: %s", path, directory_error(fd));
+		return fd;
+	}
+	close(fd);
+	return 0;
+}
+
 int inflight_create(const struct inflight_params *params, struct inflight **out)
 {
 	struct inflight *inflight;
@@ -153,8 +171,7 @@ int inflight_create(const struct inflight_params *params, struct inflight **out)
 	err = inflight_new(params, &inflight);
 	if (err) {
 		log_err("%s: cannot use directory %s: %s", params->name, params->directory,
-			err == -EPERM ? "it belongs to somebody else, or others may write to it"
-				      : strerror(-err));
+			directory_error(err));
 		return err;
 	}
 	err = create_file(inflight);

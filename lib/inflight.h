@@ -51,6 +51,13 @@ struct inflight_vq {
 struct inflight;
 
 /**
+ * inflight_make_directory() - make the directory with mode 0700 where it is missing
+ *
+ * Return: 0; -EPERM: it belongs to somebody else, or others may write to it; other -errno; logged
+ */
+int __must_check inflight_make_directory(const char *path);
+
+/**
  * inflight_create() - a new, empty record; one of that name that is there is replaced
  *
  * Return: 0; -errno, logged: -EPERM for a directory that others may write to

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "time_ns.h"
 
@@ -13,11 +14,26 @@
 
 static log_fn sink;
 static enum log_level max_level;
+static __thread char *captured;
 
 void log_init(log_fn fn, enum log_level max)
 {
 	sink = fn;
 	max_level = max;
+}
+
+void log_capture(char *text)
+{
+	captured = text;
+	if (text)
+		text[0] = '\0';
+}
+
+static void capture(const char *line)
+{
+	size_t len = strlen(captured);
+
+	snprintf(captured + len, LOG_CAPTURE_MAX - len, "%s%s", len ? "; " : "", line);
 }
 
 void log_print(enum log_level level, const char *fmt, ...)
@@ -32,7 +48,10 @@ void log_print(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	sink(level, line);
+	if (captured && level == LOG_LEVEL_ERROR)
+		capture(line);
+	else
+		sink(level, line);
 	errno = saved_errno;
 }
 

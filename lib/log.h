@@ -39,6 +39,16 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_info(...)  log_print(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_print(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
+#define LOG_CAPTURE_MAX 512
+
+/**
+ * log_capture() - from now on this thread's error lines are written to @text instead
+ * @text: LOG_CAPTURE_MAX bytes, emptied; several lines are joined with "; ". NULL: no more
+ *
+ * For an attempt that is repeated: its caller logs what differs from the last time.
+ */
+void log_capture(char *text);
+
 /**
  * struct log_limit - budget for one kind of line that a driver or a disk can provoke
  *

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,82 +128,33 @@ static int do_job(struct attach_job *job)
 	return -EINVAL;
 }
 
-static struct attach_job *next_job(struct attach *attach)
+static void run_job(struct task *task)
 {
-	struct attach_job *job;
+	struct attach_job *job = container_of(task, struct attach_job, task);
 
-	pthread_mutex_lock(&attach->lock);
-	while (!attach->first && !attach->stopping)
-		pthread_cond_wait(&attach->wake, &attach->lock);
-	job = attach->first;
-	if (job) {
-		attach->first = job->next;
-		if (!attach->first)
-			attach->last = &attach->first;
-	}
-	pthread_mutex_unlock(&attach->lock);
-	return job;
+	if (job->verb == ATTACH || job->verb == ADOPT)
+		log_capture(job->error);
+	job->result = do_job(job);
+	log_capture(NULL);
 }
 
-static void *attach_main(void *arg)
+static void job_done(struct task *task)
 {
-	struct attach *attach = arg;
-	int keep = attach->main_ring->message_fd;
-	struct attach_job *job;
-
-	pthread_setname_np(pthread_self(), "attach");
-	/*
-	 * A table of descriptors of its own, with nothing in it. When the server is killed while
-	 * this thread waits in the kernel for a disk that nobody serves any more, the stores and
-	 * the devices must be closed all the same, or no other server could ever serve them.
-	 */
-	close_range(3, (unsigned int)keep - 1, CLOSE_RANGE_UNSHARE);
-	close_range((unsigned int)keep + 1, ~0u, CLOSE_RANGE_UNSHARE);
-	while ((job = next_job(attach))) {
-		job->result = do_job(job);
-		ring_post(attach->main_ring, &job->message);
-	}
-	return NULL;
-}
-
-int attach_start(struct attach *attach, struct ring *main_ring)
-{
-	int err;
-
-	attach->last = &attach->first;
-	attach->main_ring = main_ring;
-	pthread_mutex_init(&attach->lock, NULL);
-	pthread_cond_init(&attach->wake, NULL);
-	err = -pthread_create(&attach->thread, NULL, attach_main, attach);
-	if (err)
-		log_err("cannot start the attach thread: %s", strerror(-err));
-	return err;
-}
-
-static void job_finished(struct ring_message *message)
-{
-	struct attach_job *job = container_of(message, struct attach_job, message);
+	struct attach_job *job = container_of(task, struct attach_job, task);
 
 	job->finished(job);
 }
 
-void attach_submit(struct attach *attach, struct attach_job *job)
+void attach_submit(struct attach_job *job, struct ring *ring)
 {
-	job->message.run = job_finished;
-	job->users[0] = '\0';
-	job->next = NULL;
-	pthread_mutex_lock(&attach->lock);
-	*attach->last = job;
-	attach->last = &job->next;
-	pthread_cond_signal(&attach->wake);
-	pthread_mutex_unlock(&attach->lock);
-}
+	int err;
 
-void attach_stop(struct attach *attach)
-{
-	pthread_mutex_lock(&attach->lock);
-	attach->stopping = true;
-	pthread_cond_signal(&attach->wake);
-	pthread_mutex_unlock(&attach->lock);
-	pthread_join(attach->thread, NULL);
+	job->users[0] = '\0';
+	job->task = (struct task){ .name = "attach", .work = run_job, .done = job_done };
+	err = task_start(&job->task, ring);
+	if (!err)
+		return;
+	log_err("%s: cannot start a thread: %s", job->name, strerror(-err));
+	job->result = err;
+	job->finished(job);
 }

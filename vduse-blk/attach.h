@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The thread for kernel calls that block: adding a device to the vdpa bus, binding, unbinding.
+ * Kernel calls that block: adding a device to the vdpa bus, binding, unbinding, flushing a disk.
  *
- * They wait for our own answers to control messages and for our own I/O, so they must be made by
- * neither the main thread nor a worker. Jobs are done one after the other, in order.
+ * They wait for our own replies to control messages and for our own I/O, so neither the main thread
+ * nor a worker may make them. Each job is a task: a disk that stalls holds up no other disk.
  */
 #ifndef VDUSE_BLK_ATTACH_H
 #define VDUSE_BLK_ATTACH_H
 
-#include <pthread.h>
-#include <stdbool.h>
-
 #include "compiler.h"
+#include "log.h"
 #include "ring.h"
+#include "task.h"
 #include "vdpa_bus.h"
 
 enum attach_verb {
@@ -31,30 +30,21 @@ struct attach_job {
 
 	/* 0 or -errno; -EINPROGRESS: somebody else is unbinding or removing it; not logged */
 	int result;
-	char users[256];			  /* of the node, after -EBUSY */
-	void (*finished)(struct attach_job *job); /* on the main thread */
+	char error
+		[LOG_CAPTURE_MAX]; /* of ATTACH and ADOPT: why, for people; not logged. May be empty */
+	char users[256];	   /* of the node, after -EBUSY */
+	void (*finished)(struct attach_job *job); /* on the ring's thread */
 
-	struct attach_job *next;
-	struct ring_message message;
+	struct task task;
 };
 
-struct attach {
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct attach_job *first;
-	struct attach_job **last;
-	bool stopping;
-	struct ring *main_ring;
-};
-
-/** attach_start() - start the thread; @attach is zeroed. Return: 0; -errno, logged */
-int __must_check attach_start(struct attach *attach, struct ring *main_ring);
-
-/** attach_submit() - have a job done; it is the caller's again when @finished is called */
-void attach_submit(struct attach *attach, struct attach_job *job);
-
-/** attach_stop() - end the thread; no job may be under way */
-void attach_stop(struct attach *attach);
+/**
+ * attach_submit() - have a job done; it is the caller's again when @finished is called
+ * @ring: of the calling thread
+ *
+ * Jobs of several disks run at the same time. Where no thread can be had @finished is called at once,
+ * with the error, which is logged.
+ */
+void attach_submit(struct attach_job *job, struct ring *ring);
 
 #endif

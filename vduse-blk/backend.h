@@ -87,6 +87,12 @@ struct backend_ops {
 	 */
 	void (*cancel)(struct backend *backend, struct backend_io *io);
 
+	/** @descriptors: where it keeps those that it has open, at most @max. NULL: it has none */
+	unsigned int (*descriptors)(struct backend *backend, int **fds, unsigned int max);
+
+	/** @moved: they have been replaced by numbers of the process's table. NULL: nothing to do */
+	void (*moved)(struct backend *backend);
+
 	/** @close: nothing is in flight any more. Frees @backend */
 	void (*close)(struct backend *backend);
 };
@@ -132,6 +138,23 @@ static inline void *backend_stage(struct backend_io *io)
 static inline void backend_cancel(struct backend_io *io)
 {
 	io->backend->ops->cancel(io->backend, io);
+}
+
+/**
+ * backend_descriptors() - where an opened store keeps its descriptors
+ *
+ * For a thread with a descriptor table of its own, which opens a store for another. Return: how many
+ */
+static inline unsigned int backend_descriptors(struct backend *backend, int **fds, unsigned int max)
+{
+	return backend->ops->descriptors ? backend->ops->descriptors(backend, fds, max) : 0;
+}
+
+/** backend_moved() - its descriptors are in the process's table now */
+static inline void backend_moved(struct backend *backend)
+{
+	if (backend->ops->moved)
+		backend->ops->moved(backend);
 }
 
 static inline void backend_close(struct backend *backend)

@@ -230,6 +230,18 @@ static void file_cancel(struct backend *backend, struct backend_io *io)
 	ring_cancel(io->ring, &io->ring_op);
 }
 
+static unsigned int file_descriptors(struct backend *backend, int **fds, unsigned int max)
+{
+	struct file_backend *file = container_of(backend, struct file_backend, base);
+
+	return store_descriptors(&file->store, fds, max);
+}
+
+static void file_moved(struct backend *backend)
+{
+	store_moved(&container_of(backend, struct file_backend, base)->store);
+}
+
 static void file_close(struct backend *backend)
 {
 	struct file_backend *file = container_of(backend, struct file_backend, base);
@@ -241,6 +253,8 @@ static void file_close(struct backend *backend)
 static const struct backend_ops file_ops = {
 	.submit = file_submit,
 	.cancel = file_cancel,
+	.descriptors = file_descriptors,
+	.moved = file_moved,
 	.close = file_close,
 };
 

@@ -51,6 +51,8 @@ struct device {
 	struct log_limit refusals;
 
 	void (*closed)(struct device *device);
+	void (*driver_changed)(
+		struct device *device); /* a driver was reset, or started; may be NULL */
 };
 
 /** device_queue_count() - how many queues a device will have */

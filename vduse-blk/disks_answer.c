@@ -6,30 +6,17 @@
 #include "status.h"
 #include "takeover.h"
 
-static const char *disk_state_name(const struct disk *disk)
-{
-	static const char *const names[] = {
-		[DISK_STORE_OPEN] = "opened",	[DISK_CREATED] = "created",
-		[DISK_ATTACHING] = "attaching", [DISK_ATTACHED] = "attached",
-		[DISK_DETACHING] = "detaching", [DISK_BUSY] = "in-use",
-		[DISK_CLOSING] = "closing",	[DISK_GONE] = "gone",
-	};
-
-	return names[disk->state];
-}
-
 static bool answer_status(struct disks *disks, FILE *to,
-			  void (*print)(const struct device *device, const char *node,
-					const char *state, FILE *to))
+			  void (*print)(const struct disk *disk, FILE *to))
 {
 	for (size_t i = 0; i < disks->count; i++) {
 		const struct disk *disk = &disks->all[i];
 
-		if (!disk->device.dev)
-			continue; /* not yet, or not any more */
+		if (disk->state == DISK_GONE || disk->state == DISK_RELEASED)
+			continue;
 		if (print == status_json && ftell(to) > 0)
 			fputs(",\n", to);
-		print(&disk->device, disk->job.node, disk_state_name(disk), to);
+		print(disk, to);
 	}
 	return true;
 }
@@ -41,7 +28,7 @@ static bool answer_leave(struct disks *disks, const char *names, bool now, FILE 
 	size_t ours = 0;
 
 	for (size_t i = 0; i < disks->count; i++) {
-		const char *name = disks->all[i].device.config->name;
+		const char *name = disks->all[i].config->name;
 
 		if (!disks->all[i].device.dev)
 			continue;

@@ -117,6 +117,12 @@ static void add_status(struct device *device, uint8_t status)
 	device->status |= status;
 }
 
+static void driver_changed(struct device *device)
+{
+	if (device->driver_changed)
+		device->driver_changed(device);
+}
+
 static void started(struct device *device)
 {
 	if (device->command_result) {
@@ -125,6 +131,7 @@ static void started(struct device *device)
 	}
 	add_status(device, device->request.s.status);
 	reply(device, true);
+	driver_changed(device);
 	answered(device);
 }
 
@@ -148,6 +155,7 @@ static void stopped(struct device *device)
 	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, true);
+	driver_changed(device);
 	answered(device);
 }
 

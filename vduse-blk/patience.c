@@ -12,13 +12,12 @@ void stop_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGUSR1);
 }
 
 bool stop_pending(void)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
 	sigset_t pending;
 
 	if (sigpending(&pending))

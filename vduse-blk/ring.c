@@ -412,6 +412,7 @@ void ring_cancel(struct ring *ring, struct ring_op *op)
 
 void ring_post(struct ring *ring, struct ring_message *message)
 {
+	int fd = ring->message_fd; /* once the message is in the list, the ring may be gone */
 	uint64_t one = 1;
 
 	message->next = NULL;
@@ -419,6 +420,6 @@ void ring_post(struct ring *ring, struct ring_message *message)
 	*ring->last = message;
 	ring->last = &message->next;
 	pthread_mutex_unlock(&ring->lock);
-	if (write(ring->message_fd, &one, sizeof(one)) < 0)
+	if (write(fd, &one, sizeof(one)) < 0)
 		log_err("eventfd: %s", strerror(errno));
 }

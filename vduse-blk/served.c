@@ -30,7 +30,11 @@ static void look_for_name(pid_t pid, bool error, const char *text, void *ctx)
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
-	if (line && sscanf(line, "%*s %*s %*s %15s", who->state) == 1)
+	/* A server that is opening it, this one for example, has not got it yet. */
+	if (!line || sscanf(line, "%*s %*s %*s %15s", who->state) != 1)
+		return;
+	if (strcmp(who->state, "opening") && strcmp(who->state, "waiting") &&
+	    strcmp(who->state, "failed"))
 		who->pid = pid;
 }
 

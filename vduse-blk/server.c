@@ -16,6 +16,7 @@
 #include "control.h"
 #include "device.h"
 #include "disks.h"
+#include "inflight.h"
 #include "irq_cpu.h"
 #include "log.h"
 #include "modules.h"
@@ -24,10 +25,17 @@
 #include "ring.h"
 #include "sigbus.h"
 #include "takeover.h"
+#include "time_ns.h"
 #include "vdpa_bus.h"
 #include "worker.h"
 
 #define MAIN_RING_ENTRIES 64
+
+/*
+ * Signals that come this soon after the first one are not the second signal, which takes disks away
+ * under their users: the end of a login session sends several at once.
+ */
+#define SIGNAL_BURST_NS 1000000000ull
 
 struct server {
 	const struct config *config;
@@ -38,7 +46,8 @@ struct server {
 	struct polling_place polling_place;
 	int signal_fd;
 	struct ring_poll signals;
-	bool signalled;
+	uint64_t signalled_ns; /* when the first signal came that ends the server; 0: none yet */
+	bool rescue;	       /* it is to end from the beginning on */
 	struct control control;
 	bool controlled; /* @control listens */
 };
@@ -172,22 +181,35 @@ static int start_workers(struct server *server)
 	return 0;
 }
 
+static void stop(struct server *server, const char *signal_name)
+{
+	uint64_t now_ns = time_now_ns();
+	bool force = server->rescue || server->disks.host.stopping;
+
+	if (server->signalled_ns && now_ns - server->signalled_ns < SIGNAL_BURST_NS)
+		return;
+	log_info("%s: detaching%s", signal_name, force ? ", disks in use too" : "");
+	server->signalled_ns = now_ns;
+	disks_stop(&server->disks, force);
+}
+
 static void signal_came(struct ring_poll *poll)
 {
 	struct server *server = container_of(poll, struct server, signals);
 	struct signalfd_siginfo info;
-	bool force;
 
 	while (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGUSR1) {
+		switch (info.ssi_signo) {
+		case SIGUSR1:
 			disks_leave(&server->disks);
-			continue;
+			break;
+		case SIGHUP:
+			log_info("SIGHUP is ignored: 'vduse-blk serve --takeover -c FILE' starts a "
+				 "server with a changed configuration");
+			break;
+		default:
+			stop(server, strsignal((int)info.ssi_signo));
 		}
-		force = server->signalled || server->disks.stopping;
-		log_info("%s: detaching%s", strsignal((int)info.ssi_signo),
-			 force ? ", disks in use too" : "");
-		disks_stop(&server->disks, force);
-		server->signalled = true;
 	}
 }
 
@@ -197,6 +219,7 @@ static int block_signals(struct server *server)
 	sigset_t set;
 
 	stop_signals(&set);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN); /* whoever reads our output may go; the disks stay */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -220,11 +243,10 @@ static void control_stopped(struct control *control)
 static void serve_until_gone(struct server *server)
 {
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
-	disks_start(&server->disks, server->workers, server->worker_count);
 	server->control.answer = answer;
-	if (server->disks.remaining) /* even after a failure: disks in use are served on */
-		server->controlled = !control_start(&server->control, &server->ring,
-						    server->config->runtime_dir);
+	server->controlled =
+		!control_start(&server->control, &server->ring, server->config->runtime_dir);
+	disks_start(&server->disks);
 	while (server->disks.remaining)
 		if (ring_run(&server->ring, true))
 			abort(); /* said why: without its ring it can do nothing in order */
@@ -251,19 +273,19 @@ static int replace_old_server(const struct config *config)
 
 static int open_and_serve(struct server *server, const struct server_options *options)
 {
-	int err = overlap_check(server->config);
+	int err = inflight_make_directory(server->config->runtime_dir);
 
+	if (!err)
+		err = overlap_check(server->config);
 	if (!err && options->takeover)
 		err = replace_old_server(server->config);
-	if (!err) {
-		err = disks_open(&server->disks, server->config);
-		if (err && options->takeover)
-			log_warn("the old server may have left, and its disks are unserved then");
-	}
 	if (!err)
-		serve_until_gone(server);
-	disks_close(&server->disks);
-	return err;
+		err = disks_init(&server->disks);
+	if (err)
+		return err;
+	serve_until_gone(server);
+	disks_exit(&server->disks);
+	return 0;
 }
 
 static int server_threads(struct server *server, const struct server_options *options)
@@ -276,14 +298,13 @@ static int server_threads(struct server *server, const struct server_options *op
 	err = start_workers(server);
 	if (err)
 		goto exit_ring;
-	server->disks.ring = &server->ring;
-	err = attach_start(&server->disks.attach, &server->ring);
-	if (err)
-		goto stop_workers;
-
+	server->disks.host = (struct disk_host){
+		.ring = &server->ring,
+		.config = server->config,
+		.workers = server->workers,
+		.worker_count = server->worker_count,
+	};
 	err = open_and_serve(server, options);
-	attach_stop(&server->disks.attach);
-stop_workers:
 	stop_workers(server);
 exit_ring:
 	ring_exit(&server->ring);
@@ -298,7 +319,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 
 	if (load_modules(config, &status))
 		return status;
-	server.signalled = config->devices[0].rescue; /* it is to end from the beginning on */
+	server.rescue = config->devices[0].rescue;
 	raise_limits(config);
 	lock_memory();
 	if (block_signals(&server) || sigbus_guard_install())
@@ -306,5 +327,5 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 
 	err = server_threads(&server, options);
 	close(server.signal_fd);
-	return err || server.disks.failed ? EXIT_RUNTIME : EXIT_OK;
+	return err || server.disks.host.failed ? EXIT_RUNTIME : EXIT_OK;
 }

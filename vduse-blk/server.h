@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All disks of one configuration, from the first to the last moment. */
+/* The server: its threads, its signals, and all disks of one configuration until they are gone. */
 #ifndef VDUSE_BLK_SERVER_H
 #define VDUSE_BLK_SERVER_H
 
@@ -22,11 +22,12 @@ struct server_options {
 /**
  * server_run() - serve every device of @config until a signal ends it
  *
- * Prints "NAME /dev/NODE" on standard output as each becomes usable and tells systemd when all
- * are. A failure on the way up undoes what was done; devices that an earlier server attached stay as
- * they were. SIGTERM, SIGINT and SIGHUP detach; a disk that is in use is kept, and its users named,
- * until it is free or the next signal comes. SIGUSR1 leaves every disk as it is, attached and in
- * use, for another server to take over.
+ * Prints "NAME /dev/NODE" on standard output as each becomes usable and tells systemd when the start
+ * has come to its end. A disk that cannot be served is reported and tried again while the others are
+ * served; where no disk can be, the server undoes what it did and ends. SIGTERM and SIGINT detach; a
+ * disk that is in use is kept, and its users named, until it is free or a second signal comes, a second
+ * after the first at the earliest. SIGHUP does nothing. SIGUSR1 leaves every disk as it is, attached and
+ * in use, for another server to take over.
  *
  * Return: the exit status
  */

@@ -36,22 +36,36 @@ static uint64_t us(uint64_t ns)
 	return ns / 1000;
 }
 
-void status_list(const struct device *device, const char *node, const char *state, FILE *to)
+static const char *node_of(const struct disk *disk)
 {
-	fprintf(to, "%s %s %s %s %" PRIu64 " %s\n", device->config->name, node[0] ? node : "-",
-		vdpa_driver_name(device->config->driver), state, device->limits.size,
-		device->config->path);
+	return disk->job.node[0] ? disk->job.node : "-";
 }
 
-void status_stats(const struct device *device, const char *node, const char *state, FILE *to)
+/* A task may be finding it out right now. */
+static uint64_t size_of(const struct disk *disk)
 {
+	return disk->state == DISK_OPENING ? 0 : disk->device.limits.size;
+}
+
+void status_list(const struct disk *disk, FILE *to)
+{
+	fprintf(to, "%s %s %s %s %" PRIu64 " %s\n", disk->config->name, node_of(disk),
+		vdpa_driver_name(disk->config->driver), disk_state_name(disk), size_of(disk),
+		disk->config->path);
+}
+
+void status_stats(const struct disk *disk, FILE *to)
+{
+	const struct device *device = &disk->device;
+
 	fprintf(to,
 		"%s %s: %s, %" PRIu64 " control messages, the slowest answered in %" PRIu64
-		" us%s%s\n",
-		device->config->name, node[0] ? node : "-", state, device->messages_answered,
+		" us%s%s%s%s\n",
+		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_answered,
 		us(device->worst_answer_ns),
 		device->stalled ? ", one cannot be answered: the store is stalled" : "",
-		load_relaxed(&device->flush_failed) ? ", a flush has failed" : "");
+		load_relaxed(&device->flush_failed) ? ", a flush has failed" : "",
+		disk->why[0] ? ", " : "", disk->why);
 	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
 		const struct queue *queue = &device->queues[i];
 
@@ -73,16 +87,21 @@ static void queue_json(const struct queue *queue, FILE *to)
 	fputc('}', to);
 }
 
-void status_json(const struct device *device, const char *node, const char *state, FILE *to)
+void status_json(const struct disk *disk, FILE *to)
 {
+	const struct device *device = &disk->device;
+
 	fprintf(to, "{\"name\": \"%s\", \"node\": \"%s\", \"driver\": \"%s\", \"state\": \"%s\", ",
-		device->config->name, node, vdpa_driver_name(device->config->driver), state);
-	fputs("\"path\": ", to);
-	json_string(device->config->path, to);
+		disk->config->name, disk->job.node, vdpa_driver_name(disk->config->driver),
+		disk_state_name(disk));
+	fputs("\"error\": ", to);
+	json_string(disk->why, to);
+	fputs(", \"path\": ", to);
+	json_string(disk->config->path, to);
 	fprintf(to,
 		", \"size\": %" PRIu64 ", \"stalled\": %s, \"flush_failed\": %s, "
 		"\"messages\": %" PRIu64 ", \"slowest_answer_us\": %" PRIu64 ", \"queues\": [",
-		device->limits.size, device->stalled ? "true" : "false",
+		size_of(disk), device->stalled ? "true" : "false",
 		load_relaxed(&device->flush_failed) ? "true" : "false", device->messages_answered,
 		us(device->worst_answer_ns));
 	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {

@@ -6,15 +6,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "device.h"
+#include "disk.h"
 
-/** status_list() - one line: NAME NODE DRIVER STATE BYTES PATH. @state: a word of the server's */
-void status_list(const struct device *device, const char *node, const char *state, FILE *to);
+/** status_list() - one line: NAME NODE DRIVER STATE BYTES PATH; 0 bytes before the store is open */
+void status_list(const struct disk *disk, FILE *to);
 
 /** status_stats() - a line for the device and one for each queue; main thread */
-void status_stats(const struct device *device, const char *node, const char *state, FILE *to);
+void status_stats(const struct disk *disk, FILE *to);
 
 /** status_json() - all of both as one JSON object */
-void status_json(const struct device *device, const char *node, const char *state, FILE *to);
+void status_json(const struct disk *disk, FILE *to);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -463,6 +464,24 @@ int store_examine(const struct device_config *config, bool try_lock, struct stor
 	}
 	store_close(store);
 	return err;
+}
+
+unsigned int store_descriptors(struct store *store, int **fds, unsigned int max)
+{
+	unsigned int count = 0;
+
+	assert(max >= 3);
+	fds[count++] = &store->fd;
+	fds[count++] = &store->buffered_fd;
+	if (store->claim && store_claim_is_moving(store->claim))
+		fds[count++] = store_claim_fd(store->claim);
+	return count;
+}
+
+void store_moved(struct store *store)
+{
+	if (store->claim && store_claim_is_moving(store->claim))
+		store_claim_moved(store->claim);
 }
 
 void store_close(struct store *store)

@@ -52,6 +52,12 @@ int __must_check store_open(const struct device_config *config, unsigned int wai
 int __must_check store_examine(const struct device_config *config, bool try_lock,
 			       struct store *store);
 
+/** store_descriptors() - where it keeps those that this process has open. Return: how many */
+unsigned int store_descriptors(struct store *store, int **fds, unsigned int max);
+
+/** store_moved() - they are in the process's table now: others may share the claim */
+void store_moved(struct store *store);
+
 /** store_close() - closes and so unlocks */
 void store_close(struct store *store);
 

@@ -9,12 +9,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "descriptors.h"
+
 int store_reopen(int path_fd, int flags)
 {
 	char link[64];
 	int fd;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+	/* Not "self": this thread may have a descriptor table of its own (descriptors.h). */
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", path_fd);
 	fd = open(link, flags | O_CLOEXEC | O_NOCTTY | O_NOATIME);
 	if (fd < 0 && errno == EPERM) /* not the owner */
 		fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
@@ -32,6 +35,7 @@ struct claim {
 	unsigned int users;
 	int fd;
 	bool busy;
+	bool moving; /* opened by a thread with a descriptor table of its own; busy until it has moved */
 };
 
 static struct claim *claims;
@@ -94,7 +98,12 @@ int store_claim_get(int path_fd, dev_t rdev, struct claim **out)
 
 	fd = store_reopen(path_fd, O_RDONLY | O_EXCL);
 	pthread_mutex_lock(&claims_lock);
-	claim_settle(claim, fd);
+	if (fd >= 0 && descriptors_isolated()) {
+		claim->moving = true;
+		claim->fd = fd;
+	} else {
+		claim_settle(claim, fd);
+	}
 	pthread_mutex_unlock(&claims_lock);
 	if (fd < 0)
 		free(claim);
@@ -117,4 +126,22 @@ void store_claim_put(struct claim *claim)
 	claim_settle(claim, -1);
 	pthread_mutex_unlock(&claims_lock);
 	free(claim);
+}
+
+bool store_claim_is_moving(const struct claim *claim)
+{
+	return claim->moving;
+}
+
+int *store_claim_fd(struct claim *claim)
+{
+	return &claim->fd;
+}
+
+void store_claim_moved(struct claim *claim)
+{
+	pthread_mutex_lock(&claims_lock);
+	claim->moving = false;
+	claim_settle(claim, claim->fd);
+	pthread_mutex_unlock(&claims_lock);
 }

@@ -3,6 +3,7 @@
 #ifndef VDUSE_BLK_STORE_CLAIM_H
 #define VDUSE_BLK_STORE_CLAIM_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "compiler.h"
@@ -20,5 +21,13 @@ int __must_check store_reopen(int path_fd, int flags);
  */
 int __must_check store_claim_get(int path_fd, dev_t rdev, struct claim **out);
 void store_claim_put(struct claim *claim);
+
+/*
+ * A claim that a thread with a descriptor table of its own has opened moves to the process's table
+ * with the store. Until then it has one user, and other threads wait for it.
+ */
+bool store_claim_is_moving(const struct claim *claim);
+int *store_claim_fd(struct claim *claim);
+void store_claim_moved(struct claim *claim);
 
 #endif

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Several devices, and one of them cannot be: those before it go again, one line names it, nothing stays.
+# Several devices, and one of them cannot be served: the others are, one line names it, and it is
+# served as soon as it can be. Where none can be, the server fails and leaves nothing.
 . tests/vm/lib.sh
 
 for name in one two three; do
@@ -15,21 +16,46 @@ config() {
 	printf '%s\n' "$@"
 }
 
-# The server must fail with one error, and others that follow from it: fails PATTERN [PATTERN...], with its configuration on standard input. What it printed until
-# then is in $T/out.
-fails() {
-	local status=0 pattern
+# start_partly DEVICES: with the configuration on standard input, until so many are usable
+start_partly() {
 	cat >"$T/conf"
-	timeout 120 "${AS[@]}" "$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" </dev/null || status=$?
-	is "exit status" $status 1
-	is "number of errors" "$(grep -c 'error: ' "$T/err")" $#
-	for pattern; do
-		said "error: .*$pattern"
-	done
-	! grep -qE 'ERROR: |runtime error' "$T/err" || fail "a sanitizer has something to say"
+	: >"$T/out"
+	"${AS[@]}" "$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" </dev/null &
+	SERVER=$!
+	wait_for "$PATIENCE" "$1 devices" devices_printed "$1"
+	! server_ended || fail "the server ended"
 }
 
-# Nothing in the kernel, no record of a device: that is what clean() is here.
+state_of() {
+	"$VDUSE_BLK" list -c "$T/conf" | awk -v name="$1" '$1 == name { print $4 }'
+}
+
+has_state() {
+	[ "$(state_of "$1")" = "$2" ]
+}
+
+# fails_alone PATTERN: the third one has failed, with one error line, and the first two are served.
+fails_alone() {
+	wait_for 60 "failure of three" has_state three failed
+	said "error: .*$1"
+	said 'three: is not served.*other disks'
+	printed 'one two'
+	for name in one two; do
+		is "state of $name" "$(state_of $name)" attached
+		fill_direct "$(awk -v name=$name '$1 == name { print $2 }' "$T/out")" 101 64K
+	done
+}
+
+# comes: it is served, and the line that said why not was written once.
+comes() {
+	wait_for 60 "third device" devices_printed 3
+	is "state of three" "$(state_of three)" attached
+	said 'three: is served after [0-9]+ failed attempts'
+	is "number of errors" "$(grep -c 'error: ' "$T/err")" 1
+	fill_direct "$(awk '$1 == "three" { print $2 }' "$T/out")" 102 64K
+}
+
+# Nothing in the kernel, no inflight log of a device: that is what clean() is here.
 all_clean() {
 	clean
 	is "what is in /run/vduse-blk" "$(ls /run/vduse-blk 2>/dev/null || true)" ''
@@ -39,12 +65,25 @@ printed() {
 	is "what was printed" "$(cut -d' ' -f1 "$T/out" | paste -sd' ')" "$1"
 }
 
-# A store that cannot be opened: nothing is begun.
+# A store that cannot be opened, until it can.
 mv "$T/three.img" "$T/away"
-config | fails "three: cannot open $T/three.img: No such file"
-printed ''
-all_clean
+start_partly 2 < <(config)
+fails_alone "three: cannot open $T/three.img: No such file"
+"$VDUSE_BLK" list --json -c "$T/conf" | jq -e '.[] | select(.name == "three") | .error | test("No such file")' >/dev/null ||
+	fail "list --json does not say why: $("$VDUSE_BLK" list --json -c "$T/conf")"
 mv "$T/away" "$T/three.img"
+comes
+stop
+all_clean
+
+# None can be: the server ends, and undoes what it did.
+printf '[%s]\npath = /nosuch\nreadonly = yes\n' four five >"$T/conf"
+status=0
+timeout 60 "$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" </dev/null || status=$?
+is "exit status" $status 1
+printed ''
+is "number of errors" "$(grep -c 'error: ' "$T/err")" 2
+all_clean
 
 # A store that another process has.
 serve <<-C
@@ -52,30 +91,18 @@ serve <<-C
 	path = $T/three.img
 C
 set_aside
-config | fails "three: cannot open $T/three.img: in use by another process"
-printed ''
-take_back
+start_partly 2 < <(config)
+fails_alone "three: cannot open $T/three.img: in use by another process"
+kill -TERM "$ASIDE"
+wait "$ASIDE" || fail "the first server ended with $?"
+comes
 stop
-quiet
+rm -r "$T/aside"
+ASIDE=
 all_clean
 
-# A name that somebody else has in VDUSE: those created before it are destroyed again.
+# A name that another program has in VDUSE.
 image other.img 16M >/dev/null
-serve <<-C
-	[three]
-	path = $T/other.img
-C
-set_aside
-config | fails 'three: '
-printed ''
-is "what is in VDUSE" "$(ls /sys/class/vduse | grep -v control)" three
-take_back
-is "who serves it" "$(cmp "${NODE[three]}" "$T/other.img" && echo the first)" "the first"
-stop
-quiet
-all_clean
-
-# The same by another program, which is not on the bus.
 qemu-storage-daemon --blockdev driver=file,node-name=f,filename="$T/other.img" \
 	--export type=vduse-blk,id=e,node-name=f,name=three,writable=on >"$T/qsd" 2>&1 &
 qsd=$!
@@ -85,10 +112,11 @@ reap() {
 	kill -KILL "$1" 2>/dev/null
 }
 wait_for 30 "device of qemu-storage-daemon" test -e /sys/class/vduse/three
-config | fails 'three: .*another process'
-printed ''
+start_partly 2 < <(config)
+fails_alone 'three: .*another process'
 kill $qsd
-wait_for 30 "end of qemu-storage-daemon" test ! -e /sys/class/vduse/three
+comes
+stop
 all_clean
 
 # The third one's node never comes: /dev is somebody's own, as in a container.
@@ -107,36 +135,9 @@ cat >"$T/own_dev" <<-'S'
 S
 mkdir "$T/dev"
 AS=(env "T=$T" "nodes=$nodes" unshare --mount --propagation=private bash "$T/own_dev")
-config | fails 'three: the kernel made /dev/.*, but /dev has had no such node'
-printed 'one two'
-all_clean
+start_partly 2 < <(config)
 AS=()
-
-# Put on the bus by somebody else while the server is at it, which takes its time with the first. It is
-# bound to no driver, so that it can be removed whoever serves it, but not by the server.
-null_disk 16 irqmode=2 completion_nsec=300000000
-echo 0 >/sys/bus/vdpa/drivers_autoprobe
-until vdpa dev add name three mgmtdev vduse 2>/dev/null || [ -e "$T/enough" ]; do
-	sleep 0.02
-done &
-thief=$!
-config | sed "s,$T/one.img,$DISK," | fails 'three: cannot add to the vdpa bus: File exists' \
-	'three: the VDUSE device stays in the kernel: Device or resource busy'
-printed 'one two'
-touch "$T/enough"
-wait $thief
-is "what is on the bus" "$(ls /sys/bus/vdpa/devices)" three
-vdpa dev del three
-is "what is in VDUSE" "$(ls /sys/class/vduse | grep -v control)" three
-echo 1 >/sys/bus/vdpa/drivers_autoprobe
-
-# What was left is taken over by the next server.
-serve < <(config)
-is "number of devices" "$(wc -l <"$T/out")" 3
-for name in one two three; do
-	dd if=/dev/urandom of="${NODE[$name]}" bs=64k count=4 oflag=direct status=none ||
-		fail "$name cannot be written"
-done
+wait_for 60 "failure of three" has_state three failed
+said 'error: three: the kernel made /dev/.*, but /dev has had no such node'
 stop
-quiet
 all_clean

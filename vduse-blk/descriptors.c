@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "descriptors.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static __thread bool isolated;
+
+bool descriptors_isolated(void)
+{
+	return isolated;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static int close_between(unsigned int first, unsigned int last)
+{
+	if (first > last)
+		return 0;
+	return close_range(first, last, CLOSE_RANGE_UNSHARE) ? -errno : 0;
+}
+
+int descriptors_isolate(int *keep, unsigned int count)
+{
+	unsigned int next = STDERR_FILENO + 1;
+	int err;
+
+	qsort(keep, count, sizeof(*keep), compare);
+	for (unsigned int i = 0; i < count; i++) {
+		if (keep[i] < (int)next)
+			continue;
+		err = close_between(next, (unsigned int)keep[i] - 1);
+		if (err)
+			return err;
+		next = (unsigned int)keep[i] + 1;
+	}
+	err = close_between(next, ~0u);
+	isolated = !err;
+	return err;
+}

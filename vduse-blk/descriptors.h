@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A descriptor table of its own for a thread that may sleep in the kernel for ever.
+ *
+ * Threads share their table by default. When the process is killed while one thread sleeps
+ * uninterruptibly, that thread keeps the whole table open: every store and every /dev/vduse/NAME of
+ * the process stays busy, and no other server can serve them. A thread with a table of its own keeps
+ * only what is in it.
+ */
+#ifndef VDUSE_BLK_DESCRIPTORS_H
+#define VDUSE_BLK_DESCRIPTORS_H
+
+#include <stdbool.h>
+
+#include "compiler.h"
+
+/**
+ * descriptors_isolate() - leave the shared table; keep standard input, output, error and @keep
+ * @keep:  sorted by this function; -1 entries are ignored
+ * @count: of @keep
+ *
+ * For the calling thread. Does not block. Return: 0; -errno: the table is shared still
+ */
+int descriptors_isolate(int *keep, unsigned int count);
+
+/** descriptors_isolated() - has the calling thread a table of its own? */
+bool descriptors_isolated(void);
+
+#endif
