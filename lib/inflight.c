@@ -71,12 +71,12 @@ static void header_fill(struct inflight_header *header, const struct inflight_pa
 }
 
 /* The directory, only if nobody else can change what is in it. */
-static int open_directory(const char *path)
+static int open_directory(const char *path, bool make)
 {
 	struct stat st;
 	int fd;
 
-	if (mkdir(path, 0700) && errno != EEXIST)
+	if (make && mkdir(path, 0700) && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -94,7 +94,7 @@ static int inflight_new(const struct inflight_params *p, struct inflight **out)
 
 	if (!inflight)
 		return -ENOMEM;
-	inflight->dir_fd = open_directory(p->directory);
+	inflight->dir_fd = open_directory(p->directory, true);
 	if (inflight->dir_fd < 0) {
 		int err = inflight->dir_fd;
 
@@ -153,7 +153,7 @@ static const char *directory_error(int err)
 
 int inflight_make_directory(const char *path)
 {
-	int fd = open_directory(path);
+	int fd = open_directory(path, true);
 
 	if (fd < 0) {
 		log_err("cannot use directory %s: %s", path, directory_error(fd));
@@ -186,17 +186,27 @@ int inflight_create(const struct inflight_params *params, struct inflight **out)
 	return 0;
 }
 
-static int check_header(const struct inflight *inflight, const struct inflight_params *p,
-			char why[INFLIGHT_WHY_MAX])
+static int check_damage(const struct inflight_header *h, char why[INFLIGHT_WHY_MAX])
 {
-	const struct inflight_header *h = inflight->header;
-
 	if (h->magic != INFLIGHT_MAGIC || h->checksum != header_checksum(h))
 		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else if (h->version != INFLIGHT_VERSION)
 		snprintf(why, INFLIGHT_WHY_MAX, "it is of version %u, not %u", h->version,
 			 INFLIGHT_VERSION);
-	else if (h->features != p->features)
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static int check_header(const struct inflight *inflight, const struct inflight_params *p,
+			char why[INFLIGHT_WHY_MAX])
+{
+	const struct inflight_header *h = inflight->header;
+	int err = check_damage(h, why);
+
+	if (err)
+		return err;
+	if (h->features != p->features)
 		snprintf(why, INFLIGHT_WHY_MAX, "features were 0x%llx and are 0x%llx",
 			 (unsigned long long)h->features, (unsigned long long)p->features);
 	else if (strncmp(h->identity, p->identity, sizeof(h->identity)))
@@ -263,26 +273,56 @@ int inflight_open(const struct inflight_params *params, struct inflight **out,
 	return 0;
 }
 
-int inflight_open_any(struct inflight_params *params, struct inflight **out)
+/* Return: -ENOENT also where there is no directory */
+static int read_header(const struct inflight_params *p, struct inflight_header *h)
 {
-	char path[4096], why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX];
-	struct inflight_params found = *params;
-	struct inflight_header h;
-	int fd, err;
+	char name[300];
+	int dir_fd, fd, err = 0;
 
-	snprintf(path, sizeof(path), "%s/%s.inflight", params->directory, params->name);
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	dir_fd = open_directory(p->directory, false);
+	if (dir_fd < 0)
+		return dir_fd;
+	snprintf(name, sizeof(name), "%s.inflight", p->name);
+	fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return -errno;
-	err = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) ? 0 : -EINVAL;
-	close(fd);
+		err = -errno;
+	close(dir_fd);
 	if (err)
 		return err;
-	h.identity[INFLIGHT_IDENTITY_MAX - 1] = 0;
-	memcpy(identity, h.identity, sizeof(identity));
-	found.features = h.features;
-	found.vq_size = h.vq_size;
-	found.identity = identity;
+	if (pread(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h))
+		h->magic = 0;
+	close(fd);
+	return 0;
+}
+
+int inflight_peek(struct inflight_params *params, char identity[INFLIGHT_IDENTITY_MAX],
+		  char why[INFLIGHT_WHY_MAX])
+{
+	struct inflight_header h;
+	int err = read_header(params, &h);
+
+	if (!err)
+		err = check_damage(&h, why);
+	if (err)
+		return err;
+	memcpy(identity, h.identity, INFLIGHT_IDENTITY_MAX);
+	identity[INFLIGHT_IDENTITY_MAX - 1] = '\0';
+	params->features = h.features;
+	params->vq_num = h.vq_num;
+	params->vq_size = h.vq_size;
+	params->identity = identity;
+	return 0;
+}
+
+int inflight_open_any(struct inflight_params *params, struct inflight **out)
+{
+	char identity[INFLIGHT_IDENTITY_MAX], why[INFLIGHT_WHY_MAX];
+	struct inflight_params found = *params;
+	int err = inflight_peek(&found, identity, why);
+
+	if (err)
+		return err;
+	found.vq_num = params->vq_num;
 	err = inflight_open(&found, out, why);
 	if (!err)
 		params->vq_size = found.vq_size;

@@ -77,6 +77,17 @@ int __must_check inflight_open(const struct inflight_params *params, struct infl
 			       char why[INFLIGHT_WHY_MAX]);
 
 /**
+ * inflight_peek() - what is an earlier server's record of?
+ * @params:   in: directory, name; out: features, vq_num, vq_size, identity
+ * @identity: out: what @params->identity points at
+ * @why:      out, on -EINVAL: what is wrong with the file
+ *
+ * Makes nothing, not even the directory. Return: as inflight_open()
+ */
+int __must_check inflight_peek(struct inflight_params *params, char identity[INFLIGHT_IDENTITY_MAX],
+			       char why[INFLIGHT_WHY_MAX]);
+
+/**
  * inflight_open_any() - the record that an earlier server left, whatever it served
  * @params: in: directory, name, vq_num; out: vq_size
  *

@@ -103,8 +103,8 @@ struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
 	bool cached; /* some completed write may be in this host's page cache only; goes up alone */
-	char identity
-		[BACKEND_IDENTITY_MAX]; /* which bytes of what, as text: same text, same disk */
+	char identity[BACKEND_IDENTITY_MAX]; /* as text: equal for the same file or disk alone */
+	uint64_t offset;		     /* of the first byte served, in that */
 };
 
 /**

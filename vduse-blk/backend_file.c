@@ -274,6 +274,7 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	}
 	file->base.ops = &file_ops;
 	file->base.limits = file->store.limits;
+	file->base.offset = file->store.offset;
 	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
 	file->base.cached = !file->store.direct;
 	file->name = config->name;

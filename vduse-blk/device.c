@@ -131,6 +131,9 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 		.umem = device->umem,
 		.ring = ring,
 	};
+	/* What was kept for the driver of an adopted device goes with that. */
+	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_settle(device))
+		return -EINVAL;
 	err = create_in_kernel(device);
 	if (err)
 		return err;

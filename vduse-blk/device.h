@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "compiler.h"
 #include "config.h"
+#include "identity.h"
 #include "inflight.h"
 #include "queue.h"
 #include "ring.h"
@@ -78,6 +79,16 @@ void device_close_store(struct device *device);
  * All that can be known while that has the device and its store. Return: 0; -errno, logged
  */
 int __must_check device_examine(const struct device_config *config, const char *runtime_dir);
+
+/** device_settle() - a part of both: limits as configuration and store have them. -EINVAL, logged */
+int __must_check device_settle(struct device *device);
+
+/** device_identity() - which bytes the disk is made of, by its settled limits */
+void device_identity(const struct device *device, struct disk_identity *out);
+
+/** device_describe_record() - what the inflight log of the device has to be of */
+void device_describe_record(const struct device *device, const char *runtime_dir,
+			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params);
 
 /** device_open_record() - a part of device_create(): the new record, or the old one */
 int __must_check device_open_record(struct device *device, const char *runtime_dir);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adopt.h"
+#include "identity.h"
 #include "log.h"
 #include "served.h"
 #include "store.h"
@@ -62,7 +64,7 @@ static int settle_discard(const struct device_config *config, const struct backe
 	return 0;
 }
 
-static int settle_limits(struct device *device)
+int device_settle(struct device *device)
 {
 	const struct device_config *config = device->config;
 	const struct backend_limits *store = &device->backend->limits;
@@ -86,18 +88,24 @@ static int settle_limits(struct device *device)
 	return settle_discard(config, store, &device->limits);
 }
 
-static void describe(const struct device *device, char text[INFLIGHT_IDENTITY_MAX])
+void device_identity(const struct device *device, struct disk_identity *out)
 {
 	const struct blk_limits *l = &device->limits;
 
-	snprintf(text, INFLIGHT_IDENTITY_MAX, "%s, %" PRIu64 " bytes in blocks of %u, serial %.*s",
-		 device->backend->identity, l->size, l->logical_block, (int)sizeof(l->serial),
-		 l->serial);
+	*out = (struct disk_identity){
+		.offset = device->backend->offset,
+		.size = l->size,
+		.block = l->logical_block,
+	};
+	strcpy(out->store, device->backend->identity);
+	memcpy(out->serial, l->serial, sizeof(l->serial));
 }
 
-static void describe_record(const struct device *device, const char *runtime_dir,
+void device_describe_record(const struct device *device, const char *runtime_dir,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params)
 {
+	struct disk_identity disk;
+
 	*params = (struct inflight_params){
 		.directory = runtime_dir,
 		.name = device->config->name,
@@ -106,21 +114,8 @@ static void describe_record(const struct device *device, const char *runtime_dir
 		.vq_size = device->limits.queue_size,
 		.identity = identity,
 	};
-	describe(device, identity);
-}
-
-/* The record of a device that can only be gone on with. Logs its failure. */
-static int open_old_record(const struct inflight_params *params, struct inflight **out)
-{
-	char why[INFLIGHT_WHY_MAX] = "";
-	int err = inflight_open(params, out, why);
-
-	if (err)
-		log_err("%s: exists in the kernel, but cannot be gone on with: %s/%s.inflight: %s%s",
-			params->name, params->directory, params->name,
-			err == -EINVAL ? why : strerror(-err),
-			err == -ENOENT ? "; 'vduse-blk rescue' ends what waits for it" : "");
-	return err;
+	device_identity(device, &disk);
+	identity_print(&disk, identity);
 }
 
 int device_open_record(struct device *device, const char *runtime_dir)
@@ -128,22 +123,20 @@ int device_open_record(struct device *device, const char *runtime_dir)
 	char identity[INFLIGHT_IDENTITY_MAX];
 	struct inflight_params params;
 
-	describe_record(device, runtime_dir, identity, &params);
+	device_describe_record(device, runtime_dir, identity, &params);
 	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
 		device->limits.queue_size = params.vq_size;
 		return 0;
 	}
 	if (device->config->rescue || !vduse_dev_adopted(device->dev))
 		return inflight_create(&params, &device->inflight);
-	return open_old_record(&params, &device->inflight);
+	return adopt_record(device, runtime_dir, false, &device->inflight);
 }
 
 /* Said before anything is touched: what is attached must be gone on with as it is. */
-static int compare_with_kernel(const struct device *device, const char *runtime_dir)
+static int compare_with_kernel(struct device *device, const char *runtime_dir, bool tell)
 {
 	const struct device_config *config = device->config;
-	char identity[INFLIGHT_IDENTITY_MAX];
-	struct inflight_params params;
 	struct inflight *record;
 	enum vdpa_driver driver;
 	int err;
@@ -155,8 +148,7 @@ static int compare_with_kernel(const struct device *device, const char *runtime_
 			vdpa_driver_name(config->driver));
 		return -EBUSY;
 	}
-	describe_record(device, runtime_dir, identity, &params);
-	err = open_old_record(&params, &record);
+	err = adopt_record(device, runtime_dir, tell, &record);
 	if (!err)
 		inflight_close(record, false);
 	return err;
@@ -181,9 +173,9 @@ int device_open_store(struct device *device, const struct device_config *config,
 		err = backend_file_open(config, wait_ms, &device->backend);
 	if (err)
 		return err;
-	err = settle_limits(device);
+	err = device_settle(device);
 	if (!err)
-		err = compare_with_kernel(device, runtime_dir);
+		err = compare_with_kernel(device, runtime_dir, true);
 	if (err)
 		device_close_store(device);
 	return err;
@@ -202,9 +194,10 @@ int device_examine(const struct device_config *config, const char *runtime_dir)
 	if (err)
 		return err;
 	backend.limits = store.limits;
+	backend.offset = store.offset;
 	memcpy(backend.identity, store.identity, sizeof(backend.identity));
-	err = settle_limits(&device);
-	return err ? err : compare_with_kernel(&device, runtime_dir);
+	err = device_settle(&device);
+	return err ? err : compare_with_kernel(&device, runtime_dir, false);
 }
 
 void device_close_store(struct device *device)

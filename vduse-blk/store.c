@@ -340,9 +340,9 @@ static void set_identity(struct store *store, const struct stat *st)
 {
 	dev_t dev = store->block_device ? st->st_rdev : st->st_dev;
 
-	snprintf(store->identity, sizeof(store->identity), "%s %u:%u/%llu at %" PRIu64,
+	snprintf(store->identity, sizeof(store->identity), "%s %u:%u/%llu",
 		 store->block_device ? "block device" : "file", major(dev), minor(dev),
-		 store->block_device ? 0ull : (unsigned long long)st->st_ino, store->offset);
+		 store->block_device ? 0ull : (unsigned long long)st->st_ino);
 }
 
 /* All that can be known without a lock: opened, examined, settled. Logs its failure. */

@@ -27,7 +27,7 @@ struct store {
 	enum cache_mode cache; /* never CACHE_AUTO */
 	uint64_t offset;       /* of the disk's first byte */
 	struct backend_limits limits;
-	char identity[BACKEND_IDENTITY_MAX]; /* which bytes of which file */
+	char identity[BACKEND_IDENTITY_MAX]; /* of the file or disk, without @offset */
 };
 
 /**

@@ -21,7 +21,7 @@
 
 struct rig rig;
 static char disk_name[] = "disk0";
-static char *image, *runtime_dir, *record;
+static char *image, *runtime_dir;
 static unsigned int fds_before;
 
 void rig_setup(void)
@@ -32,7 +32,6 @@ void rig_setup(void)
 	fds_before = fds_open();
 	image = temp_path("image-%d", getpid());
 	runtime_dir = temp_path("run-%d", getpid());
-	record = temp_path("run-%d/%s.inflight", getpid(), disk_name);
 	fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, RIG_DISK_SIZE), 0);
@@ -100,6 +99,11 @@ void rig_settle(void)
 	}
 }
 
+static const char *record_path(void)
+{
+	return temp_path("%s/%s.inflight", strrchr(runtime_dir, '/') + 1, rig.config.name);
+}
+
 /* ---- the server ---- */
 
 static void end_server(void)
@@ -160,7 +164,7 @@ int rig_try_open(void)
 		end_server();
 		return err;
 	}
-	rig.kern = fake_kern_dev(disk_name);
+	rig.kern = fake_kern_dev(rig.config.name);
 	rig.kern->on_answer = check_answer;
 	return 0;
 }
@@ -217,7 +221,7 @@ void rig_stop(void)
 		rig_close();
 	fake_kern_bus_del(rig.kern);
 	ck_assert_int_eq(device_destroy(&rig.device), 0);
-	ck_assert_ptr_null(fake_kern_dev(disk_name));
+	ck_assert_ptr_null(fake_kern_dev(rig.config.name));
 	end_server();
 	for (uint32_t i = 0; i < RIG_QUEUES_MAX; i++)
 		if (rig.guests[i])
@@ -234,7 +238,7 @@ struct remains {
 
 static void save_remains(struct remains *remains)
 {
-	int fd = open(record, O_RDONLY | O_CLOEXEC);
+	int fd = open(record_path(), O_RDONLY | O_CLOEXEC);
 
 	for (uint32_t i = 0; i < rig.config.queues; i++)
 		remains->memory[i] = guest_save(rig.guests[i]);
@@ -248,7 +252,7 @@ static void save_remains(struct remains *remains)
 
 static void restore_remains(struct remains *remains)
 {
-	int fd = open(record, O_WRONLY | O_CLOEXEC);
+	int fd = open(record_path(), O_WRONLY | O_CLOEXEC);
 
 	for (uint32_t i = 0; i < rig.config.queues; i++)
 		guest_restore(rig.guests[i], remains->memory[i]);

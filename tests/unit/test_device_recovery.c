@@ -6,6 +6,8 @@
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
+#include <unistd.h>
+#include <string.h>
 
 #include "rig.h"
 #include "suite.h"
@@ -413,7 +415,7 @@ START_TEST(record_of_another_disk_leaves_the_device_alone)
 	start_with_reads(1);
 	rig_crash();
 	rig.config.queue_size = 32;
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: exists in the kernel, but cannot be gone on with");
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: is attached already, and cannot be adopted");
 	ck_assert_int_eq(rig_try_open(), -EINVAL);
 	ck_assert_uint_eq(test_log_count("queue_size was 64 and is 32"), 1);
 
@@ -421,6 +423,32 @@ START_TEST(record_of_another_disk_leaves_the_device_alone)
 	rig.config.queue_size = 64;
 	rig_restart();
 	rig_next(0);
+}
+END_TEST
+
+/* The driver knows the old size, and can ask for the old serial number again at any time. */
+START_TEST(driver_keeps_the_size_and_the_serial_number_that_it_knows)
+{
+	static const char old[] = "customer-database-no"; /* as the first versions cut it */
+	char serial[VIRTIO_BLK_ID_BYTES + 1] = "";
+	struct rig_req req;
+
+	rig.config.name = (char *)"customer-database-node-1";
+	strcpy(rig.config.serial, old);
+	start_with_reads(1);
+	rig_crash();
+	ck_assert_int_eq(truncate(rig.config.path, 2 * RIG_DISK_SIZE), 0);
+	rig.config.serial[0] = '\0';
+	rig_restart();
+	rig_next(0);
+	ck_assert_uint_eq(rig.device.limits.size, RIG_DISK_SIZE);
+	test_log_expect(LOG_LEVEL_WARNING, "a request that is refused");
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, RIG_DISK_SIZE / 512, 512), VIRTIO_BLK_S_IOERR);
+	req = rig_add(0, VIRTIO_BLK_T_GET_ID, 0, VIRTIO_BLK_ID_BYTES);
+	rig_go(0);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	guest_read(rig.guests[0], req.data, serial, VIRTIO_BLK_ID_BYTES);
+	ck_assert_str_eq(serial, old);
 }
 END_TEST
 
@@ -449,5 +477,6 @@ int main(void)
 	tcase_add_test(tc, driver_whose_features_do_not_suit_is_not_served_until_it_is_reset);
 	tcase_add_test(tc, record_of_another_ring_stops_that_queue_alone);
 	tcase_add_test(tc, record_of_another_disk_leaves_the_device_alone);
+	tcase_add_test(tc, driver_keeps_the_size_and_the_serial_number_that_it_knows);
 	return suite_run(suite);
 }

@@ -311,6 +311,67 @@ START_TEST(directory_that_others_may_write_to_is_refused)
 }
 END_TEST
 
+/* Only root can make such a directory; root is who others want to lead astray. */
+START_TEST(directory_of_another_owner_is_refused)
+{
+	char why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight *out;
+
+	if (geteuid())
+		return;
+	ck_assert_int_eq(chown(dir, 65534, 65534), 0);
+	ck_assert_int_eq(inflight_open(&params, &out, why), -EPERM);
+	ck_assert_int_eq(inflight_open_any(&params, &out), -EPERM);
+	ck_assert_int_eq(inflight_peek(&params, identity, why), -EPERM);
+	test_log_expect(LOG_LEVEL_ERROR, "it belongs to somebody else");
+	ck_assert_int_eq(inflight_create(&params, &out), -EPERM);
+	ck_assert_int_eq(access(file, F_OK), 0); /* what was there is left alone */
+	ck_assert_int_eq(chown(dir, geteuid(), getegid()), 0);
+	ck_assert_int_eq(inflight_open(&params, &out, why), 0);
+	inflight_close(out, false);
+}
+END_TEST
+
+START_TEST(directory_that_is_a_link_is_refused)
+{
+	char why[INFLIGHT_WHY_MAX], link[128];
+	struct inflight *out;
+
+	snprintf(link, sizeof(link), "%s.link", dir);
+	ck_assert_int_eq(symlink(dir, link), 0);
+	params.directory = link;
+	ck_assert_int_eq(inflight_open(&params, &out, why), -ENOTDIR);
+	ck_assert_int_eq(inflight_open_any(&params, &out), -ENOTDIR);
+	unlink(link);
+}
+END_TEST
+
+START_TEST(peek_tells_what_a_record_is_of)
+{
+	char why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX], sub[128];
+	struct inflight_params found = { .directory = dir, .name = "disk" };
+
+	ck_assert_int_eq(inflight_peek(&found, identity, why), 0);
+	ck_assert_uint_eq(found.features, params.features);
+	ck_assert_uint_eq(found.vq_num, VQS);
+	ck_assert_uint_eq(found.vq_size, VQ_SIZE);
+	ck_assert_ptr_eq(found.identity, identity);
+	ck_assert_str_eq(identity, params.identity);
+
+	found.name = "other";
+	ck_assert_int_eq(inflight_peek(&found, identity, why), -ENOENT);
+	snprintf(sub, sizeof(sub), "%s/run", dir);
+	found.directory = sub;
+	ck_assert_int_eq(inflight_peek(&found, identity, why), -ENOENT);
+	ck_assert_int_eq(access(sub, F_OK), -1);
+	found = (struct inflight_params){ .directory = dir, .name = "disk" };
+	ck_assert_int_eq(truncate(file, 200), 0);
+	ck_assert_int_eq(inflight_peek(&found, identity, why), -EINVAL);
+	ck_assert_str_eq(why, "it is damaged");
+	ck_assert_uint_eq(found.vq_num, 0);
+}
+END_TEST
+
 START_TEST(directory_is_made_for_its_owner_alone)
 {
 	struct inflight *out;
@@ -347,6 +408,9 @@ int main(void)
 	tcase_add_test(tc, missing_file_is_not_made_up);
 	tcase_add_test(tc, link_is_not_followed);
 	tcase_add_test(tc, directory_that_others_may_write_to_is_refused);
+	tcase_add_test(tc, directory_of_another_owner_is_refused);
+	tcase_add_test(tc, directory_that_is_a_link_is_refused);
+	tcase_add_test(tc, peek_tells_what_a_record_is_of);
 	tcase_add_test(tc, directory_is_made_for_its_owner_alone);
 	return suite_run(suite);
 }

@@ -228,9 +228,10 @@ START_TEST(identity_is_of_the_bytes_not_of_the_name)
 	unlink(link);
 
 	st_config.path = st_image;
-	st_config.offset = 512;
+	st_config.offset = 512; /* which is told apart by the offset */
 	st_expect_open(&st_store);
-	ck_assert_str_ne(st_store.identity, first);
+	ck_assert_str_eq(st_store.identity, first);
+	ck_assert_uint_eq(st_store.offset, 512);
 	store_close(&st_store);
 
 	st_config.offset = 0;

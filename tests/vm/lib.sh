@@ -172,6 +172,7 @@ clean() {
 
 image() {
 	truncate -s "$2" "$T/$1"
+	chmod 600 "$T/$1"
 	echo "$T/$1"
 }
 

@@ -240,19 +240,19 @@ for verb in list stats; do
 	said 'warning: disk is not served; see vduse-blk gc --dry-run$'
 done
 mv /run/vduse-blk/disk.inflight "$T/record"
-refused 1 "error: disk: .*cannot be gone on with: .*No such file or directory; 'vduse-blk rescue'" <<-C
+refused 1 "error: disk: .*cannot be adopted: .*No such file or directory; 'vduse-blk rescue'" <<-C
 	[disk]
 	path = $img
 C
 one_line "$T/refused.err"
 mv "$T/record" /run/vduse-blk/disk.inflight
-refused 1 'error: disk: .*cannot be gone on with: .*queue_size was 1024 and is 64' <<-C
+refused 1 'error: disk: .*cannot be adopted: .*queue_size was 1024 and is 64' <<-C
 	[disk]
 	path = $img
 	queue_size = 64
 C
 one_line "$T/refused.err"
-refused 1 'error: disk: .*cannot be gone on with' <<-C
+refused 1 'error: disk: .*cannot be adopted' <<-C
 	[disk]
 	path = $T/mine.img
 C

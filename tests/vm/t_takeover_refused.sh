@@ -50,12 +50,12 @@ idle=${NODE[b]}
 nodes=${NODE[*]}
 
 # What a running device cannot become.
-config '' 'serial = xx' | takes_nothing_over 'c: .*cannot be gone on with: .*serial c" and is .*serial xx"'
+config '' 'serial = xx' | takes_nothing_over 'c: is attached already, and cannot be adopted: serial was "c" and is "xx"'
 config '' 'queue_size = 64' | takes_nothing_over 'c: .*queue_size was 1024 and is 64'
-config '' 'readonly = yes' | takes_nothing_over 'c: .*features were'
-config '' 'size = 32M' | takes_nothing_over 'c: .*67108864 bytes.* and is .*33554432 bytes'
+config '' 'readonly = yes' | takes_nothing_over 'c: .*readonly was no and is yes'
+config '' 'size = 32M' | takes_nothing_over 'c: .*size was 67108864 and is 33554432'
 config '' 'driver = vhost-vdpa' | takes_nothing_over 'c: is bound to driver virtio_vdpa, not vhost_vdpa'
-config "s,data.img,new.img," | takes_nothing_over 'data: .*cannot be gone on with: .*the disk was'
+config "s,data.img,new.img," | takes_nothing_over 'data: .*cannot be adopted: .*new.img is another file or block device than '
 
 # A store that is not there, or not a store, of an old device and of a new one.
 config "s,data.img,missing.img," | takes_nothing_over "data: cannot open $T/missing.img: No such file"
@@ -151,7 +151,7 @@ made_good() {
 
 # One disk that cannot be adopted does not keep the others down.
 killed
-start_partly c 'c: .*cannot be gone on with' 'data b' < <(config '' 'serial = xx')
+start_partly c 'c: .*cannot be adopted' 'data b' < <(config '' 'serial = xx')
 made_good
 
 # The inflight log of a new one cannot be made.

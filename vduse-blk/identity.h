@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which bytes a disk is made of, as text in its inflight log. */
+#ifndef VDUSE_BLK_IDENTITY_H
+#define VDUSE_BLK_IDENTITY_H
+
+#include <linux/virtio_blk.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "compiler.h"
+#include "inflight.h"
+
+struct disk_identity {
+	char store[BACKEND_IDENTITY_MAX]; /* as the store calls it: "file 8:1/77" */
+	uint64_t offset;		  /* bytes into the store */
+	uint64_t size;			  /* bytes of the disk */
+	uint32_t block;
+	char serial[VIRTIO_BLK_ID_BYTES + 1];
+};
+
+/** identity_print() - as text. Every version reads what others have written */
+void identity_print(const struct disk_identity *identity, char text[INFLIGHT_IDENTITY_MAX]);
+
+/** identity_parse() - the way back. Return: false: it is no such text */
+bool __must_check identity_parse(const char *text, struct disk_identity *out);
+
+/** identity_overlaps() - have two disks bytes of one store in common? */
+bool identity_overlaps(const struct disk_identity *a, const struct disk_identity *b);
+
+#endif
