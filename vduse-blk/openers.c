@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "log.h"
 
 #define PROC_PATH_MAX 128
@@ -137,9 +138,18 @@ struct scan {
 	const struct file_key *key;
 	const struct file_range *range;
 	pid_t self;
+	char own_table[64]; /* of the calling thread; empty: the table that all threads share */
 	void (*found)(const struct opener *opener, void *ctx);
 	void *ctx;
 };
+
+/* Is it key->fd? */
+static bool is_own(const struct scan *scan, const struct opener *opener, const char *dir,
+		   const char *name)
+{
+	return opener->self && atoi(name) == scan->key->fd &&
+	       (!scan->own_table[0] || !strcmp(scan->own_table, dir));
+}
 
 /* One descriptor table, in @dir. Return: is the file in it? */
 static bool scan_table(const struct scan *scan, const char *dir, struct opener *opener)
@@ -154,7 +164,7 @@ static bool scan_table(const struct scan *scan, const char *dir, struct opener *
 	fds = opendir(path);
 	while (fds && (entry = readdir(fds))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    (opener->self && atoi(entry->d_name) == scan->key->fd))
+		    is_own(scan, opener, dir, entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "%s/fdinfo/%.10s", dir, entry->d_name);
 		if (!fdinfo_read(path, scan->key, scan->range, &info))
@@ -231,13 +241,15 @@ int openers_scan(const struct file_key *key, const struct file_range *range,
 		 void (*found)(const struct opener *opener, void *ctx), void *ctx)
 {
 	struct scan scan = { .key = key, .range = range, .found = found, .ctx = ctx };
-	char self[16] = "";
+	char self[48] = "";
 	struct dirent *entry;
 	DIR *proc;
 
-	if (readlink("/proc/self", self, sizeof(self) - 1) < 0)
+	if (readlink("/proc/thread-self", self, sizeof(self) - 1) < 0) /* PID/task/TID */
 		return -errno;
 	scan.self = atoi(self);
+	if (descriptors_isolated())
+		snprintf(scan.own_table, sizeof(scan.own_table), "/proc/%s", self);
 	proc = opendir("/proc");
 	if (!proc)
 		return -errno;

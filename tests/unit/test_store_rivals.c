@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "openers.h"
 #include "places.h"
 #include "store_bench.h"
@@ -116,6 +118,37 @@ START_TEST(reader_with_a_lock_does_not_stop_a_successor)
 	end_holder();
 	st_expect_open(&st_store);
 	store_close(&st_store);
+}
+END_TEST
+
+static void *open_isolated(void *arg)
+{
+	int *err = arg;
+
+	*err = descriptors_isolate(NULL, 0);
+	if (!*err)
+		*err = store_open(&st_config, st_wait_ms, &st_store);
+	if (!*err)
+		store_close(&st_store);
+	return NULL;
+}
+
+/* A thread with a descriptor table of its own does not take its own locks for others'. */
+START_TEST(thread_with_its_own_descriptors_opens_beside_a_reader)
+{
+	pthread_t thread;
+	int err = -1;
+
+	start_holder(&read_locks[0]);
+	st_wait_ms = _i ? 5000 : 0;
+	if (_i)
+		test_log_expect(LOG_LEVEL_WARNING, BESIDE);
+	else
+		test_log_expect(LOG_LEVEL_ERROR, "has it open for reading");
+	ck_assert_int_eq(pthread_create(&thread, NULL, open_isolated, &err), 0);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(err, _i ? 0 : -EBUSY);
+	end_holder();
 }
 END_TEST
 
@@ -320,6 +353,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, reader_with_a_lock_does_not_stop_a_successor, 0,
 			    2 * ARRAY_SIZE(read_locks));
+	tcase_add_loop_test(tc, thread_with_its_own_descriptors_opens_beside_a_reader, 0, 2);
 	tcase_add_test(tc, waiting_read_lock_that_wins_does_not_stop_a_successor);
 	tcase_add_loop_test(tc, process_that_may_write_is_named_and_refused, 0, 2);
 	tcase_add_test(tc, reader_of_the_owner_refuses_a_new_disk);
