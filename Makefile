@@ -6,6 +6,7 @@
 # make unit        the unit tier alone        make vm      the VM tier alone (TESTS="sysfs readonly")
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
+# make mutants     FILES="lib/virtq.c ..." changed line by line: which changes does make unit miss?
 # make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
 # make bench       next to its peers, in the virtual machine: QUICK=1 MODE=cost|wall|both
 # make lint        format, static analysis, architecture, manuals
@@ -70,6 +71,8 @@ TARGETS     ?= $(FUZZ)
 FUZZERS     := $(TARGETS:%=$(O)/tests/fuzz/fuzz_%)
 FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
+# tests/mutants makes it a shared one: a mutant is then linked once for all tests.
+UNIT_LIB    ?= $(O)/tests/unit.a
 # The kernel's door is not in it: the fake one takes its place.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
 	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
@@ -116,7 +119,9 @@ $(O)/%.o: %.c
 $(O)/tests/%.o: ALL_CPPFLAGS += -Itests/lib -Ivduse-blk
 $(O)/tests/unit.a: $(UNIT_OBJS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-$(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(O)/tests/unit.a
+$(O)/tests/libunit.so: $(UNIT_OBJS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
+$(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(UNIT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
 $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(O)/tests/unit.a
@@ -132,6 +137,15 @@ deps:
 unit: $(UNIT_TESTS) $(O)/vduse-blk/vduse-blk
 	$(Q)SAN=$(SAN) VDUSE_BLK=$(O)/vduse-blk/vduse-blk \
 		tests/unit/run $(UNIT_TESTS) tests/unit/usage.sh
+unit-build: $(UNIT_TESTS) $(O)/vduse-blk/vduse-blk
+print-unit:
+	@printf "%s\n" $(UNIT:%=test_%) usage.sh
+
+# Does the unit tier notice small changes of FILES? See tests/mutants for JOBS, SAMPLE and others.
+FILES ?= $(LIB:%=lib/%.c) $(DAEMON:%=vduse-blk/%.c)
+mutants:
+	$(Q)scripts/deps host
+	$(Q)tests/mutants $(FILES)
 
 # libFuzzer is clang's, and wants every object built for it.
 FUZZ_SECONDS ?= 60
@@ -197,5 +211,5 @@ clean:
 	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all tools bench bench-tools deps unit fuzz fuzz-seeds fuzzers vm stress check demo lint \
-	format install clean
+.PHONY: all tools bench bench-tools deps unit unit-build print-unit mutants fuzz fuzz-seeds fuzzers vm stress \
+	check demo lint format install clean
