@@ -7,55 +7,83 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 
-#define SUFFIX	    ".control"
-#define CLIENTS_MAX 16u
-#define ASK_WAIT_S  10
+/* For how long a socket that refuses may be between bind() and listen(). */
+#define SET_UP_S 10
 
-struct client {
+#define TICK_MS 1000u
+
+struct control_client {
+	struct control_client *next;
 	struct control *control;
+	struct control_session *session; /* NULL: it has not asked yet */
 	struct ring_poll poll;
+	unsigned int idle_ms; /* until it is disconnected */
+	bool closing;
 };
 
-static int address_of(const char *path, struct sockaddr_un *address)
+static void maybe_stopped(struct control *control)
 {
-	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(address->sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address->sun_path, path);
-	return 0;
+	if (control->stopping && control->closed && !control->clients && !control->idle.active)
+		control->stopped(control);
 }
 
-/* Sends a word and, as a descriptor, the memory file with the text. */
-static void send_answer(int fd, bool ok, int text_fd)
+static void client_stopped(struct ring_poll *poll)
 {
-	char word[8], control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { .iov_base = word };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	struct control_client *client = container_of(poll, struct control_client, poll);
+	struct control *control = client->control;
+	struct control_client **at = &control->clients;
 
-	strcpy(word, ok ? "ok" : "error");
-	iov.iov_len = strlen(word);
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &text_fd, sizeof(int));
-	if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_debug("control: %s", strerror(errno)); /* it did not wait for us */
+	while (*at != client)
+		at = &(*at)->next;
+	*at = client->next;
+	close(poll->fd);
+	free(client);
+	if (!control->clients)
+		ring_timer_hurry(control->ring, &control->idle);
+	maybe_stopped(control);
 }
 
-static void answer_client(struct control *control, int fd, const char *question)
+/* A session that there is learns of it from the caller. */
+static void client_close(struct control_client *client)
 {
-	int text_fd = memfd_create("answer", MFD_CLOEXEC);
+	if (client->closing)
+		return;
+	client->closing = true;
+	client->control->open--;
+	ring_poll_stop(&client->poll, client_stopped);
+}
+
+static void session_leave(struct control_session *session)
+{
+	session->client->session = NULL;
+	session->client = NULL;
+}
+
+static void session_gone(struct control_session *session)
+{
+	session_leave(session);
+	session->gone(session);
+	control_peer_put(&session->peer);
+}
+
+static bool write_answer(struct control_client *client, const char *question, FILE *to)
+{
+	struct control *control = client->control;
+
+	if (control->begin && control->begin(control, client, question, to))
+		return true;
+	return control->answer(control, question, to);
+}
+
+static void answer_client(struct control_client *client, const char *question)
+{
+	int text_fd = memfd_create("answer", MFD_CLOEXEC), err;
 	FILE *to = text_fd < 0 ? NULL : fdopen(text_fd, "w");
 	bool ok;
 
@@ -65,50 +93,115 @@ static void answer_client(struct control *control, int fd, const char *question)
 			close(text_fd);
 		return;
 	}
-	ok = control->answer(control, question, to);
-	if (!fflush(to))
-		send_answer(fd, ok, text_fd);
+	ok = write_answer(client, question, to);
+	err = fflush(to) ? -errno : control_send(client->poll.fd, ok, text_fd);
+	if (err)
+		log_debug("control: an answer is lost: %s", strerror(-err));
 	fclose(to);
 }
 
-static void client_stopped(struct ring_poll *poll)
+static void client_said(struct control_client *client, const char *text)
 {
-	struct client *client = container_of(poll, struct client, poll);
-	struct control *control = client->control;
+	struct control_session *session = client->session;
 
-	close(poll->fd);
-	free(client);
-	control->clients--;
-	if (control->stopping && !control->clients && !control->accepts.ring)
-		control->stopped(control);
+	if (session) {
+		session->said(session, text);
+		return;
+	}
+	answer_client(client, text);
+	if (!client->session)
+		client_close(client);
 }
 
-static void client_ready(struct ring_poll *poll)
+/* Return: was there a packet, or the end? */
+static bool client_read(struct control_client *client)
 {
-	struct client *client = container_of(poll, struct client, poll);
-	static char question[CONTROL_QUESTION_MAX + 1]; /* the main thread's */
-	ssize_t len = recv(poll->fd, question, CONTROL_QUESTION_MAX, MSG_DONTWAIT);
+	static char text[CONTROL_QUESTION_MAX + 1]; /* the main thread's */
+	ssize_t len = recv(client->poll.fd, text, CONTROL_QUESTION_MAX, MSG_DONTWAIT);
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (len > 0) {
-		question[len] = 0;
-		answer_client(client->control, poll->fd, question);
+		text[len] = 0;
+		client_said(client, text);
+		return true;
 	}
-	ring_poll_stop(poll, client_stopped);
+	if (client->session)
+		session_gone(client->session);
+	client_close(client);
+	return true;
+}
+
+/* Several packets may stand behind one event. */
+static void client_ready(struct ring_poll *poll)
+{
+	struct control_client *client = container_of(poll, struct control_client, poll);
+
+	while (!client->closing && client_read(client))
+		;
+}
+
+/* It may have asked just now, and then it is answered. */
+static void client_end_idle(struct control_client *client)
+{
+	if (!client_read(client))
+		client_close(client);
+}
+
+static unsigned int tick_ms(const struct control *control)
+{
+	return MIN(control->idle_ms, TICK_MS);
+}
+
+static void idle_expired(struct ring_timer *timer)
+{
+	struct control *control = container_of(timer, struct control, idle);
+	unsigned int tick = tick_ms(control);
+
+	for (struct control_client *client = control->clients; client; client = client->next) {
+		if (client->session || client->closing)
+			continue;
+		if (client->idle_ms >= tick)
+			client->idle_ms -= tick;
+		else
+			client_end_idle(client);
+	}
+	if (control->clients && !control->stopping)
+		ring_timer_start(control->ring, timer, tick * 1000ull, idle_expired);
+	maybe_stopped(control);
+}
+
+/* For a new one, where there are many. */
+static void close_oldest(struct control *control)
+{
+	struct control_client *oldest = NULL;
+
+	for (struct control_client *client = control->clients; client; client = client->next)
+		if (!client->session && !client->closing)
+			oldest = client;
+	if (oldest)
+		client_end_idle(oldest);
 }
 
 static void accept_one(struct control *control, int fd)
 {
-	struct client *client = calloc(1, sizeof(*client));
+	struct control_client *client;
 
+	if (control->open >= CONTROL_CLIENTS_MAX)
+		close_oldest(control);
+	client = control->open < CONTROL_CLIENTS_MAX ? calloc(1, sizeof(*client)) : NULL;
 	if (!client) {
 		close(fd);
 		return;
 	}
 	client->control = control;
-	control->clients++;
+	client->idle_ms = control->idle_ms;
+	client->next = control->clients;
+	control->clients = client;
+	control->open++;
 	ring_poll_start(control->ring, &client->poll, fd, client_ready);
+	ring_timer_start(control->ring, &control->idle, MIN(control->idle_ms, TICK_MS) * 1000ull,
+			 idle_expired);
 }
 
 static void accepts_ready(struct ring_poll *poll)
@@ -116,42 +209,26 @@ static void accepts_ready(struct ring_poll *poll)
 	struct control *control = container_of(poll, struct control, accepts);
 	int fd;
 
-	while ((fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		if (control->clients < CLIENTS_MAX)
-			accept_one(control, fd);
-		else
-			close(fd);
-	}
+	while ((fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		accept_one(control, fd);
 }
 
-/* Return: connected; -ECONNREFUSED: nobody listens any more; other -errno */
-static int connect_to(const char *path)
+/* A socket that refuses, but was made just now, may belong to a server that starts. */
+static bool is_old(const char *path)
 {
-	struct timeval wait = { .tv_sec = ASK_WAIT_S };
-	struct sockaddr_un address;
-	int fd, err;
+	struct stat st;
 
-	err = address_of(path, &address);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		err = -errno;
+	return !stat(path, &st) && time(NULL) - st.st_mtime >= SET_UP_S;
+}
+
+static void remove_if_dead(const char *path, enum control_name name)
+{
+	int fd = control_connect(path);
+
+	if (fd >= 0)
 		close(fd);
-		return err;
-	}
-	return fd;
-}
-
-static bool is_control(const char *name, pid_t *pid)
-{
-	char *end;
-
-	*pid = (pid_t)strtol(name, &end, 10);
-	return *pid > 0 && end != name && !strcmp(end, SUFFIX);
+	else if (fd == -ECONNREFUSED && (name == CONTROL_NAME_UNIQUE || is_old(path)))
+		unlink(path);
 }
 
 /* What is left of servers that were killed. */
@@ -160,52 +237,28 @@ static void remove_dead(const char *directory)
 	DIR *dir = opendir(directory);
 	struct dirent *entry;
 	char path[512];
-	pid_t pid;
-	int fd;
 
 	while (dir && (entry = readdir(dir))) {
-		if (!is_control(entry->d_name, &pid))
-			continue;
+		enum control_name name = control_name_of(entry->d_name);
+
 		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		fd = connect_to(path);
-		if (fd >= 0)
-			close(fd);
-		else if (fd == -ECONNREFUSED)
-			unlink(path);
+		if (name != CONTROL_NAME_OTHER)
+			remove_if_dead(path, name);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static int listen_on(const char *path)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un address;
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = address_of(path, &address);
-	if (!err) {
-		unlink(path); /* of a process that had our number before */
-		if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 16))
-			err = -errno;
-	}
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 int control_start(struct control *control, struct ring *ring, const char *directory)
 {
 	control->ring = ring;
+	if (!control->idle_ms)
+		control->idle_ms = CONTROL_IDLE_MS;
 	remove_dead(directory);
-	snprintf(control->path, sizeof(control->path), "%s/%d" SUFFIX, directory, (int)getpid());
-	control->fd = listen_on(control->path);
+	control->fd = control_listen(directory, control->path);
 	if (control->fd < 0) {
-		log_err("cannot listen on %s: %s", control->path, strerror(-control->fd));
+		log_err("cannot listen in %s for vduse-blk list, stats and serve --takeover: %s",
+			directory, strerror(-control->fd));
 		return control->fd;
 	}
 	ring_poll_start(ring, &control->accepts, control->fd, accepts_ready);
@@ -216,85 +269,51 @@ static void accepts_stopped(struct ring_poll *poll)
 {
 	struct control *control = container_of(poll, struct control, accepts);
 
-	poll->ring = NULL;
 	close(control->fd);
-	if (!control->clients)
-		control->stopped(control);
+	control->closed = true;
+	maybe_stopped(control);
 }
 
 void control_stop(struct control *control, void (*stopped)(struct control *control))
 {
+	struct control_client *client, *next;
+
 	control->stopping = true;
 	control->stopped = stopped;
 	unlink(control->path);
+	for (client = control->clients; client; client = next) {
+		next = client->next;
+		if (client->session)
+			session_gone(client->session);
+		client_close(client);
+	}
+	ring_timer_hurry(control->ring, &control->idle);
 	ring_poll_stop(&control->accepts, accepts_stopped);
 }
 
-/* Takes the word and the text. Return: the text, to be freed; NULL: no answer */
-static char *receive_answer(int fd, bool *error)
+void control_session(struct control_client *client, struct control_session *session)
 {
-	char word[8] = "", control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { .iov_base = word, .iov_len = sizeof(word) - 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg;
-	int text_fd = -1;
-	off_t size;
-	char *text;
-
-	if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) <= 0)
-		return NULL;
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS)
-		memcpy(&text_fd, CMSG_DATA(cmsg), sizeof(int));
-	size = text_fd < 0 ? -1 : lseek(text_fd, 0, SEEK_END);
-	text = size < 0 ? NULL : calloc(1, (size_t)size + 1);
-	if (text && pread(text_fd, text, (size_t)size, 0) != size)
-		text[0] = 0;
-	if (text_fd >= 0)
-		close(text_fd);
-	*error = strcmp(word, "ok") != 0;
-	return text;
+	client->session = session;
+	session->client = client;
+	control_peer_get(client->poll.fd, &session->peer);
 }
 
-int control_ask(const char *directory, const char *question,
-		void (*answer)(pid_t pid, bool error, const char *text, void *ctx), void *ctx)
+int control_session_say(struct control_session *session, const char *text)
 {
-	DIR *dir = opendir(directory);
-	struct dirent *entry;
-	char path[512], *text;
-	int fd, count = 0;
-	bool error;
-	pid_t pid;
-
-	if (!dir && errno != ENOENT) {
-		log_err("%s: %s", directory, strerror(errno));
+	if (!session->client)
+		return -ENOTCONN;
+	if (send(session->client->poll.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
-	}
-	while (dir && (entry = readdir(dir))) {
-		if (!is_control(entry->d_name, &pid))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		fd = connect_to(path);
-		if (fd < 0)
-			continue; /* it has just ended */
-		text = NULL;
-		if (send(fd, question, strlen(question), MSG_NOSIGNAL) > 0)
-			text = receive_answer(fd, &error);
-		close(fd);
-		if (!text) {
-			log_err("the server with process id %d does not answer", (int)pid);
-			continue;
-		}
-		answer(pid, error, text, ctx);
-		free(text);
-		count++;
-	}
-	if (dir)
-		closedir(dir);
-	return count;
+	return 0;
+}
+
+void control_session_end(struct control_session *session)
+{
+	struct control_client *client = session->client;
+
+	if (!client)
+		return;
+	session_leave(session);
+	control_peer_put(&session->peer);
+	client_close(client);
 }

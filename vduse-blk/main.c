@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "control.h"
+#include "control_ask.h"
 #include "log.h"
 #include "rescue.h"
 #include "served.h"
@@ -68,15 +68,16 @@ struct answers {
 	unsigned int count;
 };
 
-static void print_answer(pid_t pid, bool error, const char *text, void *ctx)
+static void print_answer(const struct control_answer *answer, void *ctx)
 {
+	char who[CONTROL_PEER_NAME_MAX];
 	struct answers *answers = ctx;
 
-	if (error) {
-		log_err("the server with process id %d: %s", (int)pid, text);
+	if (answer->error) {
+		log_err("%s: %s", control_peer_name(answer->from->pid, who), answer->text);
 		answers->failed = true;
-	} else if (text[0]) {
-		printf("%s%s", answers->json && answers->count ? ",\n" : "", text);
+	} else if (answer->text[0]) {
+		printf("%s%s", answers->json && answers->count ? ",\n" : "", answer->text);
 		answers->count++;
 	}
 }

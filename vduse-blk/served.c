@@ -2,10 +2,11 @@
 #include "served.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "control.h"
+#include "control_ask.h"
 #include "log.h"
 #include "patience.h"
 #include "vduse_dev.h"
@@ -15,27 +16,35 @@
 
 struct who {
 	const char *name; /* of the device */
-	pid_t pid;	  /* of the server that has it; 0: none */
+	bool found;	  /* a server has it */
+	pid_t pid;	  /* of that server; 0: in another PID namespace */
 	char state[16];	  /* as it lists it */
 };
 
+/* A server that is opening a disk, this one for example, has not got the device yet. */
+static bool has_device(const char *state)
+{
+	return strcmp(state, "opening") && strcmp(state, "waiting") && strcmp(state, "failed") &&
+	       strcmp(state, "released");
+}
+
 /* The lines of "list": name, node, driver, state, ... */
-static void look_for_name(pid_t pid, bool error, const char *text, void *ctx)
+static void look_for_name(const struct control_answer *answer, void *ctx)
 {
 	struct who *who = ctx;
 	size_t len = strlen(who->name);
-	const char *line = error ? NULL : text;
+	const char *line = answer->error ? NULL : answer->text;
+	char state[sizeof(who->state)];
 
 	while (line && (strncmp(line, who->name, len) || line[len] != ' ')) {
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
-	/* A server that is opening it, this one for example, has not got it yet. */
-	if (!line || sscanf(line, "%*s %*s %*s %15s", who->state) != 1)
+	if (!line || sscanf(line, "%*s %*s %*s %15s", state) != 1 || !has_device(state))
 		return;
-	if (strcmp(who->state, "opening") && strcmp(who->state, "waiting") &&
-	    strcmp(who->state, "failed"))
-		who->pid = pid;
+	who->found = true;
+	who->pid = answer->from->pid;
+	strcpy(who->state, state);
 }
 
 static struct who ask_who(const char *name, const char *runtime_dir)
@@ -43,18 +52,19 @@ static struct who ask_who(const char *name, const char *runtime_dir)
 	struct who who = { .name = name };
 
 	if (control_ask(runtime_dir, "list", look_for_name, &who) < 0)
-		who.pid = 0; /* it was said why */
+		who.found = false; /* it was said why */
 	return who;
 }
 
-static int refuse(const char *name, pid_t pid)
+static int refuse(const struct who *who)
 {
-	if (pid)
-		log_err("%s: another process serves a device of that name: the server with process "
-			"id %d",
-			name, (int)pid);
+	char server[CONTROL_PEER_NAME_MAX];
+
+	if (who->found)
+		log_err("%s: another process serves a device of that name: %s", who->name,
+			control_peer_name(who->pid, server));
 	else
-		log_err("%s: another process serves a device of that name", name);
+		log_err("%s: another process serves a device of that name", who->name);
 	return -EBUSY;
 }
 
@@ -66,20 +76,23 @@ int served_refuse(const char *name, const char *runtime_dir)
 		return 0;
 	who = ask_who(name, runtime_dir);
 	/* In any other state it is on its way: up, and may fail; or down, and will let go of it. */
-	return who.pid && !strcmp(who.state, "attached") ? refuse(name, who.pid) : 0;
+	return who.found && !strcmp(who.state, "attached") ? refuse(&who) : 0;
 }
 
 /* Until nobody serves it. Return: 0, also where there is no such device; -errno, logged */
 static int wait_for_end(const char *name, const char *runtime_dir)
 {
 	unsigned int wait_ms = END_WAIT_MS;
+	struct who who;
 	int served;
 
 	do {
 		served = vduse_dev_is_served(name);
 	} while (served == 1 && wait_a_little(&wait_ms));
-	if (served == 1)
-		return refuse(name, ask_who(name, runtime_dir).pid);
+	if (served == 1) {
+		who = ask_who(name, runtime_dir);
+		return refuse(&who);
+	}
 	if (served < 0 && served != -ENOENT) {
 		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, strerror(-served));
 		return served;
@@ -96,7 +109,7 @@ int served_wait(const char *name, const char *runtime_dir)
 
 int served_by_other(const char *name, const char *runtime_dir)
 {
-	if (vduse_dev_is_served(name) != 1 || ask_who(name, runtime_dir).pid)
+	if (vduse_dev_is_served(name) != 1 || ask_who(name, runtime_dir).found)
 		return 0;
 	return wait_for_end(name, runtime_dir);
 }

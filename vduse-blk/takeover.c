@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "control_ask.h"
 #include "log.h"
 #include "notify.h"
 #include "patience.h"
@@ -31,33 +30,31 @@ bool takeover_names(const char *names, const char *name)
 	return false;
 }
 
-static int wait_for_end(pid_t pid)
+static int wait_for_end(int pidfd)
 {
-	struct pollfd end = { .events = POLLIN };
-	int ready;
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
 
-	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (end.fd < 0)
-		return errno == ESRCH ? 0 : -errno;
-	ready = poll(&end, 1, LEAVE_WAIT_MS);
-	close(end.fd);
-	return ready > 0 ? 0 : -EBUSY;
+	if (pidfd < 0)
+		return 0; /* it has ended; or the lock of each store says when */
+	return poll(&end, 1, LEAVE_WAIT_MS) > 0 ? 0 : -EBUSY;
 }
 
-static void take_answer(pid_t pid, bool error, const char *text, void *ctx)
+static void take_answer(const struct control_answer *answer, void *ctx)
 {
+	char server[CONTROL_PEER_NAME_MAX];
 	int *result = ctx, err;
 
-	if (error) {
-		log_err("cannot take over from the server with process id %d: %s", (int)pid, text);
+	control_peer_name(answer->from->pid, server);
+	if (answer->error) {
+		log_err("cannot take over from %s: %s", server, answer->text);
 		*result = -EBUSY;
 		return;
 	}
-	if (strcmp(text, TAKEOVER_LEAVING))
+	if (strcmp(answer->text, TAKEOVER_LEAVING))
 		return; /* none of its disks is ours */
-	err = wait_for_end(pid);
+	err = wait_for_end(answer->from->pidfd);
 	if (err) {
-		log_err("the server with process id %d does not end", (int)pid);
+		log_err("%s does not end", server);
 		*result = err;
 	}
 }

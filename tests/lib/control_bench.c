@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control_ask.h"
 #include "ring.h"
+
+struct control_bench_options control_bench;
 
 static struct {
 	pthread_t thread;
@@ -38,6 +41,8 @@ static void *serve(void *unused)
 	if (ring_init(&server.ring, 16))
 		abort();
 	server.control.answer = answer;
+	server.control.begin = control_bench.begin;
+	server.control.idle_ms = control_bench.idle_ms;
 	if (control_start(&server.control, &server.ring, server.directory))
 		abort();
 	pthread_barrier_wait(&server.started);
@@ -64,17 +69,22 @@ const char *control_bench_start(char *directory, control_bench_answer *answer_qu
 	return server.control.path;
 }
 
-static void ignore(pid_t pid, bool error, const char *text, void *ctx)
+static void ignore(const struct control_answer *answered, void *ctx)
 {
-	(void)pid;
-	(void)error;
-	(void)text;
+	(void)answered;
 	(void)ctx;
 }
 
 void control_bench_end(void)
 {
-	ck_assert_int_eq(control_ask(server.directory, "end", ignore, NULL), 1);
+	int answers;
+
+	/* With little patience it may disconnect us before we have asked. */
+	do {
+		answers = control_ask(server.directory, "end", ignore, NULL);
+	} while (!answers && control_bench.idle_ms);
+	ck_assert_int_eq(answers, 1);
 	pthread_join(server.thread, NULL);
 	pthread_barrier_destroy(&server.started);
+	control_bench = (struct control_bench_options){ 0 };
 }

@@ -10,6 +10,14 @@
 
 typedef bool control_bench_answer(struct control *control, const char *question, FILE *to);
 
+/* What control.h lets the caller set; zeroed by control_bench_end(). */
+struct control_bench_options {
+	unsigned int idle_ms;
+	bool (*begin)(struct control *control, struct control_client *client, const char *question,
+		      FILE *to);
+};
+extern struct control_bench_options control_bench;
+
 /** control_bench_start() - @answer runs on the server's thread. Return: the path of its socket */
 const char *control_bench_start(char *directory, control_bench_answer *answer);
 

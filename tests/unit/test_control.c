@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/control.c: questions and answers over a real socket; takeover.c: whose disks they are. */
+/* vduse-blk/control.c: questions and answers over a real socket; takeover.c: lists of names. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "control_ask.h"
 #include "control_bench.h"
 #include "suite.h"
 #include "takeover.h"
@@ -42,14 +41,14 @@ static bool answer(struct control *control, const char *question, FILE *to)
 	return strcmp(question, "wrong") != 0;
 }
 
-static void take(pid_t pid, bool error, const char *text, void *ctx)
+static void take(const struct control_answer *answered, void *ctx)
 {
 	ck_assert_ptr_eq(ctx, &got);
 	got.count++;
-	got.pid = pid;
-	got.error = error;
-	got.len = strlen(text);
-	snprintf(got.text, sizeof(got.text), "%s", text);
+	got.pid = answered->from->pid;
+	got.error = answered->error;
+	got.len = strlen(answered->text);
+	snprintf(got.text, sizeof(got.text), "%s", answered->text);
 }
 
 static int ask(const char *question)
@@ -115,51 +114,6 @@ START_TEST(bad_clients_are_survived)
 }
 END_TEST
 
-START_TEST(too_many_clients_are_turned_away)
-{
-	int fds[24];
-	char byte;
-
-	test_log_allow(LOG_LEVEL_ERROR, "does not answer");
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		fds[i] = connect_by_hand();
-	ck_assert_int_eq(recv(fds[ARRAY_SIZE(fds) - 1], &byte, 1, 0), 0);
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		close(fds[i]);
-	while (ask("how?") != 1)
-		usleep(1000);
-}
-END_TEST
-
-/* Left by a server that was killed: nobody is asked, and the next server removes it. */
-START_TEST(dead_socket_is_passed_over_and_removed)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char dead[sizeof(address.sun_path)];
-	struct control next = { .answer = answer };
-	struct ring ring;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;
-	pid_t pid;
-
-	ck_assert_uint_lt(strlen(temp_dir), 80);
-	snprintf(dead, sizeof(dead), "%.80s/4000001.control", temp_dir);
-	strcpy(address.sun_path, dead);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(listen(fd, 1), 0);
-	close(fd);
-	ck_assert_int_eq(ask("how?"), 1);
-	ck_assert_int_eq(access(dead, F_OK), 0);
-
-	pid = fork(); /* for a number of its own */
-	if (!pid)
-		_exit(ring_init(&ring, 16) || control_start(&next, &ring, temp_dir) ||
-		      unlink(next.path));
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
-	ck_assert_int_eq(access(dead, F_OK), -1);
-}
-END_TEST
-
 START_TEST(no_directory_is_no_server)
 {
 	memset(&got, 0, sizeof(got));
@@ -188,8 +142,6 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, question_is_answered);
 	tcase_add_test(tc, bad_clients_are_survived);
-	tcase_add_test(tc, too_many_clients_are_turned_away);
-	tcase_add_test(tc, dead_socket_is_passed_over_and_removed);
 	tc = suite_case(suite, "plain", test_log_begin, test_log_end);
 	tcase_add_test(tc, no_directory_is_no_server);
 	tcase_add_test(tc, names_are_told_apart);

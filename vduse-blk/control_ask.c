@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control_ask.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define ASK_WAIT_MS 5000
+
+/* A server that was asked. */
+struct asked {
+	struct control_peer peer;
+	char name[64]; /* of its socket */
+	char *text;
+	bool error;
+};
+
+/* All of a directory. */
+struct round {
+	struct asked *asked;
+	struct pollfd *polls; /* one for each; fd < 0: it has answered, or will not */
+	size_t count;
+};
+
+static void say_silent(const char *name)
+{
+	log_err("the server at %s does not answer: is its process stopped?", name);
+}
+
+/* Return: 0; -ENOMEM */
+static int round_grow(struct round *round)
+{
+	struct asked *asked = realloc(round->asked, (round->count + 1) * sizeof(*asked));
+	struct pollfd *polls = realloc(round->polls, (round->count + 1) * sizeof(*polls));
+
+	round->asked = asked ? asked : round->asked;
+	round->polls = polls ? polls : round->polls;
+	return asked && polls ? 0 : -ENOMEM;
+}
+
+static void ask_one(struct round *round, const char *directory, const char *name,
+		    const char *question)
+{
+	struct asked *asked;
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = control_connect(path);
+	if (fd == -EAGAIN)
+		say_silent(name);
+	if (fd < 0)
+		return; /* else its server has just ended */
+	if (send(fd, question, strlen(question), MSG_NOSIGNAL) < 0 || round_grow(round)) {
+		close(fd);
+		return;
+	}
+	asked = &round->asked[round->count];
+	*asked = (struct asked){ 0 };
+	snprintf(asked->name, sizeof(asked->name), "%.63s", name);
+	control_peer_get(fd, &asked->peer);
+	round->polls[round->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+}
+
+static int ms_until(const struct timespec *deadline)
+{
+	struct timespec now;
+	long long ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (deadline->tv_sec - now.tv_sec) * 1000LL + (deadline->tv_nsec - now.tv_nsec) / 1000000;
+	return ms < 0 ? 0 : (int)ms;
+}
+
+static void take_text(struct round *round, size_t i)
+{
+	round->asked[i].text = control_receive(round->polls[i].fd, &round->asked[i].error);
+	close(round->polls[i].fd);
+	round->polls[i].fd = -1;
+}
+
+static void wait_for_answers(struct round *round)
+{
+	size_t missing = round->count;
+	struct timespec deadline;
+	int ready;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += ASK_WAIT_MS / 1000;
+	while (missing) {
+		ready = poll(round->polls, round->count, ms_until(&deadline));
+		if (!ready || (ready < 0 && errno != EINTR))
+			return;
+		for (size_t i = 0; ready > 0 && i < round->count; i++) {
+			if (round->polls[i].fd < 0 || !round->polls[i].revents)
+				continue;
+			take_text(round, i);
+			missing--;
+		}
+	}
+}
+
+/* Return: how many answered */
+static int hand_out(struct round *round,
+		    void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+{
+	int count = 0;
+
+	for (size_t i = 0; i < round->count; i++) {
+		struct asked *asked = &round->asked[i];
+		const struct control_answer answer = {
+			.from = &asked->peer,
+			.error = asked->error,
+			.text = asked->text,
+		};
+
+		if (round->polls[i].fd >= 0)
+			close(round->polls[i].fd);
+		if (asked->text) {
+			take(&answer, ctx);
+			count++;
+		} else {
+			say_silent(asked->name);
+		}
+		free(asked->text);
+		control_peer_put(&asked->peer);
+	}
+	free(round->asked);
+	free(round->polls);
+	return count;
+}
+
+int control_ask(const char *directory, const char *question,
+		void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+{
+	DIR *dir = opendir(directory);
+	struct round round = { 0 };
+	struct dirent *entry;
+
+	if (!dir && errno != ENOENT) {
+		log_err("%s: %s", directory, strerror(errno));
+		return -errno;
+	}
+	while (dir && (entry = readdir(dir))) {
+		enum control_name name = control_name_of(entry->d_name);
+
+		if (name == CONTROL_NAME_UNIQUE || name == CONTROL_NAME_PLAIN)
+			ask_one(&round, directory, entry->d_name, question);
+	}
+	if (dir)
+		closedir(dir);
+	wait_for_answers(&round);
+	return hand_out(&round, take, ctx);
+}
