@@ -45,13 +45,13 @@ Q   = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
-LIB    := log iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
+LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
 	  queue irq_cpu guest_memory request nesting patience store store_format store_claim store_access store_lock openers backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover \
-	  overlap notify bounce disk disks disks_answer server rescue main
+	  overlap logger notify bounce disk disks disks_answer server rescue main
 UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
@@ -60,7 +60,8 @@ UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
-	  control control_clients control_sockets served overlap adopt polling irq_cpu rescue
+	  control control_clients control_sockets served overlap adopt polling irq_cpu rescue \
+	  outbox logger
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

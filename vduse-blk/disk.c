@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bounce.h"
+#include "logger.h"
 
 /* A disk that failed is opened again after so long, then after twice that, and so on. */
 #define RETRY_FIRST_US 1000000u
@@ -556,8 +557,7 @@ static void disk_attach_failed(struct disk *disk)
 
 static void say_attached(struct disk *disk)
 {
-	printf("%s %s\n", disk->config->name, disk->job.node);
-	fflush(stdout);
+	logger_output("%s %s\n", disk->config->name, disk->job.node);
 	if (disk->failures)
 		log_info("%s: is served after %u failed attempts", disk->config->name,
 			 disk->failures);

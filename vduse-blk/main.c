@@ -12,6 +12,7 @@
 #include "config.h"
 #include "control_ask.h"
 #include "log.h"
+#include "logger.h"
 #include "rescue.h"
 #include "served.h"
 #include "server.h"
@@ -162,18 +163,6 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
 	{ "dry-run", no_argument, NULL, 'n' },	    { 0 },
 };
-
-/* With the journal behind stderr each line carries its priority, else a word. */
-static void print_line(enum log_level level, const char *text)
-{
-	static const char *const words[] = { "error: ", "warning: ", "", "debug: " };
-	static const int priorities[] = { 3, 4, 6, 7 };
-
-	if (getenv("JOURNAL_STREAM"))
-		fprintf(stderr, "<%d>%s\n", priorities[level], text);
-	else
-		fprintf(stderr, "vduse-blk: %s%s\n", words[level], text);
-}
 
 static void usage(FILE *to)
 {
@@ -328,7 +317,7 @@ int main(int argc, char **argv)
 	int err;
 
 	open_standard_fds();
-	log_init(print_line, LOG_LEVEL_INFO);
+	log_init(logger_print, LOG_LEVEL_INFO);
 	verb = parse_arguments(argc, argv, &args, &status);
 	if (!verb)
 		return (int)status;
@@ -338,7 +327,7 @@ int main(int argc, char **argv)
 	err = config_load(args.config_path, &config);
 	if (err)
 		return (int)config_status(err);
-	log_init(print_line, config.log_level);
+	log_init(logger_print, config.log_level);
 	status = verb->run(&config, &args);
 	config_exit(&config);
 	return (int)status;

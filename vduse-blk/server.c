@@ -19,7 +19,9 @@
 #include "inflight.h"
 #include "irq_cpu.h"
 #include "log.h"
+#include "logger.h"
 #include "modules.h"
+#include "notify.h"
 #include "overlap.h"
 #include "patience.h"
 #include "ring.h"
@@ -36,6 +38,9 @@
  * under their users: the end of a login session sends several at once.
  */
 #define SIGNAL_BURST_NS 1000000000ull
+
+/* How long the end of a server waits for readers of its lines that are stuck. */
+#define LAST_WORDS_NS (1000ull * 1000 * 1000)
 
 struct server {
 	const struct config *config;
@@ -249,12 +254,12 @@ static void serve_until_gone(struct server *server)
 	disks_start(&server->disks);
 	while (server->disks.remaining)
 		if (ring_run(&server->ring, true))
-			abort(); /* said why: without its ring it can do nothing in order */
+			logger_abort(); /* said why: without its ring it can do nothing in order */
 	if (server->controlled)
 		control_stop(&server->control, control_stopped);
 	while (server->controlled)
 		if (ring_run(&server->ring, true))
-			abort();
+			logger_abort();
 }
 
 /*
@@ -315,6 +320,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 {
 	struct server server = { .config = config, .signal_fd = -1 };
 	enum exit_status status;
+	uint64_t deadline_ns;
 	int err;
 
 	if (load_modules(config, &status))
@@ -324,8 +330,13 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	lock_memory();
 	if (block_signals(&server) || sigbus_guard_install())
 		return EXIT_RUNTIME;
+	if (logger_start())
+		return EXIT_RUNTIME;
 
 	err = server_threads(&server, options);
 	close(server.signal_fd);
+	deadline_ns = time_now_ns() + LAST_WORDS_NS;
+	notify_flush(deadline_ns);
+	logger_stop(deadline_ns);
 	return err || server.disks.host.failed ? EXIT_RUNTIME : EXIT_OK;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "logger.h"
 #include "pages.h"
 #include "queue.h"
 #include "sigbus.h"
@@ -235,7 +236,7 @@ static void *worker_main(void *arg)
 		return NULL;
 	polling_wakes(&worker->polling);
 	if (worker_loop(worker))
-		abort(); /* said why: without its ring it can neither serve nor stop its queues */
+		logger_abort(); /* said why: without its ring it can neither serve nor stop its queues */
 	polling_sleeps(&worker->polling);
 	ring_exit(&worker->ring);
 	return NULL;
