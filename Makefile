@@ -48,7 +48,8 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
-	  queue irq_cpu guest_memory request nesting patience store store_format store_claim store_access store_lock openers backend_file \
+	  queue irq_cpu guest_memory request nesting patience store store_format \
+	  store_claim store_access store_lock openers conflict orphans backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover \
 	  overlap logger notify bounce disk disks disks_answer server rescue main
@@ -61,7 +62,7 @@ UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
 	  control control_clients control_sockets served overlap adopt polling irq_cpu rescue \
-	  outbox logger
+	  outbox logger conflict
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

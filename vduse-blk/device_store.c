@@ -11,6 +11,7 @@
 #include "adopt.h"
 #include "identity.h"
 #include "log.h"
+#include "orphans.h"
 #include "served.h"
 #include "store.h"
 #include "vdpa_bus.h"
@@ -141,8 +142,10 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 	enum vdpa_driver driver;
 	int err;
 
-	if (config->rescue || vdpa_bus_state(config->name) == VDPA_ABSENT)
+	if (config->rescue)
 		return 0;
+	if (vdpa_bus_state(config->name) == VDPA_ABSENT)
+		return orphans_check(device, runtime_dir);
 	if (!vdpa_bus_driver(config->name, &driver) && driver != config->driver) {
 		log_err("%s: is bound to driver %s, not %s", config->name, vdpa_driver_name(driver),
 			vdpa_driver_name(config->driver));

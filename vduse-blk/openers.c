@@ -139,6 +139,7 @@ struct scan {
 	const struct file_range *range;
 	pid_t self;
 	char own_table[64]; /* of the calling thread; empty: the table that all threads share */
+	unsigned int looked_at;
 	void (*found)(const struct opener *opener, void *ctx);
 	void *ctx;
 };
@@ -151,8 +152,13 @@ static bool is_own(const struct scan *scan, const struct opener *opener, const c
 	       (!scan->own_table[0] || !strcmp(scan->own_table, dir));
 }
 
+static bool scan_goes_on(struct scan *scan)
+{
+	return !scan->key->scan_max || scan->looked_at++ < scan->key->scan_max;
+}
+
 /* One descriptor table, in @dir. Return: is the file in it? */
-static bool scan_table(const struct scan *scan, const char *dir, struct opener *opener)
+static bool scan_table(struct scan *scan, const char *dir, struct opener *opener)
 {
 	char path[2 * PROC_PATH_MAX];
 	struct dirent *entry;
@@ -162,7 +168,7 @@ static bool scan_table(const struct scan *scan, const char *dir, struct opener *
 
 	snprintf(path, sizeof(path), "%s/fdinfo", dir);
 	fds = opendir(path);
-	while (fds && (entry = readdir(fds))) {
+	while (fds && (entry = readdir(fds)) && scan_goes_on(scan)) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    is_own(scan, opener, dir, entry->d_name))
 			continue;
@@ -176,6 +182,7 @@ static bool scan_table(const struct scan *scan, const char *dir, struct opener *
 		found = true;
 		opener->writes |= !(info.flags & O_PATH) && (info.flags & O_ACCMODE) != O_RDONLY;
 		opener->locks += info.locks;
+		opener->locked |= info.lock[0] != '\0';
 	}
 	if (fds)
 		closedir(fds);
@@ -183,7 +190,7 @@ static bool scan_table(const struct scan *scan, const char *dir, struct opener *
 }
 
 /* Threads of this program may have descriptor tables of their own. */
-static bool scan_threads(const struct scan *scan, const char *dir, struct opener *opener)
+static bool scan_threads(struct scan *scan, const char *dir, struct opener *opener)
 {
 	char path[64];
 	struct dirent *entry;
@@ -221,7 +228,7 @@ static void describe_process(const char *dir, struct opener *opener)
 			*c = '?';
 }
 
-static void scan_process(const struct scan *scan, const char *name)
+static void scan_process(struct scan *scan, const char *name)
 {
 	struct opener opener = { .pid = atoi(name), .uid = (uid_t)-1 };
 	char dir[32];
@@ -265,17 +272,26 @@ int openers_scan(const struct file_key *key, const struct file_range *range,
  * permission can cause that. Who opens it while the lease is there has us sent a signal, which would
  * be SIGIO and deadly; SIGURG is ignored.
  */
-bool openers_unwritten(const char *path)
+enum file_written openers_written(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	bool unwritten = false;
+	int path_fd = open(path, O_PATH | O_CLOEXEC), fd = -1;
+	enum file_written written = FILE_MAYBE_WRITTEN;
+	char link[64];
+	struct stat st;
 
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", path_fd);
+	if (path_fd >= 0 && !fstat(path_fd, &st) && S_ISREG(st.st_mode))
+		fd = open(link, O_RDONLY | O_CLOEXEC);
+	if (path_fd >= 0)
+		close(path_fd);
 	if (fd < 0)
-		return false;
+		return written;
 	if (!fcntl(fd, F_SETSIG, SIGURG) && !fcntl(fd, F_SETLEASE, F_RDLCK)) {
-		unwritten = true;
+		written = FILE_UNWRITTEN;
 		fcntl(fd, F_SETLEASE, F_UNLCK);
+	} else if (errno == EAGAIN) {
+		written = FILE_WRITTEN;
 	}
 	close(fd);
-	return unwritten;
+	return written;
 }

@@ -23,11 +23,18 @@ struct file_key {
 	uint64_t ino;  /* as fdinfo tells; fstat(2) differs on some file systems */
 	char lock[48]; /* its name in lists of locks; empty where the descriptor held no lock */
 	int fd;	       /* the descriptor, which openers_scan() passes over */
+	unsigned int scan_max; /* so many descriptors are looked at; 0: all */
 };
 
 /* Bytes of a file, both included. */
 struct file_range {
 	uint64_t first, last;
+};
+
+enum file_written {
+	FILE_UNWRITTEN,
+	FILE_WRITTEN,
+	FILE_MAYBE_WRITTEN, /* nobody can tell: no regular file, another owner, no leases there */
 };
 
 /* A process that has the file open. */
@@ -38,6 +45,7 @@ struct opener {
 	bool self;		    /* this process, by another descriptor */
 	bool writes;		    /* one of its descriptors is open for writing */
 	unsigned int locks;	    /* locks of either kind on bytes of the range */
+	bool locked;		    /* it holds a lock, on whichever bytes */
 };
 
 struct file_locks {
@@ -66,12 +74,11 @@ int __must_check openers_scan(const struct file_key *key, const struct file_rang
 			      void (*found)(const struct opener *opener, void *ctx), void *ctx);
 
 /**
- * openers_unwritten() - does no process at all have a file open for writing?
- * @path: of a regular file
+ * openers_written() - has any process, or the kernel, a file open for writing?
  *
  * Tells by a lease that the kernel gives or refuses, so it includes what the tables do not show.
- * Return: true: none has; false: one has, or nobody can tell (another file system, not the owner)
+ * @path is opened for a moment.
  */
-bool openers_unwritten(const char *path);
+enum file_written openers_written(const char *path);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "conflict.h"
 #include "log.h"
 #include "nesting.h"
 #include "patience.h"
@@ -403,23 +404,23 @@ static int open_and_lock(const struct device_config *config, unsigned int wait_m
 	int err;
 
 	for (;;) {
+		rivals.written = openers_written(config->path);
 		err = open_and_settle(config, true, &wait_ms, store);
 		if (err)
 			return err;
 		round_ms = left_ms = MIN(wait_ms, LOCK_ROUND_MS);
 		err = lock_patiently(config, store, &left_ms, &rivals);
 		wait_ms -= round_ms - left_ms;
-		if (err != -EBUSY || stop_pending() || (!wait_ms && !rivals.hidden))
+		if (err != -EBUSY || stop_pending() || !wait_ms)
 			break;
 		store_close(store);
-		rivals.unwritten = rivals.hidden && openers_unwritten(config->path);
-		if (!wait_ms && !rivals.unwritten)
-			break;
 	}
 	if (err == -EBUSY)
 		log_busy(config, &rivals);
 	else if (err)
 		log_open_error(config, err);
+	else if (!rivals.successor)
+		err = conflict_check(config, store, rivals.written);
 	return err;
 }
 

@@ -171,8 +171,8 @@ static int look_around(const struct locked_fd *fd, struct judgement *j)
 		return err == -ENOENT ? -EBUSY : err; /* nobody can tell */
 	if (rivals->text[0])
 		return -EBUSY;
-	rivals->hidden = locks.read > j->seen + 1; /* the one is ours */
-	return rivals->hidden && !rivals->unwritten ? -EBUSY : 0;
+	/* One is ours. What is left belongs to nobody who can be seen. */
+	return locks.read > j->seen + 1 && rivals->written != FILE_UNWRITTEN ? -EBUSY : 0;
 }
 
 /* Nothing is to be lost by a lock: the others see it as well, and two that see each other both go. */
@@ -195,7 +195,6 @@ int store_lock_beside(const struct device_config *config, const struct store *st
 	int err;
 
 	rivals->text[0] = '\0';
-	rivals->hidden = false;
 	err = lock_all(fds, count, rivals->successor, F_RDLCK);
 	if (!err)
 		err = store->readonly ? 0 : look_around(&fds[0], &j);

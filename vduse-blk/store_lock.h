@@ -29,9 +29,8 @@
 /* What is known of the others while a store is tried again and again. */
 struct store_rivals {
 	bool successor; /* a server of this device may have been killed, whose I/O has to end first */
-	bool unwritten; /* nobody had the store open for writing just before this process opened it */
-	bool hidden;	/* out: read locks of no process that can be seen are in the way */
-	char text[128]; /* out: who is in the way, as a phrase; empty: not known */
+	enum file_written written; /* just before this process opened it */
+	char text[128];		   /* out: who is in the way, as a phrase; empty: not known */
 };
 
 /**

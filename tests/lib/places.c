@@ -34,12 +34,14 @@ bool mount_private(const char *type, const char *options)
 	return mounts_enter() && !mount(type, temp_dir, type, 0, options);
 }
 
-int loop_make(const char *image, uint32_t block)
+int loop_make_mode(const char *image, uint32_t block, bool readonly)
 {
 	struct loop_config lc = { .block_size = block, .info.lo_flags = LO_FLAGS_AUTOCLEAR };
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), loop = -1;
 
-	lc.fd = (uint32_t)open(image, O_RDWR | O_CLOEXEC);
+	lc.fd = (uint32_t)open(image, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (readonly)
+		lc.info.lo_flags |= LO_FLAGS_READ_ONLY;
 	for (int tries = 0; control >= 0 && loop < 0 && tries < LOOP_TRIES; tries++) {
 		snprintf(loop_name, sizeof(loop_name), "/dev/loop%d",
 			 ioctl(control, LOOP_CTL_GET_FREE));
@@ -53,4 +55,9 @@ int loop_make(const char *image, uint32_t block)
 	if (control >= 0)
 		close(control);
 	return loop;
+}
+
+int loop_make(const char *image, uint32_t block)
+{
+	return loop_make_mode(image, block, false);
 }

@@ -24,6 +24,7 @@ bool mount_private(const char *type, const char *options);
  * Return: a descriptor, whose close ends it; -1: nobody lets us
  */
 int loop_make(const char *image, uint32_t block);
+int loop_make_mode(const char *image, uint32_t block, bool readonly);
 extern char loop_name[32];
 
 #endif
