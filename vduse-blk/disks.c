@@ -154,6 +154,8 @@ static void disk_changed(struct disk_host *host, struct disk *disk)
 	}
 	if (host->stopping)
 		return;
+	if (disks->started && disk->state == DISK_FAILED && disk->failures == 1)
+		say_missing(disk);
 	attach_next(disks);
 	if (!disks->started && !host->stopping && all_settled(disks))
 		start_ended(disks);
