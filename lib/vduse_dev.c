@@ -30,6 +30,7 @@ struct vduse_dev {
 	int control_fd;
 	int fd;
 	bool adopted;
+	uint64_t bus_id; /* of the vdpa device that the last driver had; 0: not known */
 	struct vduse_memory memory;
 };
 
@@ -294,6 +295,7 @@ int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
 		if (err)
 			goto destroy;
 	}
+	dev->bus_id = vduse_kern_bus_id(dev->name);
 	vduse_memory_init(&dev->memory, dev->name, dev->fd, params->umem);
 	*out = dev;
 	return 0;
@@ -411,6 +413,18 @@ const char *vduse_dev_request_name(uint32_t type)
 		return "UPDATE_IOTLB";
 	}
 	return "unknown message";
+}
+
+void vduse_dev_driver_begins(struct vduse_dev *dev)
+{
+	uint64_t bus_id = vduse_kern_bus_id(dev->name);
+
+	if (dev->bus_id && dev->bus_id != bus_id) {
+		log_info("%s: another program took it off the vdpa bus and added it again",
+			 dev->name);
+		vduse_memory_renew(&dev->memory);
+	}
+	dev->bus_id = bus_id;
 }
 
 int vduse_dev_features(struct vduse_dev *dev, uint64_t *features)

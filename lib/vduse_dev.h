@@ -146,6 +146,14 @@ int vduse_dev_reply_vq_state(struct vduse_dev *dev, const struct vduse_dev_reque
 /** vduse_dev_request_name() - "SET_STATUS", ... for logs */
 const char *vduse_dev_request_name(uint32_t type);
 
+/**
+ * vduse_dev_driver_begins() - a driver sets its first status bit after a reset
+ *
+ * Where the device has left the vdpa bus and come back since the last driver, its bounce buffer is
+ * another one, and the memory registered for the old one is given up. Nothing may be mapped.
+ */
+void vduse_dev_driver_begins(struct vduse_dev *dev);
+
 /** vduse_dev_features() - what the driver accepted; valid from FEATURES_OK to reset */
 int __must_check vduse_dev_features(struct vduse_dev *dev, uint64_t *features);
 

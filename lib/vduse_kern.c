@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int kern_ioctl(int fd, unsigned long request, const void *arg)
@@ -228,4 +229,18 @@ int vduse_kern_iotlb_info(int fd, struct vduse_iova_info *info)
 int vduse_kern_reg_umem(int fd, const struct vduse_iova_umem *umem)
 {
 	return kern_ioctl(fd, VDUSE_IOTLB_REG_UMEM, umem);
+}
+
+int vduse_kern_dereg_umem(int fd, const struct vduse_iova_umem *umem)
+{
+	return kern_ioctl(fd, VDUSE_IOTLB_DEREG_UMEM, umem);
+}
+
+uint64_t vduse_kern_bus_id(const char *name)
+{
+	char path[64 + 2 * VDUSE_NAME_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/sys/class/vduse/%s/%s", name, name);
+	return stat(path, &st) ? 0 : st.st_ino;
 }

@@ -167,6 +167,28 @@ void vduse_memory_free(struct vduse_memory *memory)
 		umem_free(memory->umem, memory->umem_size);
 }
 
+void vduse_memory_renew(struct vduse_memory *memory)
+{
+	struct vduse_iova_umem umem = { .iova = 0 };
+	int err;
+
+	pthread_mutex_lock(&memory->tlb.lock);
+	if (memory->umem) {
+		umem.uaddr = (uintptr_t)memory->umem;
+		umem.size = memory->umem_size;
+		err = vduse_kern_dereg_umem(memory->fd, &umem);
+		if (err && err != -ENOENT) {
+			log_warn("%s: bounce buffer: VDUSE_IOTLB_DEREG_UMEM: %s; the kernel's own "
+				 "pages are used",
+				 memory->name, strerror(-err));
+			memory->want_umem = false;
+		}
+		umem_free(memory->umem, memory->umem_size);
+		memory->umem = NULL;
+	}
+	pthread_mutex_unlock(&memory->tlb.lock);
+}
+
 int vduse_memory_umem(struct vduse_memory *memory, void **addr, size_t *size)
 {
 	int err = 0;

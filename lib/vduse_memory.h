@@ -44,6 +44,15 @@ void vduse_memory_unmap(struct vduse_memory *memory);
  */
 void vduse_memory_free(struct vduse_memory *memory);
 
+/**
+ * vduse_memory_renew() - the device has another IOVA domain: give up the memory registered with the old
+ *
+ * Since Linux 7.0 each "vdpa dev add" makes a new domain (vduse_dev.c:vdpa_dev_add()), and the kernel
+ * copies to and from pages of its own until memory is registered again, at the next look-up. Nothing
+ * may be mapped or in use.
+ */
+void vduse_memory_renew(struct vduse_memory *memory);
+
 /** vduse_memory_umem() - as vduse_dev_umem() */
 int __must_check vduse_memory_umem(struct vduse_memory *memory, void **addr, size_t *size);
 

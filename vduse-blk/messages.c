@@ -181,6 +181,8 @@ static void set_status(struct device *device, uint8_t status)
 		answer_after(device, QUEUE_STOP, 0, stopped);
 		return;
 	}
+	if (!device->status)
+		vduse_dev_driver_begins(device->dev);
 	if (news & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
 		wrong = device_check_features(device, &features);
 	if (wrong && log_allow(&device->refusals, device->config->name))

@@ -130,6 +130,9 @@ static void queue_finish_command(struct queue *queue)
 		queue_set_state(queue, QUEUE_STOPPED);
 		virtq_stop(&queue->vq);
 		queue_give_back_irq_cpu(queue);
+		/* The next driver's bounce buffer may be another one (vduse_dev_driver_begins()). */
+		ring_buffer_remove(&queue->worker->ring, &queue->buffer);
+		queue->wants_buffer = queue->device->umem;
 	}
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
 }

@@ -373,3 +373,34 @@ int vduse_kern_reg_umem(int fd, const struct vduse_iova_umem *umem)
 	dev->umem = (void *)(uintptr_t)umem->uaddr;
 	return fake_leave(0);
 }
+
+int vduse_kern_dereg_umem(int fd, const struct vduse_iova_umem *umem)
+{
+	struct fake_dev *dev;
+	int err = fake_enter_dev(FAKE_DEREG_UMEM, fd, &dev);
+
+	if (err)
+		return fake_leave(err);
+	if (!dev->umem)
+		return fake_leave(-ENOENT);
+	if (umem->iova || umem->size != dev->bounce_size)
+		return fake_leave(-EINVAL);
+	if (!dev->umem_is_stale &&
+	    pwrite(dev->bounce_fd, dev->umem, dev->bounce_size, 0) != (ssize_t)dev->bounce_size)
+		return fake_leave(-EFAULT);
+	dev->umem = NULL;
+	dev->umem_is_stale = false;
+	return fake_leave(0);
+}
+
+uint64_t vduse_kern_bus_id(const char *name)
+{
+	const struct fake_dev *dev;
+	uint64_t id;
+
+	pthread_mutex_lock(&fake_lock);
+	dev = fake_dev_by_name(name);
+	id = dev && dev->on_bus ? dev->bus_id : 0;
+	pthread_mutex_unlock(&fake_lock);
+	return id;
+}

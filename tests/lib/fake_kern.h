@@ -45,6 +45,7 @@ enum fake_call {
 	FAKE_IOTLB_FD,
 	FAKE_IOTLB_INFO,
 	FAKE_REG_UMEM,
+	FAKE_DEREG_UMEM,
 	FAKE_CALLS
 };
 
@@ -80,6 +81,8 @@ struct fake_dev {
 	unsigned int open_elsewhere; /* (t) so many calls find it open in another process */
 	bool on_bus;
 	bool domain;	   /* IOVA domain exists: it was on the bus once */
+	uint64_t bus_id;   /* one more each time it is put on the bus */
+	bool new_domains;  /* (t) since Linux 7.0: each time it gets a new one */
 	bool broken;	   /* (t) */
 	bool driver_ok;	   /* (t) */
 	uint64_t features; /* (t) what the driver accepted */
@@ -94,8 +97,9 @@ struct fake_dev {
 	int peer; /* of the socket pair: one byte per queued message makes @fd readable */
 	struct fake_region regions[FAKE_REGIONS_MAX];
 	unsigned int region_count;
-	int bounce_fd;			  /* pages, which outlive the region */
-	uint8_t *umem;			  /* the server's memory, while registered */
+	int bounce_fd;	    /* pages, which outlive the region */
+	uint8_t *umem;	    /* the server's memory, while registered */
+	bool umem_is_stale; /* then: with a domain that is not the device's any more */
 	uint64_t asked_start, asked_last; /* of the latest VDUSE_IOTLB_GET_FD */
 	struct fake_message messages[FAKE_MESSAGES_MAX];
 	unsigned int message_count;

@@ -86,6 +86,15 @@ void fake_drop_kickfd(struct fake_vq *vq)
 	vq->kickfd = -1;
 }
 
+void fake_forget_domain(struct fake_dev *dev)
+{
+	fake_drop_regions(dev);
+	if (dev->bounce_fd >= 0)
+		raw_close(dev->bounce_fd);
+	dev->bounce_fd = -1;
+	dev->umem_is_stale = dev->umem != NULL;
+}
+
 void fake_drop_regions(struct fake_dev *dev)
 {
 	for (unsigned int i = 0; i < dev->region_count; i++)
@@ -100,13 +109,14 @@ static void dev_released(struct fake_dev *dev)
 	dev->fd = -1;
 	raw_close(dev->peer);
 	dev->peer = -1;
-	if (dev->umem) {
+	if (dev->umem && !dev->umem_is_stale) {
 		ssize_t put = pwrite(dev->bounce_fd, dev->umem, dev->bounce_size, 0);
 
 		ck_assert_msg(put == (ssize_t)dev->bounce_size,
 			      "fake kernel: registered memory is gone before the device is closed");
-		dev->umem = NULL;
 	}
+	dev->umem = NULL;
+	dev->umem_is_stale = false;
 	for (unsigned int i = 0; i < dev->message_count; i++)
 		if (dev->messages[i].state == FAKE_READ)
 			dev->messages[i].state = FAKE_QUEUED;

@@ -40,6 +40,7 @@ void fake_dev_destroy(struct fake_dev *dev);
 bool fake_dev_is_open(struct fake_dev *dev);
 void fake_drop_kickfd(struct fake_vq *vq);
 void fake_drop_regions(struct fake_dev *dev);
+void fake_forget_domain(struct fake_dev *dev);
 struct fake_region *fake_first_overlap(struct fake_dev *dev, uint64_t start, uint64_t last);
 
 #endif

@@ -243,6 +243,38 @@ START_TEST(bounce_memory_outlives_resets)
 }
 END_TEST
 
+/* "vdpa dev del" and "vdpa dev add" under a running server; _i: what the kernel does, Linux 7.0 or before */
+START_TEST(memory_is_registered_anew_when_the_device_came_back_to_the_bus)
+{
+	uint8_t *addr, byte = 0x77;
+
+	vd_make_running_dev(true);
+	vd_kern->new_domains = _i;
+	vduse_dev_driver_begins(vd_dev);
+	fake_kern_map_bounce(vd_kern);
+	*vd_expect_map(0x5000, 1, RW, 1) = 1;
+	iotlb_drop(vduse_dev_iotlb(vd_dev), 0, UINT64_MAX);
+	fake_kern_driver_reset(vd_kern);
+	vduse_dev_driver_begins(vd_dev); /* the same device: nothing has changed */
+	ck_assert_uint_eq(fake_kern_calls(FAKE_DEREG_UMEM), 0);
+	fake_kern_driver_reset(vd_kern);
+
+	fake_kern_bus_del(vd_kern);
+	ck_assert_int_eq(fake_kern_bus_add(vd_kern), 0);
+	test_log_expect(LOG_LEVEL_INFO, VD_NAME ": another program took it off the vdpa bus");
+	vduse_dev_driver_begins(vd_dev);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_DEREG_UMEM), 1);
+	fake_kern_map_bounce(vd_kern);
+	fake_kern_write(vd_kern, 0x5000, &byte, 1);
+	addr = vd_expect_map(0x5000, 1, RW, 1);
+	ck_assert_uint_eq(*addr, 0x77);
+	*addr = 0x78;
+	fake_kern_read(vd_kern, 0x5000, &byte, 1);
+	ck_assert_uint_eq(byte, 0x78);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_REG_UMEM), 2);
+}
+END_TEST
+
 START_TEST(refused_registration_falls_back_with_one_warning)
 {
 	static const int errs[] = { -ENOMEM, -EINVAL, -EEXIST, -ENOTTY };
@@ -367,6 +399,8 @@ int main(void)
 	tcase_add_test(tc, bounce_memory_is_registered_at_the_first_look);
 	tcase_add_test(tc, rings_stay_the_kernels);
 	tcase_add_test(tc, bounce_memory_outlives_resets);
+	tcase_add_loop_test(tc, memory_is_registered_anew_when_the_device_came_back_to_the_bus, 0,
+			    2);
 	tcase_add_loop_test(tc, refused_registration_falls_back_with_one_warning, 0, 4);
 	tcase_add_test(tc, kernel_without_umem_is_served_from_its_own_pages);
 	tcase_add_test(tc, umem_is_not_tried_unless_wanted);

@@ -1,0 +1,77 @@
+#!/bin/bash
+# Another program takes a served disk off the vdpa bus, adds it again, or unbinds its driver: the server
+# notices, says so, and what is written afterwards is in the store.
+. tests/vm/lib.sh
+
+img=$(image disk.img 16M)
+
+state() {
+	"$VDUSE_BLK" list -c "$T/conf" | awk '{ print $4, $2 }'
+}
+
+has_state() {
+	[[ "$(state)" = $1 ]]
+}
+
+# The disk is whole, whatever node it has now: check_data BYTE
+check_data() {
+	local node
+	wait_for 30 "disk" has_state "attached /dev/vd*"
+	node=$(state)
+	node=${node#* }
+	fill "$node" "$1" 4M
+	filled "$img" "$1" 4M || fail "the image has not what was written"
+	echo 3 >/proc/sys/vm/drop_caches
+	filled "$node" "$1" 4M || fail "the disk has not what was written"
+}
+
+readd() {
+	vdpa dev add name disk mgmtdev vduse || fail "the device cannot be added again"
+	udevadm settle --timeout=30 || true
+}
+
+for umem in on off; do
+	serve <<-C
+		[disk]
+		path = $img
+		umem = $umem
+	C
+	check_data 101
+
+	# Off the bus and on again before the server can do anything about it.
+	for n in 1 2 3; do
+		vdpa dev del disk
+		readd
+		check_data 11$n
+	done
+
+	# Off the bus for a while.
+	vdpa dev del disk
+	wait_for 30 "word of the removal" has_state 'removed -'
+	said 'warning: disk: another program removed it from the vdpa bus'
+	readd
+	check_data 121
+	is "number of lines about a disk that came back" "$(grep -c '^disk /dev/' "$T/out")" 2
+
+	# Its driver is unbound, and bound again.
+	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
+	wait_for 30 "word of the unbinding" has_state 'unbound -'
+	said 'warning: disk: another program unbound its driver'
+	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/bind
+	check_data 131
+
+	stop
+	quiet 'another program (removed|unbound)'
+	clean
+done
+
+# Removed, and then the server ends.
+serve <<-C
+	[disk]
+	path = $img
+C
+vdpa dev del disk
+wait_for 30 "word of the removal" has_state 'removed -'
+stop
+quiet 'another program removed'
+clean
