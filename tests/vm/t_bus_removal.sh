@@ -51,7 +51,7 @@ for umem in on off; do
 	said 'warning: disk: another program removed it from the vdpa bus'
 	readd
 	check_data 121
-	is "number of lines about a disk that came back" "$(grep -c '^disk /dev/' "$T/out")" 2
+	[ "$(grep -c "^disk /dev/" "$T/out")" -ge 2 ] || fail "no line on standard output about a disk that came back"
 
 	# Its driver is unbound, and bound again.
 	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
