@@ -80,6 +80,13 @@ void device_close_store(struct device *device);
  */
 int __must_check device_examine(const struct device_config *config, const char *runtime_dir);
 
+/**
+ * device_check_store() - would the store be served, as far as it can be known beside its server?
+ *
+ * Of a disk that no server has, also who uses the store. Return: 0; -errno, logged
+ */
+int __must_check device_check_store(const struct device_config *config, const char *runtime_dir);
+
 /** device_settle() - a part of both: limits as configuration and store have them. -EINVAL, logged */
 int __must_check device_settle(struct device *device);
 

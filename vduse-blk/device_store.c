@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "adopt.h"
@@ -14,6 +15,7 @@
 #include "orphans.h"
 #include "served.h"
 #include "store.h"
+#include "store_access.h"
 #include "vdpa_bus.h"
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
@@ -184,23 +186,46 @@ int device_open_store(struct device *device, const struct device_config *config,
 	return err;
 }
 
+/* What its store would make of a disk. Both are on the caller's stack. */
+static int examine_store(struct device *device, struct backend *backend, bool try_lock)
+{
+	struct store store;
+	int err = store_examine(device->config, try_lock, &store);
+
+	if (err)
+		return err;
+	backend->limits = store.limits;
+	backend->offset = store.offset;
+	memcpy(backend->identity, store.identity, sizeof(backend->identity));
+	return device_settle(device);
+}
+
 int device_examine(const struct device_config *config, const char *runtime_dir)
 {
 	struct backend backend = { 0 };
 	struct device device = { .config = config, .backend = &backend };
-	struct store store;
 	int err;
 
 	err = served_by_other(config->name, runtime_dir);
 	if (!err)
-		err = store_examine(config, !vduse_dev_exists(config->name), &store);
-	if (err)
-		return err;
-	backend.limits = store.limits;
-	backend.offset = store.offset;
-	memcpy(backend.identity, store.identity, sizeof(backend.identity));
-	err = device_settle(&device);
+		err = examine_store(&device, &backend, !vduse_dev_exists(config->name));
 	return err ? err : compare_with_kernel(&device, runtime_dir, false);
+}
+
+int device_check_store(const struct device_config *config, const char *runtime_dir)
+{
+	struct backend backend = { 0 };
+	struct device device = { .config = config, .backend = &backend };
+	bool exists = vduse_dev_exists(config->name);
+	struct stat st;
+	int err;
+
+	err = examine_store(&device, &backend, !exists);
+	if (!err && !exists)
+		err = orphans_check(&device, runtime_dir);
+	if (!err && !stat(config->path, &st))
+		store_access_warn(config, &st);
+	return err;
 }
 
 void device_close_store(struct device *device)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check_stores.h"
 #include "config.h"
 #include "control_ask.h"
 #include "log.h"
@@ -25,6 +26,7 @@ struct arguments {
 	bool json;
 	bool takeover;
 	bool dry_run;
+	bool stores;
 	char given[8];	  /* the letters of all these options */
 	const char *name; /* of a device, for a verb that needs one */
 };
@@ -48,8 +50,9 @@ static enum exit_status verb_serve(const struct config *config, const struct arg
 
 static enum exit_status verb_check(const struct config *config, const struct arguments *args)
 {
-	(void)config;
-	printf("%s: correct\n", args->config_path);
+	if (args->stores && !check_stores(config))
+		return EXIT_RUNTIME;
+	printf("%s: correct%s\n", args->config_path, args->stores ? ", and its stores too" : "");
 	return EXIT_OK;
 }
 
@@ -145,7 +148,8 @@ static enum exit_status verb_gc(const struct config *config, const struct argume
 static const struct verb verbs[] = {
 	{ "serve", "ct", true, false, "serve the devices of FILE until a signal (--takeover)",
 	  verb_serve },
-	{ "check", "c", true, false, "check FILE and do nothing else", verb_check },
+	{ "check", "cs", true, false, "check FILE; its stores too (--stores); do nothing else",
+	  verb_check },
 	{ "dump", "cj", true, false, "print the effective configuration of FILE (--json: as JSON)",
 	  verb_dump },
 	{ "list", "cj", false, false, "list what running servers serve (--json)", verb_list },
@@ -158,10 +162,15 @@ static const struct verb verbs[] = {
 };
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
-	{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
-	{ "dry-run", no_argument, NULL, 'n' },	    { 0 },
+	{ "config", required_argument, NULL, 'c' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "help-keys", no_argument, NULL, 'k' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "takeover", no_argument, NULL, 't' },
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "stores", no_argument, NULL, 's' },
+	{ 0 },
 };
 
 static void usage(FILE *to)
@@ -206,6 +215,7 @@ static bool take_option(struct arguments *args, int letter)
 	args->json |= letter == 'j';
 	args->dry_run |= letter == 'n';
 	args->takeover |= letter == 't';
+	args->stores |= letter == 's';
 	return true;
 }
 

@@ -447,24 +447,55 @@ close_store:
 	return err;
 }
 
+/* As store_open() would lock it, for a moment; and without the wait. */
+static int lock_for_a_look(const struct device_config *config, const struct store *store,
+			   enum file_written written)
+{
+	struct store_rivals rivals = { .written = written };
+	int err = store_lock(config, store, false);
+
+	if (err == -EBUSY)
+		err = store_lock_beside(config, store, &rivals);
+	if (err == -EBUSY)
+		log_busy(config, &rivals);
+	else if (err)
+		log_open_error(config, err);
+	return err;
+}
+
 int store_examine(const struct device_config *config, bool try_lock, struct store *store)
 {
-	struct store_rivals rivals = { 0 };
+	enum file_written written = try_lock ? openers_written(config->path) : FILE_MAYBE_WRITTEN;
 	unsigned int wait_ms = 0;
 	int err;
 
 	err = open_and_settle(config, false, &wait_ms, store);
-	if (!err && try_lock && !store->block_device) {
-		err = store_lock(config, store, false);
-		if (err == -EBUSY)
-			err = store_lock_beside(config, store, &rivals);
-		if (err == -EBUSY)
-			log_busy(config, &rivals);
-		else if (err)
-			log_open_error(config, err);
-	}
+	if (!err && try_lock && !store->block_device)
+		err = lock_for_a_look(config, store, written);
+	if (!err && try_lock)
+		err = conflict_check(config, store, written);
 	store_close(store);
 	return err;
+}
+
+int store_try_claim(const struct device_config *config)
+{
+	struct stat st;
+	int path_fd, fd = 0;
+
+	if (config->readonly)
+		return 0;
+	path_fd = open_path(config, &st);
+	if (path_fd < 0)
+		return path_fd;
+	if (S_ISBLK(st.st_mode))
+		fd = store_reopen(path_fd, O_RDONLY | O_EXCL);
+	close(path_fd);
+	if (fd > 0)
+		close(fd);
+	if (fd == -EBUSY)
+		log_open_error(config, fd);
+	return MIN(fd, 0);
 }
 
 unsigned int store_descriptors(struct store *store, int **fds, unsigned int max)

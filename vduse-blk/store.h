@@ -44,13 +44,20 @@ int __must_check store_open(const struct device_config *config, unsigned int wai
 
 /**
  * store_examine() - the same without a claim or a lock, and closed again: would it open?
- * @try_lock: where it is a file, lock it for that moment: nobody should have it
+ * @try_lock: nobody should have it: lock a file for that moment, and look for users without a lock
  * @store:    out: its limits and identity
  *
  * Of a store that a running server has, and may leave to us. Return: as store_open()
  */
 int __must_check store_examine(const struct device_config *config, bool try_lock,
 			       struct store *store);
+
+/**
+ * store_try_claim() - could a block device that is written be opened exclusively just now?
+ *
+ * Opens and closes it, and does nothing for a file. Return: 0; -EBUSY, logged; other -errno
+ */
+int __must_check store_try_claim(const struct device_config *config);
 
 /** store_descriptors() - where it keeps those that this process has open. Return: how many */
 unsigned int store_descriptors(struct store *store, int **fds, unsigned int max);

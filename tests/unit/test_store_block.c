@@ -228,6 +228,39 @@ START_TEST(each_block_device_has_its_own_claim)
 }
 END_TEST
 
+/* A look beside the server that has it: nothing of it is kept from that, and nothing stays open. */
+START_TEST(block_device_that_is_served_can_be_examined)
+{
+	int loop = st_make_loop(512);
+	struct store examined;
+	pid_t pid;
+
+	if (loop < 0)
+		return;
+	pid = st_start_holder(&(struct st_part){ 0 }, 60000);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(store_examine(&st_config, i, &examined), 0);
+		ck_assert_int_eq(examined.fd, -1);
+		ck_assert_ptr_null(examined.claim);
+		ck_assert_uint_eq(examined.limits.size, ST_IMAGE_SIZE);
+	}
+	test_log_expect(LOG_LEVEL_ERROR, "in use by another process");
+	ck_assert_int_eq(store_try_claim(&st_config), -EBUSY);
+	st_config.readonly = true;
+	ck_assert_int_eq(store_try_claim(&st_config), 0);
+	st_config.readonly = false;
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(store_try_claim(&st_config), 0);
+	ck_assert(others_may_claim_loop());
+
+	st_config.size = 2 * ST_IMAGE_SIZE;
+	test_log_expect(LOG_LEVEL_ERROR, PAST_END);
+	ck_assert_int_eq(store_examine(&st_config, false, &examined), -EINVAL);
+	close(loop);
+}
+END_TEST
+
 START_TEST(descriptors_run_out_for_a_block_device)
 {
 	int loop = st_make_loop(512), next = dup(STDIN_FILENO);
@@ -354,6 +387,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, block_device_has_its_own_limits, 0, 2);
 	tcase_add_loop_test(tc, block_device_that_is_written_is_claimed, 0, 2);
+	tcase_add_test(tc, block_device_that_is_served_can_be_examined);
 	tcase_add_loop_test(tc, slices_of_a_block_device_share_one_claim, 0, 2);
 	tcase_add_test(tc, threads_share_the_claim_of_a_block_device);
 	tcase_add_test(tc, each_block_device_has_its_own_claim);

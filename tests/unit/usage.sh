@@ -71,6 +71,7 @@ wrong 'rescue does not take --dry-run' -n rescue $name -c "$conf"
 wrong 'rescue does not take --json' rescue $name --json
 wrong 'rescue does not take --takeover' rescue $name --takeover
 wrong 'check does not take --json' check -c "$conf" --json
+wrong 'serve does not take --stores' serve -c "$conf" --stores
 wrong 'check does not take --takeover' check -c "$conf" --takeover
 wrong 'serve does not take --dry-run' serve -n -c "$conf"
 wrong 'serve does not take --json' serve -c "$conf" --json
@@ -95,6 +96,41 @@ wrong '--takeover is given twice' serve --takeover --takeover -c "$conf"
 
 right "^$conf: correct" check -c "$conf"
 right "^$conf: correct" --config="$conf" check
+
+# Stores: those that are wrong, a line each; check alone does not look.
+truncate -s 1M "$T/good.img" "$T/small.img"
+truncate -s 1000000 "$T/odd.img"
+chmod 600 "$T"/*.img
+cat >"$T/stores.conf" <<-C
+	[good]
+	path = $T/good.img
+	[missing]
+	path = $T/missing.img
+	[directory]
+	path = $T
+	[small]
+	path = $T/small.img
+	size = 2M
+	[odd]
+	path = $T/odd.img
+	[behind]
+	path = $T/small.img
+	offset = 4M
+C
+right "^$T/stores.conf: correct$" check -c "$T/stores.conf"
+run check --stores -c "$T/stores.conf"
+[ $status -eq 1 ] || fail "status $status, not 1"
+[ ! -s "$T/out" ] || fail "something on standard output"
+[ "$(wc -l <"$T/err")" -eq 5 ] || fail "not a line for each of five"
+for text in 'missing: cannot open .*No such file' 'directory: cannot open .*neither a regular file' \
+	'small: size 2097152 at offset 0 goes past the end' 'odd: .* must be multiples' 'behind: .*nothing to serve'; do
+	grep -qE -- "error: $text" "$T/err" || fail "not '$text'"
+done
+printf '[good]\npath = %s/good.img\n' "$T" >"$T/stores.conf"
+right "^$T/stores.conf: correct, and its stores too$" check -c "$T/stores.conf" --stores
+printf '[again]\npath = %s/./good.img\n' "$T" >>"$T/stores.conf"
+run check --stores -c "$T/stores.conf"
+[ $status -eq 1 ] || fail "status $status, not 1, from two devices on one image"
 right '^\[no-such-device\]' dump -c "$conf"
 right '"name": "no-such-device"' dump --json -c "$conf"
 right '^\[\]' list --json -c "$conf"
