@@ -59,7 +59,7 @@ UNIT   := iov pages umem iotlb iotlb_many inflight holders \
 	  backend_file backend_file_change backend_file_many backend_file_iopoll \
 	  backend_file_stage \
 	  store store_cache store_lock store_rivals store_block \
-	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race \
+	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
 	  control control_clients control_sockets served overlap adopt polling irq_cpu rescue \
 	  outbox logger conflict

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* lib/pages.c: what is touched exists, and nothing else. */
 #include <check.h>
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -64,6 +65,22 @@ START_TEST(only_what_is_touched_takes_memory)
 }
 END_TEST
 
+START_TEST(what_is_freed_is_gone)
+{
+	uint8_t *bytes;
+
+	if (WATCHED)
+		return; /* the sanitizer sees a leak by itself */
+	bytes = pages_alloc(2 * PAGE);
+	ck_assert_ptr_nonnull(bytes);
+	ck_assert_int_eq(msync(bytes, 2 * PAGE, MS_ASYNC), 0);
+	pages_free(bytes, 2 * PAGE);
+	ck_assert_int_eq(msync(bytes, PAGE, MS_ASYNC), -1);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_int_eq(msync(bytes + PAGE, PAGE, MS_ASYNC), -1);
+}
+END_TEST
+
 START_TEST(what_cannot_be_had_is_null)
 {
 	if (!WATCHED)
@@ -79,6 +96,7 @@ int main(void)
 
 	tcase_add_test(tc, memory_is_zeroed_and_all_there);
 	tcase_add_test(tc, only_what_is_touched_takes_memory);
+	tcase_add_test(tc, what_is_freed_is_gone);
 	tcase_add_test(tc, what_cannot_be_had_is_null);
 	return suite_run(suite);
 }

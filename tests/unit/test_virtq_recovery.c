@@ -77,6 +77,117 @@ START_TEST(chains_come_again_without_a_record)
 }
 END_TEST
 
+static void fill_ring(int *heads)
+{
+	for (int i = 0; i < LOG_HEADS; i++) {
+		heads[i] = guest_add(g, G_IN(1));
+		ck_assert_int_ge(heads[i], 0);
+	}
+	guest_publish(g);
+}
+
+/* Every entry of the ring is in flight, and so is every head: the most that there can be. */
+START_TEST(full_ring_comes_again_without_a_record)
+{
+	struct inflight_vq *log = new_log();
+	int heads[LOG_HEADS];
+	struct virtq_layout l;
+
+	vq_start(_i, LOG_HEADS, 65530);
+	fill_ring(heads);
+	for (int i = 0; i < 3; i++)
+		vq_take(heads[i]);
+	l = vq_layout(true);
+	virtq_exit(&vq);
+	virtq_init(&vq, &g->tlb);
+	virtq_set_log(&vq, log);
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), LOG_HEADS);
+	vq_popped = vq_pushed = 0;
+	for (int i = 0; i < LOG_HEADS; i++)
+		vq_take(heads[i]);
+	ck_assert_int_eq(vq_pop(), 0);
+	for (int i = 0; i < LOG_HEADS; i++)
+		vq_finish(heads[i]);
+	vq_publish_all();
+	for (int i = 0; i < LOG_HEADS; i++)
+		vq_reap(heads[i]);
+	free(log);
+}
+END_TEST
+
+START_TEST(blind_recovery_passes_up_what_is_wrong_with_the_layout)
+{
+	struct inflight_vq *log = new_log();
+	struct virtq_layout l;
+
+	vq_start(0, LOG_HEADS, 0);
+	l = vq_layout(true);
+	virtq_exit(&vq);
+	virtq_init(&vq, &g->tlb);
+	virtq_set_log(&vq, log);
+	l.num = 3;
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), -EINVAL);
+	l = vq_layout(true);
+	l.device = GUEST_NOWHERE;
+	ck_assert_int_eq(virtq_recover_blind(&vq, &l), -EFAULT);
+	free(log);
+}
+END_TEST
+
+/* The list of those that come again has room for a ring; one that is taken from it may return. */
+START_TEST(chains_put_back_come_again_in_their_order)
+{
+	uint16_t order[VIRTQ_MAX_SIZE + 2];
+	uint32_t count = 0;
+
+	vq_start(0, VIRTQ_MAX_SIZE, 65000);
+	for (int i = 0; i < VIRTQ_MAX_SIZE; i++)
+		must(guest_add(g, (struct guest_seg){ .len = 1, .addr = GUEST_DATA }) >= 0, "full");
+	guest_publish(g);
+	for (count = 0; vq_pop() == 1; count++)
+		order[count] = chain.head;
+	ck_assert_uint_eq(count, VIRTQ_MAX_SIZE);
+	for (uint32_t i = 0; i < count; i++) {
+		virtq_put_back(&vq, order[i]);
+		vq_popped--;
+	}
+	ck_assert_uint_eq(virtq_waiting(&vq), VIRTQ_MAX_SIZE);
+	for (uint32_t i = 0; i < 2; i++) { /* the list is full, and its first place is free */
+		ck_assert_int_eq(vq_pop(), 1);
+		ck_assert_uint_eq(chain.head, order[i]);
+		virtq_put_back(&vq, chain.head);
+		vq_popped--;
+		order[count++] = order[i];
+	}
+	for (uint32_t i = 2; i < count; i++)
+		must(vq_pop() == 1 && chain.head == order[i], "chain %u", i);
+	ck_assert_int_eq(vq_pop(), 0);
+	ck_assert_uint_eq(vq.in_flight, VIRTQ_MAX_SIZE);
+}
+END_TEST
+
+START_TEST(stop_and_start_forget_what_would_come_again)
+{
+	struct inflight_vq *log = new_log();
+	int head;
+
+	start_with_log(0, 0, log);
+	head = guest_add(g, G_IN(1));
+	guest_publish(g);
+	vq_take(head);
+	ck_assert_int_eq(die_and_recover(log), 1);
+	ck_assert(virtq_has_work(&vq));
+	virtq_stop(&vq);
+	ck_assert_uint_eq(virtq_waiting(&vq), 0);
+	ck_assert(!virtq_has_work(&vq));
+	ck_assert_int_eq(die_and_recover(log), 1);
+	vq_restart(0);
+	ck_assert_uint_eq(virtq_waiting(&vq), 0);
+	ck_assert_int_eq(vq_pop(), 0);
+	free(log);
+}
+END_TEST
+
 /* What cannot be is refused: more than a ring full, a head twice, a head out of range. */
 START_TEST(ring_that_tells_nonsense_is_not_guessed_about)
 {
@@ -184,6 +295,7 @@ START_TEST(log_of_another_ring_is_refused)
 	start_with_log(_i, 100, log);
 	g->used->idx = htole16(101 + LOG_HEADS); /* more than could have been given back */
 	ck_assert_int_eq(die_and_recover(log), -EINVAL);
+	ck_assert_uint_eq(virtq_waiting(&vq), 0);
 	g->used->idx = htole16(99); /* backwards */
 	ck_assert_int_eq(die_and_recover(log), -EINVAL);
 	g->used->idx = htole16(100);
@@ -338,6 +450,10 @@ int main(void)
 	tcase_add_loop_test(tc, chains_in_flight_come_again_in_the_order_they_were_taken, 0,
 			    COMBOS);
 	tcase_add_loop_test(tc, chains_come_again_without_a_record, 0, COMBOS);
+	tcase_add_loop_test(tc, full_ring_comes_again_without_a_record, 0, COMBOS);
+	tcase_add_test(tc, blind_recovery_passes_up_what_is_wrong_with_the_layout);
+	tcase_add_test(tc, chains_put_back_come_again_in_their_order);
+	tcase_add_test(tc, stop_and_start_forget_what_would_come_again);
 	tcase_add_test(tc, ring_that_tells_nonsense_is_not_guessed_about);
 	tcase_add_loop_test(tc, head_that_comes_again_is_still_in_flight, 0, GUEST_SHAPES);
 	tcase_add_test(tc, chain_that_comes_again_is_work_by_itself);

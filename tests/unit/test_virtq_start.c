@@ -2,6 +2,7 @@
 /* lib/virtq.c: where a ring begins, and what it must be like. */
 #include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 #include "suite.h"
 #include "virtq_bench.h"
@@ -90,6 +91,64 @@ START_TEST(start_passes_up_our_own_failure)
 }
 END_TEST
 
+/* Memory that lies elsewhere than its address says: an IOVA is aligned, or what is behind it. */
+static struct {
+	_Alignas(4096) uint8_t memory[3 * 4096];
+	size_t shift[3]; /* of the memory of each ring */
+} odd;
+
+static int odd_fill(void *ctx, uint64_t iova, struct iotlb_region *region)
+{
+	size_t part = (iova - 0x10000) / 0x1000;
+
+	(void)ctx;
+	*region = (struct iotlb_region){
+		.start = 0x10000 + part * 0x1000,
+		.last = 0x10000 + part * 0x1000 + 0x7ff,
+		.addr = odd.memory + part * 0x1000 + odd.shift[part],
+		.prot = PROT_READ | PROT_WRITE,
+	};
+	return 0;
+}
+
+static void odd_release(void *ctx, const struct iotlb_region *region)
+{
+	(void)ctx, (void)region;
+}
+
+static int start_odd(int part, size_t iova, size_t memory)
+{
+	static const struct iotlb_ops ops = { .fill = odd_fill, .release = odd_release };
+	struct virtq_layout l = { 8, 0x10000, 0x11000, 0x12000, .event_idx = false };
+	struct iotlb tlb;
+	struct virtq queue;
+	int err;
+
+	memset(odd.shift, 0, sizeof(odd.shift));
+	odd.shift[part] = memory;
+	*(part == 0 ? &l.desc : part == 1 ? &l.driver : &l.device) += iova;
+	iotlb_init(&tlb, &ops, NULL);
+	memset(&queue, 0xa5, sizeof(queue)); /* nothing is taken for granted */
+	virtq_init(&queue, &tlb);
+	err = virtq_start(&queue, &l, 0);
+	virtq_exit(&queue);
+	iotlb_exit(&tlb);
+	return err;
+}
+
+START_TEST(address_and_memory_of_each_ring_are_aligned)
+{
+	static const size_t align[] = { 16, 2, 4 };
+	int part = _i;
+
+	vq_start(0, 8, 0);
+	ck_assert_int_eq(start_odd(part, 0, 0), 0);
+	ck_assert_int_eq(start_odd(part, align[part], align[part]), 0);
+	ck_assert_int_eq(start_odd(part, 0, align[part] / 2), -EINVAL);
+	ck_assert_int_eq(start_odd(part, align[part] / 2, align[part] / 2), -EINVAL);
+}
+END_TEST
+
 /* A driver that was given less back than it made available: the rest is somebody else's story. */
 START_TEST(used_index_goes_on_from_the_ring)
 {
@@ -151,6 +210,7 @@ int main(void)
 
 	tcase_add_test(tc, start_checks_the_layout);
 	tcase_add_test(tc, ring_over_two_regions_is_refused);
+	tcase_add_loop_test(tc, address_and_memory_of_each_ring_are_aligned, 0, 3);
 	tcase_add_loop_test(tc, start_passes_up_our_own_failure, 0, COMBOS);
 	tcase_add_loop_test(tc, used_index_goes_on_from_the_ring, 0, COMBOS);
 	tcase_add_loop_test(tc, largest_ring_fits, 0, GUEST_SHAPES);
