@@ -298,11 +298,11 @@ lazy_umount() {
 	grep -o " ${T}[^ ]*" /proc/mounts | sort -r | xargs -r -n1 umount -l || true
 }
 
-# The second signal takes disks away that are in use.
+# The second signal, a second after the first, takes disks away that are in use.
 end_server() {
 	[ -n "$1" ] && kill -0 "$1" 2>/dev/null || return 0
 	lazy_umount
-	kill -TERM "$1" && sleep 0.2 && kill -TERM "$1" 2>/dev/null
+	kill -TERM "$1" && sleep 1.2 && kill -TERM "$1" 2>/dev/null
 	wait "$1"
 }
 

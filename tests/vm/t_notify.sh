@@ -101,7 +101,7 @@ clean
 AS=()
 
 # Each of the signals detaches.
-for signal in HUP INT TERM; do
+for signal in INT TERM; do
 	serve_one
 	settle_udev
 	kill -$signal "$SERVER"
@@ -110,7 +110,7 @@ for signal in HUP INT TERM; do
 	clean
 done
 
-# Two signals at once are a first and a second one.
+# Two signals at once are one.
 serve_one
 settle_udev
 kill -INT "$SERVER"
