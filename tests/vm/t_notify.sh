@@ -81,11 +81,9 @@ is "number of READY=1" "$(grep -c READY=1 "$T/heard")" 1
 is "number of STOPPING=1" "$(grep -c STOPPING=1 "$T/heard")" 1
 reap $LISTENER
 
-# Never ready: the second store cannot be opened.
+# Never ready: the only store cannot be opened.
 listen "$T/notify"
 refused 1 'two: cannot open' <<-C
-	[one]
-	path = $img
 	[two]
 	path = $T/missing
 C
