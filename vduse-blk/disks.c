@@ -100,17 +100,6 @@ static size_t count_state(const struct disks *disks, enum disk_state state)
 	return count;
 }
 
-/* What an earlier server attached and cannot be adopted now stays, with its users waiting. */
-static void say_unserved(const struct disks *disks)
-{
-	for (size_t i = 0; i < disks->count; i++)
-		if (vduse_dev_is_served(disks->all[i].config->name) == 0 &&
-		    vdpa_bus_state(disks->all[i].config->name) != VDPA_ABSENT)
-			log_warn("%s: is left attached and unserved: start a server that can adopt "
-				 "it, or end it with 'vduse-blk rescue %s'",
-				 disks->all[i].config->name, disks->all[i].config->name);
-}
-
 static void say_missing(const struct disk *disk)
 {
 	switch (disk->state) {
@@ -134,7 +123,6 @@ static void start_ended(struct disks *disks)
 {
 	disks->started = true;
 	if (count_state(disks, DISK_FAILED) == disks->count) {
-		say_unserved(disks);
 		disks->host.failed = true;
 		disks_stop(disks, false);
 		return;
