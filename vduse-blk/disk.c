@@ -12,9 +12,10 @@
 #define RETRY_FIRST_US 1000000u
 #define RETRY_LAST_US  30000000u
 
-/* A disk whose start takes longer than this does not keep later ones from being attached. */
-#define PATIENCE_US	    2000000
-#define RELEASE_PATIENCE_US 10000000 /* for another server to release it */
+/* A disk whose start takes longer than this does not keep later ones from being attached... */
+#define SLOW_US 2000000
+/* ... and longer than this, does not keep the server from being ready. */
+#define OVERDUE_US 30000000
 
 /* How often a disk that is in use at the end is looked at again. */
 #define BUSY_RETRY_US	 1000000
@@ -130,8 +131,13 @@ static void patience_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, patience);
 
-	if (disk_is_settled(disk))
+	if (disk_is_settled(disk) || disk->state == DISK_GONE)
 		return;
+	if (!disk->slow)
+		ring_timer_start(disk->host->ring, &disk->patience, OVERDUE_US - SLOW_US,
+				 patience_expired);
+	else
+		disk->overdue = true;
 	disk->slow = true;
 	disk->host->changed(disk->host, disk);
 }
@@ -142,7 +148,7 @@ static void disk_open(struct disk *disk)
 
 	disk->device = (struct device){ .config = disk->config };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
-	ring_timer_start(disk->host->ring, &disk->patience, PATIENCE_US, patience_expired);
+	ring_timer_start(disk->host->ring, &disk->patience, SLOW_US, patience_expired);
 	set_state(disk, DISK_OPENING);
 	err = task_start(&disk->opening, disk->host->ring);
 	if (!err) {
@@ -160,7 +166,7 @@ void disk_start(struct disk *disk, bool held_by_other)
 		disk_open(disk);
 		return;
 	}
-	ring_timer_start(disk->host->ring, &disk->patience, RELEASE_PATIENCE_US, patience_expired);
+	ring_timer_start(disk->host->ring, &disk->patience, SLOW_US, patience_expired);
 	set_state(disk, DISK_WAITING);
 }
 
@@ -285,6 +291,8 @@ static void disk_closed(struct device *device)
 	device_close_store(device);
 	disk->left = disk->anew = disk->failing = false;
 	if (disk->host->stopping) {
+		if (disk->handover)
+			disk_handed_over(disk);
 		disk_gone(disk);
 	} else if (disk->retake) {
 		disk->retake = false;

@@ -88,7 +88,8 @@ struct disk {
 	char attempt[LOG_CAPTURE_MAX]; /* the same of the attempt under way */
 	unsigned int failures;	       /* one after the other, until it is attached */
 	unsigned int busy_looks, watch_looks;
-	bool slow; /* takes long to come: others do not wait for their turn */
+	bool slow;    /* takes long to come: others do not wait for their turn */
+	bool overdue; /* so long that the server is ready without it */
 	bool said_removal;
 	bool inherited;	 /* an earlier server attached it, and a driver had it when this one came */
 	bool left;	 /* it stays in the kernel when we close it */
@@ -110,7 +111,7 @@ bool disk_wants_turn(const struct disk *disk);
 /** disk_attach() - attach it, or adopt what an earlier server attached */
 void disk_attach(struct disk *disk);
 
-/** disk_is_settled() - has its start come to an end, good or bad, or does it take too long? */
+/** disk_is_settled() - has its start come to an end, good or bad? */
 bool disk_is_settled(const struct disk *disk);
 
 /** disk_stop() - detach it as @host->forced says; a disk that is in use is tried again by and by */

@@ -86,7 +86,7 @@ static void attach_next(struct disks *disks)
 static bool all_settled(const struct disks *disks)
 {
 	for (size_t i = 0; i < disks->count; i++)
-		if (!disk_is_settled(&disks->all[i]) && !disks->all[i].slow)
+		if (!disk_is_settled(&disks->all[i]) && !disks->all[i].overdue)
 			return false;
 	return true;
 }

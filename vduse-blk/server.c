@@ -318,7 +318,8 @@ exit_ring:
 
 enum exit_status server_run(const struct config *config, const struct server_options *options)
 {
-	struct server server = { .config = config, .signal_fd = -1 };
+	static struct server
+		server; /* a task that never ends may use it to the end of the process */
 	enum exit_status status;
 	uint64_t deadline_ns;
 	int err;
