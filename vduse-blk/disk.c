@@ -222,6 +222,21 @@ static void disk_created(struct disk *disk)
 		disk_attach(disk);
 }
 
+/* Two sections may lead to one store by different paths; a device node has no lock of its own. */
+static bool disk_has_rival(struct disk *disk)
+{
+	const struct disk *rival = disk->host->rival(disk->host, disk);
+
+	if (rival)
+		snprintf(
+			disk->attempt, sizeof(disk->attempt),
+			"%s: %s has the same bytes as [%s] serves from %s; accepted: readonly = yes "
+			"in both, or slices (offset, size) that do not overlap",
+			disk->config->name, disk->config->path, rival->config->name,
+			rival->config->path);
+	return rival;
+}
+
 static void disk_opened(struct disk *disk)
 {
 	if (disk->state == DISK_GONE) {
@@ -234,7 +249,7 @@ static void disk_opened(struct disk *disk)
 	} else if (disk->handover) {
 		device_close_store(&disk->device);
 		disk_obey(disk);
-	} else if (disk_create(disk)) {
+	} else if (disk_has_rival(disk) || disk_create(disk)) {
 		device_close_store(&disk->device);
 		disk_failed(disk);
 	} else {

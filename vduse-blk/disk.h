@@ -51,6 +51,8 @@ struct disk_host {
 	struct worker *workers;
 	unsigned int worker_count;
 
+	/** @rival: Return: another disk that is open and has bytes of @disk, and one of both writes; NULL */
+	const struct disk *(*rival)(struct disk_host *host, const struct disk *disk);
 	/** @changed: the state of @disk has changed, to any but GONE */
 	void (*changed)(struct disk_host *host, struct disk *disk);
 	/** @gone: @disk has ended; nothing of it is left but a task that may still be opening a store */
@@ -133,6 +135,12 @@ void disk_take_back(struct disk *disk);
 
 /** disk_forget() - the other server serves it now. Only after @handover->done() with 0 */
 void disk_forget(struct disk *disk);
+
+/** disk_has_store() - is its store open? */
+static inline bool disk_has_store(const struct disk *disk)
+{
+	return disk->state != DISK_OPENING && disk->device.backend;
+}
 
 /** disk_state_name() - as "list" prints it */
 const char *disk_state_name(const struct disk *disk);

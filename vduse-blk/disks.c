@@ -5,12 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identity.h"
 #include "log.h"
 #include "notify.h"
 #include "umem.h"
 
 static void disk_changed(struct disk_host *host, struct disk *disk);
 static void disk_ended(struct disk_host *host, struct disk *disk);
+
+static const struct disk *find_rival(struct disk_host *host, const struct disk *disk)
+{
+	const struct disks *disks = container_of(host, struct disks, host);
+	struct disk_identity ours, theirs;
+
+	device_identity(&disk->device, &ours);
+	if (!ours.store[0])
+		return NULL; /* no store at all */
+	for (size_t i = 0; i < disks->count; i++) {
+		const struct disk *other = &disks->all[i];
+
+		if (other == disk || !disk_has_store(other) ||
+		    (disk->config->readonly && other->config->readonly))
+			continue;
+		device_identity(&other->device, &theirs);
+		if (identity_overlaps(&ours, &theirs))
+			return other;
+	}
+	return NULL;
+}
 
 int disks_init(struct disks *disks)
 {
@@ -20,6 +42,7 @@ int disks_init(struct disks *disks)
 	if (!disks->all)
 		return -ENOMEM;
 	disks->count = disks->remaining = config->device_count;
+	disks->host.rival = find_rival;
 	disks->host.changed = disk_changed;
 	disks->host.gone = disk_ended;
 	for (size_t i = 0; i < disks->count; i++) {

@@ -276,12 +276,61 @@ static int replace_old_server(const struct config *config)
 	return takeover(config);
 }
 
+/* The paths of all disks are looked at; on a file system that stalls that may take for ever. */
+#define PATHS_US 3000000
+
+struct path_check {
+	struct task task;
+	struct ring_timer timer;
+	const struct config *config;
+	int result;
+	bool over;
+};
+
+static void check_paths(struct task *task)
+{
+	struct path_check *check = container_of(task, struct path_check, task);
+
+	check->result = overlap_check(check->config);
+}
+
+static void paths_checked(struct task *task)
+{
+	container_of(task, struct path_check, task)->over = true;
+}
+
+static void paths_take_too_long(struct ring_timer *timer)
+{
+	struct path_check *check = container_of(timer, struct path_check, timer);
+
+	check->over = true;
+}
+
+/*
+ * Refuses a configuration two of whose disks lead to the same bytes. One whose paths cannot be looked
+ * at in time is not refused: each disk is compared again with those that are open when it is.
+ */
+static int refuse_overlaps(struct server *server)
+{
+	static struct path_check check; /* the task may never end */
+
+	check.config = server->config;
+	check.task = (struct task){ .name = "paths", .work = check_paths, .done = paths_checked };
+	if (task_start(&check.task, &server->ring))
+		return -ENOMEM;
+	ring_timer_start(&server->ring, &check.timer, PATHS_US, paths_take_too_long);
+	while (!check.over)
+		if (ring_run(&server->ring, true))
+			abort();
+	return check.timer.active ? check.result : 0;
+}
+
 static int open_and_serve(struct server *server, const struct server_options *options)
 {
 	int err = inflight_make_directory(server->config->runtime_dir);
 
 	if (!err)
-		err = overlap_check(server->config);
+		err = refuse_overlaps(server);
 	if (!err && options->takeover)
 		err = replace_old_server(server->config);
 	if (!err)
