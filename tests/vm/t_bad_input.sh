@@ -197,7 +197,7 @@ one_line "$T/refused.err"
 say "$((SECONDS - started)) s until two were refused"
 started=$SECONDS
 refused 1 'error: disk: .*another process serves a device of that name' <"$T/aside/conf"
-one_line "$T/refused.err"
+is "number of errors" "$(grep -c 'error: ' "$T/refused.err")" 2 # one for each disk
 say "$((SECONDS - started)) s until the same configuration was refused"
 take_back
 dd if=/dev/urandom of="${NODE[disk]}" bs=64k count=1 oflag=direct status=none ||
