@@ -375,6 +375,8 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 
 	if (load_modules(config, &status))
 		return status;
+	server.config = config;
+	server.signal_fd = -1;
 	server.rescue = config->devices[0].rescue;
 	raise_limits(config);
 	lock_memory();
