@@ -158,10 +158,11 @@ static void program_found(const struct opener *opener, void *ctx)
 {
 	struct conflict *c = ctx;
 
-	if (!opener->writes)
+	/* Descriptors of ours that hold no lock belong to the store that is being opened. */
+	if (!opener->writes || (opener->self && !opener->locked))
 		return;
 	c->found = true;
-	if (opener->self || opener->locked)
+	if (opener->locked)
 		return;
 	log_warn("%s: %s (process %d) has %s open for writing too, without a lock: what it writes "
 		 "damages the disk",

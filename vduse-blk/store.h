@@ -35,7 +35,7 @@ struct store {
  * @wait_ms: how long to wait for a process that has it: one that was killed lets go of it when the
  *           last of its I/O has ended, and not before
  *
- * Main thread. Logs its failure with the device's name and the path. Nothing stays open then.
+ * Any thread. Logs its failure with the device's name and the path. Nothing stays open then.
  *
  * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit; other -errno
  */

@@ -55,6 +55,14 @@ void st_expect_second(const struct st_part *second, bool fine);
 /** st_start_holder() - a child that has the store for @ms milliseconds, or until it is killed */
 pid_t st_start_holder(const struct st_part *held, int ms);
 
+/**
+ * st_hide() - no process has the open file of @fd any more: a message in a socket holds it
+ *
+ * As I/O in flight of a dead process would, and a process of another PID namespace.
+ */
+void st_hide(int fd);
+void st_end_hidden(void);
+
 /** st_make_loop() - loop_make() of the image, which st_config names then */
 int st_make_loop(uint32_t block);
 

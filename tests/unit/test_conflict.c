@@ -14,6 +14,7 @@
 
 #include "device.h"
 #include "fake_kern.h"
+#include "openers.h"
 #include "places.h"
 #include "store_bench.h"
 #include "suite.h"
@@ -158,6 +159,22 @@ START_TEST(program_that_writes_without_a_lock_is_a_warning)
 }
 END_TEST
 
+/* As the kernel does for a target; and descriptors of ours say nothing of others. */
+START_TEST(writer_that_cannot_be_seen_is_a_warning)
+{
+	int ours = open(st_image, O_RDWR | O_CLOEXEC);
+
+	st_config.cache = CACHE_WRITEBACK;
+	st_hide(open(st_image, O_RDWR | O_CLOEXEC));
+	if (openers_written(st_image) == FILE_WRITTEN)
+		test_log_expect(LOG_LEVEL_WARNING, "it is no process that can be seen from here");
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	st_end_hidden();
+	close(ours);
+}
+END_TEST
+
 START_TEST(slices_of_one_server_are_no_conflict)
 {
 	struct store other;
@@ -282,6 +299,7 @@ int main(void)
 	tcase_add_test(tc, loop_device_on_a_loop_device_is_refused);
 	tcase_add_loop_test(tc, program_that_writes_without_a_lock_is_a_warning, 0,
 			    ARRAY_SIZE(programs));
+	tcase_add_test(tc, writer_that_cannot_be_seen_is_a_warning);
 	tcase_add_test(tc, slices_of_one_server_are_no_conflict);
 	tcase_add_test(tc, renamed_section_does_not_serve_an_image_twice);
 	tcase_add_test(tc, disk_that_is_served_is_not_called_an_orphan);

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,9 +122,9 @@ END_TEST
 
 static void *open_isolated(void *arg)
 {
-	int *err = arg;
+	int *err = arg, none = -1;
 
-	*err = descriptors_isolate(NULL, 0);
+	*err = descriptors_isolate(&none, 1);
 	if (!*err)
 		*err = store_open(&st_config, st_wait_ms, &st_store);
 	if (!*err)
@@ -215,37 +214,6 @@ END_TEST
 
 /* ---- open files that no process has: those of I/O in flight, here of a message in a socket ---- */
 
-static int sockets[2];
-
-static void hide(int fd)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	char byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-	ck_assert_int_eq(sendmsg(sockets[0], &msg, 0), 1);
-	close(fd);
-}
-
-static void end_hidden(void)
-{
-	close(sockets[0]);
-	close(sockets[1]);
-}
-
 /* A dead server's I/O, while another user holds a read lock: that one does not hide it. */
 START_TEST(io_of_a_dead_server_is_waited_for_beside_a_reader)
 {
@@ -253,13 +221,13 @@ START_TEST(io_of_a_dead_server_is_waited_for_beside_a_reader)
 	st_config.cache = CACHE_WRITEBACK;
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
-	hide(st_store.fd);
+	st_hide(st_store.fd);
 	st_store.fd = -1;
 	store_close(&st_store);
 
 	st_wait_ms = 250;
 	st_expect_refusal(-EBUSY, "in use by another process");
-	end_hidden();
+	st_end_hidden();
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
 	store_close(&st_store);
@@ -280,10 +248,10 @@ static int open_locked(int flags, off_t start, off_t len)
 /* A process of another PID namespace: its locks are seen, the process is not. */
 START_TEST(read_lock_of_nobody_stops_where_somebody_may_write)
 {
-	hide(open_locked(O_RDWR, 100, 1));
+	st_hide(open_locked(O_RDWR, 100, 1));
 	st_wait_ms = _i ? 250 : 0;
 	st_expect_refusal(-EBUSY, "in use by another process");
-	end_hidden();
+	st_end_hidden();
 	st_expect_open(&st_store);
 	store_close(&st_store);
 }
@@ -293,13 +261,13 @@ START_TEST(read_lock_of_nobody_does_not_stop_where_nobody_can_write)
 {
 	if (openers_written(st_image) != FILE_UNWRITTEN)
 		return; /* no leases here */
-	hide(open_locked(O_RDONLY, 0, 0));
+	st_hide(open_locked(O_RDONLY, 0, 0));
 	st_wait_ms = _i ? 5000 : 0;
 	test_log_expect(LOG_LEVEL_WARNING, BESIDE);
 	st_expect_open(&st_store);
 	ck_assert_int_eq(openers_written(st_image), FILE_WRITTEN);
 	store_close(&st_store);
-	end_hidden();
+	st_end_hidden();
 }
 END_TEST
 
