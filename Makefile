@@ -49,7 +49,8 @@ LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq vduse
 	  vdpa_bus modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
 	  queue irq_cpu guest_memory request nesting patience store store_format \
-	  store_claim store_access store_lock openers conflict orphans backend_file \
+	  store_claim store_access store_lock openers conflict orphans \
+	  store_kern store_threads store_pool backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover \
 	  overlap logger notify bounce disk disks disks_answer server rescue check_stores main
@@ -76,8 +77,8 @@ FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard
 HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
 # tests/mutants makes it a shared one: a mutant is then linked once for all tests.
 UNIT_LIB    ?= $(O)/tests/unit.a
-# The kernel's door is not in it: the fake one takes its place.
-UNIT_OBJS   := $(filter-out %/vduse_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
+# The kernel's doors are not in it: the fake ones take their places.
+UNIT_OBJS   := $(filter-out %/vduse_kern.o %/store_kern.o %/main.o,$(LIB_OBJS) $(DAEMON_OBJS)) \
 	       $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
 
 all: $(O)/vduse-blk/vduse-blk
@@ -96,7 +97,7 @@ $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 # For scripts/bench: the daemon without I/O, and a client that Debian lacks.
 bench-tools: $(O)/tests/bench/vduse-blk-null $(O)/tests/bench/blkio_load
 $(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
-		$(filter-out %/backend_file.o,$(DAEMON_OBJS)) $(LIB_OBJS)
+		$(filter-out %/backend_file.o %/transfer.o,$(DAEMON_OBJS)) $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

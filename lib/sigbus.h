@@ -27,6 +27,12 @@ static inline void sigbus_guard_thread(void)
 	sigbus_state = SIGBUS_GUARDED;
 }
 
+/** sigbus_pending() - was it, without an effect on the answer of sigbus_seen()? */
+static inline bool sigbus_pending(void)
+{
+	return unlikely(sigbus_state == SIGBUS_SEEN);
+}
+
 /**
  * sigbus_seen() - was memory gone since the last time this thread asked?
  *

@@ -16,6 +16,7 @@
 #include "compiler.h"
 #include "config.h"
 #include "ring.h"
+#include "store_pool.h"
 
 #define BACKEND_STAGE 65536u
 
@@ -47,7 +48,7 @@ enum backend_op {
  */
 struct backend_io {
 	enum backend_op op;
-	bool durable; /* write, discard, zeroes: complete only when it survives a power cut */
+	bool durable; /* not of a read: complete only when it survives a power cut */
 	bool unmap;   /* zeroes: space may be given back */
 	uint64_t offset;
 	uint64_t len;
@@ -56,8 +57,8 @@ struct backend_io {
 	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
 
 	/*
-	 * BACKEND_STAGE bytes of @io's own, for pieces that cannot be pinned; NULL is none. Asked
-	 * for on the worker; a system call the first time.
+	 * BACKEND_STAGE bytes of @io's own, a staging buffer for what O_DIRECT refuses. Asked for on
+	 * the worker; a system call the first time. NULL: there is no memory
 	 */
 	void *(*stage)(struct backend_io *io);
 
@@ -68,11 +69,19 @@ struct backend_io {
 	struct backend *backend;
 	struct ring *ring;
 	struct ring_op ring_op;
+	struct pool_job job;
 	uint64_t done_bytes;
+	const struct iovec *step; /* the pieces of the step under way: of @iov, or @piece */
+	uint32_t step_count;
+	struct iovec piece;
 	uint32_t parts; /* under way, all of them with @ring_op */
-	bool iopoll;	/* its transfers may be polled for; not after one was refused */
-	void *staged;	/* where what is under way goes to, or comes from; NULL: to the pieces */
-	bool cancelled;
+	uint64_t batch_bytes, batch_done;
+	bool one_by_one;  /* its parts, since one of them failed */
+	bool iopoll;	  /* its transfers may be polled for; not after one was refused */
+	bool staged;	  /* the step goes to the staging buffer, or comes from it */
+	bool torn;	  /* the last step moved less than a block */
+	bool in_pool;	  /* @job is under way */
+	bool cancelled;	  /* set on the worker, read by the pool */
 	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
 };
 
@@ -102,9 +111,17 @@ struct backend_ops {
 struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
-	bool cached; /* some completed write may be in this host's page cache only; goes up alone */
+	bool cached; /* completed writes may be in this host's page cache only */
 	char identity[BACKEND_IDENTITY_MAX]; /* as text: equal for the same file or disk alone */
 	uint64_t offset;		     /* of the first byte served, in that */
+
+	/*
+	 * A sync has failed: any completed write may be lost. Called before the completion of any
+	 * operation that could cover that write, on any thread, by several at the same time; must
+	 * not block. Set by the store's user, while nothing is in flight. NULL: nobody wants to know
+	 */
+	void (*lost)(void *owner);
+	void *owner;
 };
 
 /**
@@ -133,6 +150,13 @@ static inline void backend_submit(struct backend *backend, struct ring *ring, st
 static inline void *backend_stage(struct backend_io *io)
 {
 	return io->stage ? io->stage(io) : NULL;
+}
+
+/** backend_lost() - for stores: tell the user of the store */
+static inline void backend_lost(struct backend *backend)
+{
+	if (backend->lost)
+		backend->lost(backend->owner);
 }
 
 static inline void backend_cancel(struct backend_io *io)

@@ -1,50 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Files and block devices through io_uring.
+ * Files and block devices.
  *
- * An operation goes through one or more steps, each one SQE: one that the store cannot do falls to
- * the next best, and a durable one that has no flag for it ends with a sync. Reads and writes are in
- * transfer.c.
+ * Reads and writes are in transfer.c. All other operations block, and are done by the threads of the
+ * store (store_pool.h): what the store cannot do falls to the next best way. An operation that must
+ * be durable ends with a sync.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <linux/fs.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-
 #include "backend_file.h"
 
-#ifndef BLOCK_URING_CMD_DISCARD /* Linux 6.12, linux/blkdev.h */
-#define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
-#endif
+#include <errno.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_kern.h"
+#include "store_threads.h"
 
 #define ZERO_CHUNK 65536u /* bytes of zeroes in memory, for stores that cannot make them */
 
 static const uint8_t zeroes[ZERO_CHUNK] __attribute__((aligned(4096)));
 
-static void sync_done(struct ring_op *op, int res, uint32_t flags)
+static struct backend_io *io_of(struct pool_job *job)
 {
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+	return container_of(job, struct backend_io, job);
+}
 
-	(void)flags;
-	io->sync_failed = res < 0 && res != -ECANCELED && res != -EINTR;
-	io_finish(io, res);
+void io_to_pool(struct backend_io *io,
+		int (*work)(struct pool_job *job, const struct pool_fds *fds),
+		void (*done)(struct pool_job *job))
+{
+	io->job.work = work;
+	io->job.done = done;
+	io->job.ring = io->ring;
+	io->in_pool = true;
+	store_pool_submit(file_of(io)->pool, &io->job);
+}
+
+static void sync_done(struct pool_job *job)
+{
+	struct backend_io *io = io_of(job);
+
+	io->in_pool = false;
+	io->sync_failed = job->result && job->result != -ECANCELED;
+	io_finish(io, job->result);
 }
 
 static void sync_start(struct backend_io *io)
 {
-	struct io_uring_sqe *sqe = io_step(io, sync_done);
-
-	io_uring_prep_fsync(sqe, file_of(io)->store.fd, IORING_FSYNC_DATASYNC);
-	ring_sqe_done(sqe, &io->ring_op);
+	io_to_pool(io, NULL, sync_done);
 }
 
-/* The end of a step that changed the store without making it durable. */
-static void io_finish_changed(struct backend_io *io, int err)
+void io_finish_changed(struct backend_io *io, int err)
 {
-	if (err || !io->durable)
+	if (likely(err || !io->durable))
 		io_finish(io, err);
 	else if (io->cancelled)
 		io_finish(io, -ECANCELED);
@@ -52,85 +60,52 @@ static void io_finish_changed(struct backend_io *io, int err)
 		sync_start(io);
 }
 
-static void zero_write_start(struct backend_io *io);
-
-static void zero_write_done(struct ring_op *op, int res, uint32_t flags)
-{
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
-
-	(void)flags;
-	if (res == 0)
-		res = -ENODATA;
-	if (res < 0 && !again(io, res)) {
-		io_finish(io, res);
-		return;
-	}
-	io->done_bytes += res > 0 ? (uint64_t)res : 0;
-	if (io->done_bytes < io->len && io->cancelled)
-		io_finish(io, -ECANCELED);
-	else if (io->done_bytes < io->len)
-		zero_write_start(io);
-	else
-		io_finish_changed(io, 0);
-}
-
-/* The last resort: real zeroes, from memory that is the same for everybody. */
-static void zero_write_start(struct backend_io *io)
-{
-	const struct store *store = &file_of(io)->store;
-	uint64_t left = io->len - io->done_bytes;
-	struct io_uring_sqe *sqe = io_step(io, zero_write_done);
-	/* A write that came back short may have stopped where O_DIRECT cannot go on. */
-	bool torn = store->direct && (io->done_bytes & (store->length_align - 1));
-
-	io_uring_prep_write(sqe, torn ? store->buffered_fd : store->fd, zeroes,
-			    (unsigned int)MIN(left, ZERO_CHUNK),
-			    store->offset + io->offset + io->done_bytes);
-	ring_sqe_done(sqe, &io->ring_op);
-}
-
-static void fallocate_start(struct backend_io *io, int mode,
-			    void (*done)(struct ring_op *op, int res, uint32_t flags))
-{
-	const struct store *store = &file_of(io)->store;
-	struct io_uring_sqe *sqe = io_step(io, done);
-
-	io_uring_prep_fallocate(sqe, store->fd, mode | FALLOC_FL_KEEP_SIZE,
-				(off_t)(store->offset + io->offset), (off_t)io->len);
-	ring_sqe_done(sqe, &io->ring_op);
-}
+/* The rest, to the end of this file but for opening: on a thread of the pool. */
 
 static bool not_supported(int res)
 {
 	return res == -EOPNOTSUPP || res == -ENOSYS || res == -ENODEV || res == -ENOTTY;
 }
 
-static void zeroes_start(struct backend_io *io);
-
-static void zero_range_done(struct ring_op *op, int res, uint32_t flags)
+/*
+ * One chunk. What O_DIRECT wrote of a torn block is written again, as it continues at whole blocks
+ * only. Return: 0; -errno
+ */
+static int write_chunk(struct backend_io *io, int fd)
 {
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+	const struct store *store = &file_of(io)->store;
+	struct iovec iov = {
+		.iov_base = (void *)(uintptr_t)zeroes,
+		.iov_len = MIN(io->len - io->done_bytes, (uint64_t)ZERO_CHUNK),
+	};
+	ssize_t n =
+		store_kern_transfer(true, fd, &iov, 1, store->offset + io->offset + io->done_bytes);
 
-	(void)flags;
-	if (not_supported(res)) {
-		store_relaxed(&file_of(io)->no_zero_range, true);
-		zeroes_start(io);
-		return;
-	}
-	io_finish_changed(io, res);
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n > 0 && store->direct)
+		n -= n % store->length_align;
+	if (n == 0)
+		return -ENODATA;
+	if (n < 0)
+		return (int)n;
+	io->done_bytes += (uint64_t)n;
+	return 0;
 }
 
-static void zero_punch_done(struct ring_op *op, int res, uint32_t flags)
+/* The last resort: real zeroes, from memory that is the same for everybody. */
+static int write_zeroes(struct backend_io *io, int fd)
 {
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+	int err = 0;
 
-	(void)flags;
-	if (not_supported(res)) {
-		store_relaxed(&file_of(io)->no_punch, true);
-		zeroes_start(io);
-		return;
-	}
-	io_finish_changed(io, res);
+	while (!err && io->done_bytes < io->len)
+		err = load_relaxed(&io->cancelled) ? -ECANCELED : write_chunk(io, fd);
+	return err;
+}
+
+static int allocate(const struct backend_io *io, int fd, int mode)
+{
+	return store_kern_allocate(fd, mode, file_of(io)->store.offset + io->offset, io->len);
 }
 
 /*
@@ -138,69 +113,62 @@ static void zero_punch_done(struct ring_op *op, int res, uint32_t flags)
  * ask for them (virtio 1.3, 5.2.6.2 forbids nothing here, and Linux never asks for BLKZEROOUT). A
  * block device gets what the driver said.
  */
-static void zeroes_start(struct backend_io *io)
+static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 {
+	struct backend_io *io = io_of(job);
 	struct file_backend *file = file_of(io);
 	bool give_back = !file->keep_space && (io->unmap || !file->store.block_device);
+	int err = -EOPNOTSUPP;
 
-	if (give_back && !load_relaxed(&file->no_punch))
-		fallocate_start(io, FALLOC_FL_PUNCH_HOLE, zero_punch_done);
-	else if (!load_relaxed(&file->no_zero_range))
-		fallocate_start(io, FALLOC_FL_ZERO_RANGE, zero_range_done);
-	else
-		zero_write_start(io);
-}
-
-static void discard_start(struct backend_io *io);
-
-static void discard_done(struct ring_op *op, int res, uint32_t flags)
-{
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
-	struct file_backend *file = file_of(io);
-
-	(void)flags;
-	if (!not_supported(res)) {
-		io_finish_changed(io, res);
-		return;
+	if (give_back && !load_relaxed(&file->no_punch)) {
+		err = allocate(io, fds->fd, FALLOC_FL_PUNCH_HOLE);
+		if (not_supported(err))
+			store_relaxed(&file->no_punch, true);
 	}
-	if (file->store.block_device && !load_relaxed(&file->no_uring_discard))
-		store_relaxed(&file->no_uring_discard, true);
-	else
-		store_relaxed(&file->no_punch, true);
-	discard_start(io);
+	if (not_supported(err) && !load_relaxed(&file->no_zero_range)) {
+		err = allocate(io, fds->fd, FALLOC_FL_ZERO_RANGE);
+		if (not_supported(err))
+			store_relaxed(&file->no_zero_range, true);
+	}
+	return not_supported(err) ? write_zeroes(io, fds->fd) : err;
 }
 
 /* A discard is advice: where nothing can be given back it succeeds without an effect. */
-static void discard_start(struct backend_io *io)
+static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 {
+	struct backend_io *io = io_of(job);
 	struct file_backend *file = file_of(io);
-	struct io_uring_sqe *sqe;
+	int err;
 
-	if (file->store.block_device && !load_relaxed(&file->no_uring_discard)) {
-		sqe = io_step(io, discard_done);
-		memset(sqe, 0, sizeof(*sqe));
-		sqe->opcode = IORING_OP_URING_CMD;
-		sqe->fd = file->store.fd;
-		sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
-		sqe->addr = file->store.offset + io->offset;
-		sqe->addr3 = io->len;
-		ring_sqe_done(sqe, &io->ring_op);
-	} else if (!load_relaxed(&file->no_punch)) {
-		fallocate_start(io, FALLOC_FL_PUNCH_HOLE, discard_done);
-	} else {
-		io_finish(io, 0);
-	}
+	if (file->store.block_device)
+		err = store_kern_discard(fds->fd, file->store.offset + io->offset, io->len);
+	else
+		err = allocate(io, fds->fd, FALLOC_FL_PUNCH_HOLE);
+	if (!not_supported(err))
+		return err;
+	store_relaxed(&file->no_discard, true);
+	return 0;
+}
+
+static void change_done(struct pool_job *job)
+{
+	struct backend_io *io = io_of(job);
+
+	io->in_pool = false;
+	io_finish_changed(io, job->result);
 }
 
 static void file_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {
+	struct file_backend *file = file_of(io);
+
 	(void)backend;
 	(void)ring;
 	io->done_bytes = 0;
-	io->iopoll = file_of(io)->iopoll;
+	io->iopoll = file->iopoll;
 	io->cancelled = false;
 	io->sync_failed = false;
-	if (file_of(io)->store.cache == CACHE_UNSAFE)
+	if (file->store.cache == CACHE_UNSAFE)
 		io->durable = false;
 	switch (io->op) {
 	case BACKEND_READ:
@@ -208,16 +176,19 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 		transfer_start(io);
 		break;
 	case BACKEND_FLUSH:
-		if (file_of(io)->store.cache == CACHE_UNSAFE)
+		if (file->store.cache == CACHE_UNSAFE)
 			io_finish(io, 0);
 		else
 			sync_start(io);
 		break;
 	case BACKEND_DISCARD:
-		discard_start(io);
+		if (load_relaxed(&file->no_discard))
+			io_finish(io, 0);
+		else
+			io_to_pool(io, discard_work, change_done);
 		break;
 	case BACKEND_WRITE_ZEROES:
-		zeroes_start(io);
+		io_to_pool(io, zeroes_work, change_done);
 		break;
 	}
 }
@@ -226,8 +197,11 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 static void file_cancel(struct backend *backend, struct backend_io *io)
 {
 	(void)backend;
-	io->cancelled = true;
-	ring_cancel(io->ring, &io->ring_op);
+	store_relaxed(&io->cancelled, true);
+	if (io->in_pool)
+		store_pool_cancel(file_of(io)->pool, &io->job);
+	else
+		ring_cancel(io->ring, &io->ring_op);
 }
 
 static unsigned int file_descriptors(struct backend *backend, int **fds, unsigned int max)
@@ -237,17 +211,35 @@ static unsigned int file_descriptors(struct backend *backend, int **fds, unsigne
 	return store_descriptors(&file->store, fds, max);
 }
 
+static void set_pool_fds(struct file_backend *file)
+{
+	file->pool_fds.fd = file->store.fd;
+	memcpy(file->pool_fds.sync, file->store.sync_fds, sizeof(file->pool_fds.sync));
+}
+
 static void file_moved(struct backend *backend)
 {
-	store_moved(&container_of(backend, struct file_backend, base)->store);
+	struct file_backend *file = container_of(backend, struct file_backend, base);
+
+	store_moved(&file->store);
+	set_pool_fds(file);
 }
 
 static void file_close(struct backend *backend)
 {
 	struct file_backend *file = container_of(backend, struct file_backend, base);
 
+	store_pool_free(file->pool);
 	store_close(&file->store);
+	store_threads_put();
 	free(file);
+}
+
+static void file_lost(void *owner)
+{
+	struct file_backend *file = owner;
+
+	backend_lost(&file->base);
 }
 
 static const struct backend_ops file_ops = {
@@ -258,6 +250,26 @@ static const struct backend_ops file_ops = {
 	.close = file_close,
 };
 
+static void file_init(struct file_backend *file, const struct device_config *config)
+{
+	file->base.ops = &file_ops;
+	file->base.limits = file->store.limits;
+	file->base.offset = file->store.offset;
+	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
+	file->base.cached = !file->store.direct;
+	file->name = config->name;
+	file->keep_space = config->discard == SWITCH_NO;
+	file->iopoll = config->iopoll;
+	file->bounce = config->driver == VDPA_DRIVER_VIRTIO;
+}
+
+static int pool_open(struct file_backend *file)
+{
+	set_pool_fds(file);
+	return store_pool_new(file->name, &file->pool_fds, file->store.sync_count, file_lost, file,
+			      &file->pool);
+}
+
 int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 		      struct backend **out)
 {
@@ -267,19 +279,24 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
+	err = store_threads_get();
+	if (err)
+		goto free_file;
 	err = store_open(config, wait_ms, &file->store);
-	if (err) {
-		free(file);
-		return err;
-	}
-	file->base.ops = &file_ops;
-	file->base.limits = file->store.limits;
-	file->base.offset = file->store.offset;
-	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
-	file->base.cached = !file->store.direct;
-	file->name = config->name;
-	file->keep_space = config->discard == SWITCH_NO;
-	file->iopoll = config->iopoll;
+	if (err)
+		goto put_threads;
+	file_init(file, config);
+	err = pool_open(file);
+	if (err)
+		goto close_store;
 	*out = &file->base;
 	return 0;
+
+close_store:
+	store_close(&file->store);
+put_threads:
+	store_threads_put();
+free_file:
+	free(file);
+	return err;
 }

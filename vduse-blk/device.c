@@ -19,6 +19,23 @@ static void recall_flush(struct device *device)
 			device->flush_failed = true;
 }
 
+/*
+ * A store tells once that it has lost writes, and says nothing of them at the next sync. So until
+ * the driver is reset nothing is durable any more; it cannot be known which writes are lost.
+ */
+static void writes_lost(void *owner)
+{
+	struct device *device = owner;
+
+	store_relaxed(&inflight_vq(device->inflight, 0)->marked,
+		      1); /* for the server after a crash */
+	if (!__atomic_exchange_n(&device->flush_failed, true, __ATOMIC_SEQ_CST))
+		log_err("%s: writes may be lost: every flush and every durable write fails until "
+			"the driver is reset%s",
+			device->config->name,
+			device->backend->cached ? " and the disk is detached" : "");
+}
+
 static int create_queues(struct device *device, struct worker *workers, unsigned int worker_count,
 			 unsigned int *next_worker)
 {
@@ -141,6 +158,8 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	if (err)
 		goto give_up_device;
 	recall_flush(device);
+	device->backend->owner = device;
+	device->backend->lost = writes_lost;
 	err = create_queues(device, workers, worker_count, next_worker);
 	if (err)
 		goto close_record;

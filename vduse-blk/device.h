@@ -44,7 +44,10 @@ struct device {
 	int command_result;	  /* first failure among them */
 	void (*command_done)(struct device *device);
 
-	/* Set by any worker, cleared at a reset: writes were lost, so no flush may succeed. */
+	/*
+	 * Set by any thread of the store, cleared at a reset: writes were lost, so no flush and no
+	 * durable write may succeed.
+	 */
 	bool flush_failed;
 
 	bool deaf; /* closing, and takes no messages any more */

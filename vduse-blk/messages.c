@@ -141,7 +141,7 @@ static void started(struct device *device)
  */
 static void forgive_flush(struct device *device)
 {
-	if (load_relaxed(&device->backend->cached))
+	if (device->backend->cached)
 		return;
 	device->flush_failed = false;
 	for (uint32_t i = 0; i < device->limits.queues; i++)

@@ -116,23 +116,10 @@ static void log_io_error(struct queue *queue, const struct backend_io *io, int e
 			reason, more);
 }
 
+/* Acquire: pairs with the store of a failed sync, which comes before it completes anything. */
 static bool flush_has_failed(const struct queue *queue)
 {
-	return load_relaxed(&queue->device->flush_failed);
-}
-
-/*
- * A store tells once that it has lost writes, and says nothing of them at the next flush. So until
- * the driver is reset no flush succeeds any more; it cannot be known which writes are lost.
- */
-static void flush_failed(struct queue *queue)
-{
-	if (!flush_has_failed(queue))
-		log_err("%s: writes may be lost: every flush fails until the driver is reset%s",
-			queue->device_name,
-			queue->backend->cached ? " and the disk is detached" : "");
-	store_relaxed(&queue->device->flush_failed, true);
-	queue->vq.log->marked = 1; /* for the server after a crash */
+	return load_acquire(&queue->device->flush_failed);
 }
 
 static void req_give_up(struct req_slot *slot)
@@ -153,10 +140,13 @@ static void req_give_up_list(struct req_slot *slot)
 	}
 }
 
-/* A sync must not be: the second one may succeed although writes were lost. */
+/*
+ * A sync must not be: the second one may succeed although writes were lost. EFAULT is the driver's
+ * memory.
+ */
 static bool req_may_retry(const struct req_slot *slot, int err)
 {
-	if (!slot->queue->retry_s || slot->io.sync_failed || err == -EOPNOTSUPP)
+	if (!slot->queue->retry_s || slot->io.sync_failed || err == -EOPNOTSUPP || err == -EFAULT)
 		return false;
 	return !slot->retry_until_ns || time_now_ns() < slot->retry_until_ns;
 }
@@ -205,8 +195,6 @@ static void req_io_done(struct backend_io *io, int err)
 	bool more = !err && slot->ranges_left;
 
 	slot->in_store = false;
-	if (unlikely(io->sync_failed)) /* given up or not: the store will not tell it again */
-		flush_failed(slot->queue);
 	if (unlikely(io->cancelled && (err || more))) {
 		req_give_up(slot);
 		return;
@@ -221,23 +209,19 @@ static void req_io_done(struct backend_io *io, int err)
 			return;
 		}
 		log_io_error(slot->queue, io, err, "");
+	} else if (unlikely(io->durable) && flush_has_failed(slot->queue)) {
+		err = -EIO; /* another sync may have learned that this write is lost */
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
 
-/*
- * The memory of a virtual machine can always be pinned; what is not there of it is the driver's fault.
- * Stages are for one kind of kernel, and take memory only where they were used.
- */
+/* Staging buffers take memory only where they were used. */
 static void *req_stage(struct backend_io *io)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
-	struct queue *queue = slot->queue;
 
-	if (queue->device->config->driver != VDPA_DRIVER_VIRTIO)
-		return NULL;
 	if (!slot->stage)
-		slot->stage = get_stage(queue);
+		slot->stage = get_stage(slot->queue);
 	return slot->stage;
 }
 
@@ -245,7 +229,7 @@ static void req_submit(struct req_slot *slot, enum backend_op op,
 		       void (*done)(struct backend_io *io, int err))
 {
 	slot->io.op = op;
-	slot->io.durable = slot->queue->durable_writes;
+	slot->io.durable = slot->queue->durable_writes && op != BACKEND_READ;
 	slot->io.done = done;
 	slot->io.stage = req_stage;
 	slot->in_store = true;
@@ -284,8 +268,6 @@ static void flush_done(struct backend_io *io, int err)
 	struct queue *queue = slot->queue;
 
 	slot->in_store = false;
-	if (io->sync_failed) /* given up or not: the store will not tell it again */
-		flush_failed(queue);
 	if (io->cancelled && err) {
 		req_give_up_list(slot);
 		return;

@@ -128,13 +128,16 @@ struct io_uring_sqe *ring_iopoll_sqe(struct ring *ring)
 	return get_sqe(&ring->iopoll);
 }
 
+/* What is there now: what it starts may complete at once, and others are to get their turn. */
 static unsigned int reap(struct io_uring *uring)
 {
+	unsigned int head, count = 0, ready = io_uring_cq_ready(uring);
 	struct io_uring_cqe *cqe;
-	unsigned int head, count = 0;
 
 	io_uring_for_each_cqe(uring, head, cqe)
 	{
+		if (count == ready)
+			break;
 		struct ring_op *op = io_uring_cqe_get_data(cqe);
 
 		count++;
@@ -410,9 +413,8 @@ void ring_cancel(struct ring *ring, struct ring_op *op)
 	ring_sqe_done(sqe, &ignored);
 }
 
-void ring_post(struct ring *ring, struct ring_message *message)
+void ring_post_by(struct ring *ring, struct ring_message *message, int fd)
 {
-	int fd = ring->message_fd; /* once the message is in the list, the ring may be gone */
 	uint64_t one = 1;
 
 	message->next = NULL;
@@ -420,6 +422,12 @@ void ring_post(struct ring *ring, struct ring_message *message)
 	*ring->last = message;
 	ring->last = &message->next;
 	pthread_mutex_unlock(&ring->lock);
+	/* The message is in the list: the ring may be gone. */
 	if (write(fd, &one, sizeof(one)) < 0)
 		log_err("eventfd: %s", strerror(errno));
+}
+
+void ring_post(struct ring *ring, struct ring_message *message)
+{
+	ring_post_by(ring, message, ring->message_fd);
 }

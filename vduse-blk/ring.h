@@ -3,8 +3,9 @@
  * One io_uring and everything a thread waits for: I/O, descriptors, timers, and messages from
  * other threads. The main thread and each worker have one.
  *
- * Every function but ring_post() belongs to the thread that called ring_init(). Whatever an
- * operation points at (the struct ring_op itself, buffers) lives until its last completion.
+ * Every function but ring_post() and ring_post_by() belongs to the thread that called ring_init().
+ * Whatever an operation points at (the struct ring_op itself, buffers) lives until its last
+ * completion.
  */
 #ifndef VDUSE_BLK_RING_H
 #define VDUSE_BLK_RING_H
@@ -175,5 +176,8 @@ void ring_cancel(struct ring *ring, struct ring_op *op);
 
 /** ring_post() - have @message->run called on the ring's thread; from any thread */
 void ring_post(struct ring *ring, struct ring_message *message);
+
+/** ring_post_by() - the same where @fd is what ring->message_fd is in the table of this thread */
+void ring_post_by(struct ring *ring, struct ring_message *message, int fd);
 
 #endif

@@ -122,10 +122,10 @@ static unsigned int wanted_workers(const struct config *config)
 	return MIN(wanted, queues);
 }
 
-/* A ring and an eventfd; VDUSE's, its control, the store's, O_EXCL's, the record's; kicks. */
+/* A ring and an eventfd; VDUSE's, its control, the store's five, O_EXCL's, the record's; kicks. */
 static rlim_t wanted_descriptors(const struct config *config)
 {
-	return 64 + 2 * wanted_workers(config) + 7 * config->device_count + count_queues(config);
+	return 64 + 2 * wanted_workers(config) + 10 * config->device_count + count_queues(config);
 }
 
 static void raise_descriptors(const struct config *config)
@@ -226,6 +226,7 @@ static int block_signals(struct server *server)
 	stop_signals(&set);
 	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN); /* whoever reads our output may go; the disks stay */
+	signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE is an error of that write, EFBIG */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (server->signal_fd < 0) {

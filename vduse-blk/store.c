@@ -34,6 +34,12 @@
  */
 #define FILE_RANGE_MAX (2u << 30)
 
+/*
+ * An operation on any store: a read of the page cache or of a hole is copied on the worker, whose
+ * other queues wait meanwhile.
+ */
+#define PART_MAX (1ull << 20)
+
 /* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
 static int open_path(const struct device_config *config, struct stat *st)
 {
@@ -57,6 +63,23 @@ static int open_path(const struct device_config *config, struct stat *st)
 	return fd;
 }
 
+static int open_syncs(const struct device_config *config, struct store *store, int path_fd,
+		      int flags)
+{
+	unsigned int wanted = store->readonly ? 1 : STORE_SYNCS;
+
+	if (config->cache == CACHE_UNSAFE)
+		wanted = 0;
+	while (store->sync_count < wanted) {
+		int fd = store_reopen(path_fd, flags);
+
+		if (fd < 0)
+			return fd;
+		store->sync_fds[store->sync_count++] = fd;
+	}
+	return 0;
+}
+
 static int open_fds(const struct device_config *config, struct store *store, int path_fd)
 {
 	int flags = store->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
@@ -70,13 +93,7 @@ static int open_fds(const struct device_config *config, struct store *store, int
 	if (fd < 0)
 		return fd;
 	store->fd = fd;
-
-	if (store->direct) {
-		store->buffered_fd = store_reopen(path_fd, flags);
-		if (store->buffered_fd < 0)
-			return store->buffered_fd;
-	}
-	return 0;
+	return open_syncs(config, store, path_fd, flags);
 }
 
 static void log_open_error(const struct device_config *config, int err)
@@ -125,12 +142,13 @@ static uint64_t queue_limit(dev_t rdev, const char *name, uint64_t fallback)
 
 static void set_parts(struct store *store, dev_t rdev)
 {
-	uint64_t bytes = queue_limit(rdev, "max_sectors_kb", 0) * 1024;
+	uint64_t bytes = queue_limit(rdev, "max_sectors_kb", 0) * 1024 / BLOCK_MAX * BLOCK_MAX;
+	uint32_t pieces = (uint32_t)queue_limit(rdev, "max_segments", 0);
 
-	store->part_max = bytes / BLOCK_MAX * BLOCK_MAX;
-	store->part_pieces = (uint32_t)queue_limit(rdev, "max_segments", 0);
-	if (!store->part_max || !store->part_pieces) /* it does not say */
-		store->part_max = UINT64_MAX;
+	if (!bytes || !pieces) /* it does not say */
+		return;
+	store->part_max = MIN(bytes, PART_MAX);
+	store->part_pieces = pieces;
 }
 
 static int examine_block_device(struct store *store, const struct stat *st, uint64_t *size)
@@ -216,7 +234,8 @@ static int examine(struct store *store, const struct stat *st, uint64_t *size)
 	int err = 0;
 
 	*size = (uint64_t)st->st_size;
-	store->part_max = UINT64_MAX;
+	store->part_max = PART_MAX;
+	store->part_pieces = UINT32_MAX;
 	if (store->block_device)
 		err = examine_block_device(store, st, size);
 	else
@@ -357,8 +376,8 @@ static int open_and_settle(const struct device_config *config, bool claim, unsig
 	*store = (struct store){
 		.readonly = config->readonly,
 		.fd = -1,
-		.buffered_fd = -1,
 	};
+	memset(store->sync_fds, -1, sizeof(store->sync_fds));
 	do {
 		err = open_once(config, claim, store, &st);
 	} while (err == -EBUSY && wait_a_little(wait_ms));
@@ -502,9 +521,10 @@ unsigned int store_descriptors(struct store *store, int **fds, unsigned int max)
 {
 	unsigned int count = 0;
 
-	assert(max >= 3);
+	assert(max >= 2 + STORE_SYNCS);
 	fds[count++] = &store->fd;
-	fds[count++] = &store->buffered_fd;
+	for (unsigned int i = 0; i < store->sync_count; i++)
+		fds[count++] = &store->sync_fds[i];
 	if (store->claim && store_claim_is_moving(store->claim))
 		fds[count++] = store_claim_fd(store->claim);
 	return count;
@@ -518,12 +538,14 @@ void store_moved(struct store *store)
 
 void store_close(struct store *store)
 {
-	if (store->buffered_fd >= 0)
-		close(store->buffered_fd);
+	while (store->sync_count) {
+		close(store->sync_fds[--store->sync_count]);
+		store->sync_fds[store->sync_count] = -1;
+	}
 	if (store->fd >= 0)
 		close(store->fd);
 	if (store->claim)
 		store_claim_put(store->claim);
 	store->claim = NULL;
-	store->fd = store->buffered_fd = -1;
+	store->fd = -1;
 }

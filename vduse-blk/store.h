@@ -12,17 +12,24 @@
 
 struct claim;
 
+#define STORE_SYNCS 4
+
 /* An opened store. fds are -1 where there is none. */
 struct store {
-	int fd;		     /* of every request; O_DIRECT where @direct */
+	int fd;		     /* of every request but syncs; O_DIRECT where @direct */
 	struct claim *claim; /* of a block device that is written; shared with its other slices */
-	int buffered_fd;     /* where @direct: for requests that O_DIRECT cannot take */
+	/*
+	 * For syncs, opened before any write: each hears of every lost write, once, whatever the
+	 * others were told. A sync that fails is to be remembered by who asked for it.
+	 */
+	int sync_fds[STORE_SYNCS];
+	unsigned int sync_count; /* so many of them; fewer where nothing is written */
 	bool direct;
 	bool block_device;
 	bool readonly;
 	uint32_t memory_align; /* of O_DIRECT buffers, bytes, a power of two */
 	uint32_t length_align; /* of O_DIRECT pieces */
-	uint64_t part_max;     /* bytes that the disk takes at a time, a multiple of 4096 */
+	uint64_t part_max;     /* bytes of an operation, a multiple of 4096 */
 	uint32_t part_pieces;  /* pieces of memory, likewise */
 	enum cache_mode cache; /* never CACHE_AUTO */
 	uint64_t offset;       /* of the disk's first byte */

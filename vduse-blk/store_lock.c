@@ -10,14 +10,13 @@
 #include "log.h"
 
 /*
- * Locks far behind any data: a byte for each device's name, its mark, and a range for the second
- * descriptor. They do not touch each other, or the kernel would join them.
+ * Locks far behind any data: a byte for each device's name, its mark. It does not touch the data, or
+ * the kernel would join them.
  */
-#define MARK_START	    ((1ull << 62) - (1ull << 33))
-#define MARK_COUNT	    (1ull << 32) /* for the second descriptor as many again */
-#define BUFFERED_LOCK_START (1ull << 62)
+#define MARK_START ((1ull << 62) - (1ull << 33))
+#define MARK_COUNT (1ull << 32)
 
-/* One descriptor of a store that I/O goes through, and what it locks. */
+/* The descriptor of a store, and what it locks. */
 struct locked_fd {
 	int fd;
 	struct file_range data;
@@ -48,21 +47,12 @@ static uint64_t mark_of(const char *name)
 	return MARK_START + MIN(MAX(hash, 1ull), MARK_COUNT - 2);
 }
 
-/* Return: how many of @fds */
-static unsigned int locked_fds(const struct device_config *config, const struct store *store,
-			       struct locked_fd fds[2])
+static struct locked_fd locked_fd(const struct device_config *config, const struct store *store)
 {
 	uint64_t first = store->offset, mark = mark_of(config->name);
 	uint64_t last = config->size ? first + config->size - 1 : MARK_START - 1;
 
-	fds[0] = (struct locked_fd){ store->fd, { first, last }, { mark, mark } };
-	mark += MARK_COUNT;
-	first += BUFFERED_LOCK_START;
-	last = config->size ? first + config->size - 1 : INT64_MAX;
-	fds[1] = (struct locked_fd){ store->direct ? store->buffered_fd : store->fd,
-				     { first, last },
-				     { mark, mark } };
-	return 2;
+	return (struct locked_fd){ store->fd, { first, last }, { mark, mark } };
 }
 
 /*
@@ -99,26 +89,22 @@ static int check_mark(const struct locked_fd *fd)
 	return 0;
 }
 
-static int lock_all(const struct locked_fd *fds, unsigned int count, bool successor, short type)
+static int lock_both(const struct locked_fd *fd, bool successor, short type)
 {
-	int err = 0;
+	int err = successor ? check_mark(fd) : 0;
 
-	for (unsigned int i = 0; i < count && !err && successor; i++)
-		err = check_mark(&fds[i]);
-	for (unsigned int i = 0; i < count && !err; i++) {
-		err = lock_range(fds[i].fd, type, &fds[i].data);
-		if (!err)
-			err = lock_range(fds[i].fd, F_RDLCK, &fds[i].mark);
-	}
+	if (!err)
+		err = lock_range(fd->fd, type, &fd->data);
+	if (!err)
+		err = lock_range(fd->fd, F_RDLCK, &fd->mark);
 	return err;
 }
 
 int store_lock(const struct device_config *config, const struct store *store, bool successor)
 {
-	struct locked_fd fds[2];
-	unsigned int count = locked_fds(config, store, fds);
+	struct locked_fd fd = locked_fd(config, store);
 
-	return lock_all(fds, count, successor, store->readonly ? F_RDLCK : F_WRLCK);
+	return lock_both(&fd, successor, store->readonly ? F_RDLCK : F_WRLCK);
 }
 
 /* ---- who is in the way ---- */
@@ -190,16 +176,15 @@ int store_lock_beside(const struct device_config *config, const struct store *st
 		      struct store_rivals *rivals)
 {
 	struct judgement j = { .config = config, .rivals = rivals };
-	struct locked_fd fds[2];
-	unsigned int count = locked_fds(config, store, fds);
+	struct locked_fd fd = locked_fd(config, store);
 	int err;
 
 	rivals->text[0] = '\0';
-	err = lock_all(fds, count, rivals->successor, F_RDLCK);
+	err = lock_both(&fd, rivals->successor, F_RDLCK);
 	if (!err)
-		err = store->readonly ? 0 : look_around(&fds[0], &j);
+		err = store->readonly ? 0 : look_around(&fd, &j);
 	else if (err == -EBUSY)
-		name_writer(&fds[0], &j);
+		name_writer(&fd, &j);
 	if (err || store->readonly)
 		return err;
 	log_warn("%s: %s cannot be locked for this server alone, since %s holds a read lock on it; "

@@ -34,9 +34,9 @@ struct store_rivals {
 };
 
 /**
- * store_lock() - lock the bytes that are served, by the descriptors that serve them
+ * store_lock() - lock the bytes that are served, by the descriptor that serves them
  *
- * Two system calls per descriptor. Return: 0; -EBUSY: try again later, or never; other -errno
+ * Two system calls. Return: 0; -EBUSY: try again later, or never; other -errno
  */
 int __must_check store_lock(const struct device_config *config, const struct store *store,
 			    bool successor);

@@ -1,259 +1,382 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reads and writes of the file backend.
+ * Reads and writes of the file backend, in steps.
  *
- * One that came back short continues where it stopped. One that is larger than what a disk takes at
- * a time is cut into parts that are under way together: the block layer does not cut a request that
- * must not wait (REQ_NOWAIT, block/blk-merge.c), and io_uring would give it to a thread.
+ * A step is one operation. It first goes to the worker's ring, and must not wait there (RWF_NOWAIT):
+ * io_uring would otherwise give it to one of a few threads that all disks of the worker share. What
+ * would wait comes back with EAGAIN and is done by a thread of the store. A step that came back
+ * short is followed by another one.
  *
- * Direct I/O pins the memory it goes to, and nobody can pin the kernel's bounce memory since Linux
- * 6.12.118 (VM_IO in vduse_domain_mmap()). From the first EFAULT on, transfers of such a disk are
- * copied through a stage of ours, one stage after the other.
+ * A transfer that is larger than what a disk takes at a time is cut into parts: the block layer does
+ * not cut a request that must not wait (block/blk-merge.c), and a read of the page cache is copied
+ * on the worker while its other queues wait. Some parts are under way together, a batch; the next
+ * batch begins when all of them are done. So a request of any length has little under way.
+ *
+ * Direct I/O. Memory or lengths that O_DIRECT refuses are copied through a staging buffer, one step
+ * after the other: the page cache would be a second view of the store, and write-back of a page of
+ * it could undo a direct write to another block of that page. A step that ended inside of a block is
+ * done again from the beginning of that block.
+ *
+ * Direct I/O pins the memory, and nobody can pin the kernel's bounce memory since Linux 6.12.118
+ * (VM_IO in vduse_domain_mmap()). From the first EFAULT on, transfers of such a disk are staged.
  */
+#include <errno.h>
 #include <limits.h>
 
 #include "backend_file.h"
 #include "iov.h"
 #include "log.h"
+#include "sigbus.h"
+#include "store_kern.h"
 
 /* Where a large transfer is cut: any disk's page, so that the rest stays aligned. */
 #define PART_ALIGN 4096u
 
-/* The cheapest operation that does it. */
-static void prep(struct io_uring_sqe *sqe, int fd, const struct backend_io *io,
-		 const struct iovec *iov, uint32_t count, uint64_t at)
-{
-	unsigned int len = (unsigned int)MIN(iov->iov_len, (size_t)INT_MAX);
-	bool write = io->op == BACKEND_WRITE;
+/* What a request has under way at most. */
+#define BATCH_PARTS 16u
+#define BATCH_BYTES (4u << 20)
 
+static bool is_write(const struct backend_io *io)
+{
+	return io->op == BACKEND_WRITE;
+}
+
+static uint64_t bytes_left(const struct backend_io *io)
+{
+	return io->len - io->done_bytes;
+}
+
+/* The cheapest operation that does it. */
+static void prep(struct io_uring_sqe *sqe, const struct backend_io *io, const struct iovec *iov,
+		 uint32_t count, uint64_t at)
+{
+	const struct store *store = &file_of(io)->store;
+	unsigned int len = (unsigned int)iov->iov_len; /* of a part */
+	bool write = is_write(io);
+
+	at += store->offset + io->offset;
 	if (count > 1) {
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, iov,
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, store->fd, iov,
 				 MIN(count, (uint32_t)IOV_MAX), at);
 	} else if (io->buffer && ring_buffer_has(io->buffer, iov->iov_base, iov->iov_len)) {
-		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe, fd,
-				 iov->iov_base, len, at);
+		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe,
+				 store->fd, iov->iov_base, len, at);
 		sqe->buf_index = io->buffer->index;
 	} else {
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, iov->iov_base,
-				 len, at);
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, store->fd,
+				 iov->iov_base, len, at);
 	}
-	if (write && io->durable)
-		sqe->rw_flags = RWF_DSYNC;
+	sqe->rw_flags = RWF_NOWAIT;
 }
 
-/* O_DIRECT where the memory suits it; the page cache takes any. */
-static int transfer_fd(const struct store *store, const struct backend_io *io)
+static struct io_uring_sqe *get_sqe(struct backend_io *io,
+				    void (*done)(struct ring_op *op, int res, uint32_t flags))
 {
-	if (!store->direct)
-		return store->fd;
-	return iov_is_aligned(io->iov, io->iov_count, store->memory_align - 1,
-			      store->length_align - 1)
-		       ? store->fd
-		       : store->buffered_fd;
-}
-
-/* A write that must be durable may need a flush in the middle, which nobody would poll for. */
-static bool may_iopoll(struct backend_io *io, int fd)
-{
-	return io->ring->has_iopoll && !io->durable && fd == file_of(io)->store.fd;
-}
-
-static struct io_uring_sqe *transfer_step(struct backend_io *io, int fd,
-					  void (*done)(struct ring_op *op, int res, uint32_t flags))
-{
-	if (likely(!io->iopoll) || !may_iopoll(io, fd))
-		return io_step(io, done);
 	io->ring_op.done = done;
-	return ring_iopoll_sqe(io->ring);
+	if (unlikely(io->iopoll) && io->ring->has_iopoll)
+		return ring_iopoll_sqe(io->ring);
+	return ring_sqe(io->ring);
+}
+
+static bool must_stage(const struct backend_io *io)
+{
+	const struct file_backend *file = file_of(io);
+	const struct store *store = &file->store;
+
+	if (!store->direct)
+		return false;
+	return unlikely(load_relaxed(&file->no_pin)) ||
+	       !iov_is_aligned(io->iov, io->iov_count, store->memory_align - 1,
+			       store->length_align - 1);
+}
+
+/*
+ * Without an attempt on the ring, where that was seen to be of no use; or where all threads of the
+ * store wait for it already: a file system may wait for metadata in spite of RWF_NOWAIT.
+ */
+static bool must_wait(const struct backend_io *io)
+{
+	const struct file_backend *file = file_of(io);
+
+	return load_relaxed(&file->no_nowait[is_write(io)]) ||
+	       (!file->store.block_device && store_pool_is_behind(file->pool));
 }
 
 static void forbid_pinning(struct file_backend *file)
 {
 	if (!load_relaxed(&file->no_pin))
-		log_info(
-			"%s: this kernel's bounce memory cannot be pinned: data are copied once more (umem = on avoids that)",
-			file->name);
+		log_info("%s: this kernel's bounce memory cannot be pinned: data are copied once "
+			 "more (umem = on avoids that)",
+			 file->name);
 	store_relaxed(&file->no_pin, true);
 }
 
-/*
- * Worth another try? What the disk could not be polled for, it may do with an interrupt; and memory
- * that cannot be pinned can be copied.
- */
-static bool transfer_again(struct backend_io *io, int res)
-{
-	bool refused = io->iopoll && (res == -EAGAIN || res == -EOPNOTSUPP);
-	bool no_pin = res == -EFAULT && file_of(io)->store.direct && !io->staged &&
-		      backend_stage(io);
-
-	if (refused)
-		io->iopoll = false;
-	if (no_pin)
-		forbid_pinning(file_of(io));
-	return again(io, res) || ((refused || no_pin) && !io->cancelled);
-}
-
-static void transfer_rest(struct backend_io *io);
-
-/* Return: the stage, where it must be used; else NULL. The rest of a torn block is not for O_DIRECT */
-static void *stage_of(struct backend_io *io)
-{
-	const struct file_backend *file = file_of(io);
-
-	if (likely(!load_relaxed(&file->no_pin)))
-		return NULL;
-	if ((io->offset + io->done_bytes) & (file->store.length_align - 1))
-		return NULL;
-	return backend_stage(io);
-}
-
-/* What is on the stage next. */
-static struct iovec stage_fill(struct backend_io *io)
+/* What is to be in the staging buffer next. Return: 0; -ENOMEM; -EFAULT: memory is not there */
+static int stage_fill(struct backend_io *io)
 {
 	uint64_t max = MIN(file_of(io)->store.part_max, (uint64_t)BACKEND_STAGE);
-	struct iovec piece = {
-		.iov_base = io->staged,
-		.iov_len = MIN(io->len - io->done_bytes, max),
-	};
+	void *stage = backend_stage(io);
 
-	if (io->op == BACKEND_WRITE)
-		iov_to_buf(io->iov, io->iov_count, io->staged, piece.iov_len);
-	return piece;
+	if (!stage)
+		return -ENOMEM;
+	io->piece = (struct iovec){ .iov_base = stage, .iov_len = MIN(bytes_left(io), max) };
+	if (is_write(io))
+		iov_to_buf(io->iov, io->iov_count, stage, io->piece.iov_len);
+	/* Zeroes in the place of what is gone must not be written. The queue asks, and stops. */
+	return sigbus_pending() ? -EFAULT : 0;
 }
 
-static void transfer_done(struct ring_op *op, int res, uint32_t flags)
+/* As many pieces as a part takes; or as much of the first one. */
+static void step_cut(struct backend_io *io)
+{
+	const struct store *store = &file_of(io)->store;
+	uint64_t bytes = 0;
+
+	io->step = io->iov;
+	io->step_count = 0;
+	while (io->step_count < io->iov_count && io->step_count < store->part_pieces &&
+	       bytes + io->iov[io->step_count].iov_len <= store->part_max)
+		bytes += io->iov[io->step_count++].iov_len;
+	if (io->step_count)
+		return;
+	io->piece = (struct iovec){ .iov_base = io->iov->iov_base, .iov_len = store->part_max };
+	io->step = &io->piece;
+	io->step_count = 1;
+}
+
+/* Sets the pieces of the next step. Return: 0; -errno */
+static int step_set(struct backend_io *io)
+{
+	io->staged = must_stage(io);
+	if (unlikely(io->staged)) {
+		io->step = &io->piece;
+		io->step_count = 1;
+		return stage_fill(io);
+	}
+	io->step = io->iov;
+	io->step_count = io->iov_count;
+	if (unlikely(bytes_left(io) > file_of(io)->store.part_max))
+		step_cut(io);
+	return 0;
+}
+
+static void step_done(struct backend_io *io, int res);
+
+static int step_work(struct pool_job *job, const struct pool_fds *fds)
+{
+	const struct backend_io *io = container_of(job, struct backend_io, job);
+
+	return (int)store_kern_transfer(is_write(io), fds->fd, io->step,
+					MIN(io->step_count, (uint32_t)IOV_MAX),
+					file_of(io)->store.offset + io->offset + io->done_bytes);
+}
+
+static void step_worked(struct pool_job *job)
+{
+	struct backend_io *io = container_of(job, struct backend_io, job);
+
+	io->in_pool = false;
+	step_done(io, job->result);
+}
+
+static void step_came(struct ring_op *op, int res, uint32_t flags);
+
+static void step_submit(struct backend_io *io)
+{
+	struct io_uring_sqe *sqe = get_sqe(io, step_came);
+
+	prep(sqe, io, io->step, io->step_count, io->done_bytes);
+	ring_sqe_done(sqe, &io->ring_op);
+}
+
+static void step_came(struct ring_op *op, int res, uint32_t flags)
 {
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
-	if (unlikely(res < 0) && transfer_again(io, res)) {
+	if (unlikely(res == -EAGAIN || res == -EOPNOTSUPP) && !io->cancelled) {
+		if (io->iopoll && io->ring->has_iopoll) {
+			/* What the disk cannot be polled for, it may do with an interrupt. */
+			io->iopoll = false;
+			step_submit(io);
+			return;
+		}
+		if (res == -EOPNOTSUPP)
+			store_relaxed(&file_of(io)->no_nowait[is_write(io)], true);
+		io_to_pool(io, step_work, step_worked);
+		return;
+	}
+	step_done(io, res);
+}
+
+static void step_start(struct backend_io *io)
+{
+	int err = step_set(io);
+
+	if (unlikely(err))
+		io_finish(io, err);
+	else if (unlikely(must_wait(io)))
+		io_to_pool(io, step_work, step_worked);
+	else
+		step_submit(io);
+}
+
+/* Is another try worth it, which may be another way? */
+static bool step_again(struct backend_io *io, int res)
+{
+	struct file_backend *file = file_of(io);
+
+	if (io->cancelled)
+		return false;
+	if (res == -EFAULT && file->bounce && file->store.direct && !io->staged) {
+		forbid_pinning(file);
+		return true;
+	}
+	return res == -EAGAIN || res == -EINTR;
+}
+
+/* Return: whole blocks of @res; -errno. A file may grow meanwhile, so an odd end gets a second look */
+static int whole_blocks(struct backend_io *io, int res)
+{
+	const struct store *store = &file_of(io)->store;
+	int whole = res;
+
+	if (res > 0 && store->direct)
+		whole -= whole % (int)store->length_align;
+	if (!whole && (!res || io->torn))
+		return -ENODATA; /* the file ends before the disk does: it was truncated */
+	io->torn = !whole;
+	return whole;
+}
+
+static void transfer_rest(struct backend_io *io);
+
+static void step_done(struct backend_io *io, int res)
+{
+	if (unlikely(res < 0) && step_again(io, res)) {
 		transfer_rest(io);
 		return;
 	}
-	if (unlikely(io->staged) && res > 0 && io->op == BACKEND_READ)
-		iov_from_buf(io->iov, io->iov_count, io->staged, (size_t)res);
-	if (res == 0)
-		res = -ENODATA; /* the file ends before the disk does: it was truncated */
+	if (res >= 0)
+		res = whole_blocks(io, res);
+	if (unlikely(io->staged) && res > 0 && !is_write(io)) {
+		iov_from_buf(io->iov, io->iov_count, io->piece.iov_base, (size_t)res);
+		if (sigbus_pending())
+			res = -EFAULT;
+	}
 	if (res < 0) {
 		io_finish(io, res);
 		return;
 	}
 	io->done_bytes += (uint64_t)res;
-	if (io->done_bytes < io->len && io->cancelled) {
+	if (likely(io->done_bytes == io->len)) {
+		io_finish_changed(io, 0);
+		return;
+	}
+	if (io->cancelled) {
 		io_finish(io, -ECANCELED);
-	} else if (io->done_bytes < io->len) {
-		iov_skip(&io->iov, &io->iov_count, (size_t)res);
-		transfer_rest(io);
-	} else {
-		io_finish(io, 0);
+		return;
 	}
+	iov_skip(&io->iov, &io->iov_count, (size_t)res);
+	transfer_rest(io);
 }
 
-static void transfer_rest(struct backend_io *io)
+/* All of the batch is done. Where a part failed or was short, it is done again, one step at a time. */
+static void batch_done(struct backend_io *io)
 {
-	const struct store *store = &file_of(io)->store;
-	uint64_t at = store->offset + io->offset + io->done_bytes;
-	struct io_uring_sqe *sqe;
-	struct iovec piece;
-	int fd;
+	bool whole = io->batch_done == io->batch_bytes;
 
-	io->staged = stage_of(io);
-	fd = io->staged ? store->fd : transfer_fd(store, io);
-	sqe = transfer_step(io, fd, transfer_done);
-	if (io->op == BACKEND_WRITE && fd == store->buffered_fd)
-		store_relaxed(&io->backend->cached, true);
-	if (unlikely(io->staged)) {
-		piece = stage_fill(io);
-		prep(sqe, fd, io, &piece, 1, at);
-	} else {
-		prep(sqe, fd, io, io->iov, io->iov_count, at);
+	if (whole)
+		io->done_bytes += io->batch_bytes;
+	if (io->done_bytes == io->len) {
+		io_finish_changed(io, 0);
+		return;
 	}
-	ring_sqe_done(sqe, &io->ring_op);
+	if (io->cancelled) {
+		io_finish(io, -ECANCELED);
+		return;
+	}
+	if (whole)
+		iov_skip(&io->iov, &io->iov_count, io->batch_bytes);
+	io->one_by_one = !whole;
+	io->iopoll = io->iopoll && whole; /* the disk may have refused to be polled */
+	transfer_rest(io);
 }
 
-/*
- * The parts share one ring_op. Where one failed or was short, all is done again as a whole, and in
- * the first io_uring: the disk may have refused to be polled.
- */
+/* The parts share one ring_op. */
 static void part_done(struct ring_op *op, int res, uint32_t flags)
 {
 	struct backend_io *io = container_of(op, struct backend_io, ring_op);
 
 	(void)flags;
-	io->done_bytes += res > 0 ? (uint64_t)res : 0;
-	if (--io->parts)
-		return;
-	if (io->done_bytes == io->len) {
-		io_finish(io, 0);
-	} else if (io->cancelled) {
-		io_finish(io, -ECANCELED);
-	} else {
-		io->done_bytes = 0;
-		io->iopoll = false;
-		transfer_rest(io);
-	}
+	io->batch_done += res > 0 ? (uint64_t)res : 0;
+	if (!--io->parts)
+		batch_done(io);
 }
 
-static void part_start(struct backend_io *io, const struct iovec *iov, uint32_t count, uint64_t at)
+static void part_start(struct backend_io *io, const struct iovec *iov, uint32_t count,
+		       uint64_t bytes)
 {
-	const struct store *store = &file_of(io)->store;
-	struct io_uring_sqe *sqe = transfer_step(io, store->fd, part_done);
+	struct io_uring_sqe *sqe = get_sqe(io, part_done);
 
-	io->parts++;
-	prep(sqe, store->fd, io, iov, count, store->offset + io->offset + at);
+	prep(sqe, io, iov, count, io->done_bytes + io->batch_bytes);
 	ring_sqe_done(sqe, &io->ring_op);
+	io->parts++;
+	io->batch_bytes += bytes;
 }
 
-static void parts_of_piece(struct backend_io *io, const struct iovec *piece, size_t size,
-			   uint64_t at)
+static bool batch_takes_more(const struct backend_io *io)
+{
+	return io->parts < BATCH_PARTS && io->batch_bytes < BATCH_BYTES;
+}
+
+/* Parts of one piece. */
+static void batch_cut(struct backend_io *io, const struct iovec *piece, size_t size)
 {
 	struct iovec part = { .iov_base = piece->iov_base };
 
-	for (size_t left = piece->iov_len; left; left -= part.iov_len) {
+	for (size_t left = piece->iov_len; left && batch_takes_more(io); left -= part.iov_len) {
 		part.iov_len = MIN(left, size);
-		part_start(io, &part, 1, at);
+		part_start(io, &part, 1, part.iov_len);
 		part.iov_base = (uint8_t *)part.iov_base + part.iov_len;
-		at += part.iov_len;
 	}
 }
 
 /* All about the same size, each of whole pieces, or of a piece that alone is too large. */
-static void parts_start(struct backend_io *io)
+static void batch_start(struct backend_io *io)
 {
 	const struct store *store = &file_of(io)->store;
-	uint64_t count = (io->len - 1) / store->part_max + 1;
-	uint64_t size = ROUND_UP((io->len - 1) / count + 1, (uint64_t)PART_ALIGN);
-	uint64_t at = 0, run = 0;
-	uint32_t first = 0;
+	uint64_t count = (bytes_left(io) - 1) / store->part_max + 1;
+	uint64_t size = ROUND_UP((bytes_left(io) - 1) / count + 1, (uint64_t)PART_ALIGN);
+	uint32_t i = 0;
 
-	for (uint32_t i = 0; i < io->iov_count; i++) {
-		const struct iovec *piece = &io->iov[i];
+	io->parts = 0;
+	io->batch_bytes = io->batch_done = 0;
+	while (i < io->iov_count && batch_takes_more(io)) {
+		uint32_t first = i;
+		uint64_t bytes = 0;
 
-		if (run && (run + piece->iov_len > size || i - first == store->part_pieces)) {
-			part_start(io, &io->iov[first], i - first, at);
-			at += run;
-			run = 0;
-		}
-		if (piece->iov_len > size) {
-			parts_of_piece(io, piece, size, at);
-			at += piece->iov_len;
-			continue;
-		}
-		if (!run)
-			first = i;
-		run += piece->iov_len;
+		while (i < io->iov_count && i - first < store->part_pieces &&
+		       bytes + io->iov[i].iov_len <= size)
+			bytes += io->iov[i++].iov_len;
+		if (bytes)
+			part_start(io, &io->iov[first], i - first, bytes);
+		else
+			batch_cut(io, &io->iov[i++], size);
 	}
-	if (run)
-		part_start(io, &io->iov[first], io->iov_count - first, at);
+}
+
+static void transfer_rest(struct backend_io *io)
+{
+	if (unlikely(bytes_left(io) > file_of(io)->store.part_max) && !io->one_by_one &&
+	    !must_stage(io) && !must_wait(io))
+		batch_start(io);
+	else
+		step_start(io);
 }
 
 void transfer_start(struct backend_io *io)
 {
-	const struct store *store = &file_of(io)->store;
-
-	if (unlikely(io->len > store->part_max) && !io->durable && !stage_of(io) &&
-	    transfer_fd(store, io) == store->fd)
-		parts_start(io);
-	else
-		transfer_rest(io);
+	io->one_by_one = io->torn = false;
+	transfer_rest(io);
 }

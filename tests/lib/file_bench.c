@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fake_store_kern.h"
 #include "fds.h"
 #include "places.h"
 #include "temp_dir.h"
@@ -46,7 +47,7 @@ static struct iovec fb_iov[FB_IOVS]; /* the pieces, as the store may change them
 static bool mounted;
 static int loop_fd;
 static unsigned int fds_before;
-static unsigned int iopoll_tail; /* of the second io_uring, as it was last seen */
+static unsigned int uring_tail, iopoll_tail; /* as they were last seen */
 
 void fb_setup(void)
 {
@@ -142,71 +143,74 @@ bool fb_can_fallocate(int mode)
 
 /* The watch. */
 
-static void add_step(struct fb_op *op, const struct io_uring_sqe *sqe)
-{
-	char *at = op->trace + strlen(op->trace);
-	size_t left = sizeof(op->trace) - strlen(op->trace);
-	const char *direct = fcntl(sqe->fd, F_GETFL) & O_DIRECT ? "-direct" : "";
-	const char *durable = sqe->rw_flags == RWF_DSYNC ? "-durable" : "";
+static struct fb_op *watched;
+static uint8_t own_stage[BACKEND_STAGE] __attribute__((aligned(4096)));
 
-	if (op->stage && sqe->addr == (uintptr_t)op->stage) {
-		snprintf(at, left, " staged");
-		at += strlen(at), left -= strlen(at);
-	}
-	switch (sqe->opcode) {
-	case IORING_OP_READ_FIXED:
-		snprintf(at, left, " fixed");
-		at += strlen(at), left -= strlen(at);
-		/* fall through */
-	case IORING_OP_READV:
-	case IORING_OP_READ:
-		snprintf(at, left, " read%s", direct);
-		return;
-	case IORING_OP_WRITE_FIXED:
-		snprintf(at, left, " fixed");
-		at += strlen(at), left -= strlen(at);
-		/* fall through */
-	case IORING_OP_WRITEV:
-	case IORING_OP_WRITE:
-		if (op->io.op == BACKEND_WRITE)
-			snprintf(at, left, " write%s%s", direct, durable);
-		else
-			snprintf(at, left, " zeroes:%u", sqe->len);
-		return;
-	case IORING_OP_FSYNC:
-		snprintf(at, left, sqe->fsync_flags == IORING_FSYNC_DATASYNC ? " sync" : " fsync");
-		return;
-	case IORING_OP_FALLOCATE:
-		snprintf(at, left,
-			 sqe->len == PUNCH	  ? " punch"
-			 : sqe->len == ZERO_RANGE ? " zero_range"
-						  : " fallocate");
-		return;
-	case IORING_OP_URING_CMD:
-		snprintf(at, left, " discard");
-		return;
-	}
-	snprintf(at, left, " unknown");
+static void add_word(struct fb_op *op, const char *word)
+{
+	size_t len = strlen(op->trace);
+
+	snprintf(op->trace + len, sizeof(op->trace) - len, " %s", word);
+}
+
+/* A read or a write, of the ring or of a thread. */
+static void add_transfer(struct fb_op *op, bool write, int fd, const void *addr, size_t len)
+{
+	char word[32];
+
+	if (addr == (op->stage ? op->stage : own_stage))
+		add_word(op, "staged");
+	snprintf(word, sizeof(word), "%s%s", write ? "write" : "read",
+		 fcntl(fd, F_GETFL) & O_DIRECT ? "-direct" : "");
+	if (op->io.op == BACKEND_WRITE_ZEROES)
+		snprintf(word, sizeof(word), "zeroes:%zu", len);
+	add_word(op, word);
+}
+
+static void add_sqe(struct fb_op *op, const struct io_uring_sqe *sqe)
+{
+	bool fixed = sqe->opcode == IORING_OP_READ_FIXED || sqe->opcode == IORING_OP_WRITE_FIXED;
+	bool write = sqe->opcode == IORING_OP_WRITE_FIXED || sqe->opcode == IORING_OP_WRITEV ||
+		     sqe->opcode == IORING_OP_WRITE;
+
+	ck_assert(fixed || write || sqe->opcode == IORING_OP_READV ||
+		  sqe->opcode == IORING_OP_READ);
+	ck_assert_msg(sqe->rw_flags == RWF_NOWAIT, "the ring may wait for the store");
+	if (fixed)
+		add_word(op, "fixed");
+	add_transfer(op, write, sqe->fd, (void *)(uintptr_t)sqe->addr, sqe->len);
 }
 
 static void step_done(struct ring_op *ring_op, int res, uint32_t flags);
 
-/* Takes note of the SQE that was just prepared, and of its completion before the store does. */
+static void begin_step(struct fb_op *op)
+{
+	ck_assert_uint_lt(op->steps, STEPS);
+	if (op->steps++ && op->between)
+		op->between(op);
+}
+
+/* Is there a new SQE? Takes note of it, and of its completion before the store does. */
 static void watch_step(struct fb_op *op)
 {
 	struct io_uring_sq *sq = &fb_ring.uring.sq;
 	const struct io_uring_sqe *sqe;
+	bool polled = fb_ring.iopoll.sq.sqe_tail != iopoll_tail;
 
-	if (fb_ring.iopoll.sq.sqe_tail != iopoll_tail) {
+	if (!polled && fb_ring.uring.sq.sqe_tail == uring_tail)
+		return;
+	if (polled)
 		sq = &fb_ring.iopoll.sq;
-		iopoll_tail = sq->sqe_tail;
-		strcat(op->trace, " polled");
-	}
+	iopoll_tail = fb_ring.iopoll.sq.sqe_tail;
+	uring_tail = fb_ring.uring.sq.sqe_tail;
 	sqe = &sq->sqes[(sq->sqe_tail - 1) & sq->ring_mask];
-	ck_assert_ptr_eq((void *)(uintptr_t)sqe->user_data, &op->io.ring_op);
-	ck_assert_uint_lt(op->steps, STEPS);
-	add_step(op, sqe);
-	op->steps++;
+	if ((void *)(uintptr_t)sqe->user_data != &op->io.ring_op)
+		return;
+	begin_step(op);
+	op->polled = polled;
+	if (polled)
+		add_word(op, "polled");
+	add_sqe(op, sqe);
 	op->forward = op->io.ring_op.done;
 	op->io.ring_op.done = step_done;
 }
@@ -216,12 +220,55 @@ static void step_done(struct ring_op *ring_op, int res, uint32_t flags)
 	struct fb_op *op = container_of(ring_op, struct fb_op, io.ring_op);
 	int fake = op->fakes[op->steps - 1];
 
-	op->forward(ring_op, fake ? fake : res, flags);
-	if (op->completions)
-		return;
-	watch_step(op);
-	if (op->between)
-		op->between(op);
+	/* It would have waited: the same step is done by a thread, with that result. */
+	op->refused = (res == -EAGAIN || res == -EOPNOTSUPP) && !op->polled;
+	op->ring_steps += !op->refused;
+	if (!op->refused && fake)
+		res = fake;
+	op->forward(ring_op, res, flags);
+	if (!op->completions)
+		watch_step(op); /* the same ring_run() may run it */
+}
+
+static void add_call(struct fb_op *op, const struct store_call *call)
+{
+	switch (call->what) {
+	case STORE_CALL_READ:
+	case STORE_CALL_WRITE:
+		add_transfer(op, call->what == STORE_CALL_WRITE, call->fd, call->iov->iov_base,
+			     call->iov->iov_len);
+		break;
+	case STORE_CALL_SYNC:
+		add_word(op, "sync");
+		break;
+	case STORE_CALL_ALLOCATE:
+		add_word(op, call->mode == FALLOC_FL_PUNCH_HOLE	  ? "punch"
+			     : call->mode == FALLOC_FL_ZERO_RANGE ? "zero_range"
+								  : "fallocate");
+		break;
+	case STORE_CALL_DISCARD:
+		add_word(op, "discard");
+		break;
+	}
+}
+
+static void before_call(const struct store_call *call)
+{
+	struct fb_op *op = watched;
+
+	if (!op->refused) {
+		begin_step(op);
+		add_call(op, call);
+	}
+	op->refused = false;
+}
+
+static int after_call(const struct store_call *call, int res)
+{
+	int fake = watched->fakes[watched->steps - 1];
+
+	(void)call;
+	return fake ? fake : res;
 }
 
 static void op_done(struct backend_io *io, int err)
@@ -234,7 +281,11 @@ static void op_done(struct backend_io *io, int err)
 
 static void *op_stage(struct backend_io *io)
 {
-	return container_of(io, struct fb_op, io)->stage;
+	const struct fb_op *op = container_of(io, struct fb_op, io);
+
+	if (op->no_stage)
+		return NULL;
+	return op->stage ? op->stage : own_stage;
 }
 
 /* Runs one operation to its end. Return: its result */
@@ -242,15 +293,20 @@ int fb_run(struct fb_op *op)
 {
 	op->io.stage = op_stage;
 	op->io.done = op_done;
-	op->completions = op->steps = 0;
+	op->completions = op->steps = op->ring_steps = 0;
+	op->refused = false;
 	op->trace[0] = '\0';
+	uring_tail = fb_ring.uring.sq.sqe_tail;
+	watched = op;
+	fake_store_watch(before_call, after_call);
 	backend_submit(fb_backend, &fb_ring, &op->io);
-	if (!op->completions)
+	while (!op->completions) {
 		watch_step(op);
-	while (!op->completions)
 		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+	}
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(ring_run(&fb_ring, false), 0);
+	fake_store_watch(NULL, NULL);
 	ck_assert_uint_eq(op->completions, 1);
 	return op->err;
 }

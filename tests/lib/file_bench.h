@@ -2,8 +2,9 @@
 /*
  * vduse-blk/backend_file.c: a real ring and real files, compared with an array of bytes.
  *
- * Each operation is watched at the kernel's door: what SQEs it is made of, in short words, and a
- * test may replace what the kernel said to one of them.
+ * Each operation is watched at the kernel's doors: what steps it is made of, in short words, and a
+ * test may replace what the kernel said to one of them. A step that the kernel refused on the ring,
+ * as it would have waited, is one with the call of the thread that then does it.
  */
 #ifndef TESTS_FILE_BENCH_H
 #define TESTS_FILE_BENCH_H
@@ -46,14 +47,17 @@ extern const struct fb_cache fb_caches[FB_CACHES];
 /* One operation under watch. */
 struct fb_op {
 	struct backend_io io;
-	void *stage; /* what the store gets when it asks for one */
+	void *stage;   /* what the store gets when it asks for one; NULL: one of the bench */
+	bool no_stage; /* there is no memory */
 	unsigned int completions;
 	int err;
 
 	unsigned int steps;
+	unsigned int ring_steps;	   /* those that the ring did */
+	bool polled, refused;		   /* the step under way, on the ring */
 	char trace[256];		   /* the steps */
 	int fakes[STEPS];		   /* result of each step; 0: what the kernel says */
-	void (*between)(struct fb_op *op); /* after each step but the last */
+	void (*between)(struct fb_op *op); /* before each step but the first */
 	void (*forward)(struct ring_op *op, int res, uint32_t flags);
 };
 

@@ -15,6 +15,7 @@ struct held_op {
 /* What one worker has to complete. */
 struct batch {
 	struct ring_message message;
+	struct backend *backend;
 	struct backend *inner;
 	struct held_op *first;
 	struct held_op **last;
@@ -84,6 +85,11 @@ static const struct backend_ops manual_ops = {
 	.close = manual_close,
 };
 
+static void inner_lost(void *owner)
+{
+	backend_lost(owner);
+}
+
 struct backend *manual_backend_new(struct backend *inner)
 {
 	struct manual_backend *manual = calloc(1, sizeof(*manual));
@@ -92,6 +98,8 @@ struct backend *manual_backend_new(struct backend *inner)
 	manual->base = *inner;
 	manual->base.ops = &manual_ops;
 	manual->inner = inner;
+	inner->lost = inner_lost;
+	inner->owner = &manual->base;
 	pthread_mutex_init(&manual->lock, NULL);
 	return &manual->base;
 }
@@ -160,6 +168,17 @@ struct backend_io *manual_io(struct backend *backend, unsigned int index)
 	return io;
 }
 
+static void finish_io(struct batch *batch, struct backend_io *io)
+{
+	int result = batch->result == MANUAL_SYNC_FAILS ? -EIO : batch->result;
+
+	io->sync_failed = batch->result == MANUAL_SYNC_FAILS ||
+			  (io->op == BACKEND_FLUSH && result < 0 && result != -ECANCELED);
+	if (io->sync_failed)
+		backend_lost(batch->backend);
+	io->done(io, result);
+}
+
 static void batch_run(struct ring_message *message)
 {
 	struct batch *batch = container_of(message, struct batch, message);
@@ -171,10 +190,7 @@ static void batch_run(struct ring_message *message)
 		if (batch->result == MANUAL_DO) {
 			backend_submit(batch->inner, op->io->ring, op->io);
 		} else {
-			op->io->sync_failed = op->io->op == BACKEND_FLUSH && batch->result < 0 &&
-					      batch->result != -ECANCELED &&
-					      batch->result != -EINTR;
-			op->io->done(op->io, batch->result);
+			finish_io(batch, op->io);
 		}
 		free(op);
 	}
@@ -187,6 +203,7 @@ static struct batch *batch_new(struct manual_backend *manual, int result)
 
 	ck_assert_ptr_nonnull(batch);
 	batch->message.run = batch_run;
+	batch->backend = &manual->base;
 	batch->inner = manual->inner;
 	batch->last = &batch->first;
 	batch->result = result;

@@ -14,7 +14,9 @@
 
 #include "backend.h"
 
-#define MANUAL_DO 1 /* the result of an operation that the store behind has to do */
+/* Results of an operation. */
+#define MANUAL_DO	  1 /* that of the store behind, which has to do it */
+#define MANUAL_SYNC_FAILS 2 /* the sync that makes it durable fails */
 
 /** manual_backend_new() - as good as @inner, which it closes when it is closed */
 struct backend *manual_backend_new(struct backend *inner);
@@ -36,7 +38,7 @@ struct backend_io *manual_io(struct backend *backend, unsigned int index);
 
 /**
  * manual_finish() - @count operations are done, beginning with number @index of those held
- * @result: 0, -errno or MANUAL_DO
+ * @result: 0, -errno or one of the above
  *
  * Those of one worker complete together, between two rounds of its queues.
  */

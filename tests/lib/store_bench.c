@@ -35,6 +35,17 @@ void st_limit_fds(rlim_t limit)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
+rlim_t st_limit_for(unsigned int count)
+{
+	int fd = dup(STDIN_FILENO);
+	rlim_t limit;
+
+	ck_assert_int_ge(fd, 0);
+	limit = count ? st_limit_for(count - 1) : (rlim_t)fd;
+	close(fd);
+	return limit;
+}
+
 void st_make_image(off_t size)
 {
 	int fd = open(st_image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -41,6 +41,9 @@ void st_make_image(off_t size);
 /** st_limit_fds() - descriptors from @limit on cannot be had; RLIM_INFINITY: as many as may be */
 void st_limit_fds(rlim_t limit);
 
+/** st_limit_for() - the limit with which @count more descriptors can be had, whichever are free */
+rlim_t st_limit_for(unsigned int count);
+
 /** st_expect_open() - open st_config, with success */
 void st_expect_open(struct store *opened);
 

@@ -41,8 +41,8 @@ static const struct {
 START_TEST(transfer_lands_where_it_belongs)
 {
 	uint64_t len, unit, offsets[3];
-	const char *direct;
-	char want[32];
+	const char *direct, *staged;
+	char want[64];
 	struct fb_op op;
 
 	if (!fb_open_place(DISK, fb_caches[_i].cache))
@@ -57,9 +57,8 @@ START_TEST(transfer_lands_where_it_belongs)
 		len = fb_cut_buffer(shapes[i].count, lens, 4,
 				    shapes[i].first * (shapes[i].aligned ? unit / 512 : 1),
 				    shapes[i].gap * unit / 512);
-		direct = fb_caches[_i].direct && can_direct(fb_config.path) && shapes[i].aligned
-				 ? "-direct"
-				 : "";
+		direct = fb_caches[_i].direct && can_direct(fb_config.path) ? "-direct" : "";
+		staged = *direct && !shapes[i].aligned ? " staged" : "";
 		offsets[0] = 0;
 		offsets[1] = unit;
 		offsets[2] = FB_SLICE - len;
@@ -69,15 +68,14 @@ START_TEST(transfer_lands_where_it_belongs)
 			fb_write_content(&op, len);
 			ck_assert_int_eq(fb_run(&op), 0);
 			fb_expect_content();
-			snprintf(want, sizeof(want), " write%s%s", direct,
-				 durable && fb_config.cache != CACHE_UNSAFE ? "-durable" : "");
+			snprintf(want, sizeof(want), "%s write%s%s", staged, direct,
+				 durable && fb_config.cache != CACHE_UNSAFE ? " sync" : "");
 			ck_assert_str_eq(op.trace, want);
 
 			op = fb_make_transfer(BACKEND_READ, offsets[j], len);
-			op.io.durable = durable;
 			ck_assert_int_eq(fb_run(&op), 0);
 			fb_expect_read(&op);
-			snprintf(want, sizeof(want), " read%s", direct);
+			snprintf(want, sizeof(want), "%s read%s", staged, direct);
 			ck_assert_str_eq(op.trace, want);
 		}
 	}

@@ -324,8 +324,8 @@ START_TEST(queues_of_two_workers_serve_one_disk)
 }
 END_TEST
 
-/* Bounce memory may turn out to be of a kind that cannot be pinned, a machine's memory never. */
-START_TEST(requests_over_bounce_memory_have_a_stage_each)
+/* Whatever the driver: a machine's memory may lie where O_DIRECT cannot take it. */
+START_TEST(requests_have_a_stage_each)
 {
 	struct rig_req reqs[8];
 	uint8_t *stages[8];
@@ -343,12 +343,11 @@ START_TEST(requests_over_bounce_memory_have_a_stage_each)
 		struct backend_io *io = manual_io(rig.store, i);
 
 		stages[i] = io->stage(io);
-		ck_assert_int_eq(!stages[i], _i);
+		ck_assert_ptr_nonnull(stages[i]);
 		ck_assert_ptr_eq(io->stage(io), stages[i]);
-		if (stages[i])
-			memset(stages[i], (int)i, BACKEND_STAGE);
+		memset(stages[i], (int)i, BACKEND_STAGE);
 	}
-	for (uint32_t i = 0; i < 8 && stages[i]; i++)
+	for (uint32_t i = 0; i < 8; i++)
 		must(stages[i][0] == i && stages[i][BACKEND_STAGE - 1] == i, "stage %u", i);
 	manual_finish(rig.store, 0, 8, 0);
 	for (uint32_t i = 0; i < 8; i++)
@@ -387,7 +386,7 @@ int main(void)
 	tcase_add_loop_test(tc, ranges_are_done_one_by_one_until_one_fails, 0, 2);
 	tcase_add_test(tc, as_many_ranges_as_there_may_be_are_all_done);
 	tcase_add_loop_test(tc, writes_are_durable_where_the_driver_cannot_flush, 0, 5);
-	tcase_add_loop_test(tc, requests_over_bounce_memory_have_a_stage_each, 0, 2);
+	tcase_add_loop_test(tc, requests_have_a_stage_each, 0, 2);
 	tcase_add_test(tc, queue_goes_on_while_another_has_all_large_buffers);
 	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
 	tcase_add_loop_test(tc, queues_of_two_workers_serve_one_disk, 0, 2 * RING_KINDS);

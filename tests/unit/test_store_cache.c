@@ -29,6 +29,27 @@ static const struct {
 	{ CACHE_UNSAFE, false, CACHE_UNSAFE, true },
 };
 
+/* Each sync has an open file description of its own. */
+static void expect_syncs(int access)
+{
+	unsigned int wanted = st_config.readonly ? 1 : STORE_SYNCS;
+
+	ck_assert_uint_eq(st_store.sync_count, st_config.cache == CACHE_UNSAFE ? 0 : wanted);
+	for (unsigned int i = 0; i < STORE_SYNCS; i++) {
+		int fd = st_store.sync_fds[i];
+
+		if (i >= st_store.sync_count) {
+			ck_assert_int_eq(fd, -1);
+			continue;
+		}
+		ck_assert_int_eq(open_flags(fd) & (O_ACCMODE | O_DIRECT), access);
+		ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+		ck_assert_int_eq(lseek(fd, 1 + i, SEEK_SET), 1 + i);
+		for (unsigned int j = 0; j < i; j++)
+			ck_assert_int_eq(lseek(st_store.sync_fds[j], 0, SEEK_CUR), 1 + j);
+	}
+}
+
 static void expect_cache(size_t mode, bool direct)
 {
 	int access = st_config.readonly ? O_RDONLY : O_RDWR;
@@ -44,19 +65,16 @@ static void expect_cache(size_t mode, bool direct)
 	ck_assert_int_eq(!!(open_flags(st_store.fd) & O_DIRECT), direct);
 	ck_assert_int_ne(fcntl(st_store.fd, F_GETFD) & FD_CLOEXEC, 0);
 	if (direct) {
-		ck_assert_int_eq(open_flags(st_store.buffered_fd) & O_ACCMODE, access);
-		ck_assert_int_eq(open_flags(st_store.buffered_fd) & O_DIRECT, 0);
-		ck_assert_int_ne(fcntl(st_store.buffered_fd, F_GETFD) & FD_CLOEXEC, 0);
 		ck_assert_uint_gt(st_store.memory_align, 0);
 		ck_assert_uint_eq(st_store.memory_align & (st_store.memory_align - 1), 0);
 		ck_assert_uint_ge(st_store.limits.logical_block, st_store.length_align);
 		ck_assert_uint_eq(st_store.length_align & (st_store.length_align - 1), 0);
-	} else {
-		ck_assert_int_eq(st_store.buffered_fd, -1);
 	}
+	expect_syncs(access);
 	store_close(&st_store);
 	ck_assert_int_eq(st_store.fd, -1);
-	ck_assert_int_eq(st_store.buffered_fd, -1);
+	ck_assert_uint_eq(st_store.sync_count, 0);
+	ck_assert_int_eq(st_store.sync_fds[0], -1);
 }
 
 START_TEST(cache_mode_decides_about_o_direct)

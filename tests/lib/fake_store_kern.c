@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fake_store_kern.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "store_kern.h"
+
+static void (*watch_before)(const struct store_call *call);
+static int (*watch_after)(const struct store_call *call, int res);
+
+void fake_store_watch(void (*before)(const struct store_call *call),
+		      int (*after)(const struct store_call *call, int res))
+{
+	watch_before = before;
+	watch_after = after;
+}
+
+static int do_call(const struct store_call *call)
+{
+	uint64_t range[2] = { call->offset, call->len };
+	off_t offset = (off_t)call->offset, len = (off_t)call->len;
+	ssize_t n = -1;
+
+	switch (call->what) {
+	case STORE_CALL_READ:
+		n = preadv(call->fd, call->iov, (int)call->count, offset);
+		break;
+	case STORE_CALL_WRITE:
+		n = pwritev(call->fd, call->iov, (int)call->count, offset);
+		break;
+	case STORE_CALL_SYNC:
+		n = fdatasync(call->fd);
+		break;
+	case STORE_CALL_ALLOCATE:
+		n = fallocate(call->fd, call->mode | FALLOC_FL_KEEP_SIZE, offset, len);
+		break;
+	case STORE_CALL_DISCARD:
+		n = ioctl(call->fd, BLKDISCARD, range);
+		break;
+	}
+	return n < 0 ? -errno : (int)n;
+}
+
+static int call_kernel(struct store_call call)
+{
+	int res;
+
+	if (watch_before)
+		watch_before(&call);
+	res = do_call(&call);
+	return watch_after ? watch_after(&call, res) : res;
+}
+
+ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_t count,
+			    uint64_t offset)
+{
+	return call_kernel((struct store_call){
+		.what = write ? STORE_CALL_WRITE : STORE_CALL_READ,
+		.fd = fd,
+		.iov = iov,
+		.count = count,
+		.offset = offset,
+	});
+}
+
+int store_kern_sync(int fd)
+{
+	return call_kernel((struct store_call){ .what = STORE_CALL_SYNC, .fd = fd });
+}
+
+int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len)
+{
+	return call_kernel((struct store_call){ .what = STORE_CALL_ALLOCATE,
+						.fd = fd,
+						.mode = mode,
+						.offset = offset,
+						.len = len });
+}
+
+int store_kern_discard(int fd, uint64_t offset, uint64_t len)
+{
+	return call_kernel((struct store_call){
+		.what = STORE_CALL_DISCARD, .fd = fd, .offset = offset, .len = len });
+}

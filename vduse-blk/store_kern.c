@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store_kern.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_t count,
+			    uint64_t offset)
+{
+	ssize_t n = write ? pwritev(fd, iov, (int)count, (off_t)offset)
+			  : preadv(fd, iov, (int)count, (off_t)offset);
+
+	return n < 0 ? -errno : n;
+}
+
+int store_kern_sync(int fd)
+{
+	return fdatasync(fd) ? -errno : 0;
+}
+
+int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len)
+{
+	return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) ? -errno : 0;
+}
+
+int store_kern_discard(int fd, uint64_t offset, uint64_t len)
+{
+	uint64_t range[2] = { offset, len };
+
+	return ioctl(fd, BLKDISCARD, range) ? -errno : 0;
+}

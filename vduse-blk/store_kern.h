@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The system calls on a store that block, one thin function for each. Tests link a fake.
+ *
+ * A store that stalls keeps the caller for ever, so only threads of that store call them.
+ */
+#ifndef VDUSE_BLK_STORE_KERN_H
+#define VDUSE_BLK_STORE_KERN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/** store_kern_transfer() - preadv() or pwritev(). Return: bytes, at least 0; -errno */
+ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_t count,
+			    uint64_t offset);
+
+/** store_kern_sync() - fdatasync(). Return: 0; -errno */
+int store_kern_sync(int fd);
+
+/** store_kern_allocate() - fallocate() without a change of the size. Return: 0; -errno */
+int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len);
+
+/** store_kern_discard() - BLKDISCARD of a block device. Return: 0; -errno */
+int store_kern_discard(int fd, uint64_t offset, uint64_t len);
+
+#endif

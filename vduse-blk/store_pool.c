@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store_pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "store_kern.h"
+#include "store_threads.h"
+
+#define IDLE_S 10
+
+/* First in, first out. */
+struct job_list {
+	struct pool_job *first;
+	struct pool_job **last;
+};
+
+/* How a thread tells a ring: the eventfd in its own table. */
+struct waker {
+	struct waker *next;
+	const struct ring *ring; /* which lives as long as the pool */
+	int fd;
+};
+
+/* What one thread has. */
+struct pool_thread {
+	struct store_pool *pool;
+	struct pool_fds fds;
+	struct waker *wakers;
+	int err; /* why it has no @fds */
+};
+
+struct store_pool {
+	const char *name;
+	const struct pool_fds *fds; /* of the process */
+	unsigned int sync_count;
+	void (*lost)(void *owner);
+	void *owner;
+
+	pthread_mutex_t lock; /* of the rest */
+	pthread_cond_t wake;  /* of an idle thread */
+	pthread_cond_t ended; /* a thread is no more */
+	struct job_list jobs, syncs;
+	unsigned int syncing; /* bit n: the n-th descriptor for syncs is in use */
+	unsigned int threads; /* also the one that is ordered */
+	unsigned int idle;
+	bool ordered;
+	bool stopping;
+	bool behind;
+	struct thread_order order;
+};
+
+static void list_init(struct job_list *list)
+{
+	list->first = NULL;
+	list->last = &list->first;
+}
+
+static void list_add(struct job_list *list, struct pool_job *job)
+{
+	job->next = NULL;
+	*list->last = job;
+	list->last = &job->next;
+}
+
+static bool list_remove(struct job_list *list, struct pool_job *job)
+{
+	struct pool_job **link = &list->first;
+
+	while (*link && *link != job)
+		link = &(*link)->next;
+	if (!*link)
+		return false;
+	*link = job->next;
+	if (!*link)
+		list->last = link;
+	return true;
+}
+
+static void job_message(struct ring_message *message)
+{
+	struct pool_job *job = container_of(message, struct pool_job, message);
+
+	job->done(job);
+}
+
+static int fetch_waker(struct pool_thread *thread, const struct ring *ring)
+{
+	struct waker *waker = calloc(1, sizeof(*waker));
+
+	if (!waker)
+		return -ENOMEM;
+	*waker = (struct waker){
+		.next = thread->wakers,
+		.ring = ring,
+		.fd = store_thread_fetch(ring->message_fd),
+	};
+	if (waker->fd < 0) {
+		int err = waker->fd;
+
+		free(waker);
+		return err;
+	}
+	thread->wakers = waker;
+	return waker->fd;
+}
+
+/* Nobody else could tell the ring, so it is tried until it succeeds. */
+static int waker_fd(struct pool_thread *thread, const struct ring *ring)
+{
+	int fd;
+
+	for (const struct waker *waker = thread->wakers; waker; waker = waker->next)
+		if (waker->ring == ring)
+			return waker->fd;
+	while ((fd = fetch_waker(thread, ring)) < 0) {
+		log_err("%s: a completion is late: %s", thread->pool->name, strerror(-fd));
+		sleep(1);
+	}
+	return fd;
+}
+
+static void job_post(struct pool_thread *thread, struct pool_job *job, int result)
+{
+	int fd = waker_fd(thread, job->ring);
+
+	job->result = result;
+	job->message.run = job_message;
+	ring_post_by(job->ring, &job->message, fd);
+}
+
+/* All of the list; the submitter may use a job again as soon as it is posted. */
+static void post_all(struct pool_thread *thread, struct pool_job *job, int result)
+{
+	while (job) {
+		struct pool_job *next = job->next;
+
+		job_post(thread, job, result);
+		job = next;
+	}
+}
+
+static bool can_sync(const struct store_pool *pool)
+{
+	return pool->syncs.first && pool->syncing != (1u << pool->sync_count) - 1;
+}
+
+/* With the lock, when there is one more job, or one less. */
+static void pool_changed(struct store_pool *pool)
+{
+	bool work = pool->jobs.first || can_sync(pool);
+
+	if (work && pool->idle) {
+		pthread_cond_signal(&pool->wake);
+	} else if (work && !pool->ordered && pool->threads < POOL_THREADS) {
+		pool->ordered = true;
+		pool->threads++;
+		store_threads_order(&pool->order);
+	}
+	store_relaxed(&pool->behind,
+		      work && pool->threads == POOL_THREADS && !pool->ordered && !pool->idle);
+}
+
+/* A thread is about to take something, with the lock. Return: it need not end */
+static bool wait_for_work(struct store_pool *pool)
+{
+	struct timespec until;
+	int err = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_S;
+	pool->idle++;
+	while (!err && !pool->stopping && !pool->jobs.first && !can_sync(pool))
+		err = pthread_cond_timedwait(&pool->wake, &pool->lock, &until);
+	pool->idle--;
+	return pool->jobs.first || can_sync(pool);
+}
+
+/* Both with the lock, which they give up meanwhile. */
+
+static void do_syncs(struct pool_thread *thread)
+{
+	struct store_pool *pool = thread->pool;
+	struct pool_job *jobs = pool->syncs.first;
+	unsigned int slot = 0;
+	int err = thread->err;
+
+	while (pool->syncing & 1u << slot)
+		slot++;
+	pool->syncing |= 1u << slot;
+	list_init(&pool->syncs);
+	pool_changed(pool);
+	pthread_mutex_unlock(&pool->lock);
+	if (!err) {
+		do {
+			err = store_kern_sync(thread->fds.sync[slot]);
+		} while (err == -EINTR);
+		if (err)
+			pool->lost(pool->owner);
+	}
+	post_all(thread, jobs, err);
+	pthread_mutex_lock(&pool->lock);
+	pool->syncing &= ~(1u << slot);
+}
+
+static void do_job(struct pool_thread *thread)
+{
+	struct store_pool *pool = thread->pool;
+	struct pool_job *job = pool->jobs.first;
+	int err = thread->err;
+
+	list_remove(&pool->jobs, job);
+	pool_changed(pool);
+	pthread_mutex_unlock(&pool->lock);
+	job_post(thread, job, err ? err : job->work(job, &thread->fds));
+	pthread_mutex_lock(&pool->lock);
+}
+
+/* Return: 0; -errno: a descriptor is missing */
+static int fetch_fds(const struct store_pool *pool, struct pool_fds *own)
+{
+	int err;
+
+	own->fd = store_thread_fetch(pool->fds->fd);
+	err = MIN(own->fd, 0);
+	for (unsigned int i = 0; i < pool->sync_count; i++) {
+		own->sync[i] = store_thread_fetch(pool->fds->sync[i]);
+		err = MIN(own->sync[i], err);
+	}
+	return err;
+}
+
+static void thread_enter(struct pool_thread *thread)
+{
+	pthread_setname_np(pthread_self(), "store");
+	store_thread_enter();
+	thread->err = fetch_fds(thread->pool, &thread->fds);
+	if (thread->err)
+		log_err("%s: a thread cannot get at the store: %s", thread->pool->name,
+			strerror(-thread->err));
+}
+
+/* Closes all: that the thread has ended does not mean that the kernel has closed its table. */
+static void thread_leave(struct pool_thread *thread)
+{
+	struct waker *waker;
+
+	store_thread_close(thread->fds.fd);
+	for (unsigned int i = 0; i < thread->pool->sync_count; i++)
+		store_thread_close(thread->fds.sync[i]);
+	while ((waker = thread->wakers)) {
+		thread->wakers = waker->next;
+		store_thread_close(waker->fd);
+		free(waker);
+	}
+}
+
+static void *pool_main(void *arg)
+{
+	struct store_pool *pool = arg;
+	struct pool_thread thread = { .pool = pool };
+
+	thread_enter(&thread);
+	pthread_mutex_lock(&pool->lock);
+	pool->ordered = false;
+	pool_changed(pool);
+	while (wait_for_work(pool)) {
+		if (can_sync(pool))
+			do_syncs(&thread);
+		else
+			do_job(&thread);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	thread_leave(&thread); /* may block: another one is started for what comes meanwhile */
+	pthread_mutex_lock(&pool->lock);
+	pool->threads--;
+	pool_changed(pool);
+	pthread_cond_signal(&pool->ended);
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+int store_pool_new(const char *name, const struct pool_fds *fds, unsigned int sync_count,
+		   void (*lost)(void *owner), void *owner, struct store_pool **out)
+{
+	struct store_pool *pool = calloc(1, sizeof(*pool));
+	pthread_condattr_t attr;
+
+	if (!pool)
+		return -ENOMEM;
+	pool->name = name;
+	pool->fds = fds;
+	pool->sync_count = sync_count;
+	pool->lost = lost;
+	pool->owner = owner;
+	list_init(&pool->jobs);
+	list_init(&pool->syncs);
+	pool->order.main = pool_main;
+	pool->order.arg = pool;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&pool->ended, NULL);
+	*out = pool;
+	return 0;
+}
+
+void store_pool_free(struct store_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+	if (store_threads_withdraw(&pool->order)) {
+		pthread_mutex_lock(&pool->lock);
+		pool->threads--;
+		pthread_mutex_unlock(&pool->lock);
+	}
+	pthread_mutex_lock(&pool->lock);
+	while (pool->threads)
+		pthread_cond_wait(&pool->ended, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
+	pthread_cond_destroy(&pool->ended);
+	pthread_cond_destroy(&pool->wake);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+void store_pool_submit(struct store_pool *pool, struct pool_job *job)
+{
+	pthread_mutex_lock(&pool->lock);
+	list_add(job->work ? &pool->jobs : &pool->syncs, job);
+	pool_changed(pool);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void store_pool_cancel(struct store_pool *pool, struct pool_job *job)
+{
+	bool removed;
+
+	pthread_mutex_lock(&pool->lock);
+	removed = list_remove(job->work ? &pool->jobs : &pool->syncs, job);
+	pool_changed(pool);
+	pthread_mutex_unlock(&pool->lock);
+	if (!removed)
+		return;
+	job->result = -ECANCELED;
+	job->message.run = job_message;
+	ring_post(job->ring, &job->message);
+}
+
+bool store_pool_is_behind(const struct store_pool *pool)
+{
+	return load_relaxed(&pool->behind);
+}
