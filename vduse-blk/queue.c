@@ -30,9 +30,11 @@ static void queue_break(struct queue *queue, const char *why)
 		log_err("%s: queue %u stops: %s", queue->device_name, queue->index, why);
 }
 
+/* Where it has enough under way, the end of a request schedules it. */
 static bool queue_takes(const struct queue *queue)
 {
-	return queue->state == QUEUE_RUNNING && !queue->held;
+	return queue->state == QUEUE_RUNNING && !queue->held &&
+	       queue->bytes_under_way < queue->bytes_max;
 }
 
 /*
@@ -440,6 +442,7 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;
 	queue->slot_count = queue->limits->queue_size;
+	queue->bytes_max = QUEUE_BYTES_MAX;
 	queue->wants_buffer = device->umem;
 	queue->irq_cpu = -1;
 

@@ -45,6 +45,14 @@ enum queue_state {
 	QUEUE_BROKEN, /* the ring cannot be trusted; until the driver is reset */
 };
 
+/*
+ * Data of reads and writes that a queue has under way, give or take one request: with more, it takes
+ * nothing until one has ended. A ring full of large requests would keep the worker's other queues
+ * waiting. A request counts what it has under way at most (transfer.c).
+ */
+#define QUEUE_BYTES_MAX	  (32u << 20)
+#define REQUEST_BYTES_MAX (4u << 20)
+
 #define SLOT_IOVS   8u
 #define SLOT_RANGES (SLOT_IOVS * sizeof(struct iovec) / sizeof(struct blk_range))
 
@@ -62,6 +70,7 @@ struct req_slot {
 	union large_buffer *large;     /* NULL: iov or ranges are below */
 	union stage *stage;	       /* NULL: it has not needed one */
 	bool in_store;		       /* @io is under way */
+	uint32_t bytes;		       /* what it counts in queue->bytes_under_way */
 	uint64_t retry_until_ns;       /* 0: it has not failed */
 	struct req_slot *next_waiting; /* in queue->retries, or of flushes that share a sync */
 	const struct blk_range *next_range;
@@ -97,6 +106,7 @@ struct queue {
 	uint32_t retry_s;	/* likewise */
 	struct req_slot *slots;
 	uint32_t slot_count;
+	uint32_t bytes_max;	       /* QUEUE_BYTES_MAX, but in tests */
 	union large_buffer *own_large; /* as in worker.h */
 	int kick_fd;
 	int irq_cpu; /* as of irq_cpu_take(); the worker's */
@@ -127,6 +137,7 @@ struct queue {
 	struct queue *next_starved;
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
+	uint32_t bytes_under_way;
 	struct req_slot *flushes; /* taken in this round, to be answered by one sync */
 	struct req_slot *retries; /* failed, to be tried again */
 	struct ring_timer retry;

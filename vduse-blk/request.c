@@ -44,6 +44,8 @@ static void req_free_memory(struct req_slot *slot)
 		put_stage(slot->queue, slot->stage);
 	slot->large = NULL;
 	slot->stage = NULL;
+	slot->queue->bytes_under_way -= slot->bytes;
+	slot->bytes = 0;
 }
 
 /* A function for itself so that tests/vm/tsan.supp can name it. */
@@ -342,6 +344,8 @@ static void req_execute(struct req_slot *slot)
 			req_finish(slot, slot_head(slot), VIRTIO_BLK_S_OK);
 			break;
 		}
+		slot->bytes = (uint32_t)MIN(req->len, (uint64_t)REQUEST_BYTES_MAX);
+		slot->queue->bytes_under_way += slot->bytes;
 		slot->io.buffer = req_buffer(slot);
 		req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE, req_io_done);
 		break;

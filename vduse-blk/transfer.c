@@ -34,7 +34,7 @@
 
 /* What a request has under way at most. */
 #define BATCH_PARTS 16u
-#define BATCH_BYTES (4u << 20)
+#define BATCH_BYTES (4u << 20) /* REQUEST_BYTES_MAX of queue.h */
 
 static bool is_write(const struct backend_io *io)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* vduse-blk/request.c: flushes of a queue share what they can, and no more. */
 #include <check.h>
+#include <endian.h>
 #include <errno.h>
 
 #include "rig.h"
@@ -108,6 +109,71 @@ START_TEST(all_that_share_a_failed_sync_fail_and_all_later_ones)
 		finish(0);
 		expect_answers(queue, 2, IOERR);
 	}
+}
+END_TEST
+
+/*
+ * Writes and their syncs, of a driver that relies on each write: whatever its own sync said, a write
+ * that completes after another queue has learned of a loss may be the one that is lost.
+ */
+START_TEST(durable_write_fails_when_another_queue_has_heard_of_a_loss)
+{
+	struct rig_req write;
+
+	rig.config.on_error = _i ? 60 : 0; /* nor is it tried again */
+	rig.config.cache = CACHE_WRITETHROUGH;
+	rig.worker_count = 2;
+	start();
+	write = rig_add(1, VIRTIO_BLK_T_OUT, 0, 512);
+	rig_go(1);
+	add_flushes(0, 1);
+	rig_wait(manual_held(rig.store) == 2);
+	test_log_expect(LOG_LEVEL_ERROR, "writes may be lost");
+	test_log_expect(LOG_LEVEL_ERROR, "flush: Input/output error");
+	manual_finish(rig.store, manual_look(rig.store, 0).op == BACKEND_FLUSH ? 0 : 1, 1, -EIO);
+	expect_answers(0, 1, IOERR);
+	manual_finish(rig.store, 0, 1, 0);
+	ck_assert_int_eq(rig_finish(&write), IOERR);
+}
+END_TEST
+
+/* Of the change itself, and of the sync after it. A failed sync is not tried again. */
+START_TEST(failed_sync_of_a_durable_change_is_remembered)
+{
+	static const uint32_t types[] = { VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_DISCARD,
+					  VIRTIO_BLK_T_WRITE_ZEROES };
+	struct virtio_blk_discard_write_zeroes range = { .num_sectors = htole32(8) };
+	struct rig_req req;
+
+	rig.config.on_error = 60;
+	rig.config.cache = CACHE_WRITETHROUGH;
+	start();
+	req = rig_add(0, types[_i], 0, _i ? sizeof(range) : 512);
+	if (_i)
+		rig_fill(&req, &range, sizeof(range));
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	ck_assert(manual_look(rig.store, 0).durable);
+	test_log_expect(LOG_LEVEL_ERROR, "writes may be lost");
+	test_log_expect(LOG_LEVEL_ERROR, "Input/output error");
+	finish(MANUAL_SYNC_FAILS);
+	ck_assert_int_eq(rig_finish(&req), IOERR);
+	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 0);
+	ck_assert(rig.device.flush_failed);
+	ck_assert(rig.device.queues[0].vq.log->marked);
+
+	/* On all queues, and for all that has to be durable; a read has not. */
+	req = rig_add(1, VIRTIO_BLK_T_OUT, 0, 512);
+	rig_go(1);
+	rig_wait(manual_held(rig.store) == 1);
+	finish(0);
+	ck_assert_int_eq(rig_finish(&req), IOERR);
+	req = rig_add(1, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(1);
+	rig_wait(manual_held(rig.store) == 1);
+	ck_assert(!manual_look(rig.store, 0).durable);
+	finish(0);
+	ck_assert_int_eq(rig_finish(&req), OK);
 }
 END_TEST
 
@@ -226,6 +292,8 @@ int main(void)
 	tcase_add_test(tc, flushes_of_a_round_share_a_sync);
 	tcase_add_test(tc, flush_is_not_answered_by_an_older_sync);
 	tcase_add_test(tc, all_that_share_a_failed_sync_fail_and_all_later_ones);
+	tcase_add_loop_test(tc, durable_write_fails_when_another_queue_has_heard_of_a_loss, 0, 2);
+	tcase_add_loop_test(tc, failed_sync_of_a_durable_change_is_remembered, 0, 3);
 	tcase_add_loop_test(tc, memory_that_moves_has_flushes_taken_again, 0,
 			    ARRAY_SIZE(cut_short));
 	tcase_add_loop_test(tc, reset_gives_up_flushes, 0, ARRAY_SIZE(cut_short));

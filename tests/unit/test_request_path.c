@@ -324,6 +324,69 @@ START_TEST(queues_of_two_workers_serve_one_disk)
 }
 END_TEST
 
+/* What a queue has under way is bounded; the rest stays in the ring, and its neighbour is served. */
+START_TEST(hog_has_little_under_way)
+{
+	struct rig_req neighbour;
+
+	rig_start();
+	rig_driver_start();
+	rig.device.queues[0].bytes_max = 3 * 4096;
+	manual_hold(rig.store, true);
+	for (uint32_t i = 0; i < 8; i++)
+		rig_add(0, i % 2 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, 8 * i, 4096);
+	rig_go(0);
+	rig_settle();
+	ck_assert_uint_eq(manual_held(rig.store), 3);
+	neighbour = rig_add(1, VIRTIO_BLK_T_IN, 0, 4096);
+	rig_go(1);
+	rig_wait(manual_held(rig.store) == 4);
+	manual_finish(rig.store, 3, 1, 0);
+	ck_assert_int_eq(rig_finish(&neighbour), OK);
+	/* Each that ends makes room for the next, without a kick. */
+	for (uint32_t i = 0; i < 8; i++) {
+		ck_assert_uint_eq(manual_held(rig.store), MIN(3, 8 - i));
+		ck_assert_uint_eq(manual_look(rig.store, 0).offset, 4096 * i);
+		if (i == 5)
+			test_log_expect(LOG_LEVEL_ERROR, "not supported");
+		manual_finish(rig.store, 0, 1, i == 5 ? -EOPNOTSUPP : 0);
+		rig_next(0);
+		rig_settle();
+	}
+	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
+	rig_status(0);
+}
+END_TEST
+
+/* Requests that are given up, or put back, count no more. */
+START_TEST(hog_can_be_paused_and_reset)
+{
+	uint32_t id;
+
+	rig_start();
+	rig_driver_start();
+	rig.device.queues[0].bytes_max = 2 * 4096;
+	manual_hold(rig.store, true);
+	for (uint32_t i = 0; i < 4; i++)
+		rig_add(0, VIRTIO_BLK_T_IN, 8 * i, 4096);
+	rig_go(0);
+	rig_settle();
+	id = _i ? rig_send_status(0) : rig_send_iotlb(0, UINT64_MAX);
+	rig_wait(manual_cancelled(rig.store) == 2);
+	manual_finish(rig.store, 0, 2, -ECANCELED);
+	ck_assert(rig_answer(id));
+	rig_settle();
+	ck_assert_uint_eq(manual_held(rig.store), _i ? 0 : 2);
+	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, _i ? 0 : 2 * 4096);
+	if (_i)
+		return;
+	manual_hold(rig.store, false);
+	manual_finish(rig.store, 0, 2, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		rig_next(0);
+}
+END_TEST
+
 /* Whatever the driver: a machine's memory may lie where O_DIRECT cannot take it. */
 START_TEST(requests_have_a_stage_each)
 {
@@ -386,6 +449,8 @@ int main(void)
 	tcase_add_loop_test(tc, ranges_are_done_one_by_one_until_one_fails, 0, 2);
 	tcase_add_test(tc, as_many_ranges_as_there_may_be_are_all_done);
 	tcase_add_loop_test(tc, writes_are_durable_where_the_driver_cannot_flush, 0, 5);
+	tcase_add_test(tc, hog_has_little_under_way);
+	tcase_add_loop_test(tc, hog_can_be_paused_and_reset, 0, 2);
 	tcase_add_loop_test(tc, requests_have_a_stage_each, 0, 2);
 	tcase_add_test(tc, queue_goes_on_while_another_has_all_large_buffers);
 	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
