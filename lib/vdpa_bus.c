@@ -3,32 +3,34 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "sysfs.h"
+#include "vdpa_autoprobe.h"
 #include "vdpa_nl.h"
-
-#define BUS "/sys/bus/vdpa"
+#include "vdpa_paths.h"
 
 /*
  * The disk is there when the probe returns, unless virtio_blk is loaded or probes asynchronously;
  * its node too, unless udev makes the nodes.
  */
-#define PROBE_WAIT_MS 2000
-#define NODE_WAIT_MS  10000
-#define POLL_MS	      10
-
-struct autoprobe {
-	int fd; /* holds the lock */
-	bool was_on;
+struct vdpa_paths vdpa_paths = {
+	.sys = "/sys",
+	.dev = "/dev",
+	.run = "/run",
+	.lock_wait_ms = 10000,
+	.probe_wait_ms = 2000,
+	.node_wait_ms = 10000,
 };
+
+#define POLL_MS 10
 
 const char *vdpa_driver_name(enum vdpa_driver driver)
 {
@@ -41,9 +43,19 @@ const char *vdpa_driver_name(enum vdpa_driver driver)
 	return "?";
 }
 
+static void __printf(2, 3) bus_path(char path[PATH_MAX], const char *fmt, ...)
+{
+	int len = snprintf(path, PATH_MAX, "%s/bus/vdpa/", vdpa_paths.sys);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(path + len, PATH_MAX - (size_t)len, fmt, args);
+	va_end(args);
+}
+
 static void dev_path(char path[PATH_MAX], const char *name, const char *attr)
 {
-	snprintf(path, PATH_MAX, BUS "/devices/%s%s", name, attr);
+	bus_path(path, "devices/%s%s", name, attr);
 }
 
 static bool on_bus(const char *name)
@@ -52,19 +64,6 @@ static bool on_bus(const char *name)
 
 	dev_path(path, name, "");
 	return access(path, F_OK) == 0;
-}
-
-static int sysfs_write(const char *path, const char *text)
-{
-	int fd, err = 0;
-
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
 }
 
 /* The last part of what a link of sysfs points to. */
@@ -79,42 +78,6 @@ static int link_target(const char *path, char target[NAME_MAX + 1])
 	link[len] = '\0';
 	snprintf(target, NAME_MAX + 1, "%.*s", NAME_MAX, basename(link));
 	return 0;
-}
-
-/*
- * While it is off the kernel binds no new device of the bus by itself. Who is killed in between (it
- * takes one netlink request, with no probe in it) leaves it off: an administrator's `vdpa dev add`
- * then binds no driver until somebody writes 1. Our own devices do not depend on it.
- */
-static int autoprobe_stop(struct autoprobe *probe, const char *name)
-{
-	char was = 0;
-	int fd, err;
-
-	fd = open(BUS "/drivers_autoprobe", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		goto err_log;
-	if (TEMP_FAILURE_RETRY(flock(fd, LOCK_EX)) < 0 || pread(fd, &was, 1, 0) < 0)
-		goto err_log;
-	if (was == '1' && pwrite(fd, "0", 1, 0) < 0)
-		goto err_log;
-	*probe = (struct autoprobe){ .fd = fd, .was_on = was == '1' };
-	return 0;
-
-err_log:
-	err = -errno;
-	log_err("%s: cannot switch off " BUS "/drivers_autoprobe: %s", name, strerror(-err));
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
-static void autoprobe_restore(const struct autoprobe *probe, const char *name)
-{
-	if (probe->was_on && pwrite(probe->fd, "1", 1, 0) < 0)
-		log_err("%s: cannot switch " BUS "/drivers_autoprobe on again: %s", name,
-			strerror(errno));
-	close(probe->fd);
 }
 
 static void bus_remove(const char *name)
@@ -141,10 +104,10 @@ static int bus_override(const char *name, enum vdpa_driver driver)
 /* Puts the device on the bus, tied to @driver and bound to none yet. */
 static int bus_add(const char *name, enum vdpa_driver driver)
 {
-	struct autoprobe probe = { .fd = -1 };
+	struct vdpa_autoprobe probe;
 	int err;
 
-	err = autoprobe_stop(&probe, name);
+	err = vdpa_autoprobe_stop(&probe, name);
 	if (err)
 		return err;
 	err = vdpa_nl_add(name);
@@ -155,7 +118,7 @@ static int bus_add(const char *name, enum vdpa_driver driver)
 		bus_remove(name);
 
 out_restore:
-	autoprobe_restore(&probe, name);
+	vdpa_autoprobe_restore(&probe, name);
 	return err;
 }
 
@@ -164,7 +127,8 @@ static int bus_bind(const char *name, enum vdpa_driver driver)
 	char path[PATH_MAX], bound[NAME_MAX + 1] = "none";
 	int err;
 
-	err = sysfs_write(BUS "/drivers_probe", name);
+	bus_path(path, "drivers_probe");
+	err = sysfs_write(path, name);
 	if (err) {
 		log_err("%s: cannot bind driver %s: %s", name, vdpa_driver_name(driver),
 			strerror(-err));
@@ -225,7 +189,7 @@ enum vdpa_state vdpa_bus_state(const char *name)
 	enum vdpa_driver driver;
 
 	/* Another kind of vdpa device may have the same name on the bus. */
-	snprintf(dir, sizeof(dir), "/sys/class/vduse/%s/%s", name, name);
+	snprintf(dir, sizeof(dir), "%s/class/vduse/%s/%s", vdpa_paths.sys, name, name);
 	if (access(dir, F_OK))
 		return VDPA_ABSENT;
 	if (!on_bus(name))
@@ -249,6 +213,16 @@ static int find_disk(const char *name, char disk[NAME_MAX + 1])
 	return find_child(dir, "", disk);
 }
 
+static int make_node(const char *child, char node[VDPA_NODE_MAX])
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", vdpa_paths.dev, child) >= VDPA_NODE_MAX)
+		return -ENOENT; /* the kernel's names have 31 characters at most */
+	memcpy(node, path, strlen(path) + 1);
+	return 0;
+}
+
 int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
 {
 	char dir[PATH_MAX], child[NAME_MAX + 1];
@@ -256,11 +230,7 @@ int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
 	dev_path(dir, name, "");
 	if (find_child(dir, "vhost-vdpa-", child) < 0 && find_disk(name, child) < 0)
 		return -ENOENT;
-	if (strlen(child) >= VDPA_NODE_MAX - strlen("/dev/"))
-		return -ENOENT; /* the kernel's names have 31 characters at most */
-	strcpy(node, "/dev/");
-	strcat(node, child);
-	return 0;
+	return make_node(child, node);
 }
 
 /* Is it in /dev, and not a stale node there that belongs to something else? */
@@ -271,15 +241,16 @@ static bool node_ready(const char *node)
 
 	if (stat(node, &st) < 0 || !(S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
 		return false;
-	snprintf(path, sizeof(path), "/sys/dev/%s/%u:%u", S_ISBLK(st.st_mode) ? "block" : "char",
-		 major(st.st_rdev), minor(st.st_rdev));
-	return link_target(path, target) == 0 && !strcmp(target, node + strlen("/dev/"));
+	snprintf(path, sizeof(path), "%s/dev/%s/%u:%u", vdpa_paths.sys,
+		 S_ISBLK(st.st_mode) ? "block" : "char", major(st.st_rdev), minor(st.st_rdev));
+	return link_target(path, target) == 0 && !strcmp(target, basename(node));
 }
 
 static int wait_node(const char *name, char node[VDPA_NODE_MAX])
 {
-	int waited_ms, limit_ms, err;
+	unsigned int waited_ms, limit_ms;
 	char found[VDPA_NODE_MAX];
+	int err;
 
 	for (waited_ms = 0;; waited_ms += POLL_MS) {
 		err = vdpa_bus_node(name, found);
@@ -287,7 +258,7 @@ static int wait_node(const char *name, char node[VDPA_NODE_MAX])
 			memcpy(node, found, sizeof(found));
 			return 0;
 		}
-		limit_ms = err ? PROBE_WAIT_MS : NODE_WAIT_MS;
+		limit_ms = err ? vdpa_paths.probe_wait_ms : vdpa_paths.node_wait_ms;
 		if (waited_ms >= limit_ms)
 			break;
 		usleep(POLL_MS * 1000);
@@ -297,8 +268,8 @@ static int wait_node(const char *name, char node[VDPA_NODE_MAX])
 			"log",
 			name);
 	else
-		log_err("%s: the kernel made %s, but /dev has had no such node for %d s", name,
-			found, NODE_WAIT_MS / 1000);
+		log_err("%s: the kernel made %s, but %s has had no such node for %u s", name, found,
+			vdpa_paths.dev, vdpa_paths.node_wait_ms / 1000);
 	return -ENODEV;
 }
 
@@ -306,7 +277,7 @@ bool vdpa_driver_present(enum vdpa_driver driver)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), BUS "/drivers/%s", vdpa_driver_name(driver));
+	bus_path(path, "drivers/%s", vdpa_driver_name(driver));
 	return access(path, F_OK) == 0;
 }
 
@@ -344,6 +315,7 @@ int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NOD
 	char path[PATH_MAX], bound[NAME_MAX + 1];
 	int err;
 
+	vdpa_autoprobe_repair(name); /* its server may have died while it added the device */
 	dev_path(path, name, "/driver");
 	err = link_target(path, bound);
 	if (!err && strcmp(bound, vdpa_driver_name(driver))) {

@@ -44,7 +44,8 @@ bool vdpa_driver_present(enum vdpa_driver driver);
  * the bus's autoprobe is off while the device is added, and is put back as it was. Other users of
  * this function on the host are kept out meanwhile. On failure the device is off the bus again.
  *
- * Return: 0; -errno of vdpa_nl_add(); -ENODEV: the driver refused the device, or made no node
+ * Return: 0; -errno of vdpa_nl_add(); -ENODEV: the driver refused the device, or made no node;
+ * -ETIMEDOUT: another process kept the lock that keeps others out
  */
 int __must_check vdpa_bus_attach(const char *name, enum vdpa_driver driver,
 				 char node[VDPA_NODE_MAX]);
@@ -62,7 +63,8 @@ int __must_check vdpa_bus_detach(const char *name);
 /**
  * vdpa_bus_adopt() - make sure that a device that is on the bus has @driver, and wait for its node
  *
- * For a device that an earlier server attached. Return: 0; -EBUSY: bound to another driver;
+ * For a device that an earlier server attached. Where that server was killed while it had the bus's
+ * autoprobe off, autoprobe is switched on again. Return: 0; -EBUSY: bound to another driver;
  * -ENODEV: no node; other -errno
  */
 int __must_check vdpa_bus_adopt(const char *name, enum vdpa_driver driver,
