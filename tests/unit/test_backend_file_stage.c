@@ -13,6 +13,7 @@
 #include "backend_file.h"
 #include "file_bench.h"
 #include "places.h"
+#include "sigbus.h"
 #include "suite.h"
 #include "temp_dir.h"
 
@@ -219,6 +220,51 @@ START_TEST(without_a_stage_it_stays_an_error)
 }
 END_TEST
 
+/* A driver's memory that was truncated: the copy sees zeroes, which must not be written. */
+START_TEST(staging_of_missing_memory_fails_and_writes_nothing)
+{
+	int fd = memfd_create("driver", MFD_CLOEXEC);
+	struct iovec piece = { .iov_len = 4096 };
+	struct fb_op op;
+	uint8_t *addr;
+
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return;
+	ck_assert_int_eq(sigbus_guard_install(), 0);
+	sigbus_guard_thread();
+	ck_assert_int_eq(ftruncate(fd, 8192), 0);
+	addr = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(addr, MAP_FAILED);
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	close(fd);
+	piece.iov_base = addr + 1; /* which O_DIRECT refuses */
+	op = make_staged(_i ? BACKEND_WRITE : BACKEND_READ, fb_one_piece(4096));
+	op.io.iov = &piece;
+	ck_assert_int_eq(fb_run(&op), -EFAULT);
+	ck_assert_str_eq(op.trace, _i ? "" : " staged read-direct");
+	fb_expect_content();
+	ck_assert(sigbus_seen()); /* for the queue */
+	munmap(addr, 8192);
+}
+END_TEST
+
+/* EFAULT of a virtual machine's memory is an error: what is missing cannot be copied either. */
+START_TEST(memory_of_a_machine_that_is_missing_is_an_error)
+{
+	struct fb_op op;
+
+	fb_config.driver = VDPA_DRIVER_VHOST;
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return;
+	for (int i = 0; i < 2; i++) {
+		op = make_staged(BACKEND_READ, fb_one_piece(4096));
+		op.fakes[0] = -EFAULT;
+		ck_assert_int_eq(fb_run(&op), -EFAULT);
+		ck_assert_str_eq(op.trace, " read-direct");
+	}
+}
+END_TEST
+
 /* There the kernel copies by itself. */
 START_TEST(page_cache_needs_no_stage)
 {
@@ -274,6 +320,8 @@ int main(void)
 	tcase_add_test(tc, store_that_was_truncated_has_no_data);
 	tcase_add_test(tc, cancelled_transfer_does_not_go_on);
 	tcase_add_test(tc, without_a_stage_it_stays_an_error);
+	tcase_add_loop_test(tc, staging_of_missing_memory_fails_and_writes_nothing, 0, 2);
+	tcase_add_test(tc, memory_of_a_machine_that_is_missing_is_an_error);
 	tcase_add_test(tc, page_cache_needs_no_stage);
 	tcase_add_test(tc, real_memory_that_cannot_be_pinned_is_copied);
 	return suite_run(suite);
