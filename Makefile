@@ -45,7 +45,7 @@ Q   = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
-LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq vduse_memory vduse_dev vdpa_nl \
+LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq mappings vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus vdpa_autoprobe sysfs modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
 	  queue irq_cpu guest_memory request nesting patience store store_format \
@@ -63,7 +63,7 @@ UNIT   := task iov pages umem iotlb iotlb_many inflight holders \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \
 	  control control_clients control_sockets served overlap adopt polling irq_cpu rescue \
-	  outbox logger conflict vdpa_bus vdpa_autoprobe
+	  outbox logger conflict vdpa_bus vdpa_autoprobe mappings
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

@@ -34,15 +34,38 @@ static int map_entry(struct vduse_memory *memory, const struct vduse_iotlb_entry
 		     int region_fd, void **addr)
 {
 	uint64_t size = entry->last - entry->start + 1;
+	int err;
 
 	if (entry->last - entry->start >= MAPPED_MAX - memory->mapped)
-		return -ENOSPC;
+		return -EFBIG;
+	err = mappings_take(&memory->mappings);
+	if (err)
+		return err;
 	*addr = mmap(NULL, size, prot_of(entry->perm), MAP_SHARED, region_fd, (off_t)entry->offset);
-	if (*addr == MAP_FAILED)
-		return -errno;
+	if (*addr == MAP_FAILED) {
+		err = -errno;
+		mappings_give(&memory->mappings);
+		return err;
+	}
 	munlock(*addr, size); /* a process that locks all memory means its own, not the driver's */
 	memory->mapped += size;
 	return 0;
+}
+
+static void log_map_failure(struct vduse_memory *memory, const struct vduse_iotlb_entry *entry,
+			    int err)
+{
+	if (!log_allow(&memory->fill_errors, memory->name))
+		return;
+	if (err == -ENOSPC)
+		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: the driver's memory has too many "
+			"regions: this device has %u mappings, all have %u, and vm.max_map_count "
+			"is %u; raise that with sysctl",
+			memory->name, entry->start, entry->last, memory->mappings.held,
+			mappings_total(), mappings_limit());
+	else
+		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", memory->name, entry->start,
+			entry->last, err == -EFBIG ? "more than 16 TiB" : strerror(-err));
 }
 
 static int umem_register(struct vduse_memory *memory, uint64_t size)
@@ -118,12 +141,11 @@ static int fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 	}
 
 	err = map_entry(memory, &entry, region_fd, &addr);
-	if (err && log_allow(&memory->fill_errors, memory->name))
-		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", memory->name, entry.start,
-			entry.last, err == -ENOSPC ? "more than 16 TiB" : strerror(-err));
 	close(region_fd);
-	if (err)
+	if (err) {
+		log_map_failure(memory, &entry, err);
 		return err;
+	}
 
 	madvise(addr, entry.last - entry.start + 1, MADV_DONTDUMP); /* it is not ours to keep */
 	*region = (struct iotlb_region){
@@ -142,6 +164,7 @@ static void release(void *ctx, const struct iotlb_region *region)
 	if (region->addr == memory->umem)
 		return; /* stays registered over resets, until the device is closed */
 	munmap(region->addr, region->last - region->start + 1);
+	mappings_give(&memory->mappings);
 	memory->mapped -= region->last - region->start + 1;
 }
 

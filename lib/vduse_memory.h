@@ -19,6 +19,7 @@
 #include "compiler.h"
 #include "iotlb.h"
 #include "log.h"
+#include "mappings.h"
 
 struct vduse_memory {
 	const char *name; /* of the device; the owner's */
@@ -26,6 +27,7 @@ struct vduse_memory {
 	struct iotlb tlb;
 	bool want_umem;
 	uint64_t mapped; /* bytes; this and the rest under the table's lock */
+	struct mappings mappings;
 	struct log_limit fill_errors;
 	void *umem; /* our bounce memory once registered, else NULL */
 	size_t umem_size;

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "fds.h"
+#include "mappings.h"
 #include "suite.h"
 #include "test_log.h"
 #include "vduse_bench.h"
@@ -161,9 +163,50 @@ START_TEST(driver_has_a_share_of_the_address_space)
 	vd_expect_map(0, 1, RW, 1);
 	vd_expect_map(half, 1, RW, 1);
 	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot map IOVA 0x100000000000");
-	ck_assert_int_eq(vd_map_error(2 * half, PROT_READ), -ENOSPC);
+	ck_assert_int_eq(vd_map_error(2 * half, PROT_READ), -EFBIG);
 	iotlb_drop(vduse_dev_iotlb(vd_dev), 0, 0);
 	vd_expect_map(2 * half, 1, RW, 1);
+}
+END_TEST
+
+/* A virtual machine with more memory regions than the process has mappings for. */
+START_TEST(driver_has_a_share_of_the_mappings)
+{
+	char limit[] = "/tmp/vduse-blk-limit-XXXXXX";
+	const char *real = mappings_limit_path;
+	int fd = mkstemp(limit);
+
+	ck_assert_int_eq(dprintf(fd, "8\n"), 2);
+	close(fd);
+	vd_make_running_dev(false);
+	mappings_limit_path = limit;
+	for (uint64_t i = 0; i < 4; i++)
+		fake_kern_map(vd_kern, i << 16, 0x1000, VDUSE_ACCESS_RW, 0);
+	for (uint64_t i = 0; i < 3; i++)
+		vd_expect_map(i << 16, 1, RW, 1);
+	test_log_expect(LOG_LEVEL_ERROR,
+			VD_NAME ": cannot map IOVA 0x30000 to 0x30fff: the driver's memory has too "
+				"many regions: this device has 3 mappings, all have 3, and "
+				"vm.max_map_count is 8");
+	ck_assert_int_eq(vd_map_error(0x30000, PROT_READ), -ENOSPC);
+	ck_assert_uint_eq(vd_mapped_regions(""), 3);
+	iotlb_drop(vduse_dev_iotlb(vd_dev), 0, 0); /* what is given back can be had again */
+	vd_expect_map(0x30000, 1, RW, 1);
+	iotlb_drop(vduse_dev_iotlb(vd_dev), 0, UINT64_MAX);
+	ck_assert_uint_eq(mappings_total(), 0);
+	mappings_limit_path = real;
+	unlink(limit);
+}
+END_TEST
+
+/* What fails takes nothing of the share. */
+START_TEST(failed_mmap_holds_no_mapping)
+{
+	vd_make_running_dev(false);
+	map_unmappable(0x10000);
+	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot map IOVA 0x10000 to 0x10fff");
+	ck_assert_int_eq(vd_map_error(0x10800, PROT_READ), -EACCES);
+	ck_assert_uint_eq(mappings_total(), 0);
 }
 END_TEST
 
@@ -395,6 +438,8 @@ int main(void)
 	tcase_add_test(tc, failed_mmap_is_told_and_leaks_nothing);
 	if (!THREAD_SANITIZER)
 		tcase_add_test(tc, driver_has_a_share_of_the_address_space);
+	tcase_add_test(tc, driver_has_a_share_of_the_mappings);
+	tcase_add_test(tc, failed_mmap_holds_no_mapping);
 	tcase_add_test(tc, failures_that_a_driver_provokes_do_not_flood_the_log);
 	tcase_add_test(tc, bounce_memory_is_registered_at_the_first_look);
 	tcase_add_test(tc, rings_stay_the_kernels);
