@@ -48,7 +48,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq mappings vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus vdpa_autoprobe sysfs modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
-	  queue irq_cpu guest_memory request nesting patience store store_format \
+	  queue irq_cpu guest_memory request store_health nesting patience store store_format \
 	  store_claim store_access store_lock openers conflict orphans \
 	  store_kern store_threads store_pool backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
@@ -58,7 +58,7 @@ UNIT   := task iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
 	  backend_file backend_file_change backend_file_many backend_file_iopoll \
-	  backend_file_stage store_pool \
+	  backend_file_stage store_pool store_health \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_recovery \

@@ -45,6 +45,7 @@ static int create_queues(struct device *device, struct worker *workers, unsigned
 	device->queues = calloc(device->limits.queues, sizeof(*device->queues));
 	if (!device->queues)
 		return -ENOMEM;
+	store_health_init(&device->health, device->config->name);
 	for (i = 0; i < device->limits.queues; i++) {
 		struct worker *worker = &workers[(*next_worker)++ % worker_count];
 
@@ -58,6 +59,7 @@ exit_queues:
 	log_err("%s: queue %u: %s", device->config->name, i, strerror(-err));
 	while (i--)
 		queue_exit(&device->queues[i]);
+	store_health_exit(&device->health);
 	free(device->queues);
 	return err;
 }
@@ -182,6 +184,7 @@ static void queues_removed(struct device *device)
 {
 	for (uint32_t i = 0; i < device->limits.queues; i++)
 		queue_exit(&device->queues[i]);
+	store_health_exit(&device->health);
 	free(device->queues);
 	device->queues = NULL;
 	device->gone = true;

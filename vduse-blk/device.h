@@ -17,6 +17,7 @@
 #include "inflight.h"
 #include "queue.h"
 #include "ring.h"
+#include "store_health.h"
 #include "vduse_dev.h"
 #include "virtio_blk.h"
 #include "worker.h"
@@ -49,6 +50,7 @@ struct device {
 	 * durable write may succeed.
 	 */
 	bool flush_failed;
+	struct store_health health; /* while there are queues */
 
 	bool deaf; /* closing, and takes no messages any more */
 	bool gone; /* no queue is left */

@@ -119,7 +119,6 @@ static void queue_finish_command(struct queue *queue)
 		worker_forget(queue->worker, queue);
 		ring_buffer_remove(&queue->worker->ring, &queue->buffer);
 		queue_give_back_irq_cpu(queue);
-		log_limit_flush(&queue->io_errors, queue->device_name);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
 	}
 	if ((queue->verb == QUEUE_PAUSE || queue->verb == QUEUE_SETTLE) &&

@@ -142,7 +142,6 @@ struct queue {
 	struct req_slot *retries; /* failed, to be tried again */
 	struct ring_timer retry;
 	struct queue_stats stats;
-	struct log_limit io_errors;
 	struct log_limit ring_errors;
 
 	/* The command under way; the main thread's between its answer and the next command. */

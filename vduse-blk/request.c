@@ -2,7 +2,6 @@
 #include "request.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,27 +94,13 @@ static uint16_t slot_head(const struct req_slot *slot)
 static void log_io_error(struct queue *queue, const struct backend_io *io, int err,
 			 const char *more)
 {
-	static const char *const names[] = {
-		[BACKEND_READ] = "read",
-		[BACKEND_WRITE] = "write",
-		[BACKEND_FLUSH] = "flush",
-		[BACKEND_DISCARD] = "discard",
-		[BACKEND_WRITE_ZEROES] = "write zeroes",
-	};
+	store_health_failed(&queue->device->health, io, err, queue->index, more, time_now_ns());
+}
 
-	const char *reason = strerror(-err);
-
-	if (!log_allow(&queue->io_errors, queue->device_name))
-		return;
-	if (err == -ENODATA)
-		reason = "the store ends before the disk does, or is gone";
-	if (io->op == BACKEND_FLUSH)
-		log_err("%s: queue %u: flush: %s%s", queue->device_name, queue->index, reason,
-			more);
-	else
-		log_err("%s: queue %u: %s of %" PRIu64 " bytes at %" PRIu64 ": %s%s",
-			queue->device_name, queue->index, names[io->op], io->len, io->offset,
-			reason, more);
+static void note_success(struct queue *queue, enum backend_op op)
+{
+	if (store_health_fails(&queue->device->health, op))
+		store_health_worked_slow(&queue->device->health, op, time_now_ns());
 }
 
 /* Acquire: pairs with the store of a failed sync, which comes before it completes anything. */
@@ -211,8 +196,11 @@ static void req_io_done(struct backend_io *io, int err)
 			return;
 		}
 		log_io_error(slot->queue, io, err, "");
-	} else if (unlikely(io->durable) && flush_has_failed(slot->queue)) {
-		err = -EIO; /* another sync may have learned that this write is lost */
+	} else {
+		note_success(slot->queue, io->op);
+		/* Another sync may have learned that this write is lost. */
+		if (unlikely(io->durable) && flush_has_failed(slot->queue))
+			err = -EIO;
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
@@ -278,6 +266,8 @@ static void flush_done(struct backend_io *io, int err)
 		log_io_error(queue, io, err, "");
 	else if (flush_has_failed(queue))
 		err = -EIO; /* an earlier one took the error with it */
+	else
+		note_success(queue, BACKEND_FLUSH);
 	flush_answer(slot, blk_status(err));
 }
 

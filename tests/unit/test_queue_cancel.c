@@ -131,6 +131,7 @@ START_TEST(reset_does_not_wait_for_the_next_try)
 	rig.config.on_error = 86400;
 	start_with_reads(2);
 	test_log_allow(LOG_LEVEL_ERROR, "tried again for up to 86400 s");
+	test_log_allow(LOG_LEVEL_ERROR, "read: 1 more errors of the store");
 	finish(-EIO);
 	rig_settle();
 	if (_i) {

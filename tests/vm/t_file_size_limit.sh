@@ -18,5 +18,5 @@ kill -0 "$SERVER" || fail "the server ended"
 fill_direct "$node" 103 1M 1M
 filled "$node" 101 1M || fail "what was written before is not there"
 stop
-quiet 'limited: queue [0-9]+: write of|limited: write of'
+quiet 'limited: queue [0-9]+: write of|more errors of the store'
 clean
