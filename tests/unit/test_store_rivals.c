@@ -271,6 +271,39 @@ START_TEST(read_lock_of_nobody_does_not_stop_where_nobody_can_write)
 }
 END_TEST
 
+/* Is this byte of the image locked? By whoever has it open as well. */
+static bool byte_is_locked(uint64_t byte)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_start = (off_t)byte, .l_len = 1 };
+	int fd = open(st_image, O_RDWR | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &lock), 0);
+	close(fd);
+	return lock.l_type != F_UNLCK;
+}
+
+/* The server after an upgrade looks for the mark of the one before. */
+START_TEST(mark_of_a_name_is_where_every_version_has_it)
+{
+	static const struct {
+		const char *name;
+		uint64_t mark;
+	} marks[] = { { "disk0", 4611686009933047347ull }, { "another", 4611686013281240835ull } };
+
+	st_config.name = (char *)marks[_i].name;
+	st_config.size = 8192;
+	st_expect_open(&st_store);
+	ck_assert(byte_is_locked(0));
+	ck_assert(byte_is_locked(8191));
+	ck_assert(!byte_is_locked(8192));
+	ck_assert(!byte_is_locked(marks[_i].mark - 1));
+	ck_assert(byte_is_locked(marks[_i].mark));
+	ck_assert(!byte_is_locked(marks[_i].mark + 1));
+	store_close(&st_store);
+}
+END_TEST
+
 /* ---- who may open it ---- */
 
 static const struct {
@@ -329,6 +362,7 @@ int main(void)
 	tcase_add_test(tc, io_of_a_dead_server_is_waited_for_beside_a_reader);
 	tcase_add_loop_test(tc, read_lock_of_nobody_stops_where_somebody_may_write, 0, 2);
 	tcase_add_loop_test(tc, read_lock_of_nobody_does_not_stop_where_nobody_can_write, 0, 2);
+	tcase_add_loop_test(tc, mark_of_a_name_is_where_every_version_has_it, 0, 2);
 	tcase_add_loop_test(tc, image_that_others_may_open_is_a_warning, 0, ARRAY_SIZE(modes));
 	tcase_add_test(tc, image_that_a_group_may_open_is_a_warning);
 	return suite_run(suite);
