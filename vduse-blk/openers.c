@@ -18,6 +18,7 @@
 #include "log.h"
 
 #define PROC_PATH_MAX 128
+#define LOCK_LOOKS    8
 
 struct lock_line {
 	bool write;
@@ -49,15 +50,16 @@ static bool overlaps(const struct file_range *a, const struct file_range *b)
 	return a->first <= b->last && b->first <= a->last;
 }
 
-int openers_locks(const struct file_key *key, const struct file_range *range, bool exact,
-		  struct file_locks *out)
+static int count_locks(const struct file_key *key, const struct file_range *range, bool exact,
+		       struct file_locks *out)
 {
 	FILE *file = fopen("/proc/locks", "re");
-	char text[256], found[48];
+	char text[256], found[48], page[4096];
 	struct lock_line line;
 
 	if (!file)
 		return -errno;
+	setvbuf(file, page, _IOFBF, sizeof(page)); /* or it reads less than the kernel would give */
 	*out = (struct file_locks){ 0 };
 	while (fgets(text, sizeof(text), file)) {
 		if (!lock_read(text, key->lock, found, &line) || !overlaps(&line.range, range))
@@ -71,6 +73,26 @@ int openers_locks(const struct file_key *key, const struct file_range *range, bo
 	}
 	fclose(file);
 	return 0;
+}
+
+/*
+ * The kernel gives a page of the table at a time, by line numbers: a line is left out where an
+ * earlier one goes away meanwhile.
+ */
+int openers_locks(const struct file_key *key, const struct file_range *range, bool exact,
+		  struct file_locks *out)
+{
+	struct file_locks most = { 0 }, now;
+	int err = 0;
+
+	for (int look = 0; look < LOCK_LOOKS && !err; look++) {
+		err = count_locks(key, range, exact, &now);
+		most.read = MAX(most.read, err ? 0 : now.read);
+		most.write = MAX(most.write, err ? 0 : now.write);
+	}
+	if (!err)
+		*out = most;
+	return err;
 }
 
 /* What fdinfo tells of one descriptor. */

@@ -59,7 +59,7 @@ int __must_check openers_key(int fd, struct file_key *key);
  * openers_locks() - count the record locks on bytes of @range, of all processes and ours
  * @exact: only those of exactly this range
  *
- * Return: 0; -errno: there is no such table
+ * A lock that is held all the while is counted; the table is read several times for that. Return: 0; -errno: there is no such table
  */
 int __must_check openers_locks(const struct file_key *key, const struct file_range *range,
 			       bool exact, struct file_locks *out);

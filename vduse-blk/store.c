@@ -406,7 +406,7 @@ static int lock_patiently(const struct device_config *config, const struct store
 	int err;
 
 	do {
-		err = store_lock(config, store, rivals->successor);
+		err = store_lock(config, store, rivals);
 	} while (err == -EBUSY && wait_a_little(wait_ms));
 	return err == -EBUSY ? store_lock_beside(config, store, rivals) : err;
 }
@@ -471,7 +471,7 @@ static int lock_for_a_look(const struct device_config *config, const struct stor
 			   enum file_written written)
 {
 	struct store_rivals rivals = { .written = written };
-	int err = store_lock(config, store, false);
+	int err = store_lock(config, store, &rivals);
 
 	if (err == -EBUSY)
 		err = store_lock_beside(config, store, &rivals);

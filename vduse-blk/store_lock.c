@@ -16,6 +16,9 @@
 #define MARK_START ((1ull << 62) - (1ull << 33))
 #define MARK_COUNT (1ull << 32)
 
+/* Here versions up to 0.1.0 had the write lock of a second descriptor with I/O, from @offset on. */
+#define SECOND_LOCK_START (1ull << 62)
+
 /* The descriptor of a store, and what it locks. */
 struct locked_fd {
 	int fd;
@@ -55,44 +58,76 @@ static struct locked_fd locked_fd(const struct device_config *config, const stru
 	return (struct locked_fd){ store->fd, { first, last }, { mark, mark } };
 }
 
-/*
- * Is the mark of this device's name locked through another open file, by a dead server's I/O? Read
- * locks of more than that byte say nothing: any reader of the file can hold them.
- */
-static int check_mark(const struct locked_fd *fd)
+static bool is_locked(int fd, uint64_t byte)
 {
 	struct flock lock = {
 		.l_type = F_WRLCK, /* a descriptor that only reads can ask even so */
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)fd->mark.first,
+		.l_start = (off_t)byte,
 		.l_len = 1,
 	};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
+}
+
+/* A lock of more than the mark is there. Is there one of the mark alone, through another file? */
+static int look_for_mark(const struct locked_fd *fd)
+{
 	struct file_locks locks;
 	struct file_key key;
 	int err;
 
-	if (fcntl(fd->fd, F_OFD_GETLK, &lock))
-		return -errno;
-	if (lock.l_type == F_UNLCK)
-		return 0;
 	err = lock_range(fd->fd, F_RDLCK, &fd->mark); /* which makes the file's key known */
 	if (!err)
 		err = openers_key(fd->fd, &key);
 	if (!err)
 		err = openers_locks(&key, &fd->mark, true, &locks);
-	if (!err && locks.read > 1)
-		err = -EBUSY;
-	if (err) {
+	if (err || locks.read > 1)
 		lock_range(fd->fd, F_UNLCK, &fd->mark);
-		return -EBUSY;
-	}
-	return 0;
+	return err || locks.read > 1 ? -EBUSY : 0;
 }
 
-static int lock_both(const struct locked_fd *fd, bool successor, short type)
+/*
+ * Is the mark of this device's name locked through another open file, by a dead server's I/O? Read
+ * locks of more than that byte say nothing: any reader of the file can hold them.
+ */
+static int check_mark(const struct locked_fd *fd, bool readonly, enum file_written written)
 {
-	int err = successor ? check_mark(fd) : 0;
+	uint64_t mark = fd->mark.first;
 
+	if (!is_locked(fd->fd, mark))
+		return 0;
+	if (!is_locked(fd->fd, mark - 1) || !is_locked(fd->fd, mark + 1))
+		return -EBUSY;
+	if (!readonly && written == FILE_UNWRITTEN)
+		return 0; /* nor has I/O in flight it open */
+	return look_for_mark(fd);
+}
+
+/* Read locks there are strangers'. */
+static int check_second(const struct locked_fd *fd)
+{
+	struct flock lock = {
+		.l_type = F_RDLCK, /* is in the way of write locks only */
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)(SECOND_LOCK_START + fd->data.first),
+		.l_len = (off_t)(fd->data.last - fd->data.first + 1),
+	};
+
+	if (fcntl(fd->fd, F_OFD_GETLK, &lock))
+		return -errno;
+	return lock.l_type == F_UNLCK ? 0 : -EBUSY;
+}
+
+static int lock_both(const struct locked_fd *fd, const struct store *store,
+		     const struct store_rivals *rivals, short type)
+{
+	int err = 0;
+
+	if (rivals->successor)
+		err = check_mark(fd, store->readonly, rivals->written);
+	if (!err && rivals->successor)
+		err = check_second(fd);
 	if (!err)
 		err = lock_range(fd->fd, type, &fd->data);
 	if (!err)
@@ -100,11 +135,12 @@ static int lock_both(const struct locked_fd *fd, bool successor, short type)
 	return err;
 }
 
-int store_lock(const struct device_config *config, const struct store *store, bool successor)
+int store_lock(const struct device_config *config, const struct store *store,
+	       const struct store_rivals *rivals)
 {
 	struct locked_fd fd = locked_fd(config, store);
 
-	return lock_both(&fd, successor, store->readonly ? F_RDLCK : F_WRLCK);
+	return lock_both(&fd, store, rivals, store->readonly ? F_RDLCK : F_WRLCK);
 }
 
 /* ---- who is in the way ---- */
@@ -180,7 +216,7 @@ int store_lock_beside(const struct device_config *config, const struct store *st
 	int err;
 
 	rivals->text[0] = '\0';
-	err = lock_both(&fd, rivals->successor, F_RDLCK);
+	err = lock_both(&fd, store, rivals, F_RDLCK);
 	if (!err)
 		err = store->readonly ? 0 : look_around(&fd, &j);
 	else if (err == -EBUSY)

@@ -39,8 +39,7 @@ struct store_rivals {
  * Two system calls. Return: 0; -EBUSY: try again later, or never; other -errno
  */
 int __must_check store_lock(const struct device_config *config, const struct store *store,
-			    bool successor);
-
+			    const struct store_rivals *rivals);
 /**
  * store_lock_beside() - after -EBUSY: look who is in the way, and lock beside those who do not count
  *

@@ -304,6 +304,29 @@ START_TEST(mark_of_a_name_is_where_every_version_has_it)
 }
 END_TEST
 
+/* It had a second descriptor, with a lock far behind the data. */
+START_TEST(io_of_a_dead_server_of_an_earlier_version_is_waited_for)
+{
+	struct flock second = { .l_type = _i ? F_RDLCK : F_WRLCK };
+	int fd = open(st_image, O_RDWR | O_CLOEXEC);
+
+	st_config.offset = 4096;
+	second.l_start = (off_t)((1ull << 62) + 4096);
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &second), 0);
+	st_hide(fd);
+	st_wait_ms = 50;
+	if (_i) { /* nobody's I/O */
+		st_expect_open(&st_store);
+		store_close(&st_store);
+	} else {
+		st_expect_refusal(-EBUSY, "in use by another process");
+	}
+	st_end_hidden();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
 /* ---- who may open it ---- */
 
 static const struct {
@@ -363,6 +386,7 @@ int main(void)
 	tcase_add_loop_test(tc, read_lock_of_nobody_stops_where_somebody_may_write, 0, 2);
 	tcase_add_loop_test(tc, read_lock_of_nobody_does_not_stop_where_nobody_can_write, 0, 2);
 	tcase_add_loop_test(tc, mark_of_a_name_is_where_every_version_has_it, 0, 2);
+	tcase_add_loop_test(tc, io_of_a_dead_server_of_an_earlier_version_is_waited_for, 0, 2);
 	tcase_add_loop_test(tc, image_that_others_may_open_is_a_warning, 0, ARRAY_SIZE(modes));
 	tcase_add_test(tc, image_that_a_group_may_open_is_a_warning);
 	return suite_run(suite);
