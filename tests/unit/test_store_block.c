@@ -159,6 +159,17 @@ START_TEST(slices_of_a_block_device_share_one_claim)
 }
 END_TEST
 
+/*
+ * The thread sanitizer follows descriptors through open() and close(), and through closedir(), but
+ * not through opendir(): a number that one thread had for a file looks raced for when another one had
+ * it for a directory.
+ */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race_top:closedir\n";
+}
+
 #define SLICE_THREADS 4
 
 static int slice_results[SLICE_THREADS];
