@@ -112,7 +112,7 @@ function bounds(n,    at, rest, line, number) {
 	line = code[n]
 	for (at = 0; match(substr(line, at + 1), /[^A-Za-z0-9_.\[x][0-9]+[^A-Za-z0-9_.]/); ) {
 		at += RSTART
-		number = substr(line, at + 1, RLENGTH - 2)
+		number = substr(line, at + 1, RLENGTH - 2) + 0
 		if (number > 1 && number <= 64)
 			mutant(n, "bound", edited(n, at + 1, RLENGTH - 2, number + 1))
 	}

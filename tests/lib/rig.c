@@ -161,6 +161,8 @@ int rig_try_open(void)
 	err = device_create(&rig.device, runtime_dir, &rig.ring, rig.workers, rig.worker_count,
 			    &next_worker);
 	if (err) {
+		ck_assert_ptr_null(rig.device.dev);
+		ck_assert_ptr_null(rig.device.inflight);
 		end_server();
 		return err;
 	}
@@ -215,13 +217,23 @@ void rig_close(void)
 	close_device(MANUAL_DO);
 }
 
+void rig_destroy(int err)
+{
+	ck_assert_int_eq(device_destroy(&rig.device), err);
+	ck_assert_ptr_null(rig.device.dev);
+	ck_assert_ptr_null(rig.device.inflight);
+	ck_assert_int_eq(access(record_path(), F_OK), err ? 0 : -1);
+}
+
 void rig_stop(void)
 {
 	if (!rig.closed)
 		rig_close();
-	fake_kern_bus_del(rig.kern);
-	ck_assert_int_eq(device_destroy(&rig.device), 0);
-	ck_assert_ptr_null(fake_kern_dev(rig.config.name));
+	if (rig.device.dev) {
+		fake_kern_bus_del(rig.kern);
+		rig_destroy(0);
+		ck_assert_ptr_null(fake_kern_dev(rig.config.name));
+	}
 	end_server();
 	for (uint32_t i = 0; i < RIG_QUEUES_MAX; i++)
 		if (rig.guests[i])
@@ -274,6 +286,8 @@ void rig_crash(void)
 	fake_kern_cut_off(rig.kern, true);
 	close_device(-EIO);
 	device_abandon(&rig.device);
+	ck_assert_ptr_null(rig.device.dev);
+	ck_assert_ptr_null(rig.device.inflight);
 	end_server();
 	fake_kern_cut_off(rig.kern, false);
 	test_log_mute(false);

@@ -94,6 +94,9 @@ void rig_start(void);
 /** rig_close() - device_close(), to its end; what the store holds is done */
 void rig_close(void);
 
+/** rig_destroy() - device_destroy() after rig_close(), which gives @err; the record goes with it */
+void rig_destroy(int err);
+
 /** rig_stop() - rig_close() unless that was done, off the bus, destroy it, end the threads */
 void rig_stop(void);
 
