@@ -2,7 +2,6 @@
 /* lib/vdpa_bus.c: attach, adopt and detach, whatever fails; and what sysfs says. */
 #include <check.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +11,6 @@
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
-#include "vdpa_paths.h"
 
 #define VIRTIO VDPA_DRIVER_VIRTIO
 #define VHOST  VDPA_DRIVER_VHOST
@@ -25,8 +23,23 @@ int stat(const char *path, struct stat *st)
 	return fake_bus_stat(path, st);
 }
 
+/* Time passes as the test wants it: one poll after the other. */
+static unsigned int polls;
+static void (*on_poll)(void);
+
+int usleep(useconds_t us)
+{
+	(void)us;
+	polls++;
+	if (on_poll)
+		on_poll();
+	return 0;
+}
+
 static void setup(void)
 {
+	polls = 0;
+	on_poll = NULL;
 	test_log_begin();
 	temp_dir_make();
 	fake_bus_make();
@@ -40,12 +53,6 @@ static void teardown(void)
 	fake_bus_drop();
 	temp_dir_remove();
 	test_log_end();
-}
-
-static void impatient(void)
-{
-	vdpa_paths.probe_wait_ms = 30;
-	vdpa_paths.node_wait_ms = 40;
 }
 
 static void on_bus(void)
@@ -195,10 +202,10 @@ END_TEST
 
 START_TEST(attach_without_a_disk_takes_the_device_off_again)
 {
-	impatient();
 	fake_bus.no_child = true;
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver made no disk of it");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
+	ck_assert_uint_eq(polls, 200); /* two seconds */
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_str_eq(node, "untouched");
 }
@@ -225,15 +232,15 @@ START_TEST(attach_without_the_right_node_takes_the_device_off_again)
 	static void (*const play[])(enum fake_bus_call, const char *) = { NULL, stale_node,
 									  file_as_node };
 
-	impatient();
 	fake_bus.on_call = play[_i];
 	fake_bus.no_node = true;
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: the kernel made ");
-	test_log_allow(LOG_LEVEL_ERROR, "has had no such node for 0 s");
+	test_log_allow(LOG_LEVEL_ERROR, "has had no such node for 10 s");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_str_eq(node, "untouched");
 	ck_assert_uint_eq(test_log_count("dev/vdb, but "), 1);
+	ck_assert_uint_eq(polls, 1000); /* ten seconds */
 }
 END_TEST
 
@@ -249,42 +256,38 @@ START_TEST(attach_that_cannot_be_undone_leaves_the_device)
 END_TEST
 
 /* What is late: udev's node, and, where virtio_blk is just being loaded, the disk. */
-static bool late_disk;
-static pthread_mutex_t probed = PTHREAD_MUTEX_INITIALIZER;
-
 static void after_probe(enum fake_bus_call call, const char *text)
 {
 	if (call != FAKE_BUS_PROBE)
 		return;
 	fake_bus.no_node = true;
-	fake_bus.no_child = late_disk;
 	fake_bus_bind(text, VIRTIO);
-	pthread_mutex_unlock(&probed);
 }
 
-static void *come_later(void *arg)
+static void node_comes(void)
 {
-	pthread_mutex_lock(&probed);
-	if (late_disk) {
+	if (polls == 3)
+		fake_bus_node("disk0", true);
+}
+
+static void disk_and_node_come(void)
+{
+	if (polls == 2) {
 		mkdir(fake_bus_path("sys/class/vduse/disk0/disk0/virtio0"), 0755);
 		mkdir(fake_bus_path("sys/class/vduse/disk0/disk0/virtio0/block"), 0755);
 		mkdir(fake_bus_path("sys/class/vduse/disk0/disk0/virtio0/block/vdb"), 0755);
 	}
-	fake_bus_node("disk0", true);
-	return arg;
+	if (polls == 5)
+		fake_bus_node("disk0", true);
 }
 
 START_TEST(attach_waits_for_the_disk_and_its_node)
 {
-	pthread_t thread;
-
-	late_disk = _i;
-	vdpa_paths.probe_wait_ms = vdpa_paths.node_wait_ms = 3600 * 1000;
 	fake_bus.on_call = after_probe;
-	pthread_mutex_lock(&probed);
-	ck_assert_int_eq(pthread_create(&thread, NULL, come_later, NULL), 0);
+	fake_bus.no_child = _i;
+	on_poll = _i ? disk_and_node_come : node_comes;
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), 0);
-	pthread_join(thread, NULL);
+	ck_assert_uint_eq(polls, _i ? 5 : 3);
 	check_node(VIRTIO);
 }
 END_TEST
@@ -348,7 +351,6 @@ START_TEST(adopt_that_fails_leaves_the_device)
 		ck_assert_int_eq(vdpa_bus_adopt("disk0", VIRTIO, node), -EIO);
 		check_calls(0, 1, 1, 0, 0);
 	} else {
-		impatient();
 		fake_bus.no_child = true;
 		test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver made no disk of it");
 		ck_assert_int_eq(vdpa_bus_adopt("disk0", VIRTIO, node), -ENODEV);
