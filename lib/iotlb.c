@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sigbus.h"
+
 /* The kernel's own limit is 2048 (max_iotlb_entries); a table beyond this is a runaway driver. */
 #define IOTLB_MAX_REGIONS 4096
 
@@ -219,6 +221,8 @@ int iotlb_read(struct iotlb_view *view, uint64_t iova, void *buf, size_t len)
 		if (err)
 			return err;
 		memcpy(to, from, piece);
+		if (sigbus_is_lost(from, piece))
+			return -EFAULT;
 		to += piece;
 		iova += piece;
 		len -= piece;

@@ -14,6 +14,18 @@ size_t __cold iov_to_buf_slow(const struct iovec *iov, uint32_t count, void *buf
 	return done;
 }
 
+bool __cold iov_is_lost_slow(const struct iovec *iov, uint32_t count, size_t len)
+{
+	for (uint32_t i = 0; i < count && len; i++) {
+		size_t piece = MIN(len, iov[i].iov_len);
+
+		if (sigbus_is_lost(iov[i].iov_base, piece))
+			return true;
+		len -= piece;
+	}
+	return false;
+}
+
 size_t iov_from_buf(const struct iovec *iov, uint32_t count, const void *buf, size_t len)
 {
 	size_t done = 0;

@@ -3,12 +3,14 @@
 #ifndef LIB_IOV_H
 #define LIB_IOV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "compiler.h"
+#include "sigbus.h"
 
 /* iov_to_buf() where it is more than one piece. */
 size_t iov_to_buf_slow(const struct iovec *iov, uint32_t count, void *buf, size_t len);
@@ -21,6 +23,15 @@ static inline size_t iov_to_buf(const struct iovec *iov, uint32_t count, void *b
 	memcpy(buf, iov->iov_base, len);
 	copied_to(buf);
 	return len;
+}
+
+/* iov_is_lost() where some memory is. */
+bool __cold iov_is_lost_slow(const struct iovec *iov, uint32_t count, size_t len);
+
+/** iov_is_lost() - sigbus_is_lost() of the first @len bytes of @iov */
+static inline bool iov_is_lost(const struct iovec *iov, uint32_t count, size_t len)
+{
+	return sigbus_any_lost() && iov_is_lost_slow(iov, count, len);
 }
 
 /** iov_from_buf() - copy @len bytes to the beginning of @iov. Return: bytes copied */

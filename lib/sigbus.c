@@ -2,26 +2,145 @@
 #include "sigbus.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <unistd.h>
+
+/*
+ * More than a process has mappings by default (vm.max_map_count). Only what is used of it takes memory.
+ */
+#define RANGES_MAX 65536
+
+/* Of what is lost, [start, end). Zeroes: nothing is. */
+struct hull {
+	uintptr_t start, end;
+};
+
+/* @start is 0 where there is none. */
+struct range {
+	uintptr_t start, end;
+	struct hull lost;
+};
 
 __thread volatile enum sigbus_state sigbus_state;
+unsigned int sigbus_lost_ranges;
+unsigned int sigbus_ranges_max = RANGES_MAX;
+
+/* Changed under the lock; the handler, and those who ask, read it without: theirs are not changed. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct range ranges[RANGES_MAX];
+static unsigned int range_count; /* all behind are empty */
+static unsigned int first_free;	 /* none before is */
+static struct hull all_lost;	 /* ever */
 
 /* A page of hugetlbfs can only be replaced as a whole; which size it is of, trying tells. */
 static const size_t page_sizes[] = { 4096, 2ul << 20, 1ul << 30 };
 
-static bool replace_page(const void *addr)
+static struct range *find_range(uintptr_t addr)
+{
+	unsigned int count = load_acquire(&range_count);
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct range *range = &ranges[i];
+		uintptr_t start = load_acquire(&range->start);
+
+		/* Once more: it may have become another one meanwhile, which is not that of @addr. */
+		if (start && addr - start < load_acquire(&range->end) - start &&
+		    start == load_relaxed(&range->start))
+			return range;
+	}
+	return NULL;
+}
+
+int sigbus_guard_range(void *addr, size_t len)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&lock);
+	i = first_free;
+	while (i < range_count && ranges[i].start)
+		i++;
+	first_free = i;
+	if (i < sigbus_ranges_max) {
+		store_relaxed(&ranges[i].end, (uintptr_t)addr + len);
+		store_relaxed(&ranges[i].lost.start, 0);
+		store_relaxed(&ranges[i].lost.end, 0);
+		store_release(&ranges[i].start, (uintptr_t)addr);
+		if (i == range_count)
+			store_release(&range_count, i + 1);
+	}
+	pthread_mutex_unlock(&lock);
+	return i < sigbus_ranges_max ? 0 : -ENOSPC;
+}
+
+void sigbus_unguard_range(void *addr)
+{
+	struct range *range;
+
+	pthread_mutex_lock(&lock);
+	range = find_range((uintptr_t)addr);
+	if (range) {
+		if (load_relaxed(&range->lost.end))
+			__atomic_fetch_sub(&sigbus_lost_ranges, 1, __ATOMIC_RELAXED);
+		store_release(&range->start, 0);
+		first_free = MIN(first_free, (unsigned int)(range - ranges));
+		while (range_count && !ranges[range_count - 1].start)
+			store_release(&range_count, range_count - 1);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+bool sigbus_is_lost_slow(const void *addr, size_t len)
+{
+	const uintptr_t first = (uintptr_t)addr;
+	const struct range *range;
+
+	/* The disks of others, whose memory is not lost, are to notice nothing. */
+	if (first >= load_acquire(&all_lost.end) || first + len <= load_acquire(&all_lost.start))
+		return false;
+	range = find_range(first);
+	return range && first < load_acquire(&range->lost.end) &&
+	       first + len > load_acquire(&range->lost.start);
+}
+
+/* Several threads may do so at a time. Return: it was empty */
+static bool hull_add(struct hull *hull, uintptr_t start, uintptr_t end)
+{
+	uintptr_t was_start = load_relaxed(&hull->start), was_end = load_relaxed(&hull->end);
+
+	while ((!was_start || was_start > start) &&
+	       !__atomic_compare_exchange_n(&hull->start, &was_start, start, false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		;
+	while (was_end < end && !__atomic_compare_exchange_n(&hull->end, &was_end, end, false,
+							     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		;
+	return !was_end;
+}
+
+/* Before the page is replaced: who reads the zeroes sees it. */
+static void mark_lost(struct range *range, uintptr_t start, uintptr_t end)
+{
+	hull_add(&all_lost, start, end);
+	if (hull_add(&range->lost, start, end))
+		__atomic_fetch_add(&sigbus_lost_ranges, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool replace(uintptr_t start, size_t len)
+{
+	return mmap((void *)start, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
+static bool replace_page(struct range *range, uintptr_t addr)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(page_sizes); i++) {
-		uintptr_t start = (uintptr_t)addr & ~(page_sizes[i] - 1);
+		uintptr_t start = addr & ~(page_sizes[i] - 1);
 
-		if (mmap((void *)start, page_sizes[i], PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-			 0) != MAP_FAILED)
+		mark_lost(range, start, start + page_sizes[i]);
+		if (replace(start, page_sizes[i]))
 			return true;
 		if (errno != EINVAL)
 			return false;
@@ -29,70 +148,38 @@ static bool replace_page(const void *addr)
 	return false;
 }
 
-struct mapping {
-	uintptr_t start;
-	uintptr_t end;
-};
-
-/* One character of /proc/self/maps: "START-END ...". Return: @line has both and is complete */
-static bool maps_take(struct mapping *line, int *field, char c)
-{
-	uintptr_t *number = *field ? &line->end : &line->start;
-	uintptr_t digit = (uintptr_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-
-	if (c == '\n') {
-		*line = (struct mapping){ 0 };
-		*field = 0;
-	} else if (*field < 2 && (c == '-' || c == ' ')) {
-		return ++*field == 2;
-	} else if (*field < 2) {
-		*number = *number * 16 + digit;
-	}
-	return false;
-}
-
-/* By nothing but system calls: this is a signal handler. */
-static bool find_mapping(uintptr_t addr, struct mapping *found)
-{
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), field = 0;
-	char text[4096];
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	*found = (struct mapping){ 0 };
-	while ((n = read(fd, text, sizeof(text))) > 0)
-		for (ssize_t i = 0; i < n; i++)
-			if (maps_take(found, &field, text[i]) && found->start <= addr &&
-			    addr < found->end) {
-				close(fd);
-				return true;
-			}
-	close(fd);
-	return false;
-}
-
 /*
  * A page that is replaced cuts its mapping in three, and a process may have some 65000 of them: a
  * driver that makes us touch one page in two can use them up. Then the whole mapping is replaced.
  */
-static bool replace_mapping(const void *addr)
+static bool replace_all(struct range *range)
 {
-	struct mapping mapping;
-
-	return find_mapping((uintptr_t)addr, &mapping) &&
-	       mmap((void *)mapping.start, mapping.end - mapping.start, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+	mark_lost(range, range->start, range->end);
+	return replace(range->start, range->end - range->start);
 }
 
+static bool survive(const siginfo_t *info)
+{
+	struct range *range;
+
+	if (sigbus_state == SIGBUS_FATAL)
+		return false;
+	if (info->si_code != BUS_ADRERR && info->si_code != BUS_MCEERR_AR)
+		return false;
+	range = find_range((uintptr_t)info->si_addr);
+	return range && (replace_page(range, (uintptr_t)info->si_addr) || replace_all(range));
+}
+
+/* By nothing but system calls and atomic operations: this is a signal handler. */
 static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 
 	(void)context;
-	/* Only what a truncated file does: broken hardware must not read as zeroes. */
-	if (sigbus_state == SIGBUS_FATAL || info->si_code != BUS_ADRERR ||
-	    (!replace_page(info->si_addr) && !replace_mapping(info->si_addr))) {
+	/* An error that nothing has touched yet: "action optional". */
+	if (info->si_code == BUS_MCEERR_AO)
+		return;
+	if (!survive(info)) {
 		/* Not ours: the instruction is repeated, and without a handler it is the end. */
 		signal(signal_number, SIG_DFL);
 		return;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "sigbus.h"
 #include "umem.h"
 #include "vduse_kern.h"
 
@@ -44,12 +45,20 @@ static int map_entry(struct vduse_memory *memory, const struct vduse_iotlb_entry
 	*addr = mmap(NULL, size, prot_of(entry->perm), MAP_SHARED, region_fd, (off_t)entry->offset);
 	if (*addr == MAP_FAILED) {
 		err = -errno;
-		mappings_give(&memory->mappings);
-		return err;
+		goto err_give;
 	}
+	err = sigbus_guard_range(*addr, size);
+	if (err)
+		goto err_unmap;
 	munlock(*addr, size); /* a process that locks all memory means its own, not the driver's */
 	memory->mapped += size;
 	return 0;
+
+err_unmap:
+	munmap(*addr, size);
+err_give:
+	mappings_give(&memory->mappings);
+	return err;
 }
 
 static void log_map_failure(struct vduse_memory *memory, const struct vduse_iotlb_entry *entry,
@@ -163,6 +172,7 @@ static void release(void *ctx, const struct iotlb_region *region)
 
 	if (region->addr == memory->umem)
 		return; /* stays registered over resets, until the device is closed */
+	sigbus_unguard_range(region->addr);
 	munmap(region->addr, region->last - region->start + 1);
 	mappings_give(&memory->mappings);
 	memory->mapped -= region->last - region->start + 1;

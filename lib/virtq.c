@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "sigbus.h"
+
 /* A descriptor in private memory and native byte order. */
 struct desc {
 	uint64_t addr;
@@ -122,14 +124,34 @@ static void indices_set(struct virtq *vq, uint16_t used_idx, uint16_t next_avail
 	memset(vq->taken, 0, sizeof(vq->taken));
 }
 
+/* Is something that was just read of the rings zeroes in the place of memory that is lost? */
+static bool rings_are_lost(const struct virtq *vq)
+{
+	const size_t num = vq->layout.num;
+
+	if (likely(!sigbus_any_lost()))
+		return false;
+	return sigbus_is_lost(vq->desc, sizeof(struct vring_desc) * num) ||
+	       sigbus_is_lost(vq->avail, 6 + 2 * num) ||
+	       sigbus_is_lost(vq->used, 6 + sizeof(struct vring_used_elem) * num);
+}
+
+/* Where the rings begin. Return: 0; -EIO: their memory is lost */
+static int read_used_idx(const struct virtq *vq, uint16_t *used_idx)
+{
+	*used_idx = le16toh(load_relaxed(&vq->used->idx));
+	return rings_are_lost(vq) ? -EIO : 0;
+}
+
 int virtq_start(struct virtq *vq, const struct virtq_layout *layout, uint16_t next_avail)
 {
 	uint16_t used_idx;
 	int err = rings_set(vq, layout);
 
+	if (!err)
+		err = read_used_idx(vq, &used_idx);
 	if (err)
 		return err;
-	used_idx = le16toh(load_relaxed(&vq->used->idx));
 	indices_set(vq, used_idx, next_avail);
 	if (vq->log)
 		inflight_vq_start(vq->log, layout->num, used_idx, next_avail);
@@ -141,9 +163,10 @@ int virtq_recover(struct virtq *vq, const struct virtq_layout *layout)
 	uint16_t used_idx;
 	int count, err = rings_set(vq, layout);
 
+	if (!err)
+		err = read_used_idx(vq, &used_idx);
 	if (err)
 		return err;
-	used_idx = le16toh(load_relaxed(&vq->used->idx));
 	count = inflight_vq_recover(vq->log, used_idx, layout->num, vq->replay);
 	if (count < 0)
 		return count;
@@ -161,9 +184,10 @@ int virtq_recover_blind(struct virtq *vq, const struct virtq_layout *layout)
 	uint16_t used_idx, count, heads[VIRTQ_MAX_SIZE];
 	int err = rings_set(vq, layout);
 
+	if (!err)
+		err = read_used_idx(vq, &used_idx);
 	if (err)
 		return err;
-	used_idx = le16toh(load_relaxed(&vq->used->idx));
 	count = (uint16_t)(le16toh(load_acquire(&vq->avail->idx)) - used_idx);
 	if (count > layout->num)
 		return -EINVAL;
@@ -174,6 +198,8 @@ int virtq_recover_blind(struct virtq *vq, const struct virtq_layout *layout)
 			return -EINVAL;
 		head_toggle(vq, heads[i]);
 	}
+	if (rings_are_lost(vq))
+		return -EIO;
 	inflight_vq_guess(vq->log, layout->num, used_idx, heads, count);
 	return virtq_recover(vq, layout);
 }
@@ -343,6 +369,9 @@ static int take_head(struct virtq *vq, uint16_t *head)
 	*head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
 	if (unlikely(*head >= vq->layout.num || head_is_taken(vq, *head)))
 		return ring_break(vq);
+	/* Else a head that nobody made available, in the log too: old descriptors would be served. */
+	if (rings_are_lost(vq))
+		return ring_break(vq);
 
 	if (vq->log)
 		inflight_vq_take(vq->log, *head);
@@ -368,6 +397,8 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	vq->in_flight++;
 	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
 	ret = chain_walk(vq, chain, &last_in);
+	if (rings_are_lost(vq)) /* descriptors of zeroes end a chain anywhere */
+		ret = -EFAULT;
 	if (unlikely(ret)) {
 		/* The end was never reached, so where the status belongs is not known. */
 		chain->fault = ret;

@@ -55,8 +55,11 @@ static void queue_drain(struct queue *queue)
 			req_start(queue, &chain);
 		}
 	}
-	if (unlikely(taken < 0))
-		queue_break(queue, "the driver broke the ring");
+	if (unlikely(taken < 0)) {
+		queue_check_memory(queue); /* where it was lost the driver has broken nothing */
+		if (queue->state != QUEUE_BROKEN)
+			queue_break(queue, "the driver broke the ring");
+	}
 }
 
 static void queue_interrupted(struct queue *queue, int err);
@@ -266,7 +269,9 @@ static void queue_open(struct queue *queue)
 		return;
 	}
 	if (err < 0) {
-		queue_break(queue, err == -EFAULT ? why_not_mapped(queue) : strerror(-err));
+		queue_check_memory(queue);
+		if (queue->state != QUEUE_BROKEN)
+			queue_break(queue, err == -EFAULT ? why_not_mapped(queue) : strerror(-err));
 		return;
 	}
 	if (queue->device->config->driver == VDPA_DRIVER_VIRTIO && queue->irq_cpu < 0)

@@ -123,7 +123,7 @@ static int stage_fill(struct backend_io *io)
 	if (is_write(io))
 		iov_to_buf(io->iov, io->iov_count, stage, io->piece.iov_len);
 	/* Zeroes in the place of what is gone must not be written. The queue asks, and stops. */
-	return sigbus_pending() ? -EFAULT : 0;
+	return iov_is_lost(io->iov, io->iov_count, io->piece.iov_len) ? -EFAULT : 0;
 }
 
 /* As many pieces as a part takes; or as much of the first one. */

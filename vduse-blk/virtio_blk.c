@@ -118,6 +118,8 @@ static int parse_ranges(const struct blk_limits *l, struct blk_range *ranges, st
 	req->range_count = (uint32_t)(req->len / sizeof(raw));
 	for (uint32_t i = 0; i < req->range_count; i++) {
 		iov_to_buf(iov, count, &raw, sizeof(raw));
+		if (iov_is_lost(iov, count, sizeof(raw)))
+			return VIRTIO_BLK_S_IOERR;
 		iov_skip(&iov, &count, sizeof(raw));
 		status = parse_range(l, req->op, &raw, &ranges[i]);
 		if (status)
@@ -157,6 +159,8 @@ int blk_req_parse(const struct blk_limits *l, uint64_t features, struct virtq_ch
 	if (chain->fault || chain->out_bytes < sizeof(header) || !chain->in_bytes)
 		return VIRTIO_BLK_S_IOERR;
 	iov_to_buf(chain->iov, chain->out_count, &header, sizeof(header));
+	if (iov_is_lost(chain->iov, chain->out_count, sizeof(header)))
+		return VIRTIO_BLK_S_IOERR;
 
 	switch (le32toh(header.type)) {
 	case VIRTIO_BLK_T_IN:

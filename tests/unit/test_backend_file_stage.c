@@ -235,6 +235,7 @@ START_TEST(staging_of_missing_memory_fails_and_writes_nothing)
 	ck_assert_int_eq(ftruncate(fd, 8192), 0);
 	addr = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ck_assert_ptr_ne(addr, MAP_FAILED);
+	ck_assert_int_eq(sigbus_guard_range(addr, 8192), 0);
 	ck_assert_int_eq(ftruncate(fd, 0), 0);
 	close(fd);
 	piece.iov_base = addr + 1; /* which O_DIRECT refuses */
@@ -244,6 +245,7 @@ START_TEST(staging_of_missing_memory_fails_and_writes_nothing)
 	ck_assert_str_eq(op.trace, _i ? "" : " staged read-direct");
 	fb_expect_content();
 	ck_assert(sigbus_seen()); /* for the queue */
+	sigbus_unguard_range(addr);
 	munmap(addr, 8192);
 }
 END_TEST

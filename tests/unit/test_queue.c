@@ -3,6 +3,8 @@
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "rig.h"
@@ -338,6 +340,40 @@ START_TEST(queue_whose_memory_is_gone_stops_and_the_process_goes_on)
 }
 END_TEST
 
+/* What the kernel does when the worker touches a page that the hardware reports as broken. */
+static void touch_broken_page(struct ring_message *message)
+{
+	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_MCEERR_AR };
+
+	(void)message;
+	info.si_addr = (void *)rig.device.queues[0].vq.avail;
+	ck_assert_int_eq(syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGBUS, &info), 0);
+}
+
+START_TEST(memory_error_stops_the_queue_and_not_the_process)
+{
+	struct ring_message touch = { .run = touch_broken_page };
+
+	ck_assert_int_eq(sigbus_guard_install(), 0);
+	start(false);
+	add_reads(0, 1);
+	add_reads(1, 1);
+	finish_together(0, 1);
+	finish_together(1, 1);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
+	ring_post(&rig.workers[0].ring, &touch);
+	rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(0);
+	rig_wait(test_log_count("memory is gone"));
+	ck_assert_uint_eq(manual_held(rig.store), 0);
+	add_reads(1, 1);
+	finish_together(1, 1);
+	restart_driver();
+	add_reads(0, 1);
+	finish_together(0, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("queue");
@@ -357,5 +393,6 @@ int main(void)
 	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
+	tcase_add_test(tc, memory_error_stops_the_queue_and_not_the_process);
 	return suite_run(suite);
 }
