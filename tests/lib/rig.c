@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "store_bench.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -158,8 +159,11 @@ int rig_try_open(void)
 	}
 	rig.store = manual_backend_new(rig.device.backend);
 	rig.device.backend = rig.store;
+	if (rig.scarce)
+		st_limit_fds(st_limit_for(rig.descriptors));
 	err = device_create(&rig.device, runtime_dir, &rig.ring, rig.workers, rig.worker_count,
 			    &next_worker);
+	st_limit_fds(RLIM_INFINITY);
 	if (err) {
 		ck_assert_ptr_null(rig.device.dev);
 		ck_assert_ptr_null(rig.device.inflight);

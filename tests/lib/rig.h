@@ -36,6 +36,8 @@ struct rig {
 	unsigned int worker_count;   /* (t) 1 */
 	uint16_t num;		     /* (t) descriptors of the driver's rings; 64 */
 	bool event_idx, indirect;    /* (t) accepted and used by the driver; at any reset */
+	bool scarce;		     /* (t) device_create() gets @descriptors and no more */
+	unsigned int descriptors;
 	uint64_t refused; /* (t) features that are offered and not accepted; at any reset */
 
 	struct ring ring; /* the main thread's */

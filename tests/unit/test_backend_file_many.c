@@ -194,6 +194,76 @@ START_TEST(large_transfer_is_cut_into_what_the_disk_takes)
 }
 END_TEST
 
+/* A request of 256 parts, from one page that it names again and again; and a neighbour on the ring. */
+START_TEST(hog_has_few_parts_under_way_and_its_neighbour_has_its_turn)
+{
+	static const size_t page[] = { 4096 };
+	struct fb_op hog, neighbour;
+	unsigned int tail, turns = 0;
+	struct iovec pieces[256];
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	set_parts(4096, 1);
+	fb_cut_buffer(1, page, 1, 0, 0);
+	hog = fb_make_transfer(BACKEND_READ, 0, 4096);
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++)
+		pieces[i] = fb_pieces[0];
+	hog.io.iov = pieces;
+	hog.io.iov_count = ARRAY_SIZE(pieces);
+	hog.io.len = sizeof(pieces) / sizeof(pieces[0]) * 4096;
+	hog.io.done = cut_done;
+	tail = fb_ring.uring.sq.sqe_tail;
+	backend_submit(fb_backend, &fb_ring, &hog.io);
+	ck_assert_uint_le(fb_ring.uring.sq.sqe_tail - tail, 16);
+
+	fb_cut_buffer(1, page, 1, 8192, 0);
+	neighbour = fb_make_transfer(BACKEND_READ, 4096, 4096);
+	neighbour.io.done = cut_done;
+	backend_submit(fb_backend, &fb_ring, &neighbour.io);
+	for (tail = fb_ring.uring.sq.sqe_tail; !hog.completions; turns++) {
+		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+		ck_assert_uint_le(fb_ring.uring.sq.sqe_tail - tail, 16);
+		ck_assert_uint_le(hog.io.parts, 16);
+		if (turns == 1)
+			ck_assert_uint_eq(neighbour.completions, 1);
+		tail = fb_ring.uring.sq.sqe_tail;
+	}
+	ck_assert_int_eq(hog.err, 0);
+	ck_assert_int_eq(neighbour.err, 0);
+	ck_assert_uint_ge(turns, 256 / 16);
+	ck_assert_mem_eq(fb_pieces[0].iov_base, fb_content + FB_SLICE_START + 4096, 4096);
+}
+END_TEST
+
+/* Each batch is checked: a part in the middle that fails is done again, and nothing before it. */
+START_TEST(batches_of_parts_add_up)
+{
+	static const size_t lens[] = { 4096, 512, 7680, 4096, 12288 };
+	struct fb_op op;
+	uint64_t len;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	set_parts(8192, 3);
+	len = fb_cut_buffer(150, lens, ARRAY_SIZE(lens), 0, 512);
+	for (int kind = BACKEND_WRITE; kind >= BACKEND_READ; kind--) {
+		op = fb_make_transfer((enum backend_op)kind, 4096, len);
+		if (kind == BACKEND_WRITE)
+			fb_write_content(&op, len);
+		op.io.done = cut_done;
+		backend_submit(fb_backend, &fb_ring, &op.io);
+		while (!op.completions)
+			ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+		ck_assert_int_eq(op.err, 0);
+		ck_assert_uint_eq(op.io.done_bytes, len);
+		if (kind == BACKEND_READ)
+			fb_expect_read(&op);
+		fb_expect_content();
+	}
+}
+END_TEST
+
 static unsigned int parts_to_spoil; /* the one that comes as the last of so many */
 static int spoilt_result;
 static void (*part_forward)(struct ring_op *op, int res, uint32_t flags);
@@ -277,6 +347,8 @@ int main(void)
 	tcase_add_loop_test(tc, done_may_submit_again, 0, 2);
 	tcase_add_loop_test(tc, large_transfer_is_cut_into_what_the_disk_takes, 0,
 			    ARRAY_SIZE(cuts));
+	tcase_add_test(tc, hog_has_few_parts_under_way_and_its_neighbour_has_its_turn);
+	tcase_add_test(tc, batches_of_parts_add_up);
 	tcase_add_loop_test(tc, parts_that_fail_are_done_again_as_a_whole, 0, ARRAY_SIZE(spoilt));
 	tcase_add_test(tc, cancelled_parts_end_once);
 	return suite_run(suite);

@@ -126,6 +126,26 @@ START_TEST(failure_is_tried_again_as_long_as_it_is_to_be)
 }
 END_TEST
 
+/* It is in the store again, which has to be asked to end it. */
+START_TEST(operation_that_is_tried_again_is_cancelled)
+{
+	uint32_t id;
+
+	rig.config.on_error = 60;
+	start_with_reads(1);
+	test_log_expect(LOG_LEVEL_ERROR, "tried again for up to 60 s");
+	finish(-EIO);
+	rig_settle();
+	rig_wait(manual_held(rig.store) == 1);
+	id = _i ? rig_send_iotlb(0, UINT64_MAX) : rig_send_status(0);
+	rig_wait(manual_cancelled(rig.store) == 1);
+	manual_hold(rig.store, false);
+	finish(-ECANCELED);
+	ck_assert(rig_answer(id));
+	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 1);
+}
+END_TEST
+
 START_TEST(reset_does_not_wait_for_the_next_try)
 {
 	rig.config.on_error = 86400;
@@ -188,6 +208,7 @@ int main(void)
 	tcase_add_test(tc, what_was_put_back_survives_the_server);
 	tcase_add_test(tc, failure_is_tried_again_as_long_as_it_is_to_be);
 	tcase_add_loop_test(tc, failed_flush_is_not_forgotten, 0, 2);
+	tcase_add_loop_test(tc, operation_that_is_tried_again_is_cancelled, 0, 2);
 	tcase_add_loop_test(tc, reset_does_not_wait_for_the_next_try, 0, 2);
 	return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 
+#include "fds.h"
 #include "rig.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -33,6 +34,30 @@ static struct rig_req kick_with_request(void)
 	rig_settle();
 	return req;
 }
+
+/* ---- queues that cannot be made ---- */
+
+/* Whatever device_create() fails with in the middle, nothing stays, and the next try succeeds. */
+START_TEST(device_without_descriptors_for_all_queues_leaves_nothing)
+{
+	unsigned int before = fds_open(), failures = 0;
+
+	rig.scarce = true;
+	rig.descriptors = 4; /* of the fake kernel */
+	rig.config.queues = 4;
+	test_log_allow(LOG_LEVEL_ERROR, "");
+	test_log_allow(LOG_LEVEL_WARNING, "");
+	while (rig_try_open()) {
+		ck_assert_uint_eq(fds_open(), before);
+		ck_assert_ptr_null(rig.device.queues);
+		rig.descriptors++;
+		failures++;
+	}
+	ck_assert_uint_ge(failures, 1);
+	ck_assert_uint_ge(test_log_count("disk0: queue 3: Too many open files"), 1);
+	rig.scarce = false;
+}
+END_TEST
 
 /* ---- queues that become ready later, as those of old QEMUs ---- */
 
@@ -289,6 +314,7 @@ int main(void)
 	TCase *tc = suite_case(suite, "queue_setup", rig_setup, rig_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, device_without_descriptors_for_all_queues_leaves_nothing);
 	tcase_add_test(tc, queue_that_is_not_ready_yet_is_served_from_its_first_kick_on);
 	tcase_add_test(tc, kick_of_a_queue_that_is_not_ready_changes_nothing);
 	tcase_add_test(tc, waiting_queue_is_not_looked_at_while_memory_moves);

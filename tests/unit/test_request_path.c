@@ -235,6 +235,79 @@ START_TEST(writes_are_durable_where_the_driver_cannot_flush)
 }
 END_TEST
 
+/* A large request has its pieces elsewhere: those of its neighbours stay what they are. */
+START_TEST(large_and_small_requests_lie_side_by_side)
+{
+	struct rig_req reqs[16];
+
+	start_ring_kind(2);
+	manual_hold(rig.store, true);
+	for (uint32_t i = 0; i < 16; i++)
+		reqs[i] = i % 2 ? rig_add(0, VIRTIO_BLK_T_IN, i, 512) : rig_add_pieces(0, i);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 16);
+	for (uint32_t i = 0; i < 16; i++) {
+		const struct backend_io *io = manual_io(rig.store, i);
+		uint64_t len = 0;
+
+		ck_assert_uint_eq(io->offset, 512 * i);
+		ck_assert_uint_eq(io->iov_count, i % 2 ? 1 : SLOT_IOVS + 1);
+		for (uint32_t j = 0; j < io->iov_count; j++)
+			len += io->iov[j].iov_len;
+		ck_assert_uint_eq(len, 512);
+	}
+	manual_finish(rig.store, 0, 16, MANUAL_DO);
+	for (uint32_t i = 0; i < 16; i++)
+		ck_assert_int_eq(rig_finish(&reqs[i]), OK);
+	rig_status(0);
+}
+END_TEST
+
+/* Nor do the ranges of discards, which are used one after the other. */
+START_TEST(many_ranges_and_small_requests_lie_side_by_side)
+{
+	enum { RANGES = SLOT_RANGES + 3 };
+
+	start_ring_kind(2);
+	manual_hold(rig.store, true);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct range ranges[RANGES];
+
+		for (uint32_t j = 0; j < RANGES; j++)
+			ranges[j] = (struct range){ 8 * (i * RANGES + j), 8 };
+		if (i % 2)
+			rig_add(0, VIRTIO_BLK_T_OUT, i, 512);
+		else
+			add_ranges(0, VIRTIO_BLK_T_WRITE_ZEROES, ranges, RANGES);
+	}
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 8);
+	for (uint32_t j = 0; j < RANGES; j++) {
+		for (uint32_t i = 0; i < 8; i += 2) {
+			struct backend_io io = manual_look(rig.store, j ? 4 + i / 2 : i);
+
+			ck_assert_uint_eq(io.offset, 4096 * (i * RANGES + j));
+			ck_assert_uint_eq(io.len, 4096);
+		}
+		/* The writes stay at the front of what is held. */
+		for (uint32_t i = 0; i < 4; i++)
+			manual_finish(rig.store, j ? 4 : i, 1, 0);
+		rig_settle();
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct backend_io *io = manual_io(rig.store, i);
+
+		ck_assert_uint_eq(io->offset, 512 * (2 * i + 1));
+		ck_assert_uint_eq(io->iov_count, 1);
+		ck_assert_uint_eq(io->iov->iov_len, 512);
+	}
+	manual_finish(rig.store, 0, 4, 0);
+	for (uint32_t i = 0; i < 8; i++)
+		rig_next(0);
+	rig_status(0);
+}
+END_TEST
+
 static void start_hogging(void)
 {
 	rig.config.queues = 3;
@@ -330,8 +403,8 @@ START_TEST(hog_has_little_under_way)
 	struct rig_req neighbour;
 
 	rig_start();
-	rig_driver_start();
 	rig.device.queues[0].bytes_max = 3 * 4096;
+	rig_driver_start();
 	manual_hold(rig.store, true);
 	for (uint32_t i = 0; i < 8; i++)
 		rig_add(0, i % 2 ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, 8 * i, 4096);
@@ -353,8 +426,8 @@ START_TEST(hog_has_little_under_way)
 		rig_next(0);
 		rig_settle();
 	}
-	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
 	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
 }
 END_TEST
 
@@ -364,8 +437,8 @@ START_TEST(hog_can_be_paused_and_reset)
 	uint32_t id;
 
 	rig_start();
-	rig_driver_start();
 	rig.device.queues[0].bytes_max = 2 * 4096;
+	rig_driver_start();
 	manual_hold(rig.store, true);
 	for (uint32_t i = 0; i < 4; i++)
 		rig_add(0, VIRTIO_BLK_T_IN, 8 * i, 4096);
@@ -377,13 +450,16 @@ START_TEST(hog_can_be_paused_and_reset)
 	ck_assert(rig_answer(id));
 	rig_settle();
 	ck_assert_uint_eq(manual_held(rig.store), _i ? 0 : 2);
-	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, _i ? 0 : 2 * 4096);
-	if (_i)
+	if (_i) {
+		ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
 		return;
+	}
 	manual_hold(rig.store, false);
 	manual_finish(rig.store, 0, 2, 0);
 	for (uint32_t i = 0; i < 4; i++)
 		rig_next(0);
+	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
 }
 END_TEST
 
@@ -452,6 +528,8 @@ int main(void)
 	tcase_add_test(tc, hog_has_little_under_way);
 	tcase_add_loop_test(tc, hog_can_be_paused_and_reset, 0, 2);
 	tcase_add_loop_test(tc, requests_have_a_stage_each, 0, 2);
+	tcase_add_test(tc, large_and_small_requests_lie_side_by_side);
+	tcase_add_test(tc, many_ranges_and_small_requests_lie_side_by_side);
 	tcase_add_test(tc, queue_goes_on_while_another_has_all_large_buffers);
 	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
 	tcase_add_loop_test(tc, queues_of_two_workers_serve_one_disk, 0, 2 * RING_KINDS);

@@ -35,7 +35,8 @@ goes_on() {
 
 for cache in none writeback; do
 	say "cache = $cache"
-	configure $cache | serve
+	configure $cache >"$T/conf"
+	start_server
 	node=${NODE[stalls]}
 	goes_on 101 "before"
 	fsfreeze --freeze "$T/fs"
@@ -54,14 +55,16 @@ for cache in none writeback; do
 	kill -KILL "$SERVER"
 	disown "$SERVER"
 	dead=$SERVER
-	configure other | serve
+	configure other >"$T/conf"
+	start_server
 	goes_on 104 "after a kill, while the store is frozen"
 	[ -e "/proc/$dead" ] || fail "nothing of the killed server is left: it had nothing to wait for"
 
 	kill -KILL "$SERVER"
 	disown "$SERVER"
 	thaw
-	configure $cache | serve
+	configure $cache >"$T/conf"
+	start_server
 	for pid in "${pids[@]}"; do
 		wait "$pid" || fail "a write that waited for the store failed"
 	done
