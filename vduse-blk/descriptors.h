@@ -19,7 +19,8 @@
  * @keep:  sorted by this function; -1 entries are ignored
  * @count: of @keep
  *
- * For the calling thread. Does not block. Return: 0; -errno: the table is shared still
+ * For the calling thread. Does not block. Return: 0; -ENOTSUP: a build with the thread sanitizer; other
+ * -errno. After a failure the table is shared still, or has lost some of the descriptors to be closed
  */
 int descriptors_isolate(int *keep, unsigned int count);
 

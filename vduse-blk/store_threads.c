@@ -23,7 +23,7 @@ static struct {
 	unsigned int users;
 	bool ready;
 	bool apart; /* the tables of the threads are their own */
-	bool stopping;
+	bool starting, stopping;
 	bool failing; /* the last thread could not be started, which was logged */
 	struct thread_order *first;
 	struct thread_order *current; /* being started */
@@ -154,10 +154,14 @@ int store_threads_get(void)
 	int err = 0;
 
 	pthread_mutex_lock(&starter.lock);
-	while (starter.stopping)
+	while (starter.starting || starter.stopping) /* another store is opened or closed */
 		pthread_cond_wait(&starter.changed, &starter.lock);
-	if (!starter.users)
+	if (!starter.users) {
+		starter.starting = true;
 		err = start_starter();
+		starter.starting = false;
+		pthread_cond_broadcast(&starter.changed);
+	}
 	if (!err)
 		starter.users++;
 	pthread_mutex_unlock(&starter.lock);

@@ -100,12 +100,14 @@ static void *task_main(void *arg)
 	int err = descriptors_isolate(keep, ARRAY_SIZE(keep));
 
 	pthread_setname_np(pthread_self(), task->name);
-	if (err)
+	if (err && err != -ENOTSUP)
 		log_warn("%s: shares its descriptors with the server: %s", task->name,
 			 strerror(-err));
 	task->work(task);
 	if (task->given_count)
 		task->lost = send_given(task) != 0;
+	for (unsigned int i = 0; err && i < task->given_count; i++)
+		close(*task->given[i]);	 /* which the end of the thread's own table would do */
 	ring_post(ring, &task->message); /* and @task is not ours any more */
 	return NULL;
 }
