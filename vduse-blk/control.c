@@ -76,8 +76,10 @@ static bool write_answer(struct control_client *client, const char *question, FI
 {
 	struct control *control = client->control;
 
-	if (control->begin && control->begin(control, client, question, to))
-		return true;
+	bool ok;
+
+	if (control->begin && control->begin(control, client, question, to, &ok))
+		return ok;
 	return control->answer(control, question, to);
 }
 

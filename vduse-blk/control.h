@@ -43,11 +43,12 @@ struct control {
 	/* Set by the caller. Writes the answer; false: it is an error. */
 	bool (*answer)(struct control *control, const char *question, FILE *to);
 	/*
-	 * Set by the caller, or NULL. Asked first: may call control_session() for @client, then
-	 * returns true, having written the answer.
+	 * Set by the caller, or NULL. Asked first: writes the answer where the question is one
+	 * that begins a session, and may call control_session() for @client. Return: was it one?
+	 * *@ok: as of @answer
 	 */
 	bool (*begin)(struct control *control, struct control_client *client, const char *question,
-		      FILE *to);
+		      FILE *to, bool *ok);
 };
 
 /* What becomes of a session. Both functions may call control_session_end(). */

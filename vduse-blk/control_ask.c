@@ -18,6 +18,7 @@
 /* A server that was asked. */
 struct asked {
 	struct control_peer peer;
+	int fd;
 	char name[64]; /* of its socket */
 	char *text;
 	bool error;
@@ -26,7 +27,7 @@ struct asked {
 /* All of a directory. */
 struct round {
 	struct asked *asked;
-	struct pollfd *polls; /* one for each; fd < 0: it has answered, or will not */
+	struct pollfd *polls; /* one for each; fd < 0: it has answered, or has ended */
 	size_t count;
 };
 
@@ -64,7 +65,7 @@ static void ask_one(struct round *round, const char *directory, const char *name
 		return;
 	}
 	asked = &round->asked[round->count];
-	*asked = (struct asked){ 0 };
+	*asked = (struct asked){ .fd = fd };
 	snprintf(asked->name, sizeof(asked->name), "%.63s", name);
 	control_peer_get(fd, &asked->peer);
 	round->polls[round->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
@@ -83,7 +84,6 @@ static int ms_until(const struct timespec *deadline)
 static void take_text(struct round *round, size_t i)
 {
 	round->asked[i].text = control_receive(round->polls[i].fd, &round->asked[i].error);
-	close(round->polls[i].fd);
 	round->polls[i].fd = -1;
 }
 
@@ -120,16 +120,17 @@ static int hand_out(struct round *round,
 			.from = &asked->peer,
 			.error = asked->error,
 			.text = asked->text,
+			.connection = &asked->fd,
 		};
 
-		if (round->polls[i].fd >= 0)
-			close(round->polls[i].fd);
 		if (asked->text) {
 			take(&answer, ctx);
 			count++;
 		} else {
 			say_silent(asked->name);
 		}
+		if (asked->fd >= 0)
+			close(asked->fd);
 		free(asked->text);
 		control_peer_put(&asked->peer);
 	}

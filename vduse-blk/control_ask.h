@@ -12,7 +12,11 @@ struct control_answer {
 	const struct control_peer *from; /* valid during the call */
 	bool error;			 /* the server refused, or did not understand */
 	const char *text;
+	int *connection; /* does not block; @take may keep it, and sets this to -1 */
 };
+
+/* What servers answer, with an error, to questions of later versions. */
+#define CONTROL_UNKNOWN "it does not understand the question"
 
 /**
  * control_ask() - ask every server that listens in @directory

@@ -206,9 +206,7 @@ int device_examine(const struct device_config *config, const char *runtime_dir)
 	struct device device = { .config = config, .backend = &backend };
 	int err;
 
-	err = served_by_other(config->name, runtime_dir);
-	if (!err)
-		err = examine_store(&device, &backend, !vduse_dev_exists(config->name));
+	err = examine_store(&device, &backend, !vduse_dev_exists(config->name));
 	return err ? err : compare_with_kernel(&device, runtime_dir, false);
 }
 

@@ -244,11 +244,12 @@ static void disk_opened(struct disk *disk)
 			device_close_store(&disk->device);
 		return;
 	}
-	if (disk->result) {
-		disk_failed(disk);
-	} else if (disk->handover) {
-		device_close_store(&disk->device);
+	if (disk->handover) {
+		if (!disk->result)
+			device_close_store(&disk->device);
 		disk_obey(disk);
+	} else if (disk->result) {
+		disk_failed(disk);
 	} else if (disk_has_rival(disk) || disk_create(disk)) {
 		device_close_store(&disk->device);
 		disk_failed(disk);
@@ -305,15 +306,13 @@ static void disk_closed(struct device *device)
 		disk->host->failed = true;
 	device_close_store(device);
 	disk->left = disk->anew = disk->failing = false;
-	if (disk->host->stopping) {
-		if (disk->handover)
-			disk_handed_over(disk);
+	if (disk->handover) {
+		disk_handed_over(disk);
+	} else if (disk->host->stopping) {
 		disk_gone(disk);
 	} else if (disk->retake) {
 		disk->retake = false;
 		disk_open(disk);
-	} else if (disk->handover) {
-		disk_handed_over(disk);
 	} else if (failing) {
 		disk_failed(disk);
 	} else {
@@ -492,8 +491,9 @@ void disk_stop(struct disk *disk)
 	case DISK_WAITING:
 	case DISK_OPENING:
 	case DISK_FAILED:
-	case DISK_RELEASED:
 		disk_gone(disk);
+		break;
+	case DISK_RELEASED: /* forgotten, or taken back and then detached */
 		break;
 	case DISK_CREATED:
 		if (vduse_dev_adopted(disk->device.dev))

@@ -60,15 +60,6 @@ void disks_exit(struct disks *disks)
 		free(disks->all);
 }
 
-int disks_examine(const struct config *config)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < config->device_count && !err; i++)
-		err = device_examine(&config->devices[i], config->runtime_dir);
-	return err;
-}
-
 struct disk *disks_find(struct disks *disks, const char *name)
 {
 	for (size_t i = 0; i < disks->count; i++)
@@ -83,14 +74,6 @@ void disks_hold(struct disks *disks, const char *name)
 
 	if (disk)
 		disk->state = DISK_WAITING;
-}
-
-void disks_released(struct disks *disks, const char *name)
-{
-	struct disk *disk = disks_find(disks, name);
-
-	if (disk)
-		disk_released(disk);
 }
 
 /* In the file's order, one after the other; a disk that takes too long gives its turn away. */
@@ -150,6 +133,8 @@ static void start_ended(struct disks *disks)
 		disks_stop(disks, false);
 		return;
 	}
+	if (disks->start_ended && !disks->start_ended(disks))
+		return;
 	for (size_t i = 0; i < disks->count; i++)
 		say_missing(&disks->all[i]);
 	notify_ready(count_state(disks, DISK_ATTACHED));
@@ -163,6 +148,8 @@ static void disk_changed(struct disk_host *host, struct disk *disk)
 		disks_stop(disks, false);
 		return;
 	}
+	if (disks->watch)
+		disks->watch(disks, disk);
 	if (host->stopping)
 		return;
 	if (disks->started && disk->state == DISK_FAILED && disk->failures == 1)

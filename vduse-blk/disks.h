@@ -19,6 +19,12 @@
 struct disks {
 	/* Set by the caller before disks_start(): host.ring, host.config, host.workers. */
 	struct disk_host host;
+	/* The same, or NULL. */
+	void *watcher;
+	/** @watch: the state of @disk has changed, to any but GONE */
+	void (*watch)(struct disks *disks, struct disk *disk);
+	/** @start_ended: as @started; before the service manager is told. Return: false: do not */
+	bool (*start_ended)(struct disks *disks);
 
 	struct disk *all;
 	size_t count;
@@ -32,18 +38,8 @@ int __must_check disks_init(struct disks *disks);
 /** disks_exit() - at the very end, after disks_init() has succeeded */
 void disks_exit(struct disks *disks);
 
-/**
- * disks_examine() - could the disks be opened and adopted, once their server has left?
- *
- * Return: 0; -errno, logged
- */
-int __must_check disks_examine(const struct config *config);
-
 /** disks_hold() - before disks_start(): another server has @name, and will say when it is released */
 void disks_hold(struct disks *disks, const char *name);
-
-/** disks_released() - that server has closed @name */
-void disks_released(struct disks *disks, const char *name);
 
 /**
  * disks_start() - open all stores, create or adopt the devices, attach them

@@ -2,6 +2,7 @@
 /* What a server tells about its disks, and whether it leaves them to another. */
 #include <string.h>
 
+#include "control_ask.h"
 #include "disks.h"
 #include "status.h"
 #include "takeover.h"
@@ -61,6 +62,6 @@ bool disks_answer(struct disks *disks, const char *question, FILE *to)
 		return answer_leave(disks, question + strlen(TAKEOVER_ASK), false, to);
 	if (!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)))
 		return answer_leave(disks, question + strlen(TAKEOVER_LEAVE), true, to);
-	fputs("it does not understand the question", to);
+	fputs(CONTROL_UNKNOWN, to);
 	return false;
 }

@@ -43,7 +43,7 @@ struct verb {
 
 static enum exit_status verb_serve(const struct config *config, const struct arguments *args)
 {
-	const struct server_options options = { .takeover = args->takeover };
+	const struct server_options options = { .takeover = args->takeover, .ready_fd = -1 };
 
 	return server_run(config, &options);
 }

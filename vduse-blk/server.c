@@ -26,6 +26,7 @@
 #include "patience.h"
 #include "ring.h"
 #include "sigbus.h"
+#include "succession.h"
 #include "takeover.h"
 #include "time_ns.h"
 #include "vdpa_bus.h"
@@ -55,6 +56,8 @@ struct server {
 	bool rescue;	       /* it is to end from the beginning on */
 	struct control control;
 	bool controlled; /* @control listens */
+	struct succession succession;
+	int ready_fd; /* of struct server_options */
 };
 
 static int load_vduse(enum exit_status *status)
@@ -193,6 +196,8 @@ static void stop(struct server *server, const char *signal_name)
 
 	if (server->signalled_ns && now_ns - server->signalled_ns < SIGNAL_BURST_NS)
 		return;
+	if (succession_cancel(&server->succession, signal_name))
+		return;
 	log_info("%s: detaching%s", signal_name, force ? ", disks in use too" : "");
 	server->signalled_ns = now_ns;
 	disks_stop(&server->disks, force);
@@ -206,7 +211,8 @@ static void signal_came(struct ring_poll *poll)
 	while (read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGUSR1:
-			disks_leave(&server->disks);
+			if (!succession_cancel(&server->succession, "SIGUSR1"))
+				disks_leave(&server->disks);
 			break;
 		case SIGHUP:
 			log_info("SIGHUP is ignored: 'vduse-blk serve --takeover -c FILE' starts a "
@@ -236,9 +242,39 @@ static int block_signals(struct server *server)
 	return 0;
 }
 
+/* A server of version 0.1.0 asks whether we would leave: not while another one takes over. */
+static bool is_ignored(const struct server *server, const char *question)
+{
+	return succession_is_leaving(&server->succession) &&
+	       (!strncmp(question, TAKEOVER_ASK, strlen(TAKEOVER_ASK)) ||
+		!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)));
+}
+
 static bool answer(struct control *control, const char *question, FILE *to)
 {
-	return disks_answer(&container_of(control, struct server, control)->disks, question, to);
+	struct server *server = container_of(control, struct server, control);
+
+	return is_ignored(server, question) || disks_answer(&server->disks, question, to);
+}
+
+static bool begin_session(struct control *control, struct control_client *client,
+			  const char *question, FILE *to, bool *ok)
+{
+	struct server *server = container_of(control, struct server, control);
+
+	return succession_begin(&server->succession, client, question, to, ok);
+}
+
+static void ready(struct succession *succession)
+{
+	struct server *server = container_of(succession, struct server, succession);
+
+	if (server->ready_fd < 0)
+		return;
+	if (write(server->ready_fd, "", 1) != 1)
+		log_debug("nobody waits for the start any more: %s", strerror(errno));
+	close(server->ready_fd);
+	server->ready_fd = -1;
 }
 
 static void control_stopped(struct control *control)
@@ -250,6 +286,8 @@ static void serve_until_gone(struct server *server)
 {
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
 	server->control.answer = answer;
+	server->control.begin = begin_session;
+	succession_start(&server->succession);
 	server->controlled =
 		!control_start(&server->control, &server->ring, server->config->runtime_dir);
 	disks_start(&server->disks);
@@ -261,20 +299,6 @@ static void serve_until_gone(struct server *server)
 	while (server->controlled)
 		if (ring_run(&server->ring, true))
 			logger_abort();
-}
-
-/*
- * All that takes time is there before a server that is to leave is asked to: its disks pause now.
- * So is every look at what could keep us from going on.
- */
-static int replace_old_server(const struct config *config)
-{
-	int err = disks_examine(config);
-
-	if (err)
-		return err;
-	bounce_reserve(config);
-	return takeover(config);
 }
 
 /* The paths of all disks are looked at; on a file system that stalls that may take for ever. */
@@ -333,14 +357,15 @@ static int open_and_serve(struct server *server, const struct server_options *op
 	if (!err)
 		err = refuse_overlaps(server);
 	if (!err && options->takeover)
-		err = replace_old_server(server->config);
+		err = succession_prepare(&server->succession);
 	if (!err)
 		err = disks_init(&server->disks);
-	if (err)
-		return err;
-	serve_until_gone(server);
-	disks_exit(&server->disks);
-	return 0;
+	if (!err) {
+		serve_until_gone(server);
+		disks_exit(&server->disks);
+	}
+	succession_exit(&server->succession);
+	return err;
 }
 
 static int server_threads(struct server *server, const struct server_options *options)
@@ -359,6 +384,8 @@ static int server_threads(struct server *server, const struct server_options *op
 		.workers = server->workers,
 		.worker_count = server->worker_count,
 	};
+	server->succession.disks = &server->disks;
+	server->succession.ready = ready;
 	err = open_and_serve(server, options);
 	stop_workers(server);
 exit_ring:
@@ -378,6 +405,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 		return status;
 	server.config = config;
 	server.signal_fd = -1;
+	server.ready_fd = options->ready_fd;
 	server.rescue = config->devices[0].rescue;
 	raise_limits(config);
 	lock_memory();

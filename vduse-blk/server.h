@@ -16,7 +16,8 @@ enum exit_status {
 };
 
 struct server_options {
-	bool takeover; /* ask the servers that have these devices to leave them to us */
+	bool takeover; /* take over from the servers that have these devices */
+	int ready_fd;  /* closed, after one byte, when the start has come to its end; -1: none */
 };
 
 /**

@@ -14,7 +14,7 @@ typedef bool control_bench_answer(struct control *control, const char *question,
 struct control_bench_options {
 	unsigned int idle_ms;
 	bool (*begin)(struct control *control, struct control_client *client, const char *question,
-		      FILE *to);
+		      FILE *to, bool *ok);
 };
 extern struct control_bench_options control_bench;
 

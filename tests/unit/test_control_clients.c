@@ -170,9 +170,10 @@ static void gone(struct control_session *session)
 }
 
 static bool begin(struct control *control, struct control_client *client, const char *question,
-		  FILE *to)
+		  FILE *to, bool *ok)
 {
 	(void)control;
+	*ok = true;
 	if (strcmp(question, "stay"))
 		return false;
 	seen.session.said = said;

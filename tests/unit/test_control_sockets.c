@@ -20,6 +20,7 @@
 #include "control_bench.h"
 #include "suite.h"
 #include "takeover.h"
+#include "takeover_ask.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -288,7 +289,7 @@ static int new_server(int fd)
 	if (ring_init(&ring, 16) || control_start(&control, &ring, temp_dir))
 		return 1;
 	close(control.fd); /* or it would ask itself */
-	return takeover(&config) ? 2 : 0;
+	return takeover_plain(&config) ? 2 : 0;
 }
 
 /* As two containers that share runtime_dir. */

@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vduse-blk/takeover_old.c and takeover_new.c, one against the other through a real socket, with disks
+ * of the test: who has which disk, whatever fails and whoever ends when.
+ */
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "suite.h"
+#include "takeover.h"
+#include "takeover_new.h"
+#include "takeover_old.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define DISKS  4
+#define ROUNDS 20
+
+static const char *const names[DISKS] = { "a", "bb", "c", "d" };
+
+/* A disk of the old server. */
+enum has { HAS_IT, QUIESCES, RELEASED, FORGOT, ENDED };
+
+static struct {
+	struct ring ring;
+	struct control control;
+	bool control_runs;
+	struct takeover_old old;
+	enum has has[DISKS];
+	bool stalls[DISKS]; /* has requests in flight that do not end */
+	bool closing[DISKS];
+	struct handover *handover[DISKS];
+	unsigned int taken_back[DISKS];
+
+	struct device_config devices[DISKS];
+	struct config config;
+	struct takeover_new new;
+	bool new_runs;
+	int session; /* the new server's descriptor */
+	unsigned int released[DISKS];
+	unsigned int gave_up;
+} t;
+
+/* ---- the old server's disks ---- */
+
+static const char *old_name(struct takeover_old *old, size_t i)
+{
+	ck_assert_ptr_eq(old, &t.old);
+	return t.has[i] == FORGOT || t.has[i] == ENDED ? NULL : names[i];
+}
+
+static void old_release(struct takeover_old *old, size_t i, struct handover *handover)
+{
+	(void)old;
+	ck_assert_int_eq(t.has[i], HAS_IT);
+	if (t.closing[i]) {
+		handover->done(handover, -EBUSY);
+		return;
+	}
+	t.has[i] = t.stalls[i] ? QUIESCES : RELEASED;
+	t.handover[i] = handover;
+	if (!t.stalls[i])
+		handover->done(handover, 0);
+}
+
+static void old_take_back(struct takeover_old *old, size_t i)
+{
+	(void)old;
+	ck_assert(t.has[i] == QUIESCES || t.has[i] == RELEASED);
+	t.has[i] = HAS_IT;
+	t.taken_back[i]++;
+}
+
+static void old_forget(struct takeover_old *old, size_t i)
+{
+	(void)old;
+	ck_assert_int_eq(t.has[i], RELEASED);
+	t.has[i] = FORGOT;
+}
+
+static const struct takeover_old_ops old_ops = {
+	.name = old_name,
+	.release = old_release,
+	.take_back = old_take_back,
+	.forget = old_forget,
+};
+
+static void thaws(size_t i)
+{
+	ck_assert_int_eq(t.has[i], QUIESCES);
+	t.has[i] = RELEASED;
+	t.handover[i]->done(t.handover[i], 0);
+}
+
+static bool begin(struct control *control, struct control_client *client, const char *question,
+		  FILE *to, bool *ok)
+{
+	(void)control;
+	return takeover_old_begin(&t.old, client, question, to, ok);
+}
+
+static bool answer(struct control *control, const char *question, FILE *to)
+{
+	(void)control;
+	fprintf(to, "not a takeover: %s", question);
+	return false;
+}
+
+/* ---- the new server's ---- */
+
+static void new_released(struct takeover_new *takeover, size_t i)
+{
+	ck_assert_ptr_eq(takeover, &t.new);
+	t.released[i]++;
+}
+
+static void new_gave_up(struct takeover_new *takeover)
+{
+	(void)takeover;
+	t.gave_up++;
+}
+
+static const struct takeover_new_ops new_ops = {
+	.released = new_released,
+	.gave_up = new_gave_up,
+};
+
+/* All that happens in one thread has its effect in some rounds. */
+static void run(void)
+{
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		ck_assert_int_eq(ring_run(&t.ring, false), 0);
+}
+
+/* Asks the old server for a session. Return: its answer, to be freed */
+static char *ask(const char *wanted, int *fd, bool *error)
+{
+	char question[64], *text;
+	struct pollfd come;
+
+	*fd = control_connect(t.control.path);
+	ck_assert_int_ge(*fd, 0);
+	snprintf(question, sizeof(question), TAKEOVER_BEGIN "%s", wanted);
+	ck_assert_int_gt(send(*fd, question, strlen(question), 0), 0);
+	run();
+	come = (struct pollfd){ .fd = *fd, .events = POLLIN };
+	ck_assert_int_eq(poll(&come, 1, -1), 1);
+	text = control_receive(*fd, error);
+	ck_assert_ptr_nonnull(text);
+	return text;
+}
+
+static void new_server(void)
+{
+	struct takeover_agreed *agreed = calloc(1, sizeof(*agreed));
+	struct takeover_agreement agreement = { .servers = agreed, .count = 1 };
+	bool error;
+
+	agreed->pid = getpid();
+	agreed->names = ask("a\nbb\nc\nd\n", &agreed->fd, &error);
+	ck_assert_msg(!error, "%s", agreed->names);
+	t.session = agreed->fd;
+	t.new = (struct takeover_new){ .ops = &new_ops, .config = &t.config };
+	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &agreement), 0);
+	takeover_agreement_free(&agreement);
+	t.new_runs = true;
+	memset(t.released, 0, sizeof(t.released));
+}
+
+static void new_server_asks(void)
+{
+	new_server();
+	takeover_new_start(&t.new);
+	for (size_t i = 0; i < DISKS; i++) {
+		ck_assert(takeover_new_holds(&t.new, i));
+		takeover_new_ask(&t.new, i);
+	}
+	run();
+}
+
+/* As if killed: its descriptors are closed, and it does nothing any more. */
+static void new_server_dies(void)
+{
+	t.new.given_up = true;
+	ck_assert_int_eq(shutdown(t.session, SHUT_RDWR), 0);
+	run();
+	takeover_new_exit(&t.new);
+	t.new_runs = false;
+}
+
+static void new_server_serves(size_t i)
+{
+	ck_assert_uint_eq(t.released[i], 1);
+	takeover_new_serving(&t.new, i);
+	run();
+}
+
+static void expect_all(enum has has)
+{
+	for (size_t i = 0; i < DISKS; i++)
+		ck_assert_msg(t.has[i] == has, "%s: %d, not %d", names[i], t.has[i], has);
+}
+
+static void control_stopped(struct control *control)
+{
+	(void)control;
+	t.control_runs = false;
+}
+
+static void old_server_ends(void)
+{
+	control_stop(&t.control, control_stopped);
+	while (t.control_runs)
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+}
+
+static void setup(void)
+{
+	test_log_begin();
+	temp_dir_make();
+	memset(&t, 0, sizeof(t));
+	t.config.devices = t.devices;
+	t.config.device_count = DISKS;
+	for (size_t i = 0; i < DISKS; i++)
+		t.devices[i].name = (char *)names[i];
+	t.old = (struct takeover_old){ .ops = &old_ops, .disk_count = DISKS, .ring = &t.ring };
+	t.control = (struct control){ .answer = answer, .begin = begin };
+	ck_assert_int_eq(ring_init(&t.ring, 16), 0);
+	ck_assert_int_eq(control_start(&t.control, &t.ring, temp_dir), 0);
+	t.control_runs = true;
+}
+
+static void teardown(void)
+{
+	if (t.control_runs)
+		old_server_ends();
+	if (t.new_runs)
+		takeover_new_exit(&t.new);
+	free(t.old.disks);
+	ring_exit(&t.ring);
+	temp_dir_remove();
+	test_log_end();
+}
+
+/* ---- tests ---- */
+
+START_TEST(all_disks_change_over)
+{
+	new_server_asks();
+	expect_all(RELEASED);
+	for (size_t i = 0; i < DISKS; i++)
+		new_server_serves(i);
+	expect_all(RELEASED); /* it can go back until all is complete */
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	expect_all(FORGOT);
+	old_server_ends();
+	run();
+	for (size_t i = 0; i < DISKS; i++)
+		ck_assert_uint_eq(t.released[i], 1);
+	ck_assert_uint_eq(t.gave_up, 0);
+}
+END_TEST
+
+START_TEST(stalled_disk_follows)
+{
+	t.stalls[1] = true;
+	new_server_asks();
+	ck_assert_uint_eq(t.released[1], 0);
+	ck_assert_int_eq(t.has[1], QUIESCES);
+	new_server_serves(0);
+	new_server_serves(2);
+	new_server_serves(3);
+	test_log_expect(LOG_LEVEL_WARNING, "bb: does its store stall?");
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	ck_assert_int_eq(t.has[0], FORGOT);
+	ck_assert_int_eq(t.has[2], FORGOT);
+	ck_assert_int_eq(t.has[1], QUIESCES);
+	thaws(1);
+	run();
+	ck_assert_uint_eq(t.released[1], 1);
+	new_server_serves(1);
+	expect_all(FORGOT);
+}
+END_TEST
+
+/* It dies before it is complete: all comes back, also what it served already, and what is stalled. */
+START_TEST(new_server_that_dies_has_taken_nothing)
+{
+	t.stalls[1] = true;
+	new_server_asks();
+	new_server_serves(0);
+	new_server_serves(2);
+	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 4 disks again");
+	new_server_dies();
+	expect_all(HAS_IT);
+	for (size_t i = 0; i < DISKS; i++)
+		ck_assert_uint_eq(t.taken_back[i], 1);
+	ck_assert(!t.old.active);
+
+	t.stalls[1] = false; /* and the next one can take over */
+	new_server_asks();
+	for (size_t i = 0; i < DISKS; i++)
+		new_server_serves(i);
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	expect_all(FORGOT);
+}
+END_TEST
+
+START_TEST(new_server_that_dies_later_leaves_the_stalled_disk)
+{
+	t.stalls[3] = true;
+	new_server_asks();
+	for (size_t i = 0; i < 3; i++)
+		new_server_serves(i);
+	test_log_expect(LOG_LEVEL_WARNING, "d: does its store stall?");
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
+	new_server_dies();
+	ck_assert_int_eq(t.has[3], HAS_IT);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(t.has[i], FORGOT);
+}
+END_TEST
+
+START_TEST(disk_that_cannot_be_adopted_ends_the_takeover)
+{
+	new_server_asks();
+	new_server_serves(0);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot be adopted: the takeover is given up");
+	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
+	takeover_new_failed(&t.new, 1);
+	ck_assert_uint_eq(t.gave_up, 1);
+	run();
+	expect_all(HAS_IT);
+	ck_assert(!takeover_new_complete(&t.new));
+	takeover_new_failed(&t.new, 2); /* as its disks are left one after the other */
+	ck_assert(!takeover_new_give_up(&t.new, "a signal"));
+	ck_assert_uint_eq(t.gave_up, 1);
+}
+END_TEST
+
+START_TEST(signal_gives_it_up)
+{
+	new_server_asks();
+	test_log_expect(LOG_LEVEL_ERROR, "Terminated: the takeover is given up");
+	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
+	ck_assert(takeover_new_give_up(&t.new, "Terminated"));
+	run();
+	expect_all(HAS_IT);
+}
+END_TEST
+
+START_TEST(nothing_is_given_up_when_it_is_complete)
+{
+	new_server_asks();
+	for (size_t i = 0; i < DISKS; i++)
+		new_server_serves(i);
+	ck_assert(takeover_new_complete(&t.new));
+	ck_assert(!takeover_new_give_up(&t.new, "Terminated"));
+	takeover_new_failed(&t.new, 0);
+	run();
+	expect_all(FORGOT);
+	ck_assert_uint_eq(t.gave_up, 0);
+}
+END_TEST
+
+/* A stopped server, or one whose disks all stall: there is nothing that the new one could serve. */
+START_TEST(old_server_that_releases_nothing_goes_on)
+{
+	for (size_t i = 0; i < DISKS; i++)
+		t.stalls[i] = true;
+	new_server_asks();
+	test_log_expect(LOG_LEVEL_ERROR, "releases no disk: the takeover is given up");
+	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
+	ck_assert(!takeover_new_complete(&t.new));
+	run();
+	ck_assert_uint_eq(t.gave_up, 1);
+	expect_all(HAS_IT);
+}
+END_TEST
+
+/* The old server is killed: what it had is adopted as after a crash. */
+START_TEST(end_of_the_old_server_releases_everything)
+{
+	t.stalls[1] = true;
+	new_server();
+	takeover_new_start(&t.new);
+	takeover_new_ask(&t.new, 0); /* c and d are examined still */
+	takeover_new_ask(&t.new, 1);
+	run();
+	for (size_t i = 0; i < DISKS; i++) /* what its death does to its disks */
+		t.has[i] = ENDED;
+	test_log_expect(LOG_LEVEL_WARNING, "has ended, and left 3 disks");
+	old_server_ends();
+	run();
+	for (size_t i = 0; i < DISKS; i++)
+		ck_assert_uint_eq(t.released[i], 1);
+	for (size_t i = 0; i < DISKS; i++)
+		takeover_new_serving(&t.new, i);
+	ck_assert(takeover_new_complete(&t.new));
+	ck_assert_uint_eq(t.gave_up, 0);
+}
+END_TEST
+
+START_TEST(disk_that_is_busy_is_asked_for_again)
+{
+	t.closing[2] = true;
+	new_server_asks();
+	ck_assert_uint_eq(t.released[2], 0);
+	ck_assert_int_eq(t.has[2], HAS_IT);
+	t.closing[2] = false;
+	while (!t.released[2])
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+	for (size_t i = 0; i < DISKS; i++)
+		new_server_serves(i);
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	expect_all(FORGOT);
+}
+END_TEST
+
+START_TEST(second_new_server_is_refused)
+{
+	char *text;
+	bool error;
+	int fd;
+
+	new_server_asks();
+	text = ask("a\nbb\nc\nd\n", &fd, &error);
+	ck_assert(error);
+	ck_assert_ptr_nonnull(
+		strstr(text, "another server is just taking over from it: process id"));
+	free(text);
+	close(fd);
+	run();
+	expect_all(RELEASED); /* the first one goes on */
+	for (size_t i = 0; i < DISKS; i++)
+		new_server_serves(i);
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	expect_all(FORGOT);
+}
+END_TEST
+
+START_TEST(list_without_a_disk_of_ours_is_refused)
+{
+	char *text;
+	bool error;
+	int fd;
+
+	text = ask("a\nc\nd\nx\n", &fd, &error);
+	ck_assert(error);
+	ck_assert_ptr_nonnull(strstr(text, "it serves bb too"));
+	ck_assert_ptr_nonnull(strstr(text, "[bb]"));
+	ck_assert_ptr_nonnull(strstr(text, "kill -TERM"));
+	free(text);
+	close(fd);
+	t.has[1] = ENDED;
+	text = ask("a\nc\nd\nx\n", &fd, &error);
+	ck_assert(!error);
+	ck_assert_str_eq(text, "a\nc\nd\n");
+	free(text);
+	close(fd);
+	run();
+	ck_assert_uint_eq(test_log_count("does not take over"), 1);
+}
+END_TEST
+
+START_TEST(server_that_is_not_concerned_says_nothing)
+{
+	char *text;
+	bool error;
+	int fd;
+
+	text = ask("x\ny\n", &fd, &error);
+	ck_assert(!error);
+	ck_assert_str_eq(text, "");
+	free(text);
+	ck_assert(!t.old.active);
+	close(fd);
+}
+END_TEST
+
+/* Whatever a client says, in whatever order: no disk changes hands without having been released. */
+START_TEST(nonsense_is_survived)
+{
+	static const char *const lines[] = {
+		"serving a\n",	    "serving nosuch\n", "release\n", "release \n",
+		"release nosuch\n", "releasea\n",	"\n\n\n",    " a\n",
+		"busy a\n",	    "released a\n",	"x",
+	};
+	char *text, line[1000];
+	bool error;
+	int fd;
+
+	text = ask("a\nbb\nc\nd\n", &fd, &error);
+	ck_assert(!error);
+	free(text);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		ck_assert_int_gt(send(fd, lines[i], strlen(lines[i]), 0), 0);
+	memset(line, 'y', sizeof(line));
+	ck_assert_int_gt(send(fd, line, sizeof(line), 0), 0);
+	line[10] = ' ';
+	ck_assert_int_gt(send(fd, line, sizeof(line), 0), 0);
+	run();
+	expect_all(HAS_IT);
+	ck_assert_int_gt(send(fd, "release a\nrelease a\nserving bb\n", 30, 0), 0);
+	run();
+	ck_assert_int_eq(t.has[0], RELEASED);
+	ck_assert_int_eq(t.has[1], HAS_IT);
+	test_log_expect(LOG_LEVEL_WARNING, "serves 1 disks again");
+	close(fd);
+	run();
+	expect_all(HAS_IT);
+}
+END_TEST
+
+START_TEST(lines_are_taken_apart)
+{
+	const char *text = "release a b\n\ncomplete\nserving bb";
+	struct takeover_line line;
+
+	ck_assert(takeover_next(&text, &line));
+	ck_assert_str_eq(line.word, "release");
+	ck_assert_str_eq(line.name, "a b");
+	ck_assert(takeover_next(&text, &line));
+	ck_assert_str_eq(line.word, "");
+	ck_assert_str_eq(line.name, "");
+	ck_assert(takeover_next(&text, &line));
+	ck_assert_str_eq(line.word, "complete");
+	ck_assert_str_eq(line.name, "");
+	ck_assert(takeover_next(&text, &line));
+	ck_assert_str_eq(line.word, "serving");
+	ck_assert_str_eq(line.name, "bb");
+	ck_assert(!takeover_next(&text, &line));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("takeover");
+	TCase *tc = suite_case(suite, "takeover", setup, teardown);
+
+	tcase_add_test(tc, all_disks_change_over);
+	tcase_add_test(tc, stalled_disk_follows);
+	tcase_add_test(tc, new_server_that_dies_has_taken_nothing);
+	tcase_add_test(tc, new_server_that_dies_later_leaves_the_stalled_disk);
+	tcase_add_test(tc, disk_that_cannot_be_adopted_ends_the_takeover);
+	tcase_add_test(tc, signal_gives_it_up);
+	tcase_add_test(tc, nothing_is_given_up_when_it_is_complete);
+	tcase_add_test(tc, old_server_that_releases_nothing_goes_on);
+	tcase_add_test(tc, end_of_the_old_server_releases_everything);
+	tcase_add_test(tc, disk_that_is_busy_is_asked_for_again);
+	tcase_add_test(tc, second_new_server_is_refused);
+	tcase_add_test(tc, list_without_a_disk_of_ours_is_refused);
+	tcase_add_test(tc, server_that_is_not_concerned_says_nothing);
+	tcase_add_test(tc, nonsense_is_survived);
+	tcase_add_test(tc, lines_are_taken_apart);
+	return suite_run(suite);
+}

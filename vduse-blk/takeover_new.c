@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "takeover_new.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control_socket.h"
+#include "log.h"
+#include "notify.h"
+#include "takeover.h"
+
+#define RETRY_US 100000 /* an old server does not read for now, or a disk was busy */
+
+struct old_server {
+	struct takeover_new *takeover;
+	struct ring_poll poll;
+	int fd; /* -1: the session has ended */
+	pid_t pid;
+	bool told_complete;
+};
+
+struct taken {
+	struct old_server *from; /* NULL: no other server has it, or had it */
+	bool ready;		 /* this server is, for its release */
+	bool asked;
+	bool released;
+	bool serving;
+	bool told_serving;
+};
+
+static const char *name_of(const struct takeover_new *takeover, size_t disk)
+{
+	return takeover->config->devices[disk].name;
+}
+
+/* ---- what old servers are told ---- */
+
+static void tell_all(struct takeover_new *takeover);
+
+static void retry_expired(struct ring_timer *timer)
+{
+	tell_all(container_of(timer, struct takeover_new, retry));
+}
+
+static void retry_later(struct takeover_new *takeover)
+{
+	ring_timer_start(takeover->ring, &takeover->retry, RETRY_US, retry_expired);
+}
+
+/* Return: was it sent? Else it is tried again, unless the session has ended */
+static bool tell(struct old_server *server, const char *word, const char *name)
+{
+	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
+
+	if (server->fd < 0)
+		return false;
+	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
+	if (send(server->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return true;
+	if (errno == EAGAIN)
+		retry_later(server->takeover);
+	return false;
+}
+
+static void tell_disk(struct takeover_new *takeover, size_t i)
+{
+	struct taken *disk = &takeover->disks[i];
+
+	if (!disk->from || takeover->given_up)
+		return;
+	if (disk->ready && !disk->asked)
+		disk->asked = tell(disk->from, TAKEOVER_RELEASE, name_of(takeover, i));
+	if (disk->serving && !disk->told_serving)
+		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, name_of(takeover, i));
+}
+
+/* "complete" comes behind each "serving" of its disks. */
+static bool has_untold(const struct takeover_new *takeover, const struct old_server *server)
+{
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover->disks[i].from == server && takeover->disks[i].serving &&
+		    !takeover->disks[i].told_serving)
+			return true;
+	return false;
+}
+
+static void tell_all(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		tell_disk(takeover, i);
+	for (size_t i = 0; i < takeover->server_count && takeover->complete; i++) {
+		struct old_server *server = &takeover->servers[i];
+
+		if (!server->told_complete && !has_untold(takeover, server))
+			server->told_complete = tell(server, TAKEOVER_COMPLETE, NULL);
+	}
+}
+
+/* ---- what they say ---- */
+
+static void released(struct takeover_new *takeover, size_t i)
+{
+	if (takeover->disks[i].released || takeover->given_up)
+		return;
+	takeover->disks[i].released = true;
+	takeover->ops->released(takeover, i);
+}
+
+static void obey(struct old_server *server, const struct takeover_line *line)
+{
+	struct takeover_new *takeover = server->takeover;
+	size_t i = 0;
+
+	while (i < takeover->config->device_count &&
+	       (takeover->disks[i].from != server || strcmp(name_of(takeover, i), line->name)))
+		i++;
+	if (i == takeover->config->device_count || !takeover->disks[i].asked)
+		return;
+	if (!strcmp(line->word, TAKEOVER_RELEASED)) {
+		released(takeover, i);
+	} else if (!strcmp(line->word, TAKEOVER_BUSY)) {
+		takeover->disks[i].asked = false;
+		retry_later(takeover);
+	}
+}
+
+static void session_closed(struct ring_poll *poll)
+{
+	close(poll->fd);
+}
+
+static void end_session(struct old_server *server)
+{
+	if (server->fd < 0)
+		return;
+	shutdown(server->fd, SHUT_RDWR); /* the old server learns it now */
+	if (server->poll.ring)
+		ring_poll_stop(&server->poll, session_closed);
+	else
+		close(server->fd);
+	server->fd = -1;
+}
+
+/* Its process has ended, and so the kernel has closed what it had: as after a crash. */
+static void server_ended(struct old_server *server)
+{
+	struct takeover_new *takeover = server->takeover;
+	char who[CONTROL_PEER_NAME_MAX];
+	size_t left = 0;
+
+	end_session(server);
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		left += takeover->disks[i].from == server && !takeover->disks[i].released;
+	if (left && !takeover->given_up)
+		log_warn("%s has ended, and left %zu disks: they are adopted",
+			 control_peer_name(server->pid, who), left);
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover->disks[i].from == server)
+			released(takeover, i);
+}
+
+static void session_ready(struct ring_poll *poll)
+{
+	struct old_server *server = container_of(poll, struct old_server, poll);
+	char text[8192 + 1];
+	const char *at;
+	struct takeover_line line;
+	ssize_t len;
+
+	while (server->fd >= 0) {
+		len = recv(server->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+		if (len < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (len <= 0) {
+			server_ended(server);
+			return;
+		}
+		text[len] = 0;
+		at = text;
+		while (server->fd >= 0 && takeover_next(&at, &line))
+			obey(server, &line);
+	}
+}
+
+/* ---- what becomes of the disks ---- */
+
+bool takeover_new_holds(const struct takeover_new *takeover, size_t disk)
+{
+	return takeover->disks && takeover->disks[disk].from && !takeover->disks[disk].released;
+}
+
+void takeover_new_ask(struct takeover_new *takeover, size_t disk)
+{
+	if (!takeover_new_holds(takeover, disk))
+		return;
+	takeover->disks[disk].ready = true;
+	tell_disk(takeover, disk);
+}
+
+void takeover_new_serving(struct takeover_new *takeover, size_t disk)
+{
+	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
+		return;
+	takeover->disks[disk].serving = true;
+	tell_disk(takeover, disk);
+}
+
+void takeover_new_failed(struct takeover_new *takeover, size_t disk)
+{
+	if (takeover->disks && takeover->disks[disk].from && takeover->disks[disk].released)
+		takeover_new_give_up(takeover, "a disk cannot be adopted");
+}
+
+static bool has_session(const struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++)
+		if (takeover->servers[i].fd >= 0)
+			return true;
+	return false;
+}
+
+bool takeover_new_give_up(struct takeover_new *takeover, const char *why)
+{
+	if (takeover->complete || takeover->given_up || !has_session(takeover))
+		return false;
+	log_err("%s: the takeover is given up, and the old server goes on", why);
+	takeover->given_up = true;
+	takeover->ops->gave_up(takeover);
+	for (size_t i = 0; i < takeover->server_count; i++)
+		end_session(&takeover->servers[i]);
+	return true;
+}
+
+static void say_late(const struct takeover_new *takeover)
+{
+	char who[CONTROL_PEER_NAME_MAX];
+
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover_new_holds(takeover, i))
+			log_warn(
+				"%s: does its store stall? %s has it until its requests have ended, "
+				"and then it follows",
+				name_of(takeover, i),
+				control_peer_name(takeover->disks[i].from->pid, who));
+}
+
+/* Has any disk changed over, of those that were to? */
+static bool any_released(const struct takeover_new *takeover)
+{
+	size_t held = 0;
+
+	for (size_t i = 0; i < takeover->config->device_count; i++) {
+		if (takeover->disks[i].released)
+			return true;
+		held += takeover->disks[i].from != NULL;
+	}
+	return !held;
+}
+
+bool takeover_new_complete(struct takeover_new *takeover)
+{
+	if (!takeover->disks || takeover->complete)
+		return true;
+	if (takeover->given_up)
+		return false;
+	if (!any_released(takeover)) {
+		takeover_new_give_up(takeover, "the old server releases no disk");
+		return false;
+	}
+	say_late(takeover);
+	takeover->complete = true;
+	if (takeover->server_count)
+		notify_main_pid(); /* before the old server may end, which was the main one */
+	tell_all(takeover);
+	return true;
+}
+
+/* ---- life ---- */
+
+int takeover_new_init(struct takeover_new *takeover, struct ring *ring,
+		      struct takeover_agreement *agreement)
+{
+	takeover->ring = ring;
+	takeover->disks = calloc(takeover->config->device_count, sizeof(*takeover->disks));
+	takeover->servers = calloc(agreement->count + 1, sizeof(*takeover->servers));
+	if (!takeover->disks || !takeover->servers) {
+		free(takeover->disks);
+		free(takeover->servers);
+		takeover->disks = NULL;
+		takeover->servers = NULL;
+		return -ENOMEM;
+	}
+	for (size_t s = 0; s < agreement->count; s++) {
+		struct takeover_agreed *agreed = &agreement->servers[s];
+		struct old_server *server = &takeover->servers[s];
+
+		*server = (struct old_server){
+			.takeover = takeover,
+			.fd = agreed->fd,
+			.pid = agreed->pid,
+		};
+		agreed->fd = -1;
+		for (size_t i = 0; i < takeover->config->device_count; i++)
+			if (takeover_names(agreed->names, name_of(takeover, i)))
+				takeover->disks[i].from = server;
+	}
+	takeover->server_count = agreement->count;
+	return 0;
+}
+
+void takeover_new_start(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++)
+		ring_poll_start(takeover->ring, &takeover->servers[i].poll, takeover->servers[i].fd,
+				session_ready);
+}
+
+void takeover_new_exit(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++) {
+		if (takeover->servers[i].fd < 0)
+			continue;
+		shutdown(takeover->servers[i].fd, SHUT_RDWR); /* the ring may have it still */
+		close(takeover->servers[i].fd);
+	}
+	free(takeover->disks);
+	free(takeover->servers);
+}
