@@ -53,7 +53,7 @@ DAEMON := config config_keys config_value config_serial config_scan config_dump 
 	  store_kern store_threads store_pool backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover takeover_ask takeover_new \
-	  takeover_old examine succession \
+	  takeover_old examine succession background \
 	  overlap logger notify bounce disk disks disks_answer server rescue check_stores main
 UNIT   := task iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_memory virtio_blk virtio_blk_io virtio_blk_ranges \
@@ -63,7 +63,7 @@ UNIT   := task iov pages umem iotlb iotlb_many inflight holders \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_faults device_recovery \
-	  control control_clients control_sockets takeover served overlap adopt polling irq_cpu rescue \
+	  control control_clients control_sockets takeover background served overlap adopt polling irq_cpu rescue \
 	  outbox logger conflict vdpa_bus vdpa_autoprobe mappings sigbus
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "check_stores.h"
+#include "background.h"
 #include "config.h"
 #include "control_ask.h"
 #include "log.h"
@@ -25,6 +26,7 @@ struct arguments {
 	const char *config_path; /* NULL: none was given */
 	bool json;
 	bool takeover;
+	bool background;
 	bool dry_run;
 	bool stores;
 	char given[8];	  /* the letters of all these options */
@@ -43,8 +45,11 @@ struct verb {
 
 static enum exit_status verb_serve(const struct config *config, const struct arguments *args)
 {
-	const struct server_options options = { .takeover = args->takeover, .ready_fd = -1 };
+	struct server_options options = { .takeover = args->takeover, .ready_fd = -1 };
+	enum exit_status status;
 
+	if (args->background && background_start(&options.ready_fd, &status))
+		return status;
 	return server_run(config, &options);
 }
 
@@ -146,7 +151,7 @@ static enum exit_status verb_gc(const struct config *config, const struct argume
 }
 
 static const struct verb verbs[] = {
-	{ "serve", "ct", true, false, "serve the devices of FILE until a signal (--takeover)",
+	{ "serve", "ctb", true, false, "serve the devices of FILE until a signal (--takeover)",
 	  verb_serve },
 	{ "check", "cs", true, false, "check FILE; its stores too (--stores); do nothing else",
 	  verb_check },
@@ -162,15 +167,11 @@ static const struct verb verbs[] = {
 };
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "help-keys", no_argument, NULL, 'k' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "takeover", no_argument, NULL, 't' },
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "stores", no_argument, NULL, 's' },
-	{ 0 },
+	{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
+	{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
+	{ "background", no_argument, NULL, 'b' },   { "dry-run", no_argument, NULL, 'n' },
+	{ "stores", no_argument, NULL, 's' },	    { 0 },
 };
 
 static void usage(FILE *to)
@@ -181,6 +182,7 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
 	fprintf(to, "\nserve --takeover takes over from a running server, under disks in use.\n"
+		    "serve --background comes back when the disks are served, or with an error.\n"
 		    "--help-keys lists the keys of the configuration file; "
 		    "see vduse-blk(8) and vduse-blk.conf(5).\n");
 }
@@ -215,6 +217,7 @@ static bool take_option(struct arguments *args, int letter)
 	args->json |= letter == 'j';
 	args->dry_run |= letter == 'n';
 	args->takeover |= letter == 't';
+	args->background |= letter == 'b';
 	args->stores |= letter == 's';
 	return true;
 }

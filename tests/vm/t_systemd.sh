@@ -38,6 +38,10 @@ renewed() {
 		[ "$(property StatusText)" = "Serving 1 devices" ]
 }
 
+one_server() {
+	[ "$(pgrep -c -x vduse-blk)" -eq 1 ]
+}
+
 # Has the disk open for the rest of the test, or until released.
 hold() {
 	exec {held}<"$node"
@@ -90,6 +94,7 @@ writes 101
 # Another process takes over, though the disk is in use. Systemd follows.
 pid=$(property MainPID)
 ctl reload vduse-blk || fail "reload: $(tail "$T/manager")"
+grep -q "^disk $node\$" <(tail -n 1 "$T/out") || fail "reload came back before the new server had the disk"
 wait_for 60 "new server" renewed "$pid"
 writes 102
 is "number of restarts" "$(property NRestarts)" 0
@@ -102,13 +107,39 @@ sleep 1
 is "main process" "$(property MainPID)" "$pid"
 state_is active || fail "a mistake ended the service"
 writes 103
+
+# Nor does a takeover that is refused, and reload says so.
+write_conf 'serial = other'
+! ctl reload vduse-blk 2>/dev/null || fail "reload says that it took over a disk with another serial"
+grep -qE 'cannot be (adopted|gone on with)' "$T/err" || fail "it is not said why the reload failed"
+is "main process" "$(property MainPID)" "$pid"
+state_is active || fail "a refused reload ended the service"
+writes 104
 write_conf ''
+
+# Two at a time: one is the main process then, whatever becomes of the other, and nothing else is left.
+second_reload() {
+	echo $BASHPID >"/sys/fs/cgroup$(property ControlGroup)/cgroup.procs"
+	exec env "$(tr '\0' '\n' <"/proc/$pid/environ" | grep ^NOTIFY_SOCKET=)" \
+		"$VDUSE_BLK" serve --takeover --background -c "$T/conf" >>"$T/out" 2>>"$T/err"
+}
+ctl reload --no-block vduse-blk
+(second_reload) || true
+wait_for 60 "new server" renewed "$pid"
+wait_for 60 "one server" one_server
+is "main process" "$(property MainPID)" "$(pgrep -x vduse-blk)"
+writes 105
+pid=$(property MainPID)
+ctl reload vduse-blk || fail "reload: $(tail "$T/manager")" # a process below systemd again, whose end it sees
+wait_for 60 "new server" renewed "$pid"
+pid=$(property MainPID)
+restarts=$(property NRestarts)
 
 # The server is killed, and the next one goes on.
 kill -KILL "$pid"
 wait_for 60 "server after the crash" renewed "$pid"
-writes 104
-is "number of restarts" "$(property NRestarts)" 1
+writes 106
+is "number of restarts" "$(property NRestarts)" $((restarts + 1))
 
 # Stop waits until the disk is free.
 ctl stop --no-block vduse-blk
@@ -118,7 +149,7 @@ state_is deactivating || fail "stop did not wait, but: $(property ActiveState)"
 writes 105
 release
 wait_for 30 "end of the service" state_is inactive
-quiet 'is in use: |"pth" is not a key'
+quiet 'is in use: |"pth" is not a key|cannot take over from|cannot be (adopted|gone on with)|this server goes on'
 clean
 
 # Or until somebody says that it need not be.
