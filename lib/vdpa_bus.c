@@ -30,7 +30,8 @@ struct vdpa_paths vdpa_paths = {
 	.node_wait_ms = 10000,
 };
 
-#define POLL_MS 10
+#define POLL_MS	  10
+#define NAME_SIZE (NAME_MAX + 1)
 
 const char *vdpa_driver_name(enum vdpa_driver driver)
 {
@@ -67,7 +68,7 @@ static bool on_bus(const char *name)
 }
 
 /* The last part of what a link of sysfs points to. */
-static int link_target(const char *path, char target[NAME_MAX + 1])
+static int link_target(const char *path, char target[NAME_SIZE])
 {
 	char link[PATH_MAX];
 	ssize_t len;
@@ -76,7 +77,7 @@ static int link_target(const char *path, char target[NAME_MAX + 1])
 	if (len < 0)
 		return -errno;
 	link[len] = '\0';
-	snprintf(target, NAME_MAX + 1, "%.*s", NAME_MAX, basename(link));
+	snprintf(target, NAME_SIZE, "%.*s", NAME_MAX, basename(link));
 	return 0;
 }
 
@@ -124,7 +125,7 @@ out_restore:
 
 static int bus_bind(const char *name, enum vdpa_driver driver)
 {
-	char path[PATH_MAX], bound[NAME_MAX + 1] = "none";
+	char path[PATH_MAX], bound[NAME_SIZE] = "none";
 	int err;
 
 	bus_path(path, "drivers_probe");
@@ -160,7 +161,7 @@ static int bus_unbind(const char *name)
 }
 
 /* The first entry of @dir whose name begins with @prefix. */
-static int find_child(const char *dir, const char *prefix, char child[NAME_MAX + 1])
+static int find_child(const char *dir, const char *prefix, char child[NAME_SIZE])
 {
 	struct dirent *entry;
 	int err = -ENOENT;
@@ -172,7 +173,7 @@ static int find_child(const char *dir, const char *prefix, char child[NAME_MAX +
 	while (err && (entry = readdir(stream))) {
 		if (entry->d_name[0] == '.' || strncmp(entry->d_name, prefix, strlen(prefix)))
 			continue;
-		snprintf(child, NAME_MAX + 1, "%s", entry->d_name);
+		snprintf(child, NAME_SIZE, "%s", entry->d_name);
 		err = 0;
 	}
 	closedir(stream);
@@ -185,7 +186,7 @@ static int find_child(const char *dir, const char *prefix, char child[NAME_MAX +
  */
 enum vdpa_state vdpa_bus_state(const char *name)
 {
-	char dir[PATH_MAX], child[NAME_MAX + 1];
+	char dir[PATH_MAX], child[NAME_SIZE];
 	enum vdpa_driver driver;
 
 	/* Another kind of vdpa device may have the same name on the bus. */
@@ -201,9 +202,9 @@ enum vdpa_state vdpa_bus_state(const char *name)
 	return VDPA_UNBOUND;
 }
 
-static int find_disk(const char *name, char disk[NAME_MAX + 1])
+static int find_disk(const char *name, char disk[NAME_SIZE])
 {
-	char dir[PATH_MAX], sub[NAME_MAX + sizeof("//block")], virtio[NAME_MAX + 1];
+	char dir[PATH_MAX], sub[NAME_SIZE + sizeof("//block")], virtio[NAME_SIZE];
 
 	dev_path(dir, name, "");
 	if (find_child(dir, "virtio", virtio) < 0)
@@ -225,7 +226,7 @@ static int make_node(const char *child, char node[VDPA_NODE_MAX])
 
 int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
 {
-	char dir[PATH_MAX], child[NAME_MAX + 1];
+	char dir[PATH_MAX], child[NAME_SIZE];
 
 	dev_path(dir, name, "");
 	if (find_child(dir, "vhost-vdpa-", child) < 0 && find_disk(name, child) < 0)
@@ -236,7 +237,7 @@ int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
 /* Is it in /dev, and not a stale node there that belongs to something else? */
 static bool node_ready(const char *node)
 {
-	char path[PATH_MAX], target[NAME_MAX + 1];
+	char path[PATH_MAX], target[NAME_SIZE];
 	struct stat st;
 
 	if (stat(node, &st) < 0 || !(S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
@@ -312,7 +313,7 @@ err_unbind:
 
 int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NODE_MAX])
 {
-	char path[PATH_MAX], bound[NAME_MAX + 1];
+	char path[PATH_MAX], bound[NAME_SIZE];
 	int err;
 
 	vdpa_autoprobe_repair(name); /* its server may have died while it added the device */
@@ -332,7 +333,7 @@ int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NOD
 
 int vdpa_bus_driver(const char *name, enum vdpa_driver *driver)
 {
-	char path[PATH_MAX], bound[NAME_MAX + 1];
+	char path[PATH_MAX], bound[NAME_SIZE];
 
 	dev_path(path, name, "/driver");
 	if (link_target(path, bound))

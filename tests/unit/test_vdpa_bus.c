@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fake_bus.h"
+#include "fds.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -17,10 +19,16 @@
 
 static char node[VDPA_NODE_MAX];
 
-/* Nodes have types here that only root could give them. */
+/* Nodes have types here that only root could give them; where there is none, what is left in @st. */
 int stat(const char *path, struct stat *st)
 {
-	return fake_bus_stat(path, st);
+	int ret = fake_bus_stat(path, st);
+
+	if (ret) {
+		st->st_mode = S_IFBLK;
+		st->st_rdev = makedev(253, 16); /* vdb */
+	}
+	return ret;
 }
 
 /* Time passes as the test wants it: one poll after the other. */
@@ -29,15 +37,18 @@ static void (*on_poll)(void);
 
 int usleep(useconds_t us)
 {
-	(void)us;
+	ck_assert_uint_eq(us, 10000);
 	polls++;
 	if (on_poll)
 		on_poll();
 	return 0;
 }
 
+static unsigned int fds_before;
+
 static void setup(void)
 {
+	fds_before = fds_open();
 	polls = 0;
 	on_poll = NULL;
 	test_log_begin();
@@ -49,6 +60,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	ck_assert_uint_eq(fds_open(), fds_before);
 	ck_assert(access(fake_bus_path("run/vduse-blk.autoprobe"), F_OK));
 	fake_bus_drop();
 	temp_dir_remove();
@@ -219,6 +231,15 @@ static void stale_node(enum fake_bus_call call, const char *text)
 	}
 }
 
+static void node_that_was(enum fake_bus_call call, const char *text)
+{
+	if (call == FAKE_BUS_PROBE) {
+		fake_bus_bind(text, VIRTIO);
+		fake_bus_node(text, true);
+		unlink(fake_bus_path("dev/vdb"));
+	}
+}
+
 static void file_as_node(enum fake_bus_call call, const char *text)
 {
 	(void)text;
@@ -230,6 +251,7 @@ static void file_as_node(enum fake_bus_call call, const char *text)
 START_TEST(attach_without_the_right_node_takes_the_device_off_again)
 {
 	static void (*const play[])(enum fake_bus_call, const char *) = { NULL, stale_node,
+									  node_that_was,
 									  file_as_node };
 
 	fake_bus.on_call = play[_i];
@@ -447,6 +469,14 @@ START_TEST(state_is_read_off_sysfs)
 }
 END_TEST
 
+START_TEST(removal_of_a_device_without_a_driver_is_one)
+{
+	on_bus();
+	fake_bus_unlist("disk0");
+	ck_assert_int_eq(vdpa_bus_state("disk0"), VDPA_REMOVING);
+}
+END_TEST
+
 /* Some hardware's device on the bus has the name of a VDUSE device. */
 START_TEST(device_of_another_kind_is_not_ours)
 {
@@ -543,7 +573,7 @@ int main(void)
 	tcase_add_test(tc, attach_whose_driver_refuses_takes_the_device_off_again);
 	tcase_add_test(tc, attach_that_another_driver_gets_takes_the_device_off_again);
 	tcase_add_test(tc, attach_without_a_disk_takes_the_device_off_again);
-	tcase_add_loop_test(tc, attach_without_the_right_node_takes_the_device_off_again, 0, 3);
+	tcase_add_loop_test(tc, attach_without_the_right_node_takes_the_device_off_again, 0, 4);
 	tcase_add_test(tc, attach_that_cannot_be_undone_leaves_the_device);
 	tcase_add_loop_test(tc, attach_waits_for_the_disk_and_its_node, 0, 2);
 	tc = suite_case(suite, "adopt", setup, teardown);
@@ -560,6 +590,7 @@ int main(void)
 	tcase_add_loop_test(tc, detach_keeps_out_of_a_removal, 0, 4);
 	tc = suite_case(suite, "sysfs", setup, teardown);
 	tcase_add_test(tc, state_is_read_off_sysfs);
+	tcase_add_test(tc, removal_of_a_device_without_a_driver_is_one);
 	tcase_add_test(tc, device_of_another_kind_is_not_ours);
 	tcase_add_loop_test(tc, driver_is_read_off_sysfs, 0, 2);
 	tcase_add_test(tc, foreign_driver_is_told_apart);
