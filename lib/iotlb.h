@@ -142,7 +142,8 @@ const struct iotlb_region *iotlb_region_at(const struct iotlb_view *view, const 
 /**
  * iotlb_read() - copy driver memory into private memory, each byte read once
  *
- * The range may cross regions. Return: as iotlb_map(); -EFAULT as well where memory is lost (sigbus.h)
+ * The range may cross regions. Return: as iotlb_map(); -EFAULT as well where memory is lost
+ * (sigbus.h)
  */
 int __must_check iotlb_read(struct iotlb_view *view, uint64_t iova, void *buf, size_t len);
 

@@ -3,12 +3,12 @@
  * How many mappings of driver memory a device may hold.
  *
  * A process has at most vm.max_map_count mappings (65530 by default), for the memory regions of all
- * drivers, for stacks, rings and buffers. A virtual machine decides how many regions it has: some of
- * them could use all mappings up, and then no other disk, and no thread, could be added.
+ * drivers, for stacks, rings and buffers. A virtual machine decides how many regions it has: some
+ * of them could use all mappings up, and then no other disk, and no thread, could be added.
  *
- * A quarter of the mappings is the process's own. Of the rest a device may hold as many as are free:
- * the first half of all, the next half of what that leaves, and so on. A 4096th each may always hold,
- * at the cost of that quarter: 256 devices take a sixteenth of all at most.
+ * A quarter of the mappings is the process's own. Of the rest a device may hold as many as are
+ * free: the first half of all, the next half of what that leaves, and so on. A 4096th each may
+ * always hold, at the cost of that quarter: 256 devices take a sixteenth of all at most.
  *
  * Any thread. One struct mappings is used by one thread at a time.
  */

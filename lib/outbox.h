@@ -2,15 +2,16 @@
 /*
  * Texts for a reader that may be slow, stuck or gone: a pipe, a log file, the service manager.
  *
- * A thread that serves disks must not wait for such a reader. It puts the text into a queue of fixed
- * size, and a thread of the outbox delivers it. Where the queue is full the text is lost and counted.
+ * A thread that serves disks must not wait for such a reader. It puts the text into a queue of
+ * fixed size, and a thread of the outbox delivers it. Where the queue is full the text is lost and
+ * counted.
  *
- * The thread of the outbox has a descriptor table of its own, with descriptors 0 to 2 only, and blocks
- * all signals. When the process is killed while that thread waits in the kernel for a file that hangs,
- * all other files of the process are closed nevertheless.
+ * The thread of the outbox has a descriptor table of its own, with descriptors 0 to 2 only, and
+ * blocks all signals. When the process is killed while that thread waits in the kernel for a file
+ * that hangs, all other files of the process are closed nevertheless.
  *
- * An outbox is a static variable: nothing destroys it. All functions may be called on any thread but
- * that of the outbox.
+ * An outbox is a static variable: nothing destroys it. All functions may be called on any thread
+ * but that of the outbox.
  */
 #ifndef LIB_OUTBOX_H
 #define LIB_OUTBOX_H
@@ -83,7 +84,9 @@ void outbox_put(struct outbox *box, const char *text);
  */
 int outbox_flush(struct outbox *box, uint64_t deadline_ns);
 
-/** outbox_stop() - as outbox_flush(), and wait until the thread has ended. The next text starts one */
+/**
+ * outbox_stop() - as outbox_flush(), and wait until the thread has ended. The next text starts one
+ */
 int outbox_stop(struct outbox *box, uint64_t deadline_ns);
 
 #endif

@@ -9,7 +9,8 @@
 #include <sys/mman.h>
 
 /*
- * More than a process has mappings by default (vm.max_map_count). Only what is used of it takes memory.
+ * More than a process has mappings by default (vm.max_map_count). Only what is used of it takes
+ * memory.
  */
 #define RANGES_MAX 65536
 
@@ -28,7 +29,9 @@ __thread volatile enum sigbus_state sigbus_state;
 unsigned int sigbus_lost_ranges;
 unsigned int sigbus_ranges_max = RANGES_MAX;
 
-/* Changed under the lock; the handler, and those who ask, read it without: theirs are not changed. */
+/*
+ * Changed under the lock; the handler, and those who ask, read it without: theirs are not changed.
+ */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct range ranges[RANGES_MAX];
 static unsigned int range_count; /* all behind are empty */
@@ -46,7 +49,9 @@ static struct range *find_range(uintptr_t addr)
 		struct range *range = &ranges[i];
 		uintptr_t start = load_acquire(&range->start);
 
-		/* Once more: it may have become another one meanwhile, which is not that of @addr. */
+		/*
+		 * Once more: it may have become another one meanwhile, which is not that of @addr.
+		 */
 		if (start && addr - start < load_acquire(&range->end) - start &&
 		    start == load_relaxed(&range->start))
 			return range;

@@ -2,15 +2,16 @@
 /*
  * Driver memory that goes away under us.
  *
- * The memory of a virtual machine is a file. Its owner can truncate it while we have it mapped, and a
- * page of it can have a memory error that the hardware reports (BUS_MCEERR_AR). Touching such memory
- * raises SIGBUS. In a guarded thread, and in a range that was announced as a driver's, the page is
- * replaced by zeroes, so that the thread goes on.
+ * The memory of a virtual machine is a file. Its owner can truncate it while we have it mapped, and
+ * a page of it can have a memory error that the hardware reports (BUS_MCEERR_AR). Touching such
+ * memory raises SIGBUS. In a guarded thread, and in a range that was announced as a driver's, the
+ * page is replaced by zeroes, so that the thread goes on.
  *
- * The zeroes are in the mapping of the whole process from then on. So whoever has read driver memory asks
- * before what was read has an effect: sigbus_is_lost(). The readers are virtq.c (rings), iotlb_read()
- * (indirect tables), virtio_blk.c (headers, ranges) and transfer.c (data to be written, where they are
- * copied). What is written there needs no such question: the driver cannot read that page either.
+ * The zeroes are in the mapping of the whole process from then on. So whoever has read driver
+ * memory asks before what was read has an effect: sigbus_is_lost(). The readers are virtq.c
+ * (rings), iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and transfer.c (data to
+ * be written, where they are copied). What is written there needs no such question: the driver
+ * cannot read that page either.
  *
  * Everywhere else SIGBUS ends the process as ever: memory of our own must not read as zeroes.
  */
@@ -48,7 +49,9 @@ static inline void sigbus_guard_thread(void)
  */
 int __must_check sigbus_guard_range(void *addr, size_t len);
 
-/** sigbus_unguard_range() - of the range at @addr, before it is unmapped; nobody uses it any more */
+/**
+ * sigbus_unguard_range() - of the range at @addr, before it is unmapped; nobody uses it any more
+ */
 void sigbus_unguard_range(void *addr);
 
 /** sigbus_pending() - was it, without an effect on the answer of sigbus_seen()? */
@@ -73,7 +76,8 @@ static inline bool sigbus_seen(void)
 /**
  * sigbus_any_lost() - is any memory lost that is still mapped? After a look at memory, one load
  *
- * Pairs with the handler, which counts before it replaces the page: who has read the zeroes sees that.
+ * Pairs with the handler, which counts before it replaces the page: who has read the zeroes sees
+ * that.
  */
 static inline bool sigbus_any_lost(void)
 {
@@ -87,7 +91,8 @@ bool __cold sigbus_is_lost_slow(const void *addr, size_t len);
 /**
  * sigbus_is_lost() - are some of these bytes, just read, zeroes in the place of lost memory?
  *
- * Also where sigbus_pending(): what else this thread has read since it last asked is not told apart.
+ * Also where sigbus_pending(): what else this thread has read since it last asked is not told
+ * apart.
  */
 static inline bool sigbus_is_lost(const void *addr, size_t len)
 {

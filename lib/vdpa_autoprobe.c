@@ -17,8 +17,9 @@
 #define LOCK_POLL_MS 1
 
 /*
- * Threads of this process wait for each other by a mutex, which is theirs alone. So the time limit for
- * the lock of the host counts what other processes do, not how many disks this one attaches at once.
+ * Threads of this process wait for each other by a mutex, which is theirs alone. So the time limit
+ * for the lock of the host counts what other processes do, not how many disks this one attaches at
+ * once.
  */
 static pthread_mutex_t own_turn = PTHREAD_MUTEX_INITIALIZER;
 

@@ -2,9 +2,10 @@
 /*
  * The autoprobe of the vdpa bus, switched off while one device is added.
  *
- * While it is on, the kernel binds a new device to the driver that was loaded first. It belongs to all
- * users of the bus, so it is off for the length of one netlink request only, under a lock, and then as it
- * was before. A server that is killed in between leaves a mark, so that the next one finishes.
+ * While it is on, the kernel binds a new device to the driver that was loaded first. It belongs to
+ * all users of the bus, so it is off for the length of one netlink request only, under a lock, and
+ * then as it was before. A server that is killed in between leaves a mark, so that the next one
+ * finishes.
  *
  * All functions may block: see vdpa_bus.h. Any number of threads.
  */
@@ -25,7 +26,8 @@ struct vdpa_autoprobe {
  * @name: of the device that is added, for logs
  *
  * Waits until no other thread of this process has the lock, and then for other processes, up to
- * vdpa_paths.lock_wait_ms. Return: 0; -ETIMEDOUT: another process keeps the lock; other -errno. Logged
+ * vdpa_paths.lock_wait_ms. Return: 0; -ETIMEDOUT: another process keeps the lock; other -errno.
+ * Logged
  */
 int __must_check vdpa_autoprobe_stop(struct vdpa_autoprobe *probe, const char *name);
 

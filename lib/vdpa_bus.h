@@ -4,8 +4,8 @@
  *
  * What changes something may block for as long as a driver's probe or remove takes, which for
  * virtio-vdpa includes reads and writes of the disk that we serve ourselves. Never call it from a
- * thread that answers VDUSE messages or serves queues. Each failure is logged once, with the device's
- * name.
+ * thread that answers VDUSE messages or serves queues. Each failure is logged once, with the
+ * device's name.
  *
  * Source: drivers/vdpa/vdpa.c, drivers/virtio/virtio_vdpa.c, drivers/vhost/vdpa.c (Linux 6.12).
  */
@@ -73,8 +73,8 @@ int __must_check vdpa_bus_adopt(const char *name, enum vdpa_driver driver,
 /**
  * vdpa_bus_state() - what the kernel does with the vdpa device of VDUSE device @name right now
  *
- * Only looks at what is there in sysfs, as do vdpa_bus_driver() and vdpa_bus_node(): does not block,
- * even where a removal that nobody answers has the kernel's locks.
+ * Only looks at what is there in sysfs, as do vdpa_bus_driver() and vdpa_bus_node(): does not
+ * block, even where a removal that nobody answers has the kernel's locks.
  */
 enum vdpa_state vdpa_bus_state(const char *name);
 

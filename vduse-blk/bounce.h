@@ -19,7 +19,10 @@ uint64_t bounce_size(const struct device_config *device);
 /** bounce_is_ours() - is that of @device, one of @config, to be memory of this process? */
 bool bounce_is_ours(const struct config *config, const struct device_config *device);
 
-/** bounce_reserve() - make resident what disks that are in the kernel already will need, for umem_alloc() */
+/**
+ * bounce_reserve() - make resident what disks that are in the kernel already will need, for
+ * umem_alloc()
+ */
 void bounce_reserve(const struct config *config);
 
 #endif

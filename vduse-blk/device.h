@@ -92,7 +92,9 @@ int __must_check device_examine(const struct device_config *config, const char *
  */
 int __must_check device_check_store(const struct device_config *config, const char *runtime_dir);
 
-/** device_settle() - a part of both: limits as configuration and store have them. -EINVAL, logged */
+/**
+ * device_settle() - a part of both: limits as configuration and store have them. -EINVAL, logged
+ */
 int __must_check device_settle(struct device *device);
 
 /** device_identity() - which bytes the disk is made of, by its settled limits */
@@ -111,8 +113,9 @@ int __must_check device_open_record(struct device *device, const char *runtime_d
  * @workers:      the device's queues are spread over them, beginning at *@next_worker
  * @next_worker:  moves on by the number of queues
  *
- * Also done again, after device_destroy(). A new device is not on the vdpa bus yet. An adopted one goes on where its dead server stopped, if
- * the record says that it is the same disk. Return: 0; -errno, logged
+ * Also done again, after device_destroy(). A new device is not on the vdpa bus yet. An adopted one
+ * goes on where its dead server stopped, if the record says that it is the same disk. Return: 0;
+ * -errno, logged
  */
 int __must_check device_create(struct device *device, const char *runtime_dir, struct ring *ring,
 			       struct worker *workers, unsigned int worker_count,

@@ -52,14 +52,17 @@ struct file_locks {
 	unsigned int read, write;
 };
 
-/** openers_key() - what the tables call the file of @fd, which may hold a lock. Return: 0; -errno */
+/**
+ * openers_key() - what the tables call the file of @fd, which may hold a lock. Return: 0; -errno
+ */
 int __must_check openers_key(int fd, struct file_key *key);
 
 /**
  * openers_locks() - count the record locks on bytes of @range, of all processes and ours
  * @exact: only those of exactly this range
  *
- * A lock that is held all the while is counted; the table is read several times for that. Return: 0; -errno: there is no such table
+ * A lock that is held all the while is counted; the table is read several times for that. Return:
+ * 0; -errno: there is no such table
  */
 int __must_check openers_locks(const struct file_key *key, const struct file_range *range,
 			       bool exact, struct file_locks *out);

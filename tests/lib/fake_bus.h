@@ -2,9 +2,10 @@
 /*
  * A vdpa bus for unit tests: sysfs and /dev as files below temp_dir, and netlink as functions.
  *
- * fake_bus.c replaces lib/vdpa_nl.o and lib/sysfs.o and does what the kernel does (drivers/vdpa/vdpa.c,
- * Linux 6.12) when a server adds, binds, unbinds and removes a device. A test plays the other users of
- * the bus, and bad luck. Without fake_bus_make() there is no vdpa, as on a machine without the module.
+ * fake_bus.c replaces lib/vdpa_nl.o and lib/sysfs.o and does what the kernel does
+ * (drivers/vdpa/vdpa.c, Linux 6.12) when a server adds, binds, unbinds and removes a device. A test
+ * plays the other users of the bus, and bad luck. Without fake_bus_make() there is no vdpa, as on a
+ * machine without the module.
  *
  * Not for threads, but for what is said at fake_bus_node().
  */
