@@ -2,8 +2,8 @@
 /*
  * What the service manager is told, where one listens and libsystemd was there at build time.
  *
- * A thread of its own tells it (lib/outbox.h), so that a service manager which is stuck holds up nobody.
- * Main thread.
+ * A thread of its own tells it (lib/outbox.h), so that a service manager which is stuck holds up
+ * nobody. Main thread.
  */
 #ifndef VDUSE_BLK_NOTIFY_H
 #define VDUSE_BLK_NOTIFY_H

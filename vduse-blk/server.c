@@ -106,6 +106,22 @@ static void lock_memory(void)
 		log_debug("not an I/O flusher: %s", strerror(errno));
 }
 
+/*
+ * While a core is dumped the dead process keeps its disks. Where the dump goes to a disk of its
+ * own, it waits for the server that comes next, and that one for the end of the dump. A handler
+ * that core_pattern names runs even with a limit of 0, so dumps are forbidden, unless somebody has
+ * raised the limit.
+ */
+static void forbid_core_dump(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) || limit.rlim_cur)
+		return;
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		log_debug("core dumps are not forbidden: %s", strerror(errno));
+}
+
 static unsigned int count_queues(const struct config *config)
 {
 	unsigned int queues = 0;
@@ -332,8 +348,9 @@ static void paths_take_too_long(struct ring_timer *timer)
 }
 
 /*
- * Refuses a configuration two of whose disks lead to the same bytes. One whose paths cannot be looked
- * at in time is not refused: each disk is compared again with those that are open when it is.
+ * Refuses a configuration two of whose disks lead to the same bytes. One whose paths cannot be
+ * looked at in time is not refused: each disk is compared again with those that are open when it
+ * is.
  */
 static int refuse_overlaps(struct server *server)
 {
@@ -409,6 +426,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	server.rescue = config->devices[0].rescue;
 	raise_limits(config);
 	lock_memory();
+	forbid_core_dump();
 	if (block_signals(&server) || sigbus_guard_install())
 		return EXIT_RUNTIME;
 	if (logger_start())
