@@ -78,12 +78,15 @@ wrong 'serve does not take --json' serve -c "$conf" --json
 wrong 'dump does not take --dry-run' dump -nc "$conf"
 wrong 'list does not take --dry-run' list -n
 wrong 'stats does not take --takeover' stats --takeover
+wrong 'check does not take --background' check -c "$conf" --background
+wrong 'rescue does not take --background' rescue $name --background
 wrong 'gc does not take --config' gc --dry-run -c "$conf"
 wrong 'gc does not take --json' gc --json
 
 # A configuration that is not there: to try again changes nothing, so this is not status 1.
 wrong '/none: No such file' serve -c /none
 wrong '/none: No such file' serve --takeover -c /none
+wrong '/none: No such file' serve --takeover --background -c /none
 wrong '/none: No such file' check -c /none
 wrong "$T: Is a directory" serve -c "$T"
 

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/takeover_ask.c: which servers agree to be taken over, with servers of every version. */
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control_ask.h"
+#include "control_bench.h"
+#include "suite.h"
+#include "takeover.h"
+#include "takeover_ask.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+static struct device_config devices[] = { { .name = (char *)"a" }, { .name = (char *)"bb" } };
+static struct config config = { .devices = devices, .device_count = ARRAY_SIZE(devices) };
+
+/* What the server does; read by its thread after a question has come. */
+static const char *plain_refusal;   /* of may-leave; NULL: it agrees */
+static const char *session_refusal; /* NULL: it agrees */
+static unsigned int asked, left;
+static struct control_session session;
+static unsigned int sessions_gone;
+
+static bool starts_with(const char *text, const char *start)
+{
+	return !strncmp(text, start, strlen(start));
+}
+
+/* Version 0.1.0. It does not end here, and has no session. */
+static bool plain_answer(struct control *control, const char *question, FILE *to)
+{
+	(void)control;
+	if (starts_with(question, TAKEOVER_ASK)) {
+		ck_assert_str_eq(question + strlen(TAKEOVER_ASK), "a\nbb\n");
+		asked++;
+		fputs(plain_refusal ? plain_refusal : "", to);
+		return !plain_refusal;
+	}
+	left += starts_with(question, TAKEOVER_LEAVE);
+	fputs(strcmp(question, "end") ? CONTROL_UNKNOWN : "", to);
+	return false;
+}
+
+static void said(struct control_session *with, const char *text)
+{
+	ck_assert_int_eq(control_session_say(with, text), 0);
+}
+
+static void gone(struct control_session *with)
+{
+	(void)with;
+	sessions_gone++;
+}
+
+static bool begin(struct control *control, struct control_client *client, const char *question,
+		  FILE *to, bool *ok)
+{
+	(void)control;
+	if (!starts_with(question, TAKEOVER_BEGIN))
+		return false;
+	ck_assert_str_eq(question + strlen(TAKEOVER_BEGIN), "a\nbb\n");
+	*ok = !session_refusal;
+	fputs(session_refusal ? session_refusal : "bb\n", to);
+	session = (struct control_session){ .said = said, .gone = gone };
+	if (*ok)
+		control_session(client, &session);
+	return true;
+}
+
+static bool concerns_nobody(struct control *control, struct control_client *client,
+			    const char *question, FILE *to, bool *ok)
+{
+	(void)control;
+	(void)client;
+	(void)to;
+	*ok = true;
+	return starts_with(question, TAKEOVER_BEGIN);
+}
+
+static void start(bool (*session_begin)(struct control *control, struct control_client *client,
+					const char *question, FILE *to, bool *ok))
+{
+	control_bench.begin = session_begin;
+	control_bench_start(temp_dir, plain_answer);
+}
+
+static void setup(void)
+{
+	test_log_begin();
+	temp_dir_make();
+	config.runtime_dir = temp_dir;
+	plain_refusal = session_refusal = NULL;
+	asked = left = sessions_gone = 0;
+}
+
+static void teardown(void)
+{
+	temp_dir_remove();
+	test_log_end();
+}
+
+START_TEST(session_is_kept)
+{
+	struct takeover_agreement agreement = { 0 };
+	struct pollfd come;
+	char echo[8] = "";
+
+	start(begin);
+	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
+	ck_assert_uint_eq(agreement.count, 1);
+	ck_assert(!agreement.plain);
+	ck_assert_str_eq(agreement.servers[0].names, "bb\n");
+	ck_assert_int_eq(agreement.servers[0].pid, getpid());
+	ck_assert_int_eq(send(agreement.servers[0].fd, "hello", 5, 0), 5);
+	come = (struct pollfd){ .fd = agreement.servers[0].fd, .events = POLLIN };
+	ck_assert_int_eq(poll(&come, 1, -1), 1);
+	ck_assert_int_eq(recv(agreement.servers[0].fd, echo, 7, 0), 5);
+	ck_assert_str_eq(echo, "hello");
+	takeover_agreement_free(&agreement);
+	control_bench_end();
+	ck_assert_uint_eq(sessions_gone, 1);
+	ck_assert_uint_eq(asked + left, 0);
+}
+END_TEST
+
+START_TEST(refusal_is_passed_on)
+{
+	struct takeover_agreement agreement = { 0 };
+
+	session_refusal = "it serves c too";
+	start(begin);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot take over from the server with process id");
+	ck_assert_int_eq(takeover_ask(&config, &agreement), -EBUSY);
+	ck_assert_uint_eq(agreement.count, 0);
+	takeover_agreement_free(&agreement);
+	control_bench_end();
+	ck_assert_uint_eq(test_log_count("it serves c too"), 1);
+}
+END_TEST
+
+START_TEST(server_without_our_disks_is_left_alone)
+{
+	struct takeover_agreement agreement = { 0 };
+
+	start(concerns_nobody);
+	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
+	ck_assert_uint_eq(agreement.count, 0);
+	ck_assert(!agreement.plain);
+	control_bench_end();
+	ck_assert_int_eq(takeover_ask(&config, &agreement), 0); /* and where there is none at all */
+	takeover_agreement_free(&agreement);
+	ck_assert_uint_eq(asked + left, 0);
+}
+END_TEST
+
+/* It is asked whether it would leave, and not yet to do so. */
+START_TEST(version_before_is_asked_its_way)
+{
+	struct takeover_agreement agreement = { 0 };
+
+	start(NULL);
+	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
+	ck_assert_uint_eq(agreement.count, 0);
+	ck_assert(agreement.plain);
+	takeover_agreement_free(&agreement);
+	plain_refusal = "it serves c too";
+	test_log_expect(LOG_LEVEL_ERROR, "it serves c too");
+	ck_assert_int_eq(takeover_ask(&config, &agreement), -EBUSY);
+	takeover_agreement_free(&agreement);
+	control_bench_end();
+	ck_assert_uint_eq(asked, 2);
+	ck_assert_uint_eq(left, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("takeover_ask");
+	TCase *tc = suite_case(suite, "ask", setup, teardown);
+
+	tcase_add_test(tc, session_is_kept);
+	tcase_add_test(tc, refusal_is_passed_on);
+	tcase_add_test(tc, server_without_our_disks_is_left_alone);
+	tcase_add_test(tc, version_before_is_asked_its_way);
+	return suite_run(suite);
+}
