@@ -15,6 +15,15 @@
 
 #define RETRY_US 100000 /* an old server does not read for now, or a disk was busy */
 
+/*
+ * A disk pauses from its release until it is adopted, and both servers do one disk after the other. So
+ * few are asked for at a time, and each pause is short however many disks there are. One that is not
+ * served after two ticks does not count any more: its store may stall, and the others do not wait.
+ */
+#define UNDER_WAY_MAX 4u
+#define TICKS_LATE    2u
+#define TICK_US	      250000
+
 struct old_server {
 	struct takeover_new *takeover;
 	struct ring_poll poll;
@@ -27,6 +36,7 @@ struct taken {
 	struct old_server *from; /* NULL: no other server has it, or had it */
 	bool ready;		 /* this server is, for its release */
 	bool asked;
+	unsigned int ticks; /* since then, up to TICKS_LATE */
 	bool released;
 	bool serving;
 	bool told_serving;
@@ -66,14 +76,47 @@ static bool tell(struct old_server *server, const char *word, const char *name)
 	return false;
 }
 
+static unsigned int count_under_way(const struct takeover_new *takeover)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		count += takeover->disks[i].asked && !takeover->disks[i].serving &&
+			 takeover->disks[i].ticks < TICKS_LATE;
+	return count;
+}
+
+static void tick_expired(struct ring_timer *timer)
+{
+	struct takeover_new *takeover = container_of(timer, struct takeover_new, tick);
+
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover->disks[i].asked && takeover->disks[i].ticks < TICKS_LATE)
+			takeover->disks[i].ticks++;
+	tell_all(takeover);
+}
+
+static void ask_for(struct takeover_new *takeover, size_t i)
+{
+	struct taken *disk = &takeover->disks[i];
+
+	if (count_under_way(takeover) >= UNDER_WAY_MAX) {
+		ring_timer_start(takeover->ring, &takeover->tick,
+				 takeover->tick_us ? takeover->tick_us : TICK_US, tick_expired);
+		return;
+	}
+	disk->ticks = 0;
+	disk->asked = tell(disk->from, TAKEOVER_RELEASE, name_of(takeover, i));
+}
+
 static void tell_disk(struct takeover_new *takeover, size_t i)
 {
 	struct taken *disk = &takeover->disks[i];
 
 	if (!disk->from || takeover->given_up)
 		return;
-	if (disk->ready && !disk->asked)
-		disk->asked = tell(disk->from, TAKEOVER_RELEASE, name_of(takeover, i));
+	if (disk->ready && !disk->asked && !disk->released)
+		ask_for(takeover, i);
 	if (disk->serving && !disk->told_serving)
 		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, name_of(takeover, i));
 }
@@ -206,7 +249,7 @@ void takeover_new_serving(struct takeover_new *takeover, size_t disk)
 	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
 		return;
 	takeover->disks[disk].serving = true;
-	tell_disk(takeover, disk);
+	tell_all(takeover); /* and ask for the next one */
 }
 
 void takeover_new_failed(struct takeover_new *takeover, size_t disk)

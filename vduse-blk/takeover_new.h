@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "compiler.h"
 #include "config.h"
@@ -29,12 +30,14 @@ struct takeover_new {
 	/* Set by the caller. A disk's number is that of its device in @config. */
 	const struct takeover_new_ops *ops;
 	const struct config *config;
+	uint64_t
+		tick_us; /* after two of which a disk counts as stalled; 0: a quarter of a second */
 
 	struct ring *ring;
 	struct old_server *servers;
 	size_t server_count;
 	struct taken *disks; /* config->device_count of them */
-	struct ring_timer retry;
+	struct ring_timer retry, tick;
 	bool complete, given_up;
 };
 

@@ -20,10 +20,13 @@
 #include "temp_dir.h"
 #include "test_log.h"
 
-#define DISKS  4
+#define DISKS  4 /* as many as are asked for at a time */
+#define MANY   12
 #define ROUNDS 20
 
-static const char *const names[DISKS] = { "a", "bb", "c", "d" };
+static const char *const names[MANY] = {
+	"a", "bb", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"
+};
 
 /* A disk of the old server. */
 enum has { HAS_IT, QUIESCES, RELEASED, FORGOT, ENDED };
@@ -33,18 +36,20 @@ static struct {
 	struct control control;
 	bool control_runs;
 	struct takeover_old old;
-	enum has has[DISKS];
-	bool stalls[DISKS]; /* has requests in flight that do not end */
-	bool closing[DISKS];
-	struct handover *handover[DISKS];
-	unsigned int taken_back[DISKS];
+	enum has has[MANY];
+	bool stalls[MANY]; /* has requests in flight that do not end */
+	bool closing[MANY];
+	struct handover *handover[MANY];
+	unsigned int taken_back[MANY];
 
-	struct device_config devices[DISKS];
+	size_t count; /* of disks */
+	uint64_t tick_us;
+	struct device_config devices[MANY];
 	struct config config;
 	struct takeover_new new;
 	bool new_runs;
 	int session; /* the new server's descriptor */
-	unsigned int released[DISKS];
+	unsigned int released[MANY];
 	unsigned int gave_up;
 } t;
 
@@ -142,7 +147,7 @@ static void run(void)
 /* Asks the old server for a session. Return: its answer, to be freed */
 static char *ask(const char *wanted, int *fd, bool *error)
 {
-	char question[64], *text;
+	char question[128], *text;
 	struct pollfd come;
 
 	*fd = control_connect(t.control.path);
@@ -164,10 +169,10 @@ static void new_server(void)
 	bool error;
 
 	agreed->pid = getpid();
-	agreed->names = ask("a\nbb\nc\nd\n", &agreed->fd, &error);
+	agreed->names = ask("a\nbb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n", &agreed->fd, &error);
 	ck_assert_msg(!error, "%s", agreed->names);
 	t.session = agreed->fd;
-	t.new = (struct takeover_new){ .ops = &new_ops, .config = &t.config };
+	t.new = (struct takeover_new){ .ops = &new_ops, .config = &t.config, .tick_us = t.tick_us };
 	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &agreement), 0);
 	takeover_agreement_free(&agreement);
 	t.new_runs = true;
@@ -178,7 +183,7 @@ static void new_server_asks(void)
 {
 	new_server();
 	takeover_new_start(&t.new);
-	for (size_t i = 0; i < DISKS; i++) {
+	for (size_t i = 0; i < t.count; i++) {
 		ck_assert(takeover_new_holds(&t.new, i));
 		takeover_new_ask(&t.new, i);
 	}
@@ -204,7 +209,7 @@ static void new_server_serves(size_t i)
 
 static void expect_all(enum has has)
 {
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		ck_assert_msg(t.has[i] == has, "%s: %d, not %d", names[i], t.has[i], has);
 }
 
@@ -226,9 +231,9 @@ static void setup(void)
 	test_log_begin();
 	temp_dir_make();
 	memset(&t, 0, sizeof(t));
+	t.count = t.config.device_count = DISKS;
 	t.config.devices = t.devices;
-	t.config.device_count = DISKS;
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < MANY; i++)
 		t.devices[i].name = (char *)names[i];
 	t.old = (struct takeover_old){ .ops = &old_ops, .disk_count = DISKS, .ring = &t.ring };
 	t.control = (struct control){ .answer = answer, .begin = begin };
@@ -255,7 +260,7 @@ START_TEST(all_disks_change_over)
 {
 	new_server_asks();
 	expect_all(RELEASED);
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		new_server_serves(i);
 	expect_all(RELEASED); /* it can go back until all is complete */
 	ck_assert(takeover_new_complete(&t.new));
@@ -263,7 +268,7 @@ START_TEST(all_disks_change_over)
 	expect_all(FORGOT);
 	old_server_ends();
 	run();
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		ck_assert_uint_eq(t.released[i], 1);
 	ck_assert_uint_eq(t.gave_up, 0);
 }
@@ -302,13 +307,13 @@ START_TEST(new_server_that_dies_has_taken_nothing)
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 4 disks again");
 	new_server_dies();
 	expect_all(HAS_IT);
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		ck_assert_uint_eq(t.taken_back[i], 1);
 	ck_assert(!t.old.active);
 
 	t.stalls[1] = false; /* and the next one can take over */
 	new_server_asks();
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		new_server_serves(i);
 	ck_assert(takeover_new_complete(&t.new));
 	run();
@@ -364,7 +369,7 @@ END_TEST
 START_TEST(nothing_is_given_up_when_it_is_complete)
 {
 	new_server_asks();
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		new_server_serves(i);
 	ck_assert(takeover_new_complete(&t.new));
 	ck_assert(!takeover_new_give_up(&t.new, "Terminated"));
@@ -378,7 +383,7 @@ END_TEST
 /* A stopped server, or one whose disks all stall: there is nothing that the new one could serve. */
 START_TEST(old_server_that_releases_nothing_goes_on)
 {
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		t.stalls[i] = true;
 	new_server_asks();
 	test_log_expect(LOG_LEVEL_ERROR, "releases no disk: the takeover is given up");
@@ -399,14 +404,14 @@ START_TEST(end_of_the_old_server_releases_everything)
 	takeover_new_ask(&t.new, 0); /* c and d are examined still */
 	takeover_new_ask(&t.new, 1);
 	run();
-	for (size_t i = 0; i < DISKS; i++) /* what its death does to its disks */
+	for (size_t i = 0; i < t.count; i++) /* what its death does to its disks */
 		t.has[i] = ENDED;
 	test_log_expect(LOG_LEVEL_WARNING, "has ended, and left 3 disks");
 	old_server_ends();
 	run();
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		ck_assert_uint_eq(t.released[i], 1);
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		takeover_new_serving(&t.new, i);
 	ck_assert(takeover_new_complete(&t.new));
 	ck_assert_uint_eq(t.gave_up, 0);
@@ -422,10 +427,61 @@ START_TEST(disk_that_is_busy_is_asked_for_again)
 	t.closing[2] = false;
 	while (!t.released[2])
 		ck_assert_int_eq(ring_run(&t.ring, true), 0);
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		new_server_serves(i);
 	ck_assert(takeover_new_complete(&t.new));
 	run();
+	expect_all(FORGOT);
+}
+END_TEST
+
+static void have_many(void)
+{
+	t.count = t.config.device_count = t.old.disk_count = MANY;
+}
+
+/* So the pause of each does not depend on how many there are. */
+START_TEST(few_disks_pause_at_a_time)
+{
+	have_many();
+	t.tick_us = 3600ull * 1000000;
+	new_server_asks();
+	for (size_t i = 0; i < MANY; i++) {
+		for (size_t later = i; later < MANY; later++)
+			ck_assert_int_eq(t.has[later], later < i + 4 ? RELEASED : HAS_IT);
+		new_server_serves(i);
+	}
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	expect_all(FORGOT);
+}
+END_TEST
+
+START_TEST(disks_that_stall_keep_no_other_from_its_turn)
+{
+	size_t served = 0;
+
+	have_many();
+	t.tick_us = 1000;
+	for (size_t i = 0; i < 4; i++)
+		t.stalls[i] = true;
+	new_server_asks();
+	while (served < MANY - 4) {
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+		if (t.released[4 + served])
+			new_server_serves(4 + served++);
+	}
+	for (size_t i = 0; i < 4; i++)
+		test_log_expect(LOG_LEVEL_WARNING, "does its store stall?");
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	for (size_t i = 0; i < MANY; i++)
+		ck_assert_int_eq(t.has[i], i < 4 ? QUIESCES : FORGOT);
+	for (size_t i = 0; i < 4; i++) {
+		thaws(i);
+		run();
+		new_server_serves(i);
+	}
 	expect_all(FORGOT);
 }
 END_TEST
@@ -445,7 +501,7 @@ START_TEST(second_new_server_is_refused)
 	close(fd);
 	run();
 	expect_all(RELEASED); /* the first one goes on */
-	for (size_t i = 0; i < DISKS; i++)
+	for (size_t i = 0; i < t.count; i++)
 		new_server_serves(i);
 	ck_assert(takeover_new_complete(&t.new));
 	run();
@@ -562,6 +618,8 @@ int main(void)
 	tcase_add_test(tc, old_server_that_releases_nothing_goes_on);
 	tcase_add_test(tc, end_of_the_old_server_releases_everything);
 	tcase_add_test(tc, disk_that_is_busy_is_asked_for_again);
+	tcase_add_test(tc, few_disks_pause_at_a_time);
+	tcase_add_test(tc, disks_that_stall_keep_no_other_from_its_turn);
 	tcase_add_test(tc, second_new_server_is_refused);
 	tcase_add_test(tc, list_without_a_disk_of_ours_is_refused);
 	tcase_add_test(tc, server_that_is_not_concerned_says_nothing);
