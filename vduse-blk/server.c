@@ -216,6 +216,7 @@ static void stop(struct server *server, const char *signal_name)
 		return;
 	log_info("%s: detaching%s", signal_name, force ? ", disks in use too" : "");
 	server->signalled_ns = now_ns;
+	succession_stop(&server->succession);
 	disks_stop(&server->disks, force);
 }
 

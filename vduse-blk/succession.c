@@ -189,6 +189,11 @@ bool succession_cancel(struct succession *succession, const char *signal_name)
 	return takeover_new_give_up(&succession->from, signal_name);
 }
 
+void succession_stop(struct succession *succession)
+{
+	takeover_new_end(&succession->from);
+}
+
 void succession_exit(struct succession *succession)
 {
 	takeover_new_exit(&succession->from);

@@ -52,6 +52,9 @@ bool succession_is_leaving(const struct succession *succession);
  */
 bool succession_cancel(struct succession *succession, const char *signal_name);
 
+/** succession_stop() - this server detaches its disks: those that it has not got yet stay where they are */
+void succession_stop(struct succession *succession);
+
 /** succession_exit() - at the very end; the ring is not run any more */
 void succession_exit(struct succession *succession);
 

@@ -273,9 +273,14 @@ bool takeover_new_give_up(struct takeover_new *takeover, const char *why)
 	log_err("%s: the takeover is given up, and the old server goes on", why);
 	takeover->given_up = true;
 	takeover->ops->gave_up(takeover);
+	takeover_new_end(takeover);
+	return true;
+}
+
+void takeover_new_end(struct takeover_new *takeover)
+{
 	for (size_t i = 0; i < takeover->server_count; i++)
 		end_session(&takeover->servers[i]);
-	return true;
 }
 
 static void say_late(const struct takeover_new *takeover)

@@ -49,6 +49,9 @@ struct takeover_new {
 int __must_check takeover_new_init(struct takeover_new *takeover, struct ring *ring,
 				   struct takeover_agreement *agreement);
 
+/** takeover_new_end() - this server ends: the old ones keep the disks that they have still */
+void takeover_new_end(struct takeover_new *takeover);
+
 /** takeover_new_exit() - close all sessions; the ring is not run any more */
 void takeover_new_exit(struct takeover_new *takeover);
 

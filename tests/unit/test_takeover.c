@@ -338,6 +338,26 @@ START_TEST(new_server_that_dies_later_leaves_the_stalled_disk)
 }
 END_TEST
 
+/* A signal ends it when the takeover is complete: nobody else would serve the disk that stalls. */
+START_TEST(new_server_that_ends_leaves_the_stalled_disk)
+{
+	t.stalls[3] = true;
+	new_server_asks();
+	for (size_t i = 0; i < 3; i++)
+		new_server_serves(i);
+	test_log_expect(LOG_LEVEL_WARNING, "d: does its store stall?");
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	ck_assert(!takeover_new_give_up(&t.new, "Terminated"));
+	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
+	takeover_new_end(&t.new);
+	run();
+	ck_assert_int_eq(t.has[3], HAS_IT);
+	ck_assert_uint_eq(t.released[3], 0);
+	ck_assert_uint_eq(t.gave_up, 0);
+}
+END_TEST
+
 START_TEST(disk_that_cannot_be_adopted_ends_the_takeover)
 {
 	new_server_asks();
@@ -612,6 +632,7 @@ int main(void)
 	tcase_add_test(tc, stalled_disk_follows);
 	tcase_add_test(tc, new_server_that_dies_has_taken_nothing);
 	tcase_add_test(tc, new_server_that_dies_later_leaves_the_stalled_disk);
+	tcase_add_test(tc, new_server_that_ends_leaves_the_stalled_disk);
 	tcase_add_test(tc, disk_that_cannot_be_adopted_ends_the_takeover);
 	tcase_add_test(tc, signal_gives_it_up);
 	tcase_add_test(tc, nothing_is_given_up_when_it_is_complete);
