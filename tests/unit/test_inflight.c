@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "inflight.h"
 #include "suite.h"
 #include "test_log.h"
@@ -22,10 +24,26 @@ static struct inflight_params params;
 static struct inflight *record;
 static struct inflight_vq *vq;
 static uint16_t heads[VQ_SIZE];
+static unsigned int fds_before;
+
+/* How much of the record is mapped? */
+static unsigned int mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned int count = 0;
+	char line[512];
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof(line), maps))
+		count += strstr(line, "disk.inflight") != NULL;
+	fclose(maps);
+	return count;
+}
 
 static void setup(void)
 {
 	test_log_begin();
+	fds_before = fds_open();
 	strcpy(dir, "/tmp/test_inflight.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/disk.inflight", dir);
@@ -48,6 +66,8 @@ static void teardown(void)
 	record = NULL;
 	unlink(file);
 	rmdir(dir);
+	ck_assert_uint_eq(fds_open(), fds_before);
+	ck_assert_uint_eq(mappings(), 0);
 	test_log_end();
 }
 
@@ -92,7 +112,9 @@ START_TEST(record_of_anything_is_opened_for_a_rescue)
 	record = NULL;
 
 	any.vq_num = VQS + 1;
+	any.vq_size = 77;
 	ck_assert_int_eq(inflight_open_any(&any, &record), -EINVAL);
+	ck_assert_uint_eq(any.vq_size, 77);
 	any.vq_num = VQS;
 	ck_assert_int_eq(truncate(file, 20), 0);
 	ck_assert_int_eq(inflight_open_any(&any, &record), -EINVAL);
@@ -259,15 +281,118 @@ START_TEST(damaged_file_is_refused)
 		byte ^= 1;
 		ck_assert_int_eq(pwrite(fd, &byte, 1, _i), 1);
 	} else {
-		static const long sizes[] = { 0, 1, 40, 300, -1, 1000000 };
+		static const long sizes[] = { 0, 1, 20, 40, 300, -1, 1000000 };
 		long size = sizes[_i - 64];
 
 		ck_assert_int_eq(ftruncate(fd, size == -1 ? st.st_size - 1 : size), 0);
 	}
 	close(fd);
-	expect_refusal(-EINVAL, "");
+	expect_refusal(-EINVAL, _i >= 64 ? "it is damaged" : _i / 4 == 2 ? "it is of version" : "");
 }
 END_TEST
+
+/* The driver was told of a ring full at once, and the record does not know. */
+START_TEST(ring_full_that_was_published_is_not_served_again)
+{
+	inflight_vq_start(vq, VQ_SIZE, 65530, 65530);
+	for (uint16_t head = 0; head < VQ_SIZE; head++)
+		inflight_vq_take(vq, head);
+	for (uint16_t head = 0; head < VQ_SIZE; head++)
+		inflight_vq_push(vq, head);
+	crash();
+	ck_assert_int_eq(inflight_vq_recover(vq, (uint16_t)(65530 + VQ_SIZE), VQ_SIZE, heads), 0);
+}
+END_TEST
+
+/* Who opens a FIFO for reading waits for a writer, unless it says that it does not. */
+START_TEST(file_that_is_a_fifo_is_not_waited_for)
+{
+	char why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight *out;
+
+	inflight_close(record, true);
+	record = NULL;
+	ck_assert_int_eq(mkfifo(file, 0600), 0);
+	ck_assert_int_eq(inflight_open(&params, &out, why), -EINVAL);
+	ck_assert_int_eq(inflight_peek(&params, identity, why), -EINVAL);
+}
+END_TEST
+
+START_TEST(peek_does_not_follow_a_link)
+{
+	char why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX], target[160];
+
+	snprintf(target, sizeof(target), "%s.real", file);
+	ck_assert_int_eq(rename(file, target), 0);
+	ck_assert_int_eq(symlink(target, file), 0);
+	ck_assert_int_eq(inflight_peek(&params, identity, why), -ELOOP);
+	unlink(target);
+}
+END_TEST
+
+START_TEST(directory_and_file_that_cannot_be_made_are_told)
+{
+	struct inflight *untouched = (void *)&params, *out = untouched;
+	char sub[160];
+
+	inflight_close(record, true);
+	record = NULL;
+	ck_assert_int_eq(mkdir(file, 0700), 0); /* where the file should be */
+	test_log_expect(LOG_LEVEL_ERROR, "disk: cannot create");
+	ck_assert_int_eq(inflight_create(&params, &out), -EEXIST);
+	ck_assert_int_eq(rmdir(file), 0);
+
+	snprintf(sub, sizeof(sub), "%s/missing/run", dir);
+	params.directory = sub;
+	test_log_expect(LOG_LEVEL_ERROR, "missing/run: No such file or directory");
+	ck_assert_int_eq(inflight_create(&params, &out), -ENOENT);
+	ck_assert_ptr_eq(out, untouched);
+}
+END_TEST
+
+START_TEST(directory_is_made_beforehand_or_refused)
+{
+	char sub[160];
+	struct stat st;
+
+	snprintf(sub, sizeof(sub), "%s/missing/run", dir);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot use directory");
+	ck_assert_int_eq(inflight_make_directory(sub), -ENOENT);
+	snprintf(sub, sizeof(sub), "%s/run", dir);
+	ck_assert_int_eq(inflight_make_directory(sub), 0);
+	ck_assert_int_eq(inflight_make_directory(sub), 0);
+	ck_assert_int_eq(stat(sub, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0700);
+	ck_assert_int_eq(chmod(sub, 0720), 0);
+	test_log_expect(LOG_LEVEL_ERROR, "others may write to it");
+	ck_assert_int_eq(inflight_make_directory(sub), -EPERM);
+	ck_assert_int_eq(rmdir(sub), 0);
+}
+END_TEST
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+START_TEST(file_that_cannot_be_mapped_is_refused)
+{
+	const struct rlimit none = { .rlim_cur = 1, .rlim_max = RLIM_INFINITY };
+	char why[INFLIGHT_WHY_MAX];
+	struct inflight *out;
+	struct rlimit before;
+	int opened, created;
+
+	inflight_close(record, false);
+	record = NULL;
+	test_log_expect(LOG_LEVEL_ERROR, "disk.inflight: Cannot allocate memory");
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
+	opened = inflight_open(&params, &out, why);
+	created = inflight_create(&params, &out);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	ck_assert_int_eq(opened, -ENOMEM);
+	ck_assert_int_eq(created, -ENOMEM);
+	ck_assert_int_eq(access(file, F_OK), -1);
+}
+END_TEST
+#endif
 
 START_TEST(missing_file_is_not_made_up)
 {
@@ -404,7 +529,15 @@ int main(void)
 	tcase_add_test(tc, ring_that_is_not_the_record_s_is_refused);
 	tcase_add_test(tc, queues_do_not_touch_each_other);
 	tcase_add_loop_test(tc, another_disk_is_refused_with_what_differs, 0, 4);
-	tcase_add_loop_test(tc, damaged_file_is_refused, 0, 70);
+	tcase_add_loop_test(tc, damaged_file_is_refused, 0, 71);
+	tcase_add_test(tc, ring_full_that_was_published_is_not_served_again);
+	tcase_add_test(tc, file_that_is_a_fifo_is_not_waited_for);
+	tcase_add_test(tc, peek_does_not_follow_a_link);
+	tcase_add_test(tc, directory_and_file_that_cannot_be_made_are_told);
+	tcase_add_test(tc, directory_is_made_beforehand_or_refused);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	tcase_add_test(tc, file_that_cannot_be_mapped_is_refused);
+#endif
 	tcase_add_test(tc, missing_file_is_not_made_up);
 	tcase_add_test(tc, link_is_not_followed);
 	tcase_add_test(tc, directory_that_others_may_write_to_is_refused);

@@ -37,6 +37,27 @@ START_TEST(length_shrinks_to_what_is_contiguous)
 }
 END_TEST
 
+START_TEST(region_of_an_address_is_found_to_its_last_byte)
+{
+	uint8_t *a = tl_source_add(0x1000, 0x1fff, RW), *b = tl_source_add(0x5000, 0x50ff, RW);
+	const struct iotlb_region *region;
+
+	tl_expect_map(0x1000, 1, RO, a, 1);
+	tl_expect_map(0x5000, 1, RO, b, 1);
+	for (int i = 0; i < 2; i++) {
+		region = iotlb_region_at(&tl_view, i ? a + 0xfff : a);
+		ck_assert_ptr_nonnull(region);
+		ck_assert_uint_eq(region->start, 0x1000);
+		region = iotlb_region_at(&tl_view, i ? b + 0xff : b);
+		ck_assert_ptr_nonnull(region);
+		ck_assert_uint_eq(region->start, 0x5000);
+	}
+	ck_assert_ptr_null(iotlb_region_at(&tl_view, a + 0x1000));
+	ck_assert_ptr_null(iotlb_region_at(&tl_view, b + 0x100));
+	ck_assert_ptr_null(iotlb_region_at(&tl_view, a - 1));
+}
+END_TEST
+
 START_TEST(regions_take_turns_without_filling_again)
 {
 	uint8_t *a = tl_source_add(0x1000, 0x1fff, RW), *b = tl_source_add(0x2000, 0x2fff, RW);
@@ -332,6 +353,7 @@ int main(void)
 
 	tcase_add_test(tc, first_look_fills_and_later_ones_hit);
 	tcase_add_test(tc, length_shrinks_to_what_is_contiguous);
+	tcase_add_test(tc, region_of_an_address_is_found_to_its_last_byte);
 	tcase_add_test(tc, regions_take_turns_without_filling_again);
 	tcase_add_test(tc, hit_takes_no_lock);
 	tcase_add_test(tc, failed_fill_is_passed_up_and_not_remembered);
