@@ -284,6 +284,22 @@ START_TEST(identity_is_read_back_from_its_text)
 }
 END_TEST
 
+START_TEST(identity_has_room_for_the_longest_names)
+{
+	struct disk_identity longest = some, found;
+	char text[INFLIGHT_IDENTITY_MAX];
+
+	memset(longest.store, 'x', sizeof(longest.store) - 1);
+	strcpy(longest.serial, "12345678901234567890");
+	identity_print(&longest, text);
+	ck_assert(identity_parse(text, &found));
+	ck_assert_str_eq(found.store, longest.store);
+	ck_assert_str_eq(found.serial, longest.serial);
+	memmove(text + 1, text, sizeof(text) - 1);
+	ck_assert(!identity_parse(text, &found));
+}
+END_TEST
+
 START_TEST(other_text_is_no_identity)
 {
 	static const char *const texts[] = {
@@ -341,6 +357,7 @@ int main(void)
 	tcase_add_test(tc, all_that_differs_is_said_in_one_line);
 	tcase_add_loop_test(tc, log_that_is_missing_or_damaged_is_named, 0, 2);
 	tcase_add_test(tc, identity_is_read_back_from_its_text);
+	tcase_add_test(tc, identity_has_room_for_the_longest_names);
 	tcase_add_loop_test(tc, other_text_is_no_identity, 0, 8);
 	tcase_add_loop_test(tc, overlap_is_of_bytes_of_one_store, 0, 8);
 	return suite_run(suite);

@@ -216,6 +216,11 @@ START_TEST(serial_of_a_long_name_is_made_of_all_of_it)
 	ck_assert_int_eq(cfg_load("[" LONG1 "]\npath = 1\n[" LONG2 "]\npath = 2\n"
 				  "[exactly-twenty-bytes]\npath = 3\n"),
 			 0);
+	memset(serial, 'x', sizeof(serial));
+	strcpy(cfg.devices[0].serial, "12345678901234567890");
+	config_serial(&cfg.devices[0], serial);
+	ck_assert_str_eq(serial, "12345678901234567890");
+	cfg.devices[0].serial[0] = '\0';
 	config_serial(&cfg.devices[0], serial);
 	ck_assert_str_eq(serial, "customer-da-8f61a0a2");
 	config_serial(&cfg.devices[1], serial);

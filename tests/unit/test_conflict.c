@@ -280,6 +280,9 @@ END_TEST
 START_TEST(damaged_log_says_nothing)
 {
 	leave_orphan("data");
+	ck_assert_int_eq(rename(temp_path("run/data.inflight"), temp_path("run/data.inflighz")), 0);
+	open_fine("dataa");
+	ck_assert_int_eq(rename(temp_path("run/data.inflighz"), temp_path("run/data.inflight")), 0);
 	ck_assert_int_eq(truncate(temp_path("run/data.inflight"), 10), 0);
 	close(open(temp_path("run/.inflight"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	close(open(temp_path("run/1.control"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
