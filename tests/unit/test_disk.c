@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vduse-blk/disk.c and disks.c: each disk by itself. Stores, devices and queues are real ones, the kernel
+ * is a fake; the vdpa bus and the jobs that change it are the test's.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "disks.h"
+#include "fake_kern.h"
+#include "fds.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+
+#define DISKS 3
+#define TURNS 400000u
+
+static struct {
+	struct ring ring;
+	struct worker worker;
+	struct polling_place place;
+	struct device_config devices[DISKS];
+	struct config config;
+	struct disks disks;
+	struct attach_job *job[DISKS]; /* under way */
+	enum vdpa_state bus[DISKS];
+	char node[DISKS][VDPA_NODE_MAX];
+	bool handed_over;
+	int handover_err;
+} t;
+
+static char names[DISKS][8] = { "one", "two", "three" };
+static unsigned int fds_before;
+
+static int index_of(const char *name)
+{
+	for (int i = 0; i < DISKS; i++)
+		if (!strcmp(names[i], name))
+			return i;
+	ck_abort_msg("no disk %s", name);
+	return -1;
+}
+
+/* ---- the vdpa bus: instead of attach.c and lib/vdpa_bus.c ---- */
+
+void attach_submit(struct attach_job *job, struct ring *ring)
+{
+	int i = index_of(job->name);
+
+	(void)ring;
+	ck_assert_msg(!t.job[i], "%s: two jobs at a time", job->name);
+	t.job[i] = job;
+}
+
+enum vdpa_state vdpa_bus_state(const char *name)
+{
+	return t.bus[index_of(name)];
+}
+
+int vdpa_bus_driver(const char *name, enum vdpa_driver *driver)
+{
+	*driver = VDPA_DRIVER_VIRTIO;
+	return t.bus[index_of(name)] == VDPA_BOUND ? 0 : -ENOENT;
+}
+
+int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
+{
+	memcpy(node, t.node[index_of(name)], VDPA_NODE_MAX);
+	return node[0] ? 0 : -ENOENT;
+}
+
+const char *vdpa_driver_name(enum vdpa_driver driver)
+{
+	(void)driver;
+	return "virtio_vdpa";
+}
+
+static void set_bus(int i, enum vdpa_state state, const char *node)
+{
+	struct fake_dev *dev = fake_kern_dev(names[i]);
+
+	t.bus[i] = state;
+	snprintf(t.node[i], sizeof(t.node[i]), "%s", node);
+	if (!dev)
+		return;
+	if (state == VDPA_ABSENT)
+		fake_kern_bus_del(dev);
+	else if (!dev->on_bus)
+		ck_assert_int_eq(fake_kern_bus_add(dev), 0);
+}
+
+/* A job ends, as the kernel has done it. */
+static void finish_job(int i, int result)
+{
+	struct attach_job *job = t.job[i];
+	bool attach;
+
+	ck_assert_ptr_nonnull(job);
+	attach = job->verb == ATTACH || job->verb == ADOPT;
+	t.job[i] = NULL;
+	job->result = result;
+	if (!result && attach) {
+		set_bus(i, VDPA_BOUND, i == 0 ? "/dev/vda" : i == 1 ? "/dev/vdb" : "/dev/vdc");
+		memcpy(job->node, t.node[i], sizeof(job->node));
+	} else if (!result) {
+		set_bus(i, VDPA_ABSENT, "");
+	}
+	job->finished(job);
+}
+
+/* ---- a server ---- */
+
+static void turn(void)
+{
+	ck_assert_int_eq(ring_run(&t.ring, false), 0);
+	usleep(50);
+}
+
+#define wait_for(cond)                                                                             \
+	do {                                                                                       \
+		for (unsigned int left = TURNS; !(cond); left--) {                                 \
+			ck_assert_msg(left, "this never came: " #cond);                            \
+			turn();                                                                    \
+		}                                                                                  \
+	} while (0)
+
+static struct disk *disk(int i)
+{
+	return &t.disks.all[i];
+}
+
+static void make_image(int i)
+{
+	int fd = open(t.devices[i].path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+}
+
+static void setup(void)
+{
+	test_log_begin();
+	fake_kern_reset();
+	memset(&t, 0, sizeof(t));
+	fds_before = fds_open();
+	for (int i = 0; i < DISKS; i++) {
+		t.devices[i] = (struct device_config){
+			.name = names[i],
+			.path = temp_path("%s-%d", names[i], getpid()),
+			.cache = CACHE_WRITEBACK,
+			.queues = 1,
+			.queue_size = 16,
+			.umem = SWITCH_NO,
+		};
+		make_image(i);
+	}
+	t.config = (struct config){
+		.runtime_dir = temp_path("run-%d", getpid()),
+		.devices = t.devices,
+		.device_count = DISKS,
+	};
+	ck_assert_int_eq(ring_init(&t.ring, 64), 0);
+	polling_place_init(&t.place);
+	ck_assert_int_eq(worker_start(&t.worker, 0, &t.place), 0);
+}
+
+static void begin(void)
+{
+	t.disks.host = (struct disk_host){
+		.ring = &t.ring,
+		.config = &t.config,
+		.workers = &t.worker,
+		.worker_count = 1,
+	};
+	ck_assert_int_eq(disks_init(&t.disks), 0);
+	disks_start(&t.disks);
+}
+
+/* All that can be are attached, in their order. */
+static void begin_attached(void)
+{
+	begin();
+	for (int i = 0; i < DISKS; i++) {
+		wait_for(t.job[i]);
+		finish_job(i, 0);
+	}
+	ck_assert(t.disks.started);
+}
+
+static void end(void)
+{
+	disks_stop(&t.disks, false);
+	for (unsigned int left = TURNS; t.disks.remaining; left--) {
+		ck_assert_msg(left, "the disks do not end");
+		for (int i = 0; i < DISKS; i++)
+			if (t.job[i])
+				finish_job(i, 0);
+		turn();
+	}
+}
+
+static void teardown(void)
+{
+	if (t.disks.all && t.disks.remaining)
+		end();
+	wait_for(!t.disks.host.tasks);
+	if (t.disks.all)
+		disks_exit(&t.disks);
+	worker_stop(&t.worker);
+	ring_exit(&t.ring);
+	fake_kern_reset();
+	ck_assert_uint_eq(fds_open(), fds_before);
+	test_log_end();
+}
+
+/* ---- the start ---- */
+
+START_TEST(new_disks_are_attached_in_the_order_of_the_file)
+{
+	begin();
+	for (int i = 0; i < DISKS; i++) {
+		wait_for(t.job[i]);
+		ck_assert_int_eq(t.job[i]->verb, ATTACH);
+		for (int j = i + 1; j < DISKS; j++)
+			ck_assert_ptr_null(t.job[j]);
+		ck_assert(!t.disks.started);
+		finish_job(i, 0);
+		ck_assert_int_eq(disk(i)->state, DISK_ATTACHED);
+	}
+	ck_assert(t.disks.started);
+	ck_assert(!t.disks.host.failed);
+	end();
+	for (int i = 0; i < DISKS; i++)
+		ck_assert_ptr_null(fake_kern_dev(names[i]));
+}
+END_TEST
+
+START_TEST(disk_that_fails_is_tried_again_while_others_are_served)
+{
+	int bad = _i;
+
+	unlink(t.devices[bad].path);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	test_log_expect(LOG_LEVEL_WARNING, "is not served; the other disks are");
+	begin();
+	for (int i = 0; i < DISKS; i++) {
+		if (i == bad)
+			continue;
+		wait_for(t.job[i]);
+		finish_job(i, 0);
+	}
+	wait_for(t.disks.started && disk(bad)->state == DISK_FAILED);
+	ck_assert_ptr_nonnull(strstr(disk(bad)->why, "No such file"));
+	/* The reason is not logged a second time. */
+	wait_for(disk(bad)->failures == 2);
+	make_image(bad);
+	wait_for(t.job[bad]);
+	finish_job(bad, 0);
+	ck_assert_int_eq(disk(bad)->state, DISK_ATTACHED);
+	ck_assert_uint_eq(disk(bad)->failures, 0);
+	ck_assert_uint_eq(test_log_count("is served after"), 1);
+}
+END_TEST
+
+START_TEST(server_whose_disks_all_fail_ends)
+{
+	for (int i = 0; i < DISKS; i++) {
+		unlink(t.devices[i].path);
+		test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	}
+	begin();
+	wait_for(!t.disks.remaining);
+	ck_assert(t.disks.host.failed);
+}
+END_TEST
+
+START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
+{
+	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
+	test_log_expect(LOG_LEVEL_WARNING, "one: is not served");
+	begin();
+	wait_for(t.job[0]);
+	finish_job(0, -ENODEV);
+	wait_for(disk(0)->state == DISK_FAILED);
+	ck_assert_ptr_null(fake_kern_dev("one"));
+	for (int i = 1; i < DISKS; i++) {
+		wait_for(t.job[i]);
+		finish_job(i, 0);
+	}
+	wait_for(t.job[0]);
+	finish_job(0, 0);
+	ck_assert_int_eq(disk(0)->state, DISK_ATTACHED);
+}
+END_TEST
+
+/* The first one's job never ends. */
+START_TEST(disk_that_is_slow_gives_its_turn_away)
+{
+	begin();
+	wait_for(t.job[0]);
+	wait_for(t.job[1]);
+	ck_assert_ptr_nonnull(t.job[0]);
+	finish_job(1, 0);
+	wait_for(t.job[2]);
+	finish_job(2, 0);
+	ck_assert(!t.disks.started);
+	finish_job(0, 0);
+	ck_assert(t.disks.started);
+}
+END_TEST
+
+START_TEST(two_paths_to_the_same_bytes_are_refused)
+{
+	unlink(t.devices[2].path);
+	ck_assert_int_eq(link(t.devices[0].path, t.devices[2].path), 0);
+	t.devices[0].size = t.devices[2].size = 512 << 10;
+	t.devices[2].offset = _i ? 512 << 10 : 0;
+	if (!_i) {
+		test_log_allow(LOG_LEVEL_ERROR, "has the same bytes as [");
+		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
+		test_log_expect(LOG_LEVEL_WARNING, "is not served");
+	}
+	begin();
+	for (unsigned int left = TURNS; !t.disks.started; left--) {
+		ck_assert(left);
+		for (int i = 0; i < DISKS; i++)
+			if (t.job[i])
+				finish_job(i, 0);
+		turn();
+	}
+	ck_assert_int_eq((disk(0)->state == DISK_ATTACHED) + (disk(2)->state == DISK_ATTACHED),
+			 _i ? 2 : 1);
+}
+END_TEST
+
+/* ---- the end ---- */
+
+START_TEST(busy_disk_is_served_until_it_is_free)
+{
+	begin_attached();
+	disks_stop(&t.disks, false);
+	for (int i = 0; i < DISKS; i++)
+		ck_assert_int_eq(t.job[i]->verb, DETACH_UNUSED);
+	finish_job(0, 0);
+	finish_job(2, 0);
+	finish_job(1, -EBUSY);
+	ck_assert_int_eq(disk(1)->state, DISK_BUSY);
+	wait_for(t.job[1]);
+	finish_job(1, -EBUSY);
+	wait_for(t.disks.remaining == 1);
+	disks_stop(&t.disks, true);
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, DETACH_FORCE);
+	finish_job(1, 0);
+	wait_for(!t.disks.remaining);
+	ck_assert(!t.disks.host.failed);
+}
+END_TEST
+
+START_TEST(disk_that_cannot_be_detached_by_force_stays_in_the_kernel)
+{
+	begin_attached();
+	disks_stop(&t.disks, true);
+	test_log_expect(LOG_LEVEL_ERROR, "two: /dev/vdb is still in use");
+	snprintf(t.job[1]->node, sizeof(t.job[1]->node), "/dev/vdb");
+	finish_job(1, -EBUSY);
+	finish_job(0, 0);
+	finish_job(2, 0);
+	wait_for(!t.disks.remaining);
+	ck_assert(t.disks.host.failed);
+	ck_assert_ptr_nonnull(fake_kern_dev("two"));
+	ck_assert_ptr_null(fake_kern_dev("one"));
+}
+END_TEST
+
+START_TEST(stop_while_a_disk_is_being_attached_detaches_it)
+{
+	begin();
+	wait_for(t.job[0]);
+	disks_stop(&t.disks, false);
+	finish_job(0, _i ? -ENODEV : 0);
+	if (!_i) {
+		ck_assert_int_eq(t.job[0]->verb, DETACH_UNUSED);
+		finish_job(0, 0);
+	}
+	wait_for(!t.disks.remaining);
+	ck_assert_ptr_null(fake_kern_dev("one"));
+}
+END_TEST
+
+START_TEST(stop_while_stores_are_being_opened_does_not_wait)
+{
+	begin();
+	disks_stop(&t.disks, false);
+	ck_assert_uint_eq(t.disks.remaining, 0);
+	ck_assert_uint_eq(t.disks.host.tasks, DISKS);
+	wait_for(!t.disks.host.tasks);
+	for (int i = 0; i < DISKS; i++)
+		ck_assert_ptr_null(disk(i)->device.backend);
+}
+END_TEST
+
+START_TEST(leaving_keeps_all_in_the_kernel)
+{
+	begin_attached();
+	disks_leave(&t.disks);
+	wait_for(!t.disks.remaining);
+	for (int i = 0; i < DISKS; i++) {
+		ck_assert_ptr_null(t.job[i]);
+		ck_assert_ptr_nonnull(fake_kern_dev(names[i]));
+	}
+	ck_assert(!t.disks.host.failed);
+}
+END_TEST
+
+/* ---- another server ---- */
+
+static void handed_over(struct handover *handover, int err)
+{
+	(void)handover;
+	t.handed_over = true;
+	t.handover_err = err;
+}
+
+START_TEST(disk_is_handed_over_and_the_others_stay)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disk_hand_over(disk(1), &handover);
+	wait_for(t.handed_over);
+	ck_assert_int_eq(t.handover_err, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_RELEASED);
+	ck_assert_int_eq(fake_kern_dev("two")->fd, -1);
+	ck_assert_ptr_null(disk(1)->device.backend);
+	ck_assert_int_eq(disk(0)->state, DISK_ATTACHED);
+	if (_i) {
+		disk_forget(disk(1));
+		ck_assert_uint_eq(t.disks.remaining, DISKS - 1);
+		return;
+	}
+	disk_take_back(disk(1));
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ADOPT);
+	finish_job(1, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+}
+END_TEST
+
+START_TEST(handover_that_is_called_off_while_it_is_under_way)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disk_hand_over(disk(1), &handover);
+	ck_assert_int_eq(disk(1)->state, DISK_CLOSING);
+	disk_take_back(disk(1));
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ADOPT);
+	finish_job(1, 0);
+	ck_assert(!t.handed_over);
+	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+}
+END_TEST
+
+START_TEST(disk_of_another_server_waits_for_its_release)
+{
+	t.disks.host.config = &t.config;
+	t.disks.host.ring = &t.ring;
+	t.disks.host.workers = &t.worker;
+	t.disks.host.worker_count = 1;
+	ck_assert_int_eq(disks_init(&t.disks), 0);
+	disks_hold(&t.disks, "one");
+	disks_start(&t.disks);
+	ck_assert_int_eq(disk(0)->state, DISK_WAITING);
+	wait_for(t.job[1]); /* its turn comes though the first waits */
+	finish_job(1, 0);
+	wait_for(t.job[2]);
+	finish_job(2, 0);
+	disks_released(&t.disks, "one");
+	wait_for(t.job[0]);
+	finish_job(0, 0);
+	ck_assert(t.disks.started);
+}
+END_TEST
+
+/* ---- other programs ---- */
+
+START_TEST(removed_device_is_recreated_and_served_when_it_comes_back)
+{
+	struct fake_dev *before;
+
+	begin_attached();
+	before = fake_kern_dev("two");
+	before->msg_timeout = 4711; /* to be recognized */
+	set_bus(1, VDPA_ABSENT, "");
+	test_log_expect(LOG_LEVEL_WARNING, "two: another program removed it from the vdpa bus");
+	disk(1)->device.driver_changed(&disk(1)->device);
+	wait_for(disk(1)->state == DISK_REMOVED);
+	ck_assert_uint_ne(fake_kern_dev("two")->msg_timeout, 4711);
+	ck_assert_str_eq(disk(1)->job.node, "");
+	ck_assert_ptr_null(t.job[1]);
+
+	wait_for(disk(1)->device.messages.ring);
+	set_bus(1, VDPA_BOUND, "/dev/vdx");
+	disk(1)->device.driver_changed(&disk(1)->device);
+	wait_for(disk(1)->state == DISK_ATTACHED);
+	ck_assert_str_eq(disk(1)->job.node, "/dev/vdx");
+}
+END_TEST
+
+START_TEST(unbound_device_is_shown_and_served_again)
+{
+	begin_attached();
+	t.bus[0] = VDPA_UNBOUND;
+	test_log_expect(LOG_LEVEL_WARNING, "one: another program unbound its driver");
+	disk(0)->device.driver_changed(&disk(0)->device);
+	wait_for(disk(0)->state == DISK_UNBOUND);
+	t.bus[0] = VDPA_BOUND;
+	disk(0)->device.driver_changed(&disk(0)->device);
+	wait_for(disk(0)->state == DISK_ATTACHED);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("disk");
+	TCase *tc = suite_case(suite, "disk", setup, teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, new_disks_are_attached_in_the_order_of_the_file);
+	tcase_add_loop_test(tc, disk_that_fails_is_tried_again_while_others_are_served, 0, DISKS);
+	tcase_add_test(tc, server_whose_disks_all_fail_ends);
+	tcase_add_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again);
+	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
+	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
+	tcase_add_test(tc, busy_disk_is_served_until_it_is_free);
+	tcase_add_test(tc, disk_that_cannot_be_detached_by_force_stays_in_the_kernel);
+	tcase_add_loop_test(tc, stop_while_a_disk_is_being_attached_detaches_it, 0, 2);
+	tcase_add_test(tc, stop_while_stores_are_being_opened_does_not_wait);
+	tcase_add_test(tc, leaving_keeps_all_in_the_kernel);
+	tcase_add_loop_test(tc, disk_is_handed_over_and_the_others_stay, 0, 2);
+	tcase_add_test(tc, handover_that_is_called_off_while_it_is_under_way);
+	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
+	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
+	tcase_add_test(tc, unbound_device_is_shown_and_served_again);
+	return suite_run(suite);
+}
