@@ -10,6 +10,7 @@ state() {
 }
 
 has_state() {
+	# shellcheck disable=SC2053 # it is a pattern
 	[[ "$(state)" = $1 ]]
 }
 
