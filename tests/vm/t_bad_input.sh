@@ -282,9 +282,22 @@ clean
 # Rights
 #
 AS=("${as_nobody[@]}")
-bad_store "$img" "cannot open $img: Permission denied"
+bad 1 'cannot use directory /run/vduse-blk: Permission denied' <<-C
+	[disk]
+	path = $img
+C
+mkdir "$T/run"
+chown nobody "$T/run"
+bad 1 "cannot open $img: Permission denied" <<-C
+	[global]
+	runtime_dir = $T/run
+	[disk]
+	path = $img
+C
 chmod 666 "$img"
 bad 1 '/dev/vduse/control: Permission denied' <<-C
+	[global]
+	runtime_dir = $T/run
 	[disk]
 	path = $img
 C
