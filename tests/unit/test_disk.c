@@ -483,7 +483,7 @@ START_TEST(disk_of_another_server_waits_for_its_release)
 	finish_job(1, 0);
 	wait_for(t.job[2]);
 	finish_job(2, 0);
-	disks_released(&t.disks, "one");
+	disk_released(disk(0));
 	wait_for(t.job[0]);
 	finish_job(0, 0);
 	ck_assert(t.disks.started);
