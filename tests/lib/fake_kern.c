@@ -95,6 +95,7 @@ int vduse_kern_open_dev(const char *name)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
 			 0);
 	dev->fd = pair[0];
+	dev->table = fake_table();
 	dev->peer = pair[1];
 	for (unsigned int i = 0; i < dev->message_count; i++)
 		if (dev->messages[i].state == FAKE_QUEUED)

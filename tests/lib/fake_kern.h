@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define FAKE_VQS_MAX	  16
 #define FAKE_REGIONS_MAX  16
@@ -93,8 +94,9 @@ struct fake_dev {
 	uint64_t msg_timeout, bounce_size;
 	struct fake_vq vqs[FAKE_VQS_MAX];
 
-	int fd;	  /* the server's, or -1 */
-	int peer; /* of the socket pair: one byte per queued message makes @fd readable */
+	int fd;	     /* the server's, or -1 */
+	pid_t table; /* of descriptors, which @fd is a number in */
+	int peer;    /* of the socket pair: one byte per queued message makes @fd readable */
 	struct fake_region regions[FAKE_REGIONS_MAX];
 	unsigned int region_count;
 	int bounce_fd;	    /* pages, which outlive the region */

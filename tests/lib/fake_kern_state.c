@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/kcmp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,10 +43,18 @@ struct fake_dev *fake_dev_by_name(const char *name)
 	return NULL;
 }
 
+/* The process's is 0; that of a thread with one of its own is the thread. */
+pid_t fake_table(void)
+{
+	long differs = syscall(SYS_kcmp, getpid(), gettid(), KCMP_FILES, 0, 0);
+
+	return differs > 0 ? gettid() : 0;
+}
+
 struct fake_dev *fake_dev_by_fd(int fd)
 {
 	for (int i = 0; i < FAKE_DEVS_MAX; i++)
-		if (fake_devs[i] && fake_devs[i]->fd == fd)
+		if (fake_devs[i] && fake_devs[i]->fd == fd && fake_devs[i]->table == fake_table())
 			return fake_devs[i];
 	return NULL;
 }

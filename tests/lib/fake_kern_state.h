@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "fake_kern.h"
 
 #define FAKE_DEVS_MAX	 4
@@ -39,6 +41,7 @@ struct fake_dev *fake_dev_make(const char *name);
 void fake_dev_destroy(struct fake_dev *dev);
 bool fake_dev_is_open(struct fake_dev *dev);
 void fake_drop_kickfd(struct fake_vq *vq);
+pid_t fake_table(void);
 void fake_drop_regions(struct fake_dev *dev);
 void fake_forget_domain(struct fake_dev *dev);
 struct fake_region *fake_first_overlap(struct fake_dev *dev, uint64_t start, uint64_t last);
