@@ -115,6 +115,13 @@ clean
 with_record
 gc
 is "words of gc" "$(cat "$T/gc")" "disk served"
+gc_as_nobody() {
+	local status=0
+	setpriv --reuid=nobody --regid=nogroup --clear-groups "$VDUSE_BLK" gc --dry-run >"$T/gc" 2>&1 || status=$?
+	is "status of gc without permission" $status 1
+	grep -q 'gc needs to be root' "$T/gc" || fail "gc without permission: $(cat "$T/gc")"
+}
+gc_as_nobody
 status=0
 "$VDUSE_BLK" rescue disk >"$T/rescue" 2>&1 || status=$?
 is "status of a rescue of a served disk" $status 1
@@ -125,4 +132,5 @@ status=0
 "$VDUSE_BLK" rescue disk >"$T/rescue" 2>&1 || status=$?
 is "status of a rescue of nothing" $status 1
 grep -q 'no VDUSE device of that name' "$T/rescue" || fail "rescue: $(cat "$T/rescue")"
+gc_as_nobody
 clean
