@@ -47,7 +47,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 # These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
 LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq mappings vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus vdpa_autoprobe sysfs modules
-DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring polling worker \
+DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring ring_setup polling worker \
 	  queue irq_cpu guest_memory request store_health nesting patience store store_format \
 	  store_claim store_access store_lock openers conflict orphans \
 	  store_kern store_threads store_pool backend_file \

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "ring_setup.h"
 
 /* Best first. Kernels before 6.1 refuse what they do not know, as a whole. */
 static const unsigned int setup_flags[] = {
@@ -45,7 +46,7 @@ static int set_up(struct io_uring *uring, unsigned int entries, unsigned int fla
 	int err = -EINVAL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(setup_flags) && err == -EINVAL; i++)
-		err = io_uring_queue_init(entries, uring, setup_flags[i] | flags);
+		err = ring_setup(uring, entries, setup_flags[i] | flags);
 	if (err) {
 		log_err("cannot set up an io_uring: %s%s", strerror(-err),
 			err == -EPERM ? " (is sysctl kernel.io_uring_disabled set?)" : "");
