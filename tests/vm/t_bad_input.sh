@@ -294,7 +294,7 @@ bad 1 "cannot open $img: Permission denied" <<-C
 	[disk]
 	path = $img
 C
-chmod 666 "$img"
+chown nobody "$img"
 bad 1 '/dev/vduse/control: Permission denied' <<-C
 	[global]
 	runtime_dir = $T/run
