@@ -39,12 +39,18 @@ static void say_silent(const char *name)
 /* Return: 0; -ENOMEM */
 static int round_grow(struct round *round)
 {
-	struct asked *asked = realloc(round->asked, (round->count + 1) * sizeof(*asked));
-	struct pollfd *polls = realloc(round->polls, (round->count + 1) * sizeof(*polls));
+	struct pollfd *polls;
+	struct asked *asked;
 
-	round->asked = asked ? asked : round->asked;
-	round->polls = polls ? polls : round->polls;
-	return asked && polls ? 0 : -ENOMEM;
+	asked = realloc(round->asked, (round->count + 1) * sizeof(*asked));
+	if (!asked)
+		return -ENOMEM;
+	round->asked = asked;
+	polls = realloc(round->polls, (round->count + 1) * sizeof(*polls));
+	if (!polls)
+		return -ENOMEM;
+	round->polls = polls;
+	return 0;
 }
 
 static void ask_one(struct round *round, const char *directory, const char *name,

@@ -73,7 +73,7 @@ static bool is_locked(int fd, uint64_t byte)
 /* A lock of more than the mark is there. Is there one of the mark alone, through another file? */
 static int look_for_mark(const struct locked_fd *fd)
 {
-	struct file_locks locks;
+	struct file_locks locks = { 0 };
 	struct file_key key;
 	int err;
 

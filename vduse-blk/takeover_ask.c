@@ -51,15 +51,16 @@ static void refused(struct asking *asking, const struct control_answer *answer)
 /* Return: 0; -ENOMEM */
 static int add_agreed(struct takeover_agreement *agreement, const struct control_answer *answer)
 {
-	struct takeover_agreed *servers =
-		realloc(agreement->servers, (agreement->count + 1) * sizeof(*agreement->servers));
-	char *names = strdup(answer->text);
+	struct takeover_agreed *servers;
+	char *names;
 
-	agreement->servers = servers ? servers : agreement->servers;
-	if (!servers || !names) {
-		free(names);
+	servers = realloc(agreement->servers, (agreement->count + 1) * sizeof(*agreement->servers));
+	if (!servers)
 		return -ENOMEM;
-	}
+	agreement->servers = servers;
+	names = strdup(answer->text);
+	if (!names)
+		return -ENOMEM;
 	servers[agreement->count++] = (struct takeover_agreed){
 		.fd = *answer->connection,
 		.pid = answer->from->pid,
