@@ -158,11 +158,11 @@ static void program_found(const struct opener *opener, void *ctx)
 {
 	struct conflict *c = ctx;
 
-	/* Descriptors of ours that hold no lock belong to the store that is being opened. */
-	if (!opener->writes || (opener->self && !opener->locked))
+	if (!opener->writes)
 		return;
 	c->found = true;
-	if (opener->locked)
+	/* Another task of this server opens it, for a part of its own, or for nothing. */
+	if (opener->locked || opener->self)
 		return;
 	log_warn("%s: %s (process %d) has %s open for writing too, without a lock: what it writes "
 		 "damages the disk",
@@ -177,6 +177,8 @@ static void find_programs(struct conflict *c, enum file_written written)
 	if (openers_key(c->store->fd, &key))
 		return;
 	key.scan_max = SCAN_MAX;
+	key.more = c->store->sync_fds;
+	key.more_count = c->store->sync_count;
 	if (openers_scan(&key, &all, program_found, c) == 0 && !c->found && written == FILE_WRITTEN)
 		log_warn(
 			"%s: something has %s open for writing too, and it is no process that can "

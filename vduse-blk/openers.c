@@ -166,12 +166,19 @@ struct scan {
 	void *ctx;
 };
 
-/* Is it key->fd? */
+/* Is it one of those that the caller has passed over? */
 static bool is_own(const struct scan *scan, const struct opener *opener, const char *dir,
 		   const char *name)
 {
-	return opener->self && atoi(name) == scan->key->fd &&
-	       (!scan->own_table[0] || !strcmp(scan->own_table, dir));
+	const struct file_key *key = scan->key;
+	int fd = atoi(name);
+	bool own = fd == key->fd;
+
+	if (!opener->self || (scan->own_table[0] && strcmp(scan->own_table, dir)))
+		return false;
+	for (unsigned int i = 0; i < key->more_count && !own; i++)
+		own = fd == key->more[i];
+	return own;
 }
 
 static bool scan_goes_on(struct scan *scan)
@@ -221,9 +228,9 @@ static bool scan_threads(struct scan *scan, const char *dir, struct opener *open
 
 	snprintf(path, sizeof(path), "%s/task", dir);
 	threads = opendir(path);
-	while (threads && !found && (entry = readdir(threads))) {
+	while (threads && (opener->self || !found) && (entry = readdir(threads))) {
 		snprintf(path, sizeof(path), "%s/task/%.10s", dir, entry->d_name);
-		found = entry->d_name[0] != '.' && scan_table(scan, path, opener);
+		found |= entry->d_name[0] != '.' && scan_table(scan, path, opener);
 	}
 	if (threads)
 		closedir(threads);
@@ -260,8 +267,8 @@ static void scan_process(struct scan *scan, const char *name)
 	opener.self = opener.pid == scan->self;
 	found = scan_table(scan, dir, &opener);
 	describe_process(dir, &opener);
-	if (!found && !strcmp(opener.name, "vduse-blk"))
-		found = scan_threads(scan, dir, &opener);
+	if (opener.self || (!found && !strcmp(opener.name, "vduse-blk")))
+		found |= scan_threads(scan, dir, &opener);
 	if (found)
 		scan->found(&opener, scan->ctx);
 }

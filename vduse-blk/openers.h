@@ -19,10 +19,12 @@
 
 /* A file as the tables call it. */
 struct file_key {
-	dev_t dev;     /* as fstat(2) tells */
-	uint64_t ino;  /* as fdinfo tells; fstat(2) differs on some file systems */
-	char lock[48]; /* its name in lists of locks; empty where the descriptor held no lock */
-	int fd;	       /* the descriptor, which openers_scan() passes over */
+	dev_t dev;	 /* as fstat(2) tells */
+	uint64_t ino;	 /* as fdinfo tells; fstat(2) differs on some file systems */
+	char lock[48];	 /* its name in lists of locks; empty where the descriptor held no lock */
+	int fd;		 /* the descriptor, which openers_scan() passes over */
+	const int *more; /* further ones that it passes over; NULL */
+	unsigned int more_count;
 	unsigned int scan_max; /* so many descriptors are looked at; 0: all */
 };
 

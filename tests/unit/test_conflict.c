@@ -6,12 +6,15 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "device.h"
 #include "fake_kern.h"
 #include "openers.h"
@@ -159,19 +162,52 @@ START_TEST(program_that_writes_without_a_lock_is_a_warning)
 }
 END_TEST
 
-/* As the kernel does for a target; and descriptors of ours say nothing of others. */
+/* As the kernel does for a target; what we have open ourselves for the store does not hide it. */
 START_TEST(writer_that_cannot_be_seen_is_a_warning)
 {
-	int ours = open(st_image, O_RDWR | O_CLOEXEC);
-
-	st_config.cache = CACHE_WRITEBACK;
 	st_hide(open(st_image, O_RDWR | O_CLOEXEC));
 	if (openers_written(st_image) == FILE_WRITTEN)
 		test_log_expect(LOG_LEVEL_WARNING, "it is no process that can be seen from here");
 	st_expect_open(&st_store);
 	store_close(&st_store);
 	st_end_hidden();
-	close(ours);
+}
+END_TEST
+
+static int task_pipe[2];
+
+/* Has the image open, in a descriptor table of its own and not locked yet, until it is told to go. */
+static void *open_like_a_task(void *arg)
+{
+	int keep[] = { task_pipe[0], *(int *)arg }, fd;
+	char byte = 0;
+
+	ck_assert_int_eq(descriptors_isolate(keep, 2), 0);
+	fd = open(st_image, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || write(*(int *)arg, &byte, 1) != 1 || read(task_pipe[0], &byte, 1) != 1)
+		abort();
+	close(fd);
+	return NULL;
+}
+
+START_TEST(other_task_of_this_server_is_no_conflict)
+{
+	pthread_t thread;
+	int ready[2];
+	char byte = 0;
+
+	ck_assert_int_eq(pipe2(task_pipe, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, open_like_a_task, &ready[1]), 0);
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	ck_assert_int_eq(write(task_pipe[1], &byte, 1), 1);
+	pthread_join(thread, NULL);
+	for (int i = 0; i < 2; i++) {
+		close(task_pipe[i]);
+		close(ready[i]);
+	}
 }
 END_TEST
 
@@ -303,6 +339,7 @@ int main(void)
 	tcase_add_loop_test(tc, program_that_writes_without_a_lock_is_a_warning, 0,
 			    ARRAY_SIZE(programs));
 	tcase_add_test(tc, writer_that_cannot_be_seen_is_a_warning);
+	tcase_add_test(tc, other_task_of_this_server_is_no_conflict);
 	tcase_add_test(tc, slices_of_one_server_are_no_conflict);
 	tcase_add_test(tc, renamed_section_does_not_serve_an_image_twice);
 	tcase_add_test(tc, disk_that_is_served_is_not_called_an_orphan);
