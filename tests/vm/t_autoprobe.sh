@@ -1,5 +1,6 @@
 #!/bin/bash
 # The switch of the vdpa bus, drivers_autoprobe: no other user can hold up the server by it, and it is as
+# once
 # the administrator left it, even after a server that was killed while it was off.
 . tests/vm/lib.sh
 

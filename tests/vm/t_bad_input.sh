@@ -1,5 +1,6 @@
 #!/bin/bash
 # Each mistake gets one line that names the thing, the right exit status, and leaves nothing behind.
+# once
 # deadline: 600
 . tests/vm/lib.sh
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The disk's blocks are the store's, or larger ones that are asked for; what does not fit is refused
+# once
 # with the reason; and memory that suits nobody still carries the right data.
 . tests/vm/lib.sh
 

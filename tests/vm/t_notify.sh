@@ -1,5 +1,6 @@
 #!/bin/bash
 # What a service manager relies on: READY=1 when every node is there and not before, STOPPING=1, every
+# once
 # signal detaches, and output that nobody reads harms nobody.
 . tests/vm/lib.sh
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # umem, bounce_size, poll_us and workers: each has the effect it is there for, and data stays right.
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 32M)

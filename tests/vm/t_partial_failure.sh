@@ -1,5 +1,6 @@
 #!/bin/bash
 # Several devices, and one of them cannot be served: the others are, one line names it, and it is
+# once
 # served as soon as it can be. Where none can be, the server fails and leaves nothing.
 . tests/vm/lib.sh
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A partition table in the store is found at attach, one written later at once, and partitions are
+# once
 # disks: they can be formatted and mounted, and keep the server from detaching.
 . tests/vm/lib.sh
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A read-only disk can be read and mounted and not written, its image stays as it was, and several
+# once
 # may share one image.
 . tests/vm/lib.sh
 

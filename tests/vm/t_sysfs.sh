@@ -1,5 +1,6 @@
 #!/bin/bash
 # The kernel's driver sees the disk as configured, and by default as its store is.
+# once
 . tests/vm/lib.sh
 
 # has NAME ATTRIBUTE VALUE [ATTRIBUTE VALUE]...

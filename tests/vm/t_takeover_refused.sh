@@ -1,5 +1,6 @@
 #!/bin/bash
 # A mistake in a new server's configuration: the old one goes on. A start that fails later: what was
+# once
 # there before is left as it was, idle or not, and the next server goes on with it.
 . tests/vm/lib.sh
 
