@@ -58,6 +58,7 @@ static void check_bytes(uint32_t queue, uint64_t sector, uint8_t byte, uint32_t 
 struct range {
 	uint64_t sector;
 	uint32_t count;
+	bool unmap;
 };
 
 static struct rig_req add_ranges(uint32_t queue, uint32_t type, const struct range *ranges,
@@ -70,6 +71,7 @@ static struct rig_req add_ranges(uint32_t queue, uint32_t type, const struct ran
 		raw[i] = (struct virtio_blk_discard_write_zeroes){
 			.sector = htole64(ranges[i].sector),
 			.num_sectors = htole32(ranges[i].count),
+			.flags = htole32(ranges[i].unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0),
 		};
 	rig_fill(&req, raw, (uint32_t)(count * sizeof(raw[0])));
 	return req;
@@ -77,7 +79,7 @@ static struct rig_req add_ranges(uint32_t queue, uint32_t type, const struct ran
 
 START_TEST(every_kind_of_request_does_what_it_says)
 {
-	const struct range zeroes[] = { { 16, 2 }, { 19, 1 } };
+	const struct range zeroes[] = { { 16, 2, false }, { 19, 1, false } };
 	struct rig_req id, changed;
 	char serial[VIRTIO_BLK_ID_BYTES];
 
@@ -162,7 +164,9 @@ END_TEST
 /* Ranges go to the store one after the other, those without sectors not at all. */
 START_TEST(ranges_are_done_one_by_one_until_one_fails)
 {
-	const struct range ranges[] = { { 0, 8 }, { 8, 0 }, { 32, 8 }, { 64, 8 }, { 96, 8 } };
+	const struct range ranges[] = {
+		{ 0, 8, true }, { 8, 0, true }, { 32, 8, false }, { 64, 8, true }, { 96, 8, true },
+	};
 	bool fails = _i;
 	struct rig_req req;
 
@@ -176,6 +180,7 @@ START_TEST(ranges_are_done_one_by_one_until_one_fails)
 		rig_wait(manual_held(rig.store) == 1);
 		ck_assert_uint_eq(manual_look(rig.store, 0).offset, ranges[i].sector * 512);
 		ck_assert_uint_eq(manual_look(rig.store, 0).len, ranges[i].count * 512);
+		ck_assert_int_eq(manual_look(rig.store, 0).unmap, ranges[i].unmap);
 		if (fails && i == 3) {
 			test_log_expect(LOG_LEVEL_ERROR, "write zeroes of 4096 bytes at 32768");
 			manual_finish(rig.store, 0, 1, -ENOSPC);
@@ -186,6 +191,38 @@ START_TEST(ranges_are_done_one_by_one_until_one_fails)
 	}
 	ck_assert_int_eq(rig_finish(&req), fails ? IOERR : OK);
 	ck_assert_uint_eq(manual_held(rig.store), 0);
+}
+END_TEST
+
+/* Large requests and small ones, on heads side by side: nobody's pieces lie among another's. */
+START_TEST(requests_of_all_sizes_have_pieces_of_their_own)
+{
+	const struct backend_io *io[8];
+
+	start_ring_kind(2);
+	manual_hold(rig.store, true);
+	for (uint32_t i = 0; i < ARRAY_SIZE(io); i++)
+		if (i % 3 == 1)
+			rig_add(0, VIRTIO_BLK_T_IN, i, 512);
+		else
+			rig_add_pieces(0, i);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == ARRAY_SIZE(io));
+	for (unsigned int i = 0; i < ARRAY_SIZE(io); i++) {
+		size_t bytes = 0;
+
+		io[i] = manual_io(rig.store, i);
+		ck_assert_uint_eq(io[i]->offset, i * 512);
+		for (uint32_t j = 0; j < io[i]->iov_count; j++)
+			bytes += io[i]->iov[j].iov_len;
+		ck_assert_uint_eq(bytes, 512);
+		for (unsigned int j = 0; j < i; j++)
+			ck_assert(io[i]->iov + io[i]->iov_count <= io[j]->iov ||
+				  io[j]->iov + io[j]->iov_count <= io[i]->iov);
+	}
+	manual_finish(rig.store, 0, ARRAY_SIZE(io), MANUAL_DO);
+	for (uint32_t i = 0; i < ARRAY_SIZE(io); i++)
+		rig_next(0);
 }
 END_TEST
 
@@ -220,7 +257,7 @@ START_TEST(writes_are_durable_where_the_driver_cannot_flush)
 		{ CACHE_NONE, true, false },	    { CACHE_NONE, false, true },
 		{ CACHE_WRITETHROUGH, true, true },
 	};
-	const struct range range = { 0, 8 };
+	const struct range range = { 0, 8, false };
 
 	rig.config.cache = cases[_i].cache;
 	rig.refused = cases[_i].takes_flush ? 0 : 1ull << VIRTIO_BLK_F_FLUSH;
@@ -274,7 +311,7 @@ START_TEST(many_ranges_and_small_requests_lie_side_by_side)
 		struct range ranges[RANGES];
 
 		for (uint32_t j = 0; j < RANGES; j++)
-			ranges[j] = (struct range){ 8 * (i * RANGES + j), 8 };
+			ranges[j] = (struct range){ 8 * (i * RANGES + j), 8, false };
 		if (i % 2)
 			rig_add(0, VIRTIO_BLK_T_OUT, i, 512);
 		else
@@ -522,6 +559,7 @@ int main(void)
 	tcase_add_loop_test(tc, bad_request_is_refused_and_the_next_one_served, 0, RING_KINDS);
 	tcase_add_test(tc, error_of_the_store_reaches_the_driver_and_the_log);
 	tcase_add_loop_test(tc, requests_come_back_in_the_order_they_are_done, 0, RING_KINDS);
+	tcase_add_test(tc, requests_of_all_sizes_have_pieces_of_their_own);
 	tcase_add_loop_test(tc, ranges_are_done_one_by_one_until_one_fails, 0, 2);
 	tcase_add_test(tc, as_many_ranges_as_there_may_be_are_all_done);
 	tcase_add_loop_test(tc, writes_are_durable_where_the_driver_cannot_flush, 0, 5);

@@ -2,6 +2,7 @@
 /* lib/umem.c: what is reserved is resident before it is needed, and had once. */
 #include <check.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include "compiler.h"
@@ -72,6 +73,66 @@ START_TEST(what_nobody_took_is_given_back)
 }
 END_TEST
 
+/* What was mapped besides: the memory is aligned by giving back what lies before and behind it. */
+START_TEST(nothing_is_mapped_around_it)
+{
+	unsigned char state;
+
+	for (int i = 0; i < 3; i++) {
+		uint8_t *addr = umem_alloc(SIZE + PAGE);
+
+		ck_assert_ptr_nonnull(addr);
+		umem_free(addr, SIZE + PAGE);
+		ck_assert_int_eq(mincore(addr, PAGE, &state), -1);
+		ck_assert_int_eq(mincore(addr + SIZE, PAGE, &state), -1);
+	}
+}
+END_TEST
+
+/* Address space that this process has, in pages. */
+static long mapped_pages(void)
+{
+	FILE *statm = fopen("/proc/self/statm", "re");
+	long pages = -1;
+
+	ck_assert_ptr_nonnull(statm);
+	ck_assert_int_eq(fscanf(statm, "%ld", &pages), 1);
+	fclose(statm);
+	return pages;
+}
+
+/* With a sanitizer the runtime maps memory of its own meanwhile. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+START_TEST(all_address_space_is_given_back)
+{
+	long before;
+
+	mapped_pages(); /* what stdio needs is there now */
+	before = mapped_pages();
+	for (int i = 0; i < 8; i++) {
+		void *addr;
+
+		umem_reserve(SIZE);
+		umem_reserve(2 * SIZE);
+		addr = umem_alloc(2 * SIZE);
+		ck_assert_ptr_nonnull(addr);
+		umem_free(addr, 2 * SIZE);
+		umem_unreserve();
+		umem_free(umem_alloc(SIZE), SIZE);
+	}
+	ck_assert_int_eq(mapped_pages(), before);
+}
+END_TEST
+
+START_TEST(address_space_that_cannot_be_had_is_not_reserved)
+{
+	umem_reserve(SIZE_MAX / 2);
+	ck_assert_ptr_null(umem_alloc(SIZE_MAX / 2));
+	umem_unreserve();
+}
+END_TEST
+#endif
+
 int main(void)
 {
 	Suite *suite = suite_create("umem");
@@ -80,5 +141,10 @@ int main(void)
 	tcase_add_test(tc, memory_suits_huge_pages_and_comes_when_touched);
 	tcase_add_test(tc, what_is_reserved_is_resident_and_goes_to_one);
 	tcase_add_test(tc, what_nobody_took_is_given_back);
+	tcase_add_test(tc, nothing_is_mapped_around_it);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	tcase_add_test(tc, all_address_space_is_given_back);
+	tcase_add_test(tc, address_space_that_cannot_be_had_is_not_reserved);
+#endif
 	return suite_run(suite);
 }
