@@ -293,7 +293,7 @@ int openers_scan(const struct file_key *key, const struct file_range *range,
 		if (isdigit((unsigned char)entry->d_name[0]))
 			scan_process(&scan, entry->d_name);
 	closedir(proc);
-	return 0;
+	return key->scan_max && scan.looked_at > key->scan_max ? -E2BIG : 0;
 }
 
 /*

@@ -73,7 +73,7 @@ int __must_check openers_locks(const struct file_key *key, const struct file_ran
  * openers_scan() - call @found for each process that has the file open
  *
  * Reads /proc/PID/fdinfo of all processes: milliseconds on a small host, a second with 100,000
- * descriptors. Any thread. Return: 0; -errno: there is no /proc
+ * descriptors. Any thread. Return: 0; -E2BIG: not all were looked at; other -errno: there is no /proc
  */
 int __must_check openers_scan(const struct file_key *key, const struct file_range *range,
 			      void (*found)(const struct opener *opener, void *ctx), void *ctx);

@@ -211,6 +211,32 @@ START_TEST(other_task_of_this_server_is_no_conflict)
 }
 END_TEST
 
+static void count_opener(const struct opener *opener, void *ctx)
+{
+	*(unsigned int *)ctx += opener->self && opener->writes;
+}
+
+START_TEST(scan_that_ends_early_says_so)
+{
+	int fd = open(st_image, O_RDWR | O_CLOEXEC), other = open(st_image, O_RDWR | O_CLOEXEC);
+	struct file_range all = { 0, INT64_MAX };
+	unsigned int count = 0;
+	struct file_key key;
+
+	ck_assert_int_eq(openers_key(fd, &key), 0);
+	ck_assert_int_eq(openers_scan(&key, &all, count_opener, &count), 0);
+	ck_assert_uint_eq(count, 1);
+	key.more = &other;
+	key.more_count = 1;
+	ck_assert_int_eq(openers_scan(&key, &all, count_opener, &count), 0);
+	ck_assert_uint_eq(count, 1);
+	key.scan_max = 1;
+	ck_assert_int_eq(openers_scan(&key, &all, count_opener, &count), -E2BIG);
+	close(other);
+	close(fd);
+}
+END_TEST
+
 START_TEST(slices_of_one_server_are_no_conflict)
 {
 	struct store other;
@@ -340,6 +366,7 @@ int main(void)
 			    ARRAY_SIZE(programs));
 	tcase_add_test(tc, writer_that_cannot_be_seen_is_a_warning);
 	tcase_add_test(tc, other_task_of_this_server_is_no_conflict);
+	tcase_add_test(tc, scan_that_ends_early_says_so);
 	tcase_add_test(tc, slices_of_one_server_are_no_conflict);
 	tcase_add_test(tc, renamed_section_does_not_serve_an_image_twice);
 	tcase_add_test(tc, disk_that_is_served_is_not_called_an_orphan);
