@@ -1,7 +1,7 @@
 #!/bin/bash
 # The switch of the vdpa bus, drivers_autoprobe: no other user can hold up the server by it, and it is as
-# once
 # the administrator left it, even after a server that was killed while it was off.
+# once
 . tests/vm/lib.sh
 
 switch=/sys/bus/vdpa/drivers_autoprobe

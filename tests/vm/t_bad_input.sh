@@ -1,7 +1,7 @@
 #!/bin/bash
 # Each mistake gets one line that names the thing, the right exit status, and leaves nothing behind.
-# once
 # deadline: 600
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 16M)

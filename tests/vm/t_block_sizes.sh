@@ -1,7 +1,7 @@
 #!/bin/bash
 # The disk's blocks are the store's, or larger ones that are asked for; what does not fit is refused
-# once
 # with the reason; and memory that suits nobody still carries the right data.
+# once
 . tests/vm/lib.sh
 
 blocks_4k='--bssplit=4k/60:20k/20:64k/15:1m/5'

@@ -1,8 +1,8 @@
 #!/bin/bash
 # A disk in use is not torn away: the server says who has it and goes on, until it is free or until a
-# once
 # second signal.
 # expect-dmesg: I/O error|EXT4-fs|JBD2|Aborting journal
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 64M)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # A CPU goes away, and with it all CPUs of a queue. Then a server that goes on with the disks must
-# once
 # not interrupt that queue: the kernel looks for one of its CPUs for ever
 # (vduse_vq_update_effective_cpu), and the thread that asked can not be killed.
+# once
 . tests/vm/lib.sh
 . tests/vm/load.sh
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What a service manager relies on: READY=1 when every node is there and not before, STOPPING=1, every
-# once
 # signal detaches, and output that nobody reads harms nobody.
+# once
 . tests/vm/lib.sh
 
 # Writes what comes to the notification socket to a file, with what the server had printed by then and

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Several devices, and one of them cannot be served: the others are, one line names it, and it is
-# once
 # served as soon as it can be. Where none can be, the server fails and leaves nothing.
+# once
 . tests/vm/lib.sh
 
 for name in one two three; do

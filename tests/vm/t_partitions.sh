@@ -1,7 +1,7 @@
 #!/bin/bash
 # A partition table in the store is found at attach, one written later at once, and partitions are
-# once
 # disks: they can be formatted and mounted, and keep the server from detaching.
+# once
 . tests/vm/lib.sh
 
 holds() {

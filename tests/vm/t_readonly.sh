@@ -1,7 +1,7 @@
 #!/bin/bash
 # A read-only disk can be read and mounted and not written, its image stays as it was, and several
-# once
 # may share one image.
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 32M)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The end of a login session sends SIGTERM, SIGHUP and SIGCONT in one burst: that is one signal, and a
-# once
 # mounted disk stays. SIGHUP alone does nothing. A second signal later takes the disk away.
 # expect-dmesg: I/O error|EXT4-fs|JBD2|Aborting journal
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 64M)

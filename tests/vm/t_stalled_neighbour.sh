@@ -1,10 +1,10 @@
 #!/bin/bash
 # Disks on four kinds of stores, one of which stalls now and then, while the server is killed, taken
-# on request
 # over, and single disks come and go: the other disks are served all the while, and nothing is lost.
 # DISKS: how many (8). ROUNDS: how often a store stalls (4). SLOWEST_MS: what a request of the other
 # disks may take while a store stalls and the server is left alone (not checked)
 # deadline: 600
+# on request
 . tests/vm/lib.sh
 
 disks=${DISKS:-8}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The unit that is installed, with a real systemd (its user instance; no other needs to have booted):
-# once
 # start, reload, crash, stop, and that none of it disturbs who uses the disk.
+# once
 . tests/vm/lib.sh
 
 manager=/usr/lib/systemd/systemd

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A mistake in a new server's configuration: the old one goes on. A start that fails later: what was
-# once
 # there before is left as it was, idle or not, and the next server goes on with it.
+# once
 . tests/vm/lib.sh
 
 for name in data b c new; do
