@@ -621,6 +621,8 @@ bool disk_is_settled(const struct disk *disk)
 	switch (disk->state) {
 	case DISK_OPENING:
 		return disk->failures;
+	case DISK_CLOSING:
+		return !disk->failing;
 	case DISK_WAITING:
 	case DISK_CREATED:
 	case DISK_ATTACHING:

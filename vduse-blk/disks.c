@@ -106,6 +106,16 @@ static size_t count_state(const struct disks *disks, enum disk_state state)
 	return count;
 }
 
+/* One may be tried again just now, for which others took long enough. */
+static bool all_failed(const struct disks *disks)
+{
+	for (size_t i = 0; i < disks->count; i++)
+		if (disks->all[i].state != DISK_FAILED &&
+		    (disks->all[i].state != DISK_OPENING || !disks->all[i].failures))
+			return false;
+	return true;
+}
+
 static void say_missing(const struct disk *disk)
 {
 	switch (disk->state) {
@@ -128,7 +138,7 @@ static void say_missing(const struct disk *disk)
 static void start_ended(struct disks *disks)
 {
 	disks->started = true;
-	if (count_state(disks, DISK_FAILED) == disks->count) {
+	if (all_failed(disks)) {
 		disks->host.failed = true;
 		disks_stop(disks, false);
 		return;

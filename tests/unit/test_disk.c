@@ -280,6 +280,23 @@ START_TEST(server_whose_disks_all_fail_ends)
 }
 END_TEST
 
+/* The last one fails when another one is being opened again. */
+START_TEST(server_whose_disks_fail_one_after_the_other_ends)
+{
+	for (int i = 1; i < DISKS; i++) {
+		unlink(t.devices[i].path);
+		test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	}
+	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
+	begin();
+	wait_for(t.job[0] && disk(1)->state == DISK_FAILED && disk(2)->state == DISK_FAILED);
+	disk(1)->state = DISK_OPENING;
+	finish_job(0, -ENODEV);
+	wait_for(!t.disks.remaining);
+	ck_assert(t.disks.host.failed);
+}
+END_TEST
+
 START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
 {
 	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
@@ -538,6 +555,7 @@ int main(void)
 	tcase_add_test(tc, new_disks_are_attached_in_the_order_of_the_file);
 	tcase_add_loop_test(tc, disk_that_fails_is_tried_again_while_others_are_served, 0, DISKS);
 	tcase_add_test(tc, server_whose_disks_all_fail_ends);
+	tcase_add_test(tc, server_whose_disks_fail_one_after_the_other_ends);
 	tcase_add_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again);
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
