@@ -89,6 +89,8 @@ START_TEST(nothing_is_mapped_around_it)
 }
 END_TEST
 
+/* With a sanitizer the runtime maps memory of its own meanwhile. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* Address space that this process has, in pages. */
 static long mapped_pages(void)
 {
@@ -101,8 +103,6 @@ static long mapped_pages(void)
 	return pages;
 }
 
-/* With a sanitizer the runtime maps memory of its own meanwhile. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 START_TEST(all_address_space_is_given_back)
 {
 	long before;
