@@ -21,7 +21,7 @@ for ((n = 0; n < times; n++)); do
 		break # early: load_ends() says why
 	fi
 	fio --name=probe --filename="${NODE[raw]}" --direct=1 --rw=randread --bs=4k --time_based \
-		--runtime=30 --output-format=json --output="$T/probe" &
+		--runtime=600 --output-format=json --output="$T/probe" &
 	probe=$!
 	sleep 1
 	take_over

@@ -66,7 +66,7 @@ say "after $n: $(fds) descriptors, $(maps) mappings, $(rss) KiB, $grown KiB more
 	"after 2: $fds_before, $maps_before, $rss_before"
 is "number of descriptors" "$(fds)" "$fds_before"
 [ "$(maps)" -le $((maps_before + 4)) ] || fail "mappings pile up"
-[ "$(rss)" -le $((rss_before + 4096 + unbinds * 16)) ] || fail "memory piles up"
+[ "$(rss)" -le $((rss_before + 16384 + unbinds * 16)) ] || fail "memory piles up"
 [ $grown -le $((8192 + unbinds * 64)) ] || fail "kernel memory piles up"
 stop
 quiet
