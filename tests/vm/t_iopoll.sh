@@ -133,7 +133,7 @@ wait_for 20 "disk" test -b "${NODE[raw]}"
 reads
 idle
 stop
-quiet
+quiet 'another program unbound its driver'
 clean
 
 # Partitions and slices have the poll queues of their disk.

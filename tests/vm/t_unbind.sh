@@ -69,5 +69,5 @@ is "number of descriptors" "$(fds)" "$fds_before"
 [ "$(rss)" -le $((rss_before + 16384 + unbinds * 16)) ] || fail "memory piles up"
 [ $grown -le $((8192 + unbinds * 64)) ] || fail "kernel memory piles up"
 stop
-quiet
+quiet 'another program unbound its driver'
 clean
