@@ -6,16 +6,19 @@
 #include <string.h>
 
 #include "bounce.h"
+#include "time_ns.h"
 #include "logger.h"
 
 /* A disk that failed is opened again after so long, then after twice that, and so on. */
 #define RETRY_FIRST_US 1000000u
 #define RETRY_LAST_US  30000000u
 
-/* A disk whose start takes longer than this does not keep later ones from being attached... */
-#define SLOW_US 2000000
-/* ... and longer than this, does not keep the server from being ready. */
-#define OVERDUE_US 30000000
+/*
+ * A disk that is opened, or attached, for longer than this does not keep later ones from being attached,
+ * and for longer than that, does not keep the server from being ready.
+ */
+#define SLOW_US	   10000000ull
+#define OVERDUE_US 30000000ull
 
 /* How often a disk that is in use at the end is looked at again. */
 #define BUSY_RETRY_US	 1000000
@@ -127,19 +130,33 @@ static void open_done(struct task *task)
 	disk_opened(disk);
 }
 
+static void patience_expired(struct ring_timer *timer);
+
+/* It begins to be opened or attached, or waits for another server to release it. */
+static void be_patient(struct disk *disk)
+{
+	disk->slow = false;
+	disk->since_ns = time_now_ns();
+	ring_timer_start(disk->host->ring, &disk->patience, SLOW_US, patience_expired);
+}
+
 static void patience_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, patience);
+	uint64_t took_us = (time_now_ns() - disk->since_ns) / 1000;
+	uint64_t limit_us = disk->slow ? OVERDUE_US : SLOW_US;
 
-	if (disk_is_settled(disk) || disk->state == DISK_GONE)
-		return;
-	if (!disk->slow)
-		ring_timer_start(disk->host->ring, &disk->patience, OVERDUE_US - SLOW_US,
-				 patience_expired);
-	else
-		disk->overdue = true;
-	disk->slow = true;
-	disk->host->changed(disk->host, disk);
+	if (disk_is_settled(disk) || disk->state == DISK_GONE || disk->state == DISK_CREATED)
+		return; /* one that waits for its turn has time */
+	if (took_us >= limit_us) {
+		disk->overdue = disk->slow;
+		disk->slow = true;
+		disk->host->changed(disk->host, disk);
+		limit_us = OVERDUE_US;
+	}
+	if (!disk->overdue)
+		ring_timer_start(disk->host->ring, &disk->patience,
+				 took_us < limit_us ? limit_us - took_us : 0, patience_expired);
 }
 
 static void disk_open(struct disk *disk)
@@ -148,7 +165,7 @@ static void disk_open(struct disk *disk)
 
 	disk->device = (struct device){ .config = disk->config };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
-	ring_timer_start(disk->host->ring, &disk->patience, SLOW_US, patience_expired);
+	be_patient(disk);
 	set_state(disk, DISK_OPENING);
 	err = task_start(&disk->opening, disk->host->ring);
 	if (!err) {
@@ -166,7 +183,7 @@ void disk_start(struct disk *disk, bool held_by_other)
 		disk_open(disk);
 		return;
 	}
-	ring_timer_start(disk->host->ring, &disk->patience, SLOW_US, patience_expired);
+	be_patient(disk);
 	set_state(disk, DISK_WAITING);
 }
 
@@ -607,6 +624,7 @@ static void disk_attached(struct attach_job *job)
 
 void disk_attach(struct disk *disk)
 {
+	be_patient(disk);
 	disk_submit(disk, vduse_dev_adopted(disk->device.dev) ? ADOPT : ATTACH, DISK_ATTACHING,
 		    disk_attached);
 }

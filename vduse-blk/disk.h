@@ -80,6 +80,7 @@ struct disk {
 	struct attach_job job;
 	struct task opening;
 	struct ring_timer timer;    /* of the state: retry, look again */
+	uint64_t since_ns;	    /* when it began to be opened, or attached */
 	struct ring_timer patience; /* until @slow */
 	struct ring_timer watch;    /* what did the driver's reset, or its start, come from? */
 	struct handover *handover;
