@@ -65,8 +65,9 @@ grown=$(($(unreclaimable) - kernel_before))
 say "after $n: $(fds) descriptors, $(maps) mappings, $(rss) KiB, $grown KiB more in the kernel;" \
 	"after 2: $fds_before, $maps_before, $rss_before"
 is "number of descriptors" "$(fds)" "$fds_before"
-[ "$(maps)" -le $((maps_before + 4)) ] || fail "mappings pile up"
-[ "$(rss)" -le $((rss_before + 16384 + unbinds * 16)) ] || fail "memory piles up"
+# Stacks of threads that have ended are kept; bounce memory that is not given up would be 64 MiB each time.
+[ "$(maps)" -le $((maps_before + 64)) ] || fail "mappings pile up"
+[ "$(rss)" -le $((rss_before + 65536 + unbinds * 16)) ] || fail "memory piles up"
 [ $grown -le $((8192 + unbinds * 64)) ] || fail "kernel memory piles up"
 stop
 quiet 'another program unbound its driver'
