@@ -165,22 +165,6 @@ config '' >"$T/conf"
 start_server
 still_served
 
-# The node of a new one never comes.
-killed
-cat >"$T/own_dev" <<-'S'
-	mount --bind /dev "$T/dev"
-	mount -t tmpfs tmpfs /dev
-	for node in "$T/dev"/* $nodes; do
-		ln -s "$T/dev/${node##*/}" "/dev/${node##*/}"
-	done
-	exec "$@"
-S
-mkdir "$T/dev"
-AS=(env "T=$T" "nodes=$nodes" unshare --mount --propagation=private bash "$T/own_dev")
-start_partly new 'new: the kernel made /dev/.*, but /dev has had no such node' 'data b c' \
-	< <(config '' '[new]' "path = $T/new.img")
-AS=()
-
 umount "$T/mnt"
 stop
 clean
