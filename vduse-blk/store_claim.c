@@ -115,7 +115,12 @@ int store_claim_get(int path_fd, dev_t rdev, struct claim **out)
 void store_claim_put(struct claim *claim)
 {
 	pthread_mutex_lock(&claims_lock);
-	claim->busy = !--claim->users;
+	claim->users--;
+	/*
+	 * A thread with a descriptor table of its own cannot close a descriptor of the process: the claim
+	 * stays, for the next attempt to open the device, whose end closes it.
+	 */
+	claim->busy = !claim->users && (claim->moving || !descriptors_isolated());
 	if (!claim->busy) {
 		pthread_mutex_unlock(&claims_lock);
 		return;
