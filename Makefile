@@ -54,7 +54,7 @@ DAEMON := config config_keys config_value config_serial config_scan config_dump 
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover takeover_ask takeover_new \
 	  takeover_old examine succession background \
-	  overlap logger notify bounce disk disks disks_answer server rescue check_stores main
+	  overlap logger notify bounce disk disk_attach disk_watch disk_detach disk_close disks disks_answer server rescue check_stores main
 UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_manage vduse_dev_memory \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \

@@ -79,10 +79,10 @@ struct disk {
 	struct device device;
 	struct attach_job job;
 	struct task opening;
-	struct ring_timer timer;    /* of the state: retry, look again */
-	uint64_t since_ns;	    /* when it began to be opened, or attached */
-	struct ring_timer patience; /* until @slow */
-	struct ring_timer watch;    /* what did the driver's reset, or its start, come from? */
+	struct ring_timer timer;      /* of the state: retry, look again */
+	uint64_t since_ns;	      /* when it began to be opened, or attached */
+	struct ring_timer slow_timer; /* until @slow */
+	struct ring_timer watch;      /* what did the driver's reset, or its start, come from? */
 	struct handover *handover;
 	enum disk_state state;
 	int result; /* of the task that opened the store */
@@ -90,10 +90,10 @@ struct disk {
 	char why[LOG_CAPTURE_MAX];     /* of the last failure, for people; empty: none */
 	char attempt[LOG_CAPTURE_MAX]; /* the same of the attempt under way */
 	unsigned int failures;	       /* one after the other, until it is attached */
-	unsigned int busy_looks, watch_looks;
+	unsigned int busy_checks, node_checks;
 	bool slow;    /* takes long to come: others do not wait for their turn */
 	bool overdue; /* so long that the server is ready without it */
-	bool said_removal;
+	bool removal_logged;
 	bool inherited;	 /* an earlier server attached it, and a driver had it when this one came */
 	bool left;	 /* it stays in the kernel when we close it */
 	bool failing;	 /* being closed since it failed */

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "disk_steps.h"
+
+#include <errno.h>
+
+#include "log.h"
+
+static void handover_finished(struct disk *disk)
+{
+	struct handover *handover = disk->handover;
+
+	disk->handover = NULL;
+	disk_set_state(disk, DISK_RELEASED);
+	handover->done(handover, 0);
+}
+
+/* It left the vdpa bus. Linux 7.0 leaks memory where a device is put on the bus a second time. */
+static void disk_recreate(struct disk *disk)
+{
+	bool attach = !disk->unattached;
+
+	disk->anew = disk->inherited = disk->unattached = false;
+	if (device_destroy(&disk->device) || disk_create(disk)) {
+		device_close_store(&disk->device);
+		disk_failed(disk);
+	} else if (vduse_dev_adopted(disk->device.dev)) {
+		disk_created(disk); /* it was put on the bus again meanwhile */
+	} else if (attach) {
+		log_info("%s: was removed from the vdpa bus by another program; it is recreated",
+			 disk->config->name);
+		disk_attach(disk);
+	} else {
+		disk_set_state(disk, DISK_REMOVED);
+	}
+}
+
+static void close_finished(struct device *device)
+{
+	struct disk *disk = container_of(device, struct disk, device);
+	bool failing = disk->failing;
+
+	if (disk->anew && !disk->host->stopping && !disk->handover) {
+		disk_recreate(disk);
+		return;
+	}
+	if (disk->left)
+		device_abandon(device);
+	else if (device_destroy(device) && !failing)
+		disk->host->failed = true;
+	device_close_store(device);
+	disk->left = disk->anew = disk->failing = false;
+	if (disk->handover) {
+		handover_finished(disk);
+	} else if (disk->host->stopping) {
+		disk_end(disk);
+	} else if (disk->retake) {
+		disk->retake = false;
+		disk_open(disk);
+	} else if (failing) {
+		disk_failed(disk);
+	} else {
+		disk_end(disk);
+	}
+}
+
+void disk_close(struct disk *disk)
+{
+	disk_set_state(disk, DISK_CLOSING);
+	device_close(&disk->device, close_finished);
+}
+
+/* No task works on it: its device can be closed. */
+static bool is_closable(const struct disk *disk)
+{
+	return disk->state == DISK_CREATED || disk->state == DISK_ATTACHED ||
+	       disk->state == DISK_UNBOUND || disk->state == DISK_REMOVED ||
+	       disk->state == DISK_BUSY;
+}
+
+/* Neither a device nor an open store, and no task. */
+static bool has_nothing_open(const struct disk *disk)
+{
+	return disk->state == DISK_WAITING || disk->state == DISK_FAILED ||
+	       disk->state == DISK_RELEASED;
+}
+
+static void close_and_leave(struct disk *disk)
+{
+	disk->left = true;
+	disk_close(disk);
+}
+
+/* Where an attach job runs, or the device is being closed, the end of that goes on. */
+void disk_leave(struct disk *disk)
+{
+	if (has_nothing_open(disk) || disk->state == DISK_OPENING)
+		disk_end(disk);
+	else if (is_closable(disk))
+		close_and_leave(disk);
+}
+
+/* Where a task runs, the end of the task goes on. */
+void disk_hand_over(struct disk *disk, struct handover *handover)
+{
+	disk->handover = handover;
+	disk->retake = false;
+	handover->disk = disk;
+	if (has_nothing_open(disk)) {
+		handover_finished(disk);
+	} else if (is_closable(disk)) {
+		close_and_leave(disk);
+	} else if (disk->state == DISK_CLOSING || disk->state == DISK_GONE) {
+		disk->handover = NULL;
+		handover->done(handover, -EBUSY);
+	}
+}
+
+void disk_take_back(struct disk *disk)
+{
+	disk->handover = NULL;
+	if (disk->state == DISK_RELEASED)
+		disk_open(disk);
+	else if (disk->state == DISK_CLOSING)
+		disk->retake = true;
+}
+
+void disk_forget(struct disk *disk)
+{
+	if (disk->state == DISK_RELEASED)
+		disk_end(disk);
+}
+
+bool disk_obey(struct disk *disk)
+{
+	if (disk->host->leaving) {
+		disk_leave(disk);
+	} else if (disk->handover) {
+		if (disk->state == DISK_OPENING)
+			handover_finished(disk);
+		else
+			disk_hand_over(disk, disk->handover);
+	} else if (disk->host->stopping) {
+		disk_stop(disk);
+	} else {
+		return false;
+	}
+	return true;
+}

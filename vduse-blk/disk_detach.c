@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "disk_steps.h"
+
+#include <errno.h>
+
+#include "log.h"
+
+/*
+ * When a disk in use is tried again. The first checks come soon, and log nothing: when a program closes a
+ * disk that it wrote to, udev opens it for a moment.
+ */
+#define BUSY_RETRY_US	  1000000
+#define BUSY_SOON_US	  100000
+#define BUSY_QUIET_CHECKS 10
+
+static void detach_finished(struct attach_job *job);
+
+static void disk_detach(struct disk *disk)
+{
+	disk_submit(disk, disk->host->forced ? DETACH_FORCE : DETACH_UNUSED, DISK_DETACHING,
+		    detach_finished);
+}
+
+static void warn_busy(const struct disk *disk)
+{
+	/* After a start that failed, and for a rescue, the first signal is the second. */
+	const char *end = disk->config->rescue || disk->host->failed ? "a signal"
+								     : "a second signal";
+	const struct attach_job *job = &disk->job;
+
+	if (job->result == -EINPROGRESS)
+		log_warn("%s: is being removed by another process; it is served until that has "
+			 "ended, or until %s",
+			 job->name, end);
+	else
+		log_warn("%s: %s is in use: %s; it is served until it is free, or until %s",
+			 job->name, job->node, job->users, end);
+}
+
+static void busy_retry(struct ring_timer *timer)
+{
+	struct disk *disk = container_of(timer, struct disk, timer);
+
+	if (disk->state == DISK_BUSY && !disk->host->leaving)
+		disk_stop(disk);
+}
+
+/* Keeps serving it, and tries again; at once where a second signal has come meanwhile. */
+static void retry_busy(struct disk *disk)
+{
+	bool forced = disk->host->forced;
+	uint64_t delay_us = BUSY_RETRY_US;
+
+	if (++disk->busy_checks < BUSY_QUIET_CHECKS)
+		delay_us = BUSY_SOON_US;
+	disk_set_state(disk, DISK_BUSY);
+	if (disk->busy_checks == BUSY_QUIET_CHECKS && !forced)
+		warn_busy(disk);
+	ring_timer_start(disk->host->ring, &disk->timer, forced ? 0 : delay_us, busy_retry);
+}
+
+static void detach_finished(struct attach_job *job)
+{
+	struct disk *disk = container_of(job, struct disk, job);
+
+	if ((job->result == -EBUSY || job->result == -EINPROGRESS) && job->verb == DETACH_UNUSED) {
+		retry_busy(disk);
+		if (disk->host->leaving)
+			disk_leave(disk);
+		return;
+	}
+	if (job->result) {
+		disk->host->failed = true;
+		disk->left = true;
+		if (job->result == -EBUSY)
+			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
+				job->name, job->node, job->users);
+		if (job->result == -EINPROGRESS)
+			log_err("%s: is still being removed by another process; it is left in the "
+				"kernel, unserved",
+				job->name);
+	}
+	disk_close(disk);
+}
+
+void disk_stop(struct disk *disk)
+{
+	switch (disk->state) {
+	case DISK_WAITING:
+	case DISK_OPENING:
+	case DISK_FAILED:
+		disk_end(disk);
+		break;
+	case DISK_RELEASED: /* forgotten, or taken back and then detached */
+		break;
+	case DISK_CREATED:
+		if (vduse_dev_adopted(disk->device.dev))
+			disk_detach(disk); /* its users may be there still */
+		else
+			disk_close(disk);
+		break;
+	case DISK_ATTACHED:
+	case DISK_UNBOUND:
+	case DISK_REMOVED: /* it may be on the bus again */
+		disk_detach(disk);
+		break;
+	case DISK_BUSY:
+		ring_timer_hurry(disk->host->ring, &disk->timer);
+		disk_detach(disk);
+		break;
+	case DISK_ATTACHING: /* the end of the job calls disk_obey() */
+	case DISK_DETACHING:
+	case DISK_CLOSING:
+	case DISK_GONE:
+		break;
+	}
+}
