@@ -26,7 +26,7 @@ static enum exit_status wait_for_server(pid_t server, int ready)
 			return EXIT_RUNTIME;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status) ? (enum exit_status)WEXITSTATUS(status) : EXIT_RUNTIME;
-	log_err("the new server was killed by signal %d", WTERMSIG(status));
+	log_err("the server was killed by signal %d before it was ready", WTERMSIG(status));
 	return EXIT_RUNTIME;
 }
 
@@ -48,12 +48,12 @@ bool background_start(int *ready_fd, enum exit_status *status)
 
 	*status = EXIT_RUNTIME;
 	if (pipe2(pair, O_CLOEXEC)) {
-		log_err("cannot make a pipe: %s", strerror(errno));
+		log_err("--background: cannot create a pipe: %s", strerror(errno));
 		return true;
 	}
 	server = fork();
 	if (server < 0)
-		log_err("cannot start a process: %s", strerror(errno));
+		log_err("--background: cannot start the server's process: %s", strerror(errno));
 	if (server) {
 		close(pair[1]);
 		if (server > 0)

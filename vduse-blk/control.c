@@ -13,7 +13,7 @@
 
 #include "log.h"
 
-/* For how long a socket that refuses may be between bind() and listen(). */
+/* How long a socket that refuses connections may be between bind() and listen(). */
 #define SET_UP_S 10
 
 #define TICK_MS 1000u
@@ -21,7 +21,7 @@
 struct control_client {
 	struct control_client *next;
 	struct control *control;
-	struct control_session *session; /* NULL: it has not asked yet */
+	struct control_session *session; /* NULL: it has sent no request that begins one */
 	struct ring_poll poll;
 	unsigned int idle_ms; /* until it is disconnected */
 	bool closing;
@@ -49,7 +49,7 @@ static void client_stopped(struct ring_poll *poll)
 	maybe_stopped(control);
 }
 
-/* A session that there is learns of it from the caller. */
+/* Where the client has a session, the caller ends it. */
 static void client_close(struct control_client *client)
 {
 	if (client->closing)
@@ -90,7 +90,8 @@ static void answer_client(struct control_client *client, const char *question)
 	bool ok;
 
 	if (!to) {
-		log_err("control: cannot answer: %s", strerror(errno));
+		log_err("control socket: cannot create a memory file for a response: %s",
+			strerror(errno));
 		if (text_fd >= 0)
 			close(text_fd);
 		return;
@@ -98,7 +99,7 @@ static void answer_client(struct control_client *client, const char *question)
 	ok = write_answer(client, question, to);
 	err = fflush(to) ? -errno : control_send(client->poll.fd, ok, text_fd);
 	if (err)
-		log_debug("control: an answer is lost: %s", strerror(-err));
+		log_debug("control socket: cannot send a response: %s", strerror(-err));
 	fclose(to);
 }
 
@@ -115,7 +116,7 @@ static void client_said(struct control_client *client, const char *text)
 		client_close(client);
 }
 
-/* Return: was there a packet, or the end? */
+/* Return: was there a packet, or has the client closed the connection? */
 static bool client_read(struct control_client *client)
 {
 	static char text[CONTROL_QUESTION_MAX + 1]; /* the main thread's */
@@ -134,7 +135,7 @@ static bool client_read(struct control_client *client)
 	return true;
 }
 
-/* Several packets may stand behind one event. */
+/* Several packets may have come since the last event. */
 static void client_ready(struct ring_poll *poll)
 {
 	struct control_client *client = container_of(poll, struct control_client, poll);
@@ -143,7 +144,7 @@ static void client_ready(struct ring_poll *poll)
 		;
 }
 
-/* It may have asked just now, and then it is answered. */
+/* A request that has come in the meantime gets its response first. */
 static void client_end_idle(struct control_client *client)
 {
 	if (!client_read(client))
@@ -173,7 +174,7 @@ static void idle_expired(struct ring_timer *timer)
 	maybe_stopped(control);
 }
 
-/* For a new one, where there are many. */
+/* Makes room for a new client. */
 static void close_oldest(struct control *control)
 {
 	struct control_client *oldest = NULL;
@@ -215,7 +216,7 @@ static void accepts_ready(struct ring_poll *poll)
 		accept_one(control, fd);
 }
 
-/* A socket that refuses, but was made just now, may belong to a server that starts. */
+/* A new socket that refuses connections may belong to a server that starts. */
 static bool is_old(const char *path)
 {
 	struct stat st;
@@ -233,7 +234,7 @@ static void remove_if_dead(const char *path, enum control_name name)
 		unlink(path);
 }
 
-/* What is left of servers that were killed. */
+/* Removes the sockets of servers that were killed. */
 static void remove_dead(const char *directory)
 {
 	DIR *dir = opendir(directory);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How a running server is asked things: a socket of its own in runtime_dir (control_socket.h).
+ * The server's side of the control protocol: a socket in runtime_dir (control_socket.h).
  *
- * A client sends one packet with the question, and gets one packet with the answer: its first word
- * is "ok" or "error", and the text is an unlinked memory file. Then the server closes the
- * connection, unless the question began a session, in which both sides send packets of text until
- * one closes. Only root can enter the directory, so only root may ask.
+ * A client sends one packet with a request (a question, in identifiers), and gets one packet with
+ * the response (answer): the word "ok" or "error", and the descriptor of a memory file with the
+ * text. Then the server closes the connection, unless the request began a session: in a session
+ * both sides send packets of text until one side closes the connection. Only root can enter the
+ * directory, so only root can send requests.
  *
- * Main thread; nothing here blocks, whatever clients do or leave undone. A client that asks nothing
- * is disconnected after CONTROL_IDLE_MS; where CONTROL_CLIENTS_MAX are connected, the one that has
- * been idle for the longest time makes room for the next.
+ * Main thread. Nothing here blocks, whatever clients do. The server disconnects a client that has
+ * sent no request for CONTROL_IDLE_MS. Where CONTROL_CLIENTS_MAX clients are connected and another
+ * one comes, it disconnects the client that has been idle for the longest time.
  */
 #ifndef VDUSE_BLK_CONTROL_H
 #define VDUSE_BLK_CONTROL_H
@@ -35,52 +36,52 @@ struct control {
 	struct control_client *clients; /* newest first */
 	unsigned int open;		/* clients that are connected */
 	struct ring_timer idle;		/* runs while there are clients */
-	unsigned int idle_ms;		/* CONTROL_IDLE_MS; tests have less patience */
+	unsigned int idle_ms;		/* 0: CONTROL_IDLE_MS; tests set less */
 	bool stopping;
-	bool closed; /* the socket is */
+	bool closed; /* @fd is closed */
 	void (*stopped)(struct control *control);
 
-	/* Set by the caller. Writes the answer; false: it is an error. */
+	/* Set by the caller. Writes the response to @to. Return: false: it is an error. */
 	bool (*answer)(struct control *control, const char *question, FILE *to);
 	/*
-	 * Set by the caller, or NULL. Asked first: writes the answer where the question is one
-	 * that begins a session, and may call control_session() for @client. Return: was it one?
-	 * *@ok: as of @answer
+	 * Set by the caller, or NULL. Called before @answer. Where the request is one that begins a
+	 * session, writes the response to @to, sets *@ok as @answer would return it, and may call
+	 * control_session() for @client. Return: was it a request of this kind?
 	 */
 	bool (*begin)(struct control *control, struct control_client *client, const char *question,
 		      FILE *to, bool *ok);
 };
 
-/* What becomes of a session. Both functions may call control_session_end(). */
+/* A session. Both functions may call control_session_end(). */
 struct control_session {
 	/* The client sent a packet; @text ends with a null byte. */
 	void (*said)(struct control_session *session, const char *text);
-	/* The client has closed the connection, or control_stop() has. @session is free again. */
+	/* The client or control_stop() has closed the connection. @session may be used again. */
 	void (*gone)(struct control_session *session);
 
 	struct control_client *client; /* control.c's; NULL: the session has ended */
-	struct control_peer peer; /* who; valid until @gone returns, or control_session_end() */
+	struct control_peer peer; /* valid until @gone returns, or until control_session_end() */
 };
 
 /**
  * control_start() - listen in @directory
  *
- * Removes the sockets of servers that were killed. @control is zeroed by the caller but for what is
- * marked above. Return: 0; -errno, logged
+ * Removes the sockets of servers that were killed. The caller has zeroed @control and set the
+ * members that are marked above. Return: 0; -errno, logged
  */
 int __must_check control_start(struct control *control, struct ring *ring, const char *directory);
 
 /**
  * control_stop() - disconnect all clients, and listen no more
  *
- * @stopped is called when the ring does not use @control any more, which no client can delay.
+ * @stopped is called when the ring does not use @control any more. No client can delay that.
  */
 void control_stop(struct control *control, void (*stopped)(struct control *control));
 
-/** control_session() - keep @client connected after the answer. Only from @begin */
+/** control_session() - keep @client connected after the response. Call it from @begin only */
 void control_session(struct control_client *client, struct control_session *session);
 
-/** control_session_say() - send one packet of text. -ENOTCONN: ended; -EAGAIN: it does not read */
+/** control_session_say() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: the socket is full */
 int __must_check control_session_say(struct control_session *session, const char *text);
 
 /** control_session_end() - disconnect; no function of @session is called any more */

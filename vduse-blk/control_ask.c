@@ -15,7 +15,7 @@
 
 #define ASK_WAIT_MS 5000
 
-/* A server that was asked. */
+/* A server that got the request. */
 struct asked {
 	struct control_peer peer;
 	int fd;
@@ -24,16 +24,18 @@ struct asked {
 	bool error;
 };
 
-/* All of a directory. */
+/* All servers of a directory. */
 struct round {
 	struct asked *asked;
-	struct pollfd *polls; /* one for each; fd < 0: it has answered, or has ended */
+	struct pollfd *polls; /* one for each; fd < 0: it has responded or ended */
 	size_t count;
 };
 
 static void say_silent(const char *name)
 {
-	log_err("the server at %s does not answer: is its process stopped?", name);
+	log_err("the server that listens at %s does not respond: its process may be stopped or "
+		"stuck",
+		name);
 }
 
 /* Return: 0; -ENOMEM */
@@ -65,7 +67,7 @@ static void ask_one(struct round *round, const char *directory, const char *name
 	if (fd == -EAGAIN)
 		say_silent(name);
 	if (fd < 0)
-		return; /* else its server has just ended */
+		return; /* other errors: the server has just ended */
 	if (send(fd, question, strlen(question), MSG_NOSIGNAL) < 0 || round_grow(round)) {
 		close(fd);
 		return;
@@ -114,7 +116,7 @@ static void wait_for_answers(struct round *round)
 	}
 }
 
-/* Return: how many answered */
+/* Return: how many responses there are */
 static int hand_out(struct round *round,
 		    void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Asking running servers through their control sockets. Never from a thread that serves. */
+/* The client side of the control protocol (control.h). Blocks: no thread that serves calls it. */
 #ifndef VDUSE_BLK_CONTROL_ASK_H
 #define VDUSE_BLK_CONTROL_ASK_H
 
@@ -10,21 +10,21 @@
 
 struct control_answer {
 	const struct control_peer *from; /* valid during the call */
-	bool error;			 /* the server refused, or did not understand */
+	bool error;			 /* the server refused, or does not know the request */
 	const char *text;
-	int *connection; /* does not block; @take may keep it, and sets this to -1 */
+	int *connection; /* does not block; to keep it, @take sets this to -1 */
 };
 
-/* What servers answer, with an error, to questions of later versions. */
+/* The text of the error response to requests that a server does not know, as of later versions. */
 #define CONTROL_UNKNOWN "it does not understand the question"
 
 /**
- * control_ask() - ask every server that listens in @directory
- * @take: called for each answer
+ * control_ask() - send a request to every server that listens in @directory
+ * @take: called for each response
  *
- * All servers are asked at a time, and all together have five seconds: one that is stopped does not
- * answer, is named in the log and is passed over. Return: how many answered; -errno: the directory
- * cannot be read, logged
+ * Sends to all servers at once, then waits for five seconds at most. A server that does not
+ * respond, as one whose process is stopped, is named in the log and passed over. Return: how many
+ * responses came; -errno: the directory cannot be read, logged
  */
 int __must_check control_ask(const char *directory, const char *question,
 			     void (*take)(const struct control_answer *answer, void *ctx),

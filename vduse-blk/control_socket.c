@@ -116,8 +116,8 @@ int control_connect(const char *path)
 }
 
 /*
- * For Linux before 6.5. A process id may belong to another process by now, but not while the
- * connection stands: its other end is open in the process, or waits at a socket of the process.
+ * For Linux before 6.5. The process id may have been reused for another process, but not while the
+ * connection is open: its other end is open in the process, or is in the backlog of its socket.
  */
 static int open_pidfd(int fd, pid_t pid)
 {

@@ -59,8 +59,8 @@ static void say_late(const struct examine *examine)
 {
 	for (size_t i = 0; i < examine->config->device_count; i++)
 		if (examine->each[i].pending)
-			log_warn("%s: its store does not answer: it is left to its server until it "
-				 "does",
+			log_warn("%s: its store does not respond: the disk is not taken over until "
+				 "it does",
 				 examine->config->devices[i].name);
 }
 
@@ -77,7 +77,7 @@ int examine_all(struct examine *examine, struct ring *ring)
 		err = start_one(examine, i, ring);
 	while (examine->pending && !examine->is_late)
 		if (ring_run(ring, true))
-			abort(); /* logged; nothing can be done without it */
+			abort(); /* logged; without its ring this process can do nothing */
 	for (size_t i = 0; i < examine->config->device_count && !err; i++)
 		err = examine->each[i].pending ? 0 : examine->each[i].result;
 	if (!err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Looking at all disks before a running server is asked to release them: could each be adopted?
+ * Examines all disks before a running server is asked to release them: can each be adopted?
  *
- * Each disk is examined by a task of its own, since its store may stall for ever. Main thread.
+ * Each disk has its own task, since its store may stall for ever. Main thread.
  */
 #ifndef VDUSE_BLK_EXAMINE_H
 #define VDUSE_BLK_EXAMINE_H
@@ -29,8 +29,8 @@ struct examination {
 struct examine {
 	/* Set by the caller. */
 	const struct config *config;
-	uint64_t wait_us; /* EXAMINE_WAIT_US; tests have less patience */
-	/** @late: an examination has ended behind time, with 0 or -errno, which was logged */
+	uint64_t wait_us; /* 0: EXAMINE_WAIT_US; tests set less */
+	/** @late: an examination has ended after @wait_us, with 0 or -errno, logged */
 	void (*late)(struct examine *examine, size_t disk, int result);
 
 	struct examination *each; /* by the number of the device in @config */
@@ -40,17 +40,17 @@ struct examine {
 };
 
 /**
- * examine_all() - examine every device, and wait for that, five seconds at most
+ * examine_all() - examine every device, and wait for that, @wait_us at most
  *
- * Runs @ring. A disk whose examination takes longer is not a reason to fail: @examine->late is
- * called when it has ended. Return: 0; the first -errno, each of which was logged
+ * Runs @ring. An examination that takes longer is no failure: @examine->late is called when it has
+ * ended. Return: 0; the first -errno. Each failure is logged
  */
 int __must_check examine_all(struct examine *examine, struct ring *ring);
 
-/** examine_pending() - is it being examined still? */
+/** examine_pending() - is the examination of @disk still running? */
 bool examine_pending(const struct examine *examine, size_t disk);
 
-/** examine_exit() - the ring is not run any more; what is pending keeps its memory */
+/** examine_exit() - call it when the ring is not run any more. Pending tasks keep their memory */
 void examine_exit(struct examine *examine);
 
 #endif

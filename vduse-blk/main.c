@@ -182,7 +182,7 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
 	fprintf(to, "\nserve --takeover takes over from a running server, under disks in use.\n"
-		    "serve --background comes back when the disks are served, or with an error.\n"
+		    "serve --background exits when the server is ready, or has failed.\n"
 		    "--help-keys lists the keys of the configuration file; "
 		    "see vduse-blk(8) and vduse-blk.conf(5).\n");
 }
@@ -305,8 +305,9 @@ static void open_standard_fds(void)
 }
 
 /*
- * A file that is not there, or is no file, is as wrong as one with mistakes: to try again changes
- * nothing (conf/vduse-blk.service: RestartPreventExitStatus=). What the machine lacks may come back.
+ * A missing file is an error of the same kind as a wrong key: to start again does not help
+ * (conf/vduse-blk.service: RestartPreventExitStatus=). Missing resources of the machine may come
+ * back.
  */
 static enum exit_status config_status(int err)
 {

@@ -18,10 +18,10 @@ struct who {
 	const char *name; /* of the device */
 	bool found;	  /* a server has it */
 	pid_t pid;	  /* of that server; 0: in another PID namespace */
-	char state[16];	  /* as it lists it */
+	char state[16];	  /* as that server lists it */
 };
 
-/* A server that is opening a disk, this one for example, has not got the device yet. */
+/* A server that opens a disk, as this one may do, does not have the device yet. */
 static bool has_device(const char *state)
 {
 	return strcmp(state, "opening") && strcmp(state, "waiting") && strcmp(state, "failed") &&
@@ -52,7 +52,7 @@ static struct who ask_who(const char *name, const char *runtime_dir)
 	struct who who = { .name = name };
 
 	if (control_ask(runtime_dir, "list", look_for_name, &who) < 0)
-		who.found = false; /* it was said why */
+		who.found = false; /* the reason is logged */
 	return who;
 }
 

@@ -86,13 +86,13 @@ static void examined_late(struct examine *examine, size_t i, int result)
 	struct succession *succession = container_of(examine, struct succession, examine);
 
 	if (result)
-		log_warn("%s: is not taken over: its server goes on with it",
+		log_warn("%s: is not taken over: the old server goes on serving it",
 			 examine->config->devices[i].name);
 	else
 		takeover_new_ask(&succession->from, i);
 }
 
-/* Servers of other directories, and other programs, cannot be asked. */
+/* A server with another runtime_dir, or another program, cannot be asked to release a disk. */
 static int check_strangers(const struct succession *succession, const struct config *config)
 {
 	int err = 0;
@@ -112,9 +112,9 @@ static int look_at_all(struct succession *succession, const struct config *confi
 		err = examine_all(&succession->examine, succession->disks->host.ring);
 	if (err)
 		return err;
-	bounce_reserve(config); /* a disk pauses from its release on */
+	bounce_reserve(config); /* before the first release: from there on a disk pauses */
 	if (stop_pending()) {
-		log_info("a signal came: nothing is taken over");
+		log_info("a signal came before the takeover began: no disk is taken over");
 		return -EINTR;
 	}
 	return 0;

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A new server in the place of a running one, under disks that are in use, disk by disk.
+ * The takeover protocol: a new server replaces a running one while disks are in use, disk by disk.
  *
- * The new server connects to the control socket of the old one and keeps the connection: that is the
- * session. A server has one session at most. The packets are text, and each line of one is for itself:
+ * The new server connects to the control socket of the old server and keeps the connection. This
+ * connection is the session. A server has at most one session with a new server. Packets are text.
+ * A packet consists of lines, and each line is one message:
  *
- *     new   take-over, and the names of all its disks	   a question; the answer has the names of
- *							   those that the old server has
- *     new   release NAME	the new server is ready for the disk
+ *     new   take-over		begins the session. The next lines are the names of all disks of the
+ *				new server. The response names all disks of the old server
+ *     new   release NAME	the new server is ready to adopt the disk
  *     old   released NAME	the old server has closed the disk's device and store
- *     old   busy NAME		it cannot yet; the new server asks again
+ *     old   busy NAME		the old server cannot release it yet; the new server asks again
  *     new   serving NAME	the new server has adopted the disk
- *     new   complete		all disks but those whose store stalls are served by the new server
+ *     new   complete		the new server serves all disks but those whose store stalls
  *
- * A disk is released when its requests in flight have ended, and no other disk waits for it. Until
- * "complete" the old server can take everything back, and does so when the connection is closed. After
- * "complete" it forgets each disk that the new server serves, and ends with the last one.
+ * The old server releases a disk when its requests in flight have completed. No other disk waits
+ * for that. Until "complete" the old server can take every disk back, and does so when the
+ * connection is closed. After "complete" it forgets each disk that the new server serves, and ends
+ * after the last one. When the connection is closed then, it takes back the disks that it has not
+ * forgotten.
  *
- * Servers of version 0.1.0 know no session: asked to leave, they release all disks and end.
+ * Servers of version 0.1.0 have no session: after a "leave" request they release all disks and end.
  */
 #ifndef VDUSE_BLK_TAKEOVER_H
 #define VDUSE_BLK_TAKEOVER_H
@@ -28,7 +31,7 @@
 
 #define TAKEOVER_BEGIN "take-over\n"
 
-/* The questions of version 0.1.0, each with names behind it, one a line; and an answer. */
+/* Requests of version 0.1.0, each followed by names of disks, one a line; and a response. */
 #define TAKEOVER_ASK	 "may-leave\n"
 #define TAKEOVER_LEAVE	 "leave\n"
 #define TAKEOVER_LEAVING "leaving"

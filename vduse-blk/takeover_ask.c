@@ -14,7 +14,7 @@
 #include "notify.h"
 #include "takeover.h"
 
-/* How long a server of version 0.1.0 may take to end what its disks have in flight. */
+/* How long a server of version 0.1.0 may take to complete its requests in flight and to end. */
 #define LEAVE_WAIT_MS 60000
 
 struct asking {
@@ -80,7 +80,7 @@ static void take_agreed(const struct control_answer *answer, void *ctx)
 		refused(asking, answer);
 	else if (answer->text[0] && add_agreed(asking->agreement, answer))
 		asking->result = -ENOMEM;
-	/* else none of its disks is ours */
+	/* else: the server has none of our disks */
 }
 
 static int wait_for_end(int pidfd)
@@ -88,7 +88,7 @@ static int wait_for_end(int pidfd)
 	struct pollfd end = { .fd = pidfd, .events = POLLIN };
 
 	if (pidfd < 0)
-		return 0; /* it has ended; or the lock of each store says when */
+		return 0; /* it has ended; if not, the lock of each store shows when it has */
 	return poll(&end, 1, LEAVE_WAIT_MS) > 0 ? 0 : -EBUSY;
 }
 
@@ -102,9 +102,10 @@ static void take_leaving(const struct control_answer *answer, void *ctx)
 		return;
 	}
 	if (strcmp(answer->text, TAKEOVER_LEAVING))
-		return; /* none of its disks is ours, or it has a session with us */
+		return; /* it has none of our disks, or it has a session with us */
 	if (wait_for_end(answer->from->pidfd)) {
-		log_err("%s does not end", control_peer_name(answer->from->pid, server));
+		log_err("cannot take over from %s: it has not ended within %d s",
+			control_peer_name(answer->from->pid, server), LEAVE_WAIT_MS / 1000);
 		asking->result = -EBUSY;
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The first step of a takeover (takeover.h): which servers have our disks, and do they agree? */
+/* The first step of a takeover (takeover.h): find the servers that have our disks, and ask them. */
 #ifndef VDUSE_BLK_TAKEOVER_ASK_H
 #define VDUSE_BLK_TAKEOVER_ASK_H
 
@@ -10,7 +10,7 @@
 #include "compiler.h"
 #include "config.h"
 
-/* A server that agreed. */
+/* A server that agreed to be taken over. */
 struct takeover_agreed {
 	int fd; /* of the session; does not block */
 	pid_t pid;
@@ -20,24 +20,24 @@ struct takeover_agreed {
 struct takeover_agreement {
 	struct takeover_agreed *servers;
 	size_t count;
-	bool plain; /* servers of version 0.1.0 have disks, and agree; they know no session */
+	bool plain; /* servers of version 0.1.0 have disks, and agree; they have no session */
 };
 
 /**
  * takeover_ask() - begin a session with every server that has disks of @config
- * @out: zeroed; takeover_agreement_free() it, whatever comes of this
+ * @out: zeroed; the caller calls takeover_agreement_free(), also after an error
  *
- * Nothing is released yet. Blocks for some seconds; for a process that serves nothing yet, like the
- * next function. Return: 0, also where there is no such server; -EBUSY: one refuses; -ENOMEM; other
- * -errno: of the directory; logged
+ * The servers release nothing yet. Blocks for some seconds: call it, and the next function, before
+ * this process serves a disk. Return: 0, also where no server has a disk of @config; -EBUSY: a
+ * server refuses; -ENOMEM; other -errno: the directory cannot be read; logged
  */
 int __must_check takeover_ask(const struct config *config, struct takeover_agreement *out);
 
 /**
- * takeover_plain() - where @agreement->plain: have these servers leave, and wait for their end
+ * takeover_plain() - where @agreement->plain: make these servers leave, and wait for their end
  *
- * A minute at most. The service manager is told before that this process is the main one, since the
- * one that was may end. Return: 0; -EBUSY: one does not end; logged
+ * Waits for a minute at most. First tells the service manager that this process is the main
+ * process, since the old one may end. Return: 0; -EBUSY: a server does not end; logged
  */
 int __must_check takeover_plain(const struct config *config);
 

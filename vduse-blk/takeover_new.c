@@ -13,12 +13,13 @@
 #include "notify.h"
 #include "takeover.h"
 
-#define RETRY_US 100000 /* an old server does not read for now, or a disk was busy */
+#define RETRY_US 100000 /* after a full socket, or for a disk that was busy */
 
 /*
- * A disk pauses from its release until it is adopted, and both servers do one disk after the other. So
- * few are asked for at a time, and each pause is short however many disks there are. One that is not
- * served after two ticks does not count any more: its store may stall, and the others do not wait.
+ * A disk pauses from its release until it is adopted, and each server handles one disk after the
+ * other. So the new server asks for few disks at a time: the pause of a disk does not depend on the
+ * number of disks. A disk that is not served after two ticks no longer counts as one of these few:
+ * its store may stall, and the others must not wait for it.
  */
 #define UNDER_WAY_MAX 4u
 #define TICKS_LATE    2u
@@ -33,13 +34,13 @@ struct old_server {
 };
 
 struct taken {
-	struct old_server *from; /* NULL: no other server has it, or had it */
-	bool ready;		 /* this server is, for its release */
-	bool asked;
-	unsigned int ticks; /* since then, up to TICKS_LATE */
-	bool released;
-	bool serving;
-	bool told_serving;
+	struct old_server *from; /* the server that has or had the disk; NULL: none */
+	bool ready;		 /* this server is ready for the release */
+	bool asked;		 /* "release" was sent */
+	unsigned int ticks;	 /* since @asked, up to TICKS_LATE */
+	bool released;		 /* "released" came, or the old server has ended */
+	bool serving;		 /* this server has adopted the disk */
+	bool told_serving;	 /* "serving" was sent */
 };
 
 static const char *name_of(const struct takeover_new *takeover, size_t disk)
@@ -47,7 +48,7 @@ static const char *name_of(const struct takeover_new *takeover, size_t disk)
 	return takeover->config->devices[disk].name;
 }
 
-/* ---- what old servers are told ---- */
+/* ---- messages to the old servers ---- */
 
 static void tell_all(struct takeover_new *takeover);
 
@@ -61,7 +62,7 @@ static void retry_later(struct takeover_new *takeover)
 	ring_timer_start(takeover->ring, &takeover->retry, RETRY_US, retry_expired);
 }
 
-/* Return: was it sent? Else it is tried again, unless the session has ended */
+/* Return: was the message sent? If not, it is sent later, unless the session has ended */
 static bool tell(struct old_server *server, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
@@ -121,7 +122,7 @@ static void tell_disk(struct takeover_new *takeover, size_t i)
 		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, name_of(takeover, i));
 }
 
-/* "complete" comes behind each "serving" of its disks. */
+/* "complete" is sent after "serving" of each of the server's disks. */
 static bool has_untold(const struct takeover_new *takeover, const struct old_server *server)
 {
 	for (size_t i = 0; i < takeover->config->device_count; i++)
@@ -143,7 +144,7 @@ static void tell_all(struct takeover_new *takeover)
 	}
 }
 
-/* ---- what they say ---- */
+/* ---- messages from the old servers ---- */
 
 static void released(struct takeover_new *takeover, size_t i)
 {
@@ -180,7 +181,7 @@ static void end_session(struct old_server *server)
 {
 	if (server->fd < 0)
 		return;
-	shutdown(server->fd, SHUT_RDWR); /* the old server learns it now */
+	shutdown(server->fd, SHUT_RDWR); /* tells the old server at once */
 	if (server->poll.ring)
 		ring_poll_stop(&server->poll, session_closed);
 	else
@@ -188,7 +189,7 @@ static void end_session(struct old_server *server)
 	server->fd = -1;
 }
 
-/* Its process has ended, and so the kernel has closed what it had: as after a crash. */
+/* The old process has ended, and the kernel has closed its descriptors, as after a crash. */
 static void server_ended(struct old_server *server)
 {
 	struct takeover_new *takeover = server->takeover;
@@ -199,7 +200,8 @@ static void server_ended(struct old_server *server)
 	for (size_t i = 0; i < takeover->config->device_count; i++)
 		left += takeover->disks[i].from == server && !takeover->disks[i].released;
 	if (left && !takeover->given_up)
-		log_warn("%s has ended, and left %zu disks: they are adopted",
+		log_warn("%s has ended during the takeover: its remaining %zu disks are adopted as "
+			 "after a crash",
 			 control_peer_name(server->pid, who), left);
 	for (size_t i = 0; i < takeover->config->device_count; i++)
 		if (takeover->disks[i].from == server)
@@ -229,7 +231,7 @@ static void session_ready(struct ring_poll *poll)
 	}
 }
 
-/* ---- what becomes of the disks ---- */
+/* ---- states of the disks ---- */
 
 bool takeover_new_holds(const struct takeover_new *takeover, size_t disk)
 {
@@ -249,13 +251,17 @@ void takeover_new_serving(struct takeover_new *takeover, size_t disk)
 	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
 		return;
 	takeover->disks[disk].serving = true;
-	tell_all(takeover); /* and ask for the next one */
+	tell_all(takeover); /* also asks for the next disk */
 }
 
 void takeover_new_failed(struct takeover_new *takeover, size_t disk)
 {
-	if (takeover->disks && takeover->disks[disk].from && takeover->disks[disk].released)
-		takeover_new_give_up(takeover, "a disk cannot be adopted");
+	char why[TAKEOVER_NAME_MAX + 32];
+
+	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
+		return;
+	snprintf(why, sizeof(why), "disk %s cannot be adopted", name_of(takeover, disk));
+	takeover_new_give_up(takeover, why);
 }
 
 static bool has_session(const struct takeover_new *takeover)
@@ -270,7 +276,7 @@ bool takeover_new_give_up(struct takeover_new *takeover, const char *why)
 {
 	if (takeover->complete || takeover->given_up || !has_session(takeover))
 		return false;
-	log_err("%s: the takeover is given up, and the old server goes on", why);
+	log_err("the takeover is given up: %s; the old server goes on serving its disks", why);
 	takeover->given_up = true;
 	takeover->ops->gave_up(takeover);
 	takeover_new_end(takeover);
@@ -290,13 +296,13 @@ static void say_late(const struct takeover_new *takeover)
 	for (size_t i = 0; i < takeover->config->device_count; i++)
 		if (takeover_new_holds(takeover, i))
 			log_warn(
-				"%s: does its store stall? %s has it until its requests have ended, "
-				"and then it follows",
+				"%s: is not taken over yet: %s waits for requests in flight (does "
+				"the store stall?), and releases the disk when they have completed",
 				name_of(takeover, i),
 				control_peer_name(takeover->disks[i].from->pid, who));
 }
 
-/* Has any disk changed over, of those that were to? */
+/* Was any disk released, of those that an old server has or had? True where there are none. */
 static bool any_released(const struct takeover_new *takeover)
 {
 	size_t held = 0;
@@ -316,18 +322,18 @@ bool takeover_new_complete(struct takeover_new *takeover)
 	if (takeover->given_up)
 		return false;
 	if (!any_released(takeover)) {
-		takeover_new_give_up(takeover, "the old server releases no disk");
+		takeover_new_give_up(takeover, "the old server has released no disk");
 		return false;
 	}
 	say_late(takeover);
 	takeover->complete = true;
 	if (takeover->server_count)
-		notify_main_pid(); /* before the old server may end, which was the main one */
+		notify_main_pid(); /* before the old main process may end */
 	tell_all(takeover);
 	return true;
 }
 
-/* ---- life ---- */
+/* ---- init and exit ---- */
 
 int takeover_new_init(struct takeover_new *takeover, struct ring *ring,
 		      struct takeover_agreement *agreement)
@@ -372,7 +378,7 @@ void takeover_new_exit(struct takeover_new *takeover)
 	for (size_t i = 0; i < takeover->server_count; i++) {
 		if (takeover->servers[i].fd < 0)
 			continue;
-		shutdown(takeover->servers[i].fd, SHUT_RDWR); /* the ring may have it still */
+		shutdown(takeover->servers[i].fd, SHUT_RDWR); /* the ring may still hold the file */
 		close(takeover->servers[i].fd);
 	}
 	free(takeover->disks);

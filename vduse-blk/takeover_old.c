@@ -13,18 +13,18 @@
 #define RETRY_TELL_US 10000
 
 enum yield_state {
-	YIELD_NOT,	/* the new server has not asked for it */
-	YIELD_ASKED,	/* its requests in flight are ending */
-	YIELD_RELEASED, /* the new server may adopt it */
-	YIELD_SERVED,	/* and has */
-	YIELD_FORGOTTEN,
+	YIELD_NOT,	 /* the new server has not asked for it */
+	YIELD_ASKED,	 /* this server waits for its requests in flight */
+	YIELD_RELEASED,	 /* the new server may adopt it */
+	YIELD_SERVED,	 /* the new server has adopted it */
+	YIELD_FORGOTTEN, /* the same, after "complete": this server cannot take it back */
 };
 
 struct yielded {
 	struct takeover_old *old;
 	struct handover handover;
 	enum yield_state state;
-	bool told; /* that it is released */
+	bool told; /* "released" was sent */
 };
 
 static size_t number_of(const struct yielded *disk)
@@ -34,7 +34,7 @@ static size_t number_of(const struct yielded *disk)
 
 static void release_done(struct handover *handover, int err);
 
-/* ---- what the new server is told ---- */
+/* ---- messages to the new server ---- */
 
 static void tell_released(struct takeover_old *old);
 
@@ -46,7 +46,7 @@ static void retry_tell(struct ring_timer *timer)
 		tell_released(old);
 }
 
-/* Return: was it sent? Else it is tried again */
+/* Return: was the message sent? After a full socket tell_released() is called again */
 static bool tell(struct takeover_old *old, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
@@ -56,7 +56,7 @@ static bool tell(struct takeover_old *old, const char *word, const char *name)
 	err = control_session_say(&old->session, line);
 	if (err == -EAGAIN)
 		ring_timer_start(old->ring, &old->retry_tell, RETRY_TELL_US, retry_tell);
-	return !err; /* any other error is the end of the session, which gone() hears of */
+	return !err; /* any other error is the end of the session: session_gone() is called */
 }
 
 static void tell_released(struct takeover_old *old)
@@ -73,7 +73,7 @@ static void tell_released(struct takeover_old *old)
 	}
 }
 
-/* ---- what it asks for ---- */
+/* ---- messages from the new server ---- */
 
 static void release_done(struct handover *handover, int err)
 {
@@ -84,7 +84,7 @@ static void release_done(struct handover *handover, int err)
 	if (err) {
 		disk->state = YIELD_NOT;
 		if (name && !tell(old, TAKEOVER_BUSY, name))
-			log_debug("%s: the new server does not read", name);
+			log_debug("%s: cannot send \"busy\" to the new server", name);
 		return;
 	}
 	disk->state = YIELD_RELEASED;
@@ -121,8 +121,10 @@ static void served(struct takeover_old *old, size_t i)
 
 static void completed(struct takeover_old *old)
 {
+	char who[CONTROL_PEER_NAME_MAX];
 	size_t left = 0;
 
+	control_peer_name(old->session.peer.pid, who);
 	old->complete = true;
 	for (size_t i = 0; i < old->disk_count; i++) {
 		if (old->disks[i].state == YIELD_SERVED)
@@ -130,12 +132,11 @@ static void completed(struct takeover_old *old)
 		left += old->disks[i].state != YIELD_FORGOTTEN && old->ops->name(old, i);
 	}
 	if (left)
-		log_info("the server with process id %d has taken over; %zu disks follow when "
-			 "their requests have ended",
-			 (int)old->session.peer.pid, left);
+		log_info("%s has taken over; %zu disks follow when their requests in flight have "
+			 "completed",
+			 who, left);
 	else
-		log_info("the server with process id %d has taken over",
-			 (int)old->session.peer.pid);
+		log_info("%s has taken over", who);
 }
 
 static void obey(struct takeover_old *old, const struct takeover_line *line)
@@ -195,14 +196,15 @@ static void session_gone(struct control_session *session)
 {
 	struct takeover_old *old = container_of(session, struct takeover_old, session);
 	size_t count = take_back(old);
+	char who[CONTROL_PEER_NAME_MAX];
 
+	control_peer_name(session->peer.pid, who);
 	if (count)
-		log_warn("the server with process id %d, which was taking over, has given up or "
-			 "ended: this server goes on, and serves %zu disks again",
-			 (int)session->peer.pid, count);
+		log_warn("%s, which was taking over, has given up or ended: this server goes on, "
+			 "and serves %zu disks again",
+			 who, count);
 	else if (!old->complete)
-		log_info("the server with process id %d does not take over",
-			 (int)session->peer.pid);
+		log_info("%s has given up or ended before it took over a disk", who);
 	if (old->complete && has_disks(old))
 		notify_main_pid();
 	free(old->disks);
@@ -210,7 +212,7 @@ static void session_gone(struct control_session *session)
 	old->active = old->complete = false;
 }
 
-/* Return: the disks of ours that @names has; *@foreign: one that it has not, or NULL */
+/* Return: how many of our disks are in @names. *@foreign: one that is not; NULL: none */
 static size_t compare(struct takeover_old *old, const char *names, const char **foreign)
 {
 	size_t ours = 0;
@@ -227,12 +229,14 @@ static size_t compare(struct takeover_old *old, const char *names, const char **
 	return ours;
 }
 
-/* Return: may it begin? Else @to says why not */
+/* Return: may the session begin? If not, the reason is in @to */
 static bool may_begin(const struct takeover_old *old, const char *foreign, FILE *to)
 {
+	char who[CONTROL_PEER_NAME_MAX];
+
 	if (old->active)
-		fprintf(to, "another server is just taking over from it: process id %d",
-			(int)old->session.peer.pid);
+		fprintf(to, "another takeover from it is under way, by %s",
+			control_peer_name(old->session.peer.pid, who));
 	else if (foreign)
 		fprintf(to,
 			"it serves %s too, which the configuration file does not have: keep the "
@@ -246,6 +250,8 @@ static bool may_begin(const struct takeover_old *old, const char *foreign, FILE 
 
 static bool start(struct takeover_old *old, struct control_client *client)
 {
+	char who[CONTROL_PEER_NAME_MAX];
+
 	old->disks = calloc(old->disk_count, sizeof(*old->disks));
 	if (!old->disks)
 		return false;
@@ -255,7 +261,7 @@ static bool start(struct takeover_old *old, struct control_client *client)
 	old->session.said = session_said;
 	old->session.gone = session_gone;
 	control_session(client, &old->session);
-	log_info("the server with process id %d takes over", (int)old->session.peer.pid);
+	log_info("%s begins to take over", control_peer_name(old->session.peer.pid, who));
 	return true;
 }
 
@@ -268,7 +274,7 @@ bool takeover_old_begin(struct takeover_old *old, struct control_client *client,
 		return false;
 	*ok = true;
 	if (!compare(old, names, &foreign))
-		return true; /* none of ours */
+		return true; /* @names has none of our disks: an empty response */
 	*ok = may_begin(old, foreign, to);
 	if (*ok && !start(old, client)) {
 		fputs("it is out of memory", to);

@@ -15,9 +15,9 @@
 
 struct takeover_old;
 
-/* What the session does with the disks, by their numbers. Tests have disks of their own. */
+/* What the session does with a disk, by its number. Tests bring their own implementation. */
 struct takeover_old_ops {
-	/** @name: NULL: it has ended, or another server has it */
+	/** @name: the disk's name; NULL: it has ended, or another server has it */
 	const char *(*name)(struct takeover_old *old, size_t disk);
 	/** @release: as disk_hand_over() */
 	void (*release)(struct takeover_old *old, size_t disk, struct handover *handover);
@@ -27,7 +27,7 @@ struct takeover_old_ops {
 	void (*forget)(struct takeover_old *old, size_t disk);
 };
 
-/* How far the takeover of a disk is. */
+/* The state of a disk in the session. */
 struct yielded;
 
 struct takeover_old {
@@ -38,16 +38,16 @@ struct takeover_old {
 
 	struct control_session session;
 	bool active;
-	bool complete;		      /* the new server has said so */
+	bool complete;		      /* "complete" has come */
 	struct yielded *disks;	      /* of the session; disk_count of them */
-	struct ring_timer retry_tell; /* the new server does not read for now */
+	struct ring_timer retry_tell; /* runs after a full socket */
 };
 
 /**
- * takeover_old_begin() - answer TAKEOVER_BEGIN; as control->begin
+ * takeover_old_begin() - handle a TAKEOVER_BEGIN request; to be used in control->begin
+ * @to: the response: with *@ok the names of the disks, else the reason for the refusal
  *
- * Return: false: it is another question. Else @to has the names, or why it is refused, and *@ok
- * says which
+ * Return: false: @question is another request; @to and *@ok are unchanged
  */
 bool takeover_old_begin(struct takeover_old *old, struct control_client *client,
 			const char *question, FILE *to, bool *ok);

@@ -65,7 +65,7 @@ static bool is_disconnected(int fd)
 /* Of a server that disconnects idle clients soon, perhaps before they have asked. */
 static void restart_impatient(void)
 {
-	test_log_allow(LOG_LEVEL_ERROR, "does not answer");
+	test_log_allow(LOG_LEVEL_ERROR, "does not respond");
 	control_bench_end();
 	control_bench.idle_ms = 20;
 	socket_path = control_bench_start(temp_dir, answer);

@@ -180,9 +180,9 @@ START_TEST(stopped_server_is_passed_over)
 	make_old(path);
 	control_bench_start(temp_dir, answer);
 	ck_assert(exists(path));
-	test_log_expect(LOG_LEVEL_ERROR, "4000001-0123abcd.control does not answer");
+	test_log_expect(LOG_LEVEL_ERROR, "4000001-0123abcd.control does not respond");
 	ck_assert_uint_eq(ask(), 1);
-	test_log_expect(LOG_LEVEL_ERROR, "4000001-0123abcd.control does not answer");
+	test_log_expect(LOG_LEVEL_ERROR, "4000001-0123abcd.control does not respond");
 	control_bench_end();
 	ck_assert(exists(path));
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
@@ -201,7 +201,7 @@ START_TEST(silent_servers_are_passed_over)
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		ck_assert_int_eq(listen(fds[i], 8), 0);
-		test_log_expect(LOG_LEVEL_ERROR, ".control does not answer");
+		test_log_expect(LOG_LEVEL_ERROR, ".control does not respond");
 	}
 	control_bench_start(temp_dir, answer);
 	ck_assert_uint_eq(ask(), 1);

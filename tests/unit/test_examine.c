@@ -84,7 +84,7 @@ START_TEST(late_disk_reports_when_it_has_ended)
 	examine.wait_us = 1;
 	ck_assert_int_eq(unlink(devices[1].path), 0);
 	test_log_expect(LOG_LEVEL_ERROR, "b: cannot open");
-	test_log_allow(LOG_LEVEL_WARNING, "its store does not answer");
+	test_log_allow(LOG_LEVEL_WARNING, "its store does not respond");
 	if (examine_all(&examine, &ring))
 		ck_assert(!examine_pending(&examine, 1));
 	for (size_t i = 0; i < DISKS; i++)

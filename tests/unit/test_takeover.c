@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/takeover_old.c and takeover_new.c, one against the other through a real socket, with disks
- * of the test: who has which disk, whatever fails and whoever ends when.
+ * vduse-blk/takeover_old.c and takeover_new.c, one against the other through a real socket, with
+ * disks of the test: who has which disk, whatever fails and whoever ends when.
  */
 #include <check.h>
 #include <errno.h>
@@ -283,7 +283,7 @@ START_TEST(stalled_disk_follows)
 	new_server_serves(0);
 	new_server_serves(2);
 	new_server_serves(3);
-	test_log_expect(LOG_LEVEL_WARNING, "bb: does its store stall?");
+	test_log_expect(LOG_LEVEL_WARNING, "bb: is not taken over yet: the server with process id");
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	ck_assert_int_eq(t.has[0], FORGOT);
@@ -297,7 +297,7 @@ START_TEST(stalled_disk_follows)
 }
 END_TEST
 
-/* It dies before it is complete: all comes back, also what it served already, and what is stalled. */
+/* It dies before "complete": all comes back, also what it served already, and what is stalled. */
 START_TEST(new_server_that_dies_has_taken_nothing)
 {
 	t.stalls[1] = true;
@@ -327,7 +327,7 @@ START_TEST(new_server_that_dies_later_leaves_the_stalled_disk)
 	new_server_asks();
 	for (size_t i = 0; i < 3; i++)
 		new_server_serves(i);
-	test_log_expect(LOG_LEVEL_WARNING, "d: does its store stall?");
+	test_log_expect(LOG_LEVEL_WARNING, "d: is not taken over yet: the server with process id");
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
@@ -345,7 +345,7 @@ START_TEST(new_server_that_ends_leaves_the_stalled_disk)
 	new_server_asks();
 	for (size_t i = 0; i < 3; i++)
 		new_server_serves(i);
-	test_log_expect(LOG_LEVEL_WARNING, "d: does its store stall?");
+	test_log_expect(LOG_LEVEL_WARNING, "d: is not taken over yet: the server with process id");
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	ck_assert(!takeover_new_give_up(&t.new, "Terminated"));
@@ -362,7 +362,7 @@ START_TEST(disk_that_cannot_be_adopted_ends_the_takeover)
 {
 	new_server_asks();
 	new_server_serves(0);
-	test_log_expect(LOG_LEVEL_ERROR, "cannot be adopted: the takeover is given up");
+	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: disk bb cannot be adopted");
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
 	takeover_new_failed(&t.new, 1);
 	ck_assert_uint_eq(t.gave_up, 1);
@@ -378,7 +378,7 @@ END_TEST
 START_TEST(signal_gives_it_up)
 {
 	new_server_asks();
-	test_log_expect(LOG_LEVEL_ERROR, "Terminated: the takeover is given up");
+	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: Terminated; ");
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
 	ck_assert(takeover_new_give_up(&t.new, "Terminated"));
 	run();
@@ -406,7 +406,8 @@ START_TEST(old_server_that_releases_nothing_goes_on)
 	for (size_t i = 0; i < t.count; i++)
 		t.stalls[i] = true;
 	new_server_asks();
-	test_log_expect(LOG_LEVEL_ERROR, "releases no disk: the takeover is given up");
+	test_log_expect(LOG_LEVEL_ERROR,
+			"the takeover is given up: the old server has released no disk");
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
 	ck_assert(!takeover_new_complete(&t.new));
 	run();
@@ -426,7 +427,7 @@ START_TEST(end_of_the_old_server_releases_everything)
 	run();
 	for (size_t i = 0; i < t.count; i++) /* what its death does to its disks */
 		t.has[i] = ENDED;
-	test_log_expect(LOG_LEVEL_WARNING, "has ended, and left 3 disks");
+	test_log_expect(LOG_LEVEL_WARNING, "its remaining 3 disks are adopted");
 	old_server_ends();
 	run();
 	for (size_t i = 0; i < t.count; i++)
@@ -492,7 +493,7 @@ START_TEST(disks_that_stall_keep_no_other_from_its_turn)
 			new_server_serves(4 + served++);
 	}
 	for (size_t i = 0; i < 4; i++)
-		test_log_expect(LOG_LEVEL_WARNING, "does its store stall?");
+		test_log_expect(LOG_LEVEL_WARNING, "is not taken over yet");
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	for (size_t i = 0; i < MANY; i++)
@@ -515,8 +516,8 @@ START_TEST(second_new_server_is_refused)
 	new_server_asks();
 	text = ask("a\nbb\nc\nd\n", &fd, &error);
 	ck_assert(error);
-	ck_assert_ptr_nonnull(
-		strstr(text, "another server is just taking over from it: process id"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "another takeover from it is under way, by the server with process id"));
 	free(text);
 	close(fd);
 	run();
@@ -549,7 +550,7 @@ START_TEST(list_without_a_disk_of_ours_is_refused)
 	free(text);
 	close(fd);
 	run();
-	ck_assert_uint_eq(test_log_count("does not take over"), 1);
+	ck_assert_uint_eq(test_log_count("before it took over a disk"), 1);
 }
 END_TEST
 

@@ -102,9 +102,9 @@ other_goes_on 114
 status=0
 timeout 60 "$VDUSE_BLK" serve --takeover --background -c "$T/conf" >"$T/third.out" 2>"$T/third.err" || status=$?
 is "status of a takeover during another one" $status 1
-grep -q "another server is just taking over from it: process id $NEW" "$T/third.err" ||
+grep -q "another takeover from it is under way, by the server with process id $NEW" "$T/third.err" ||
 	fail "the third server says: $(cat "$T/third.err")"
-wait_for 60 "end of the takeover" grep -q 'stalls: does its store stall' "$T/new.err"
+wait_for 60 "end of the takeover" grep -q 'stalls: is not taken over yet' "$T/new.err"
 is "states of the disk that stalls" "$(states stalls)" 'closing waiting'
 other_goes_on 115
 kill -0 "$SERVER" || fail "the old server has left the disk that stalls"
@@ -122,5 +122,5 @@ fill_direct "${NODE[stalls]}" 105 8M
 filled "${NODE[stalls]}" 105 8M || fail "the disk that stalled has not what was written"
 cp "$T/new.err" "$T/err"
 stop
-quiet 'does its store stall'
+quiet 'is not taken over yet'
 clean
