@@ -12,7 +12,7 @@
 #include "identity.h"
 #include "log.h"
 
-/* What differs, as phrases with "; " between. */
+/* All differences, as phrases separated by "; ". */
 struct differences {
 	char text[512];
 	size_t len;
@@ -36,7 +36,7 @@ static void __printf(2, 3) differs(struct differences *d, const char *fmt, ...)
 	d->len += MIN((size_t)MAX(len, 0), room - 1);
 }
 
-/* A feature that a key of the configuration decides, and what it has without and with it. */
+/* Features that a key of the configuration decides, and the key's value without and with it. */
 static const struct {
 	unsigned int bit;
 	const char *key, *without, *with;
@@ -52,7 +52,7 @@ static void compare_features(struct differences *d, uint64_t was, uint64_t is)
 {
 	uint64_t differing = was ^ is;
 
-	differing &= ~(1ull << VIRTIO_BLK_F_MQ); /* queues tells it */
+	differing &= ~(1ull << VIRTIO_BLK_F_MQ); /* the number of queues is compared too */
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		uint64_t bit = 1ull << features[i].bit;
 
@@ -77,12 +77,12 @@ static void compare_size(struct differences *d, const struct device *device, uin
 		differs(d, "size was %" PRIu64 " and is %" PRIu64, was, device->limits.size);
 	else
 		differs(d,
-			"%s has shrunk: the disk has %" PRIu64 " bytes, and %" PRIu64
-			" are left of them",
+			"%s has shrunk: the disk has %" PRIu64
+			" bytes, and the store has only %" PRIu64 " for it",
 			config->path, was, device->limits.size);
 }
 
-/* Of a name that is too long, made by a version that took its first bytes. */
+/* Version 0.1.0 made the serial of a long name from the name's first bytes. */
 static bool is_old_serial(const struct device_config *config, const char *serial)
 {
 	return !config->serial[0] && strlen(serial) == VIRTIO_BLK_ID_BYTES &&
@@ -98,7 +98,7 @@ static void compare_identity(struct differences *d, const struct device *device,
 		differs(d,
 			"%s is another file or block device than the one that the disk is made of",
 			config->path);
-		return; /* whose sizes say nothing */
+		return; /* to compare the sizes of two different stores makes no sense */
 	}
 	if (was->offset != is->offset)
 		differs(d, "offset was %" PRIu64 " and is %" PRIu64, was->offset, is->offset);
@@ -111,7 +111,7 @@ static void compare_identity(struct differences *d, const struct device *device,
 		differs(d, "serial was \"%s\" and is \"%s\"", was->serial, is->serial);
 }
 
-/* The disk stays what its driver knows. */
+/* The disk keeps the size and serial number that its driver has read. */
 static void keep(struct device *device, const struct disk_identity *was, bool tell)
 {
 	const struct device_config *config = device->config;
@@ -135,7 +135,7 @@ static int compare(struct device *device, const struct inflight_params *was,
 	struct disk_identity old, new;
 
 	if (!identity_parse(was->identity, &old) || !identity_parse(is->identity, &new)) {
-		differs(&d, "the log is of no disk that this version knows");
+		differs(&d, "this version cannot read the identity in its inflight log");
 	} else {
 		compare_identity(&d, device, &old, &new);
 		if (was->vq_num != is->vq_num)
@@ -148,8 +148,8 @@ static int compare(struct device *device, const struct inflight_params *was,
 		keep(device, &old, tell);
 		return 0;
 	}
-	log_err("%s: is attached already, and cannot be adopted: %s; nothing of this can change while "
-		"it is attached",
+	log_err("%s: is attached already, and cannot be adopted: %s; restore what it was until the "
+		"disk is detached",
 		is->name, d.text);
 	return -EINVAL;
 }

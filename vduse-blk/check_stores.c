@@ -8,7 +8,7 @@
 #include "store.h"
 #include "vduse_dev.h"
 
-/* Has a server the block device for another disk, and may share it with this one? */
+/* Does a server have this block device open for another disk? It may share it with this one. */
 static bool is_shared(const struct config *config, const struct device_config *device)
 {
 	for (size_t i = 0; i < config->device_count; i++) {

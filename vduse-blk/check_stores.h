@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* "check --stores": a look at every store of a configuration, beside a server that serves them. */
+/* "check --stores": examines every store of a configuration, also while a server serves them. */
 #ifndef VDUSE_BLK_CHECK_STORES_H
 #define VDUSE_BLK_CHECK_STORES_H
 
@@ -11,8 +11,9 @@
 /**
  * check_stores() - open and examine the store of each device, and close it again
  *
- * Whatever is wrong with a store is logged as one line; the others are looked at all the same. Locks
- * and O_EXCL are tried for a moment where no server has the disk. Return: are all of them right?
+ * Logs one line for each store with an error, and goes on with the next one. Where no server has
+ * the disk, locks the store, and opens a block device with O_EXCL, for a moment. Return: true: no
+ * errors
  */
 bool __must_check check_stores(const struct config *config);
 

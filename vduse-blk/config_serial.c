@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The serial number of a disk: given, or made from its name; and which two a host cannot tell apart. */
+/* The serial number of a disk: from the configuration, or made from its name. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #define HASH_DIGITS 8
 #define PREFIX_LEN  (VIRTIO_BLK_ID_BYTES - 1 - HASH_DIGITS)
 
-/* FNV-1a. The serial of a name must never change: links in /etc/fstab lead to it. */
+/* FNV-1a. The serial of a name must never change: /etc/fstab refers to it. */
 static uint32_t name_hash(const char *name)
 {
 	uint32_t hash = 2166136261u;
@@ -38,8 +38,8 @@ void config_serial(const struct device_config *device, char serial[VIRTIO_BLK_ID
 }
 
 /*
- * As udev writes a serial into the name of a link: what is neither a letter, a digit nor one of
- * these becomes '_', several blanks become one, and blanks at the end are left out.
+ * The serial as udev writes it into the name of a link: a character that is neither a letter, a
+ * digit nor in @kept becomes '_', several blanks become one, and blanks at both ends are left out.
  */
 static void link_name(const struct device_config *device, char link[VIRTIO_BLK_ID_BYTES + 1])
 {

@@ -16,7 +16,7 @@
 
 #include "log.h"
 
-/* So many descriptors of other processes are looked at for a warning. */
+/* The search for a warning ends after so many descriptors of other processes. */
 #define SCAN_MAX 20000
 
 struct conflict {
@@ -25,7 +25,7 @@ struct conflict {
 	struct stat st;		 /* of the store */
 	char base[NAME_MAX + 1]; /* the last part of its path */
 	int err;
-	bool found; /* one who writes */
+	bool found; /* a user that writes was found */
 };
 
 static bool read_text(const char *path, char *text, size_t size)
@@ -41,8 +41,8 @@ static bool read_text(const char *path, char *text, size_t size)
 }
 
 /*
- * Does a path from a table of the kernel lead to the store? A file of another name, perhaps on a
- * network file system that does not answer, is not looked at.
+ * Does a path from a table of the kernel lead to the store? Does not call stat() for a file of
+ * another name: it may be on a network file system whose server does not respond.
  */
 static bool is_store(const struct conflict *c, const char *path)
 {
@@ -69,14 +69,14 @@ static void loop_found(struct conflict *c, const char *loop, bool readonly)
 			config->name, config->path, loop, loop);
 		c->err = -EBUSY;
 	} else {
-		log_warn("%s: %s is the file of /dev/%s as well, which %s: the one that reads sees "
-			 "it change",
+		log_warn("%s: %s is the file of /dev/%s as well, which %s: the reader sees data "
+			 "change",
 			 config->name, config->path, loop,
 			 readonly ? "only reads it" : "can write to it");
 	}
 }
 
-/* The path may lead to another file meanwhile, as where something is mounted over it. */
+/* The path in the table may lead to another file now, for example after a mount over it. */
 static bool loop_has_file(const struct conflict *c, const char *loop)
 {
 	struct loop_info64 info;
@@ -153,7 +153,7 @@ static void find_swap(struct conflict *c)
 		fclose(file);
 }
 
-/* Those with locks were judged by them. */
+/* store_lock.c has judged the processes that hold locks. */
 static void program_found(const struct opener *opener, void *ctx)
 {
 	struct conflict *c = ctx;
@@ -161,7 +161,7 @@ static void program_found(const struct opener *opener, void *ctx)
 	if (!opener->writes)
 		return;
 	c->found = true;
-	/* Another task of this server opens it, for a part of its own, or for nothing. */
+	/* This process: another task opens the store, for another slice or in vain. */
 	if (opener->locked || opener->self)
 		return;
 	log_warn("%s: %s (process %d) has %s open for writing too, without a lock: what it writes "
@@ -180,11 +180,10 @@ static void find_programs(struct conflict *c, enum file_written written)
 	key.more = c->store->sync_fds;
 	key.more_count = c->store->sync_count;
 	if (openers_scan(&key, &all, program_found, c) == 0 && !c->found && written == FILE_WRITTEN)
-		log_warn(
-			"%s: something has %s open for writing too, and it is no process that can "
-			"be seen from here: a part of the kernel, such as an iSCSI or NVMe target, "
-			"or a process in another PID namespace",
-			c->config->name, c->config->path);
+		log_warn("%s: %s is open for writing elsewhere too, but not in a visible process: "
+			 "perhaps in the kernel, as an iSCSI or NVMe target, or in a process of "
+			 "another PID namespace; what it writes damages the disk",
+			 c->config->name, c->config->path);
 }
 
 int conflict_check(const struct device_config *config, const struct store *store,

@@ -11,14 +11,14 @@
 #include "store.h"
 
 /**
- * conflict_check() - who uses a new disk's store besides us, that no lock or claim keeps away?
+ * conflict_check() - look for users of a new disk's store that take no lock and no O_EXCL
  * @store:   open and locked
- * @written: as openers_written() said before this process opened it
+ * @written: the result of openers_written() before this process opened the store
  *
- * A loop device that can write, and swap, are refused. What only reads, and programs that have an
- * image open for writing without a lock, are warned of; block devices are O_EXCL's matter, but for
- * loop devices. Reads tables in /sys and /proc; a file elsewhere is looked at only where its name
- * is that of the image.
+ * Refuses a store that a loop device can write to, or that is swap space. Warns of a loop device
+ * that only reads it, and of programs that have an image open for writing without a lock. Of a
+ * block device it looks for loop devices only, since O_EXCL refuses other users. Reads tables in
+ * /sys and /proc; looks at a file named there only where its name ends like that of the store.
  *
  * Return: 0; -EBUSY, logged
  */

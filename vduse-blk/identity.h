@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which bytes a disk is made of, as text in its inflight log. */
+/* The identity of a disk, that is which bytes of which store it has, as text in its inflight log. */
 #ifndef VDUSE_BLK_IDENTITY_H
 #define VDUSE_BLK_IDENTITY_H
 
@@ -19,13 +19,13 @@ struct disk_identity {
 	char serial[VIRTIO_BLK_ID_BYTES + 1];
 };
 
-/** identity_print() - as text. Every version reads what others have written */
+/** identity_print() - write it as text. All versions must read the text of all others */
 void identity_print(const struct disk_identity *identity, char text[INFLIGHT_IDENTITY_MAX]);
 
-/** identity_parse() - the way back. Return: false: it is no such text */
+/** identity_parse() - read it from @text. Return: false: @text is no identity */
 bool __must_check identity_parse(const char *text, struct disk_identity *out);
 
-/** identity_overlaps() - have two disks bytes of one store in common? */
+/** identity_overlaps() - do two disks have bytes of one store in common? */
 bool identity_overlaps(const struct disk_identity *a, const struct disk_identity *b);
 
 #endif

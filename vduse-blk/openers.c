@@ -26,8 +26,10 @@ struct lock_line {
 };
 
 /*
- * Reads "1: OFDLCK ADVISORY  READ -1 fd:00:2531452 0 EOF". Return: is it a record lock of that file
- * (@name NULL: of any, out @found) that somebody holds? "->" is one who waits.
+ * Reads "1: OFDLCK ADVISORY  READ -1 fd:00:2531452 0 EOF". "->" in the second place is a waiting
+ * lock.
+ *
+ * Return: is it a record lock that is held, on the file @name? @name NULL: on any file, out: @found
  */
 static bool lock_read(const char *text, const char *name, char found[48], struct lock_line *out)
 {
@@ -59,7 +61,7 @@ static int count_locks(const struct file_key *key, const struct file_range *rang
 
 	if (!file)
 		return -errno;
-	setvbuf(file, page, _IOFBF, sizeof(page)); /* or it reads less than the kernel would give */
+	setvbuf(file, page, _IOFBF, sizeof(page)); /* read() returns a page of the table at most */
 	*out = (struct file_locks){ 0 };
 	while (fgets(text, sizeof(text), file)) {
 		if (!lock_read(text, key->lock, found, &line) || !overlaps(&line.range, range))
@@ -76,8 +78,8 @@ static int count_locks(const struct file_key *key, const struct file_range *rang
 }
 
 /*
- * The kernel gives a page of the table at a time, by line numbers: a line is left out where an
- * earlier one goes away meanwhile.
+ * The kernel returns a page of the table at a time, and continues by line number. It leaves a line
+ * out where an earlier line has gone in the meantime.
  */
 int openers_locks(const struct file_key *key, const struct file_range *range, bool exact,
 		  struct file_locks *out)
@@ -95,7 +97,7 @@ int openers_locks(const struct file_key *key, const struct file_range *range, bo
 	return err;
 }
 
-/* What fdinfo tells of one descriptor. */
+/* The contents of fdinfo of one descriptor. */
 struct fdinfo {
 	unsigned int flags;
 	uint64_t ino;
@@ -103,7 +105,7 @@ struct fdinfo {
 	unsigned int locks;
 };
 
-/* @key: NULL, or the file: reading ends early for another one. Return: was all of it there? */
+/* @key: NULL, or the file: stops early where it is another one. Return: was everything read? */
 static bool fdinfo_read(const char *path, const struct file_key *key,
 			const struct file_range *range, struct fdinfo *out)
 {
@@ -147,7 +149,7 @@ int openers_key(int fd, struct file_key *key)
 	return 0;
 }
 
-/* Not by stat(2), which would ask the server of a network file system. */
+/* statx() with AT_STATX_DONT_SYNC: stat(2) would ask the server of a network file system. */
 static bool same_file(const char *path, const struct file_key *key)
 {
 	struct statx stx;
@@ -160,13 +162,13 @@ struct scan {
 	const struct file_key *key;
 	const struct file_range *range;
 	pid_t self;
-	char own_table[64]; /* of the calling thread; empty: the table that all threads share */
+	char own_table[64]; /* /proc directory of the calling thread where its table is private */
 	unsigned int looked_at;
 	void (*found)(const struct opener *opener, void *ctx);
 	void *ctx;
 };
 
-/* Is it one of those that the caller has passed over? */
+/* Is it one of the descriptors to be ignored? */
 static bool is_own(const struct scan *scan, const struct opener *opener, const char *dir,
 		   const char *name)
 {
@@ -218,7 +220,7 @@ static bool scan_table(struct scan *scan, const char *dir, struct opener *opener
 	return found;
 }
 
-/* Threads of this program may have descriptor tables of their own. */
+/* Threads of this program may have private descriptor tables. */
 static bool scan_threads(struct scan *scan, const char *dir, struct opener *opener)
 {
 	char path[64];
@@ -237,7 +239,7 @@ static bool scan_threads(struct scan *scan, const char *dir, struct opener *open
 	return found;
 }
 
-/* Its name is other people's: nothing in it may break a line of the log. */
+/* Other users choose the name of the process: control characters must not reach the log. */
 static void describe_process(const char *dir, struct opener *opener)
 {
 	char path[PROC_PATH_MAX], text[256];
@@ -297,9 +299,9 @@ int openers_scan(const struct file_key *key, const struct file_range *range,
 }
 
 /*
- * A read lease is refused while anybody has the file open for writing, and nobody without write
- * permission can cause that. Who opens it while the lease is there has us sent a signal, which would
- * be SIGIO and deadly; SIGURG is ignored.
+ * The kernel refuses a read lease while the file is open for writing anywhere, and only a user with
+ * write permission can cause that. When a process opens the file while the lease exists, the kernel
+ * sends us a signal. The default would be SIGIO, which ends the process; SIGURG is ignored.
  */
 enum file_written openers_written(const char *path)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who has a file open, and who holds locks on it, as the tables in /proc tell.
+ * The processes that have a file open, and the locks on it, from tables in /proc.
  *
- * Nothing here opens or waits for another process's file. What the tables do not show: processes of
- * other PID namespaces; without root, other users' processes; an open file that only I/O in flight
- * or a message in a socket holds. Their open-file-description locks are shown, without a process.
+ * The functions do not open or wait for files of other processes, but for openers_written(). The
+ * tables do not show processes of other PID namespaces; without root, processes of other users; and
+ * an open file that only I/O in flight or a message in a socket holds. They show the
+ * open-file-description locks of these, without a process.
  */
 #ifndef VDUSE_BLK_OPENERS_H
 #define VDUSE_BLK_OPENERS_H
@@ -17,15 +18,15 @@
 
 #define OPENER_NAME_MAX 32
 
-/* A file as the tables call it. */
+/* The names of a file in the tables. */
 struct file_key {
-	dev_t dev;	 /* as fstat(2) tells */
-	uint64_t ino;	 /* as fdinfo tells; fstat(2) differs on some file systems */
+	dev_t dev;	 /* from fstat(2) */
+	uint64_t ino;	 /* from fdinfo; fstat(2) differs on some file systems */
 	char lock[48];	 /* its name in lists of locks; empty where the descriptor held no lock */
-	int fd;		 /* the descriptor, which openers_scan() passes over */
-	const int *more; /* further ones that it passes over; NULL */
+	int fd;		 /* this descriptor; openers_scan() ignores it */
+	const int *more; /* further descriptors that it ignores; NULL */
 	unsigned int more_count;
-	unsigned int scan_max; /* so many descriptors are looked at; 0: all */
+	unsigned int scan_max; /* the scan ends after so many descriptors; 0: no limit */
 };
 
 /* Bytes of a file, both included. */
@@ -36,7 +37,7 @@ struct file_range {
 enum file_written {
 	FILE_UNWRITTEN,
 	FILE_WRITTEN,
-	FILE_MAYBE_WRITTEN, /* nobody can tell: no regular file, another owner, no leases there */
+	FILE_MAYBE_WRITTEN, /* unknown: no regular file, not the owner, or no leases there */
 };
 
 /* A process that has the file open. */
@@ -47,7 +48,7 @@ struct opener {
 	bool self;		    /* this process, by another descriptor */
 	bool writes;		    /* one of its descriptors is open for writing */
 	unsigned int locks;	    /* locks of either kind on bytes of the range */
-	bool locked;		    /* it holds a lock, on whichever bytes */
+	bool locked;		    /* it holds a lock, on any bytes of the file */
 };
 
 struct file_locks {
@@ -55,16 +56,18 @@ struct file_locks {
 };
 
 /**
- * openers_key() - what the tables call the file of @fd, which may hold a lock. Return: 0; -errno
+ * openers_key() - the names of @fd's file in the tables. @key->lock needs a lock held by @fd
+ *
+ * Return: 0; -errno
  */
 int __must_check openers_key(int fd, struct file_key *key);
 
 /**
- * openers_locks() - count the record locks on bytes of @range, of all processes and ours
- * @exact: only those of exactly this range
+ * openers_locks() - count the record locks on bytes of @range, with those of this process
+ * @exact: count only locks of exactly this range
  *
- * A lock that is held all the while is counted; the table is read several times for that. Return:
- * 0; -errno: there is no such table
+ * Reads the table several times, so that a lock that exists all the time is not missed. Return: 0;
+ * -errno: the table cannot be read
  */
 int __must_check openers_locks(const struct file_key *key, const struct file_range *range,
 			       bool exact, struct file_locks *out);
@@ -73,16 +76,17 @@ int __must_check openers_locks(const struct file_key *key, const struct file_ran
  * openers_scan() - call @found for each process that has the file open
  *
  * Reads /proc/PID/fdinfo of all processes: milliseconds on a small host, a second with 100,000
- * descriptors. Any thread. Return: 0; -E2BIG: not all were looked at; other -errno: there is no /proc
+ * descriptors. Any thread. Return: 0; -E2BIG: stopped at @key->scan_max; other -errno: there is no
+ * /proc
  */
 int __must_check openers_scan(const struct file_key *key, const struct file_range *range,
 			      void (*found)(const struct opener *opener, void *ctx), void *ctx);
 
 /**
- * openers_written() - has any process, or the kernel, a file open for writing?
+ * openers_written() - does any process, or the kernel, have a file open for writing?
  *
- * Tells by a lease that the kernel gives or refuses, so it includes what the tables do not show.
- * @path is opened for a moment.
+ * Asks the kernel for a read lease, so the result includes users that the tables do not show. Opens
+ * @path for a moment.
  */
 enum file_written openers_written(const char *path);
 

@@ -27,7 +27,7 @@ static bool log_name(const char *file, char name[VDUSE_NAME_MAX])
 	return true;
 }
 
-/* Is disk @name in the kernel, and of bytes of @ours, where at least one of the two writes? */
+/* Is disk @name in the kernel, does it share bytes with @ours, and is one of the two writable? */
 static bool shares_bytes(const char *name, const char *runtime_dir,
 			 const struct disk_identity *ours, bool readonly)
 {
@@ -67,7 +67,7 @@ int orphans_check(const struct device *device, const char *runtime_dir)
 
 	dir = opendir(runtime_dir);
 	if (!dir)
-		return 0; /* no server was ever here */
+		return 0; /* no server has created the directory */
 	device_identity(device, &ours);
 	while (!err && (entry = readdir(dir)))
 		if (log_name(entry->d_name, name) && strcmp(name, config->name) &&

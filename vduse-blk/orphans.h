@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Disks that earlier servers left in the kernel: a new one must not be made of their bytes. */
+/* Orphaned disks, left in the kernel by an earlier server. A new disk must not use their bytes. */
 #ifndef VDUSE_BLK_ORPHANS_H
 #define VDUSE_BLK_ORPHANS_H
 
@@ -7,14 +7,14 @@
 #include "device.h"
 
 /**
- * orphans_check() - is there a disk of another name in the kernel that has bytes of @device?
- * @device: new, its limits settled
+ * orphans_check() - is there a disk of another name in the kernel that uses bytes of @device?
+ * @device: a new device whose limits are known
  *
- * Looks at the inflight logs in @runtime_dir whose devices exist: a section that was renamed after a
- * crash would serve an image a second time, below a file system that waits for the first disk. Two
- * disks that are only read may share a store.
+ * Looks at all inflight logs in @runtime_dir whose devices exist. Without this check, a section
+ * that was renamed after a crash would serve an image a second time, while a file system still
+ * waits for the first disk. Two read-only disks may share a store.
  *
- * Return: 0; -EBUSY: there is one, logged with the ways out
+ * Return: 0; -EBUSY: there is one; the log line names it and says what to do
  */
 int __must_check orphans_check(const struct device *device, const char *runtime_dir);
 

@@ -12,12 +12,12 @@
 #define IORING_SETUP_NO_MMAP (1u << 14)
 #endif
 
-/* What the kernel puts before the entries of both rings, with room to spare. */
+/* More than the kernel needs before the entries of both rings. */
 #define RING_HEAD 1024u
 
 #define PAGE 4096u
 
-/* The last member of both structures; older headers call it reserved. */
+/* user_addr, the last member of both structures; older headers call it resv2. */
 static void set_user_addr(void *offsets, size_t size, const void *addr)
 {
 	uint64_t value = (uintptr_t)addr;

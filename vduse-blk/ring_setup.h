@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Setting up an io_uring that ends with its process.
+ * Sets up an io_uring that is closed with the descriptors of its process.
  *
- * The rings of an io_uring are usually mapped from its file, and a mapping keeps the file. A thread
- * of a killed server that waits in the kernel for a store keeps all mappings of the process; with
- * them every io_uring, and all that is polled or under way in it: /dev/vduse/NAME stays open, and no
- * other server can adopt any disk. Linux 6.5 takes memory for the rings instead, and then the
- * io_uring is closed with the descriptor table.
+ * Usually the rings of an io_uring are mapped from its file, and the mapping keeps the file open. A
+ * thread of a killed server that waits in the kernel for a store keeps all mappings of the process,
+ * and with them every io_uring and all files that it polls or has operations on: /dev/vduse/NAME
+ * stays open, and no other server can adopt any disk. With IORING_SETUP_NO_MMAP (Linux 6.5) the
+ * rings are in ordinary memory of the process, and the io_uring is closed with the descriptor
+ * table.
  */
 #ifndef VDUSE_BLK_RING_SETUP_H
 #define VDUSE_BLK_RING_SETUP_H
@@ -16,7 +17,7 @@
 #include "compiler.h"
 
 /**
- * ring_setup() - io_uring_queue_init(), with memory of this process where the kernel can
+ * ring_setup() - as io_uring_queue_init(), with IORING_SETUP_NO_MMAP where the kernel has it
  *
  * Return: 0; -errno
  */

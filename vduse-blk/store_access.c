@@ -11,7 +11,7 @@
 /* Users that are neither root nor the owner. */
 struct users {
 	const char *name;
-	gid_t gid; /* of their group; -1: they have none */
+	gid_t gid; /* of their group; -1: no group counts */
 	bool may_open;
 };
 
@@ -23,7 +23,7 @@ static bool bits_allow(const struct stat *st, const struct users *users, mode_t 
 	return st->st_mode & others;
 }
 
-/* Ends the path at each '/' in turn. */
+/* Looks at each directory of the path, from the last one up to the root. */
 static bool may_reach(const char *path, const struct users *users)
 {
 	char dir[PATH_MAX];

@@ -16,7 +16,7 @@ int store_reopen(int path_fd, int flags)
 	char link[64];
 	int fd;
 
-	/* Not "self": this thread may have a descriptor table of its own (descriptors.h). */
+	/* Not "self": this thread may have a private descriptor table (descriptors.h). */
 	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", path_fd);
 	fd = open(link, flags | O_CLOEXEC | O_NOCTTY | O_NOATIME);
 	if (fd < 0 && errno == EPERM) /* not the owner */
@@ -25,9 +25,9 @@ int store_reopen(int path_fd, int flags)
 }
 
 /*
- * The exclusive opening of a block device: one per process, since a second one would fail, and
- * several slices of a disk may be served. One that is being opened or closed is busy: opening may
- * take for ever, and then only those who want the same device wait.
+ * An exclusively opened block device. A process opens each device once, since a second O_EXCL would
+ * fail, and the server may serve several slices of it. A claim is busy while a thread opens or
+ * closes the device. That may take for ever, and then only threads that want the same device wait.
  */
 struct claim {
 	struct claim *next;
@@ -35,14 +35,14 @@ struct claim {
 	unsigned int users;
 	int fd;
 	bool busy;
-	bool moving; /* opened by a thread with a descriptor table of its own; busy until it has moved */
+	bool moving; /* a task has opened it; busy until it has moved to the process's table */
 };
 
 static struct claim *claims;
 static pthread_mutex_t claims_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t claims_changed = PTHREAD_COND_INITIALIZER;
 
-/* With the lock, which it gives up while the claim is busy. NULL: there is none */
+/* Called with the lock, which it releases while the claim is busy. Return: NULL: there is none */
 static struct claim *claim_find(dev_t rdev)
 {
 	struct claim *claim = claims;
@@ -60,7 +60,7 @@ static struct claim *claim_find(dev_t rdev)
 	return claim;
 }
 
-/* With the lock: the claim is what it is, or gone (@fd < 0). */
+/* Called with the lock: the claim is no longer busy; where @fd < 0 it leaves the list. */
 static void claim_settle(struct claim *claim, int fd)
 {
 	struct claim **link = &claims;
@@ -117,8 +117,8 @@ void store_claim_put(struct claim *claim)
 	pthread_mutex_lock(&claims_lock);
 	claim->users--;
 	/*
-	 * A thread with a descriptor table of its own cannot close a descriptor of the process: the claim
-	 * stays, for the next attempt to open the device, whose end closes it.
+	 * A thread with a private descriptor table cannot close a descriptor of the process. The
+	 * claim stays for the next attempt to open the device, and is closed after that.
 	 */
 	claim->busy = !claim->users && (claim->moving || !descriptors_isolated());
 	if (!claim->busy) {

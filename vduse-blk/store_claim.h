@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The part of store.c that keeps others off a block device: O_EXCL. */
+/* The exclusive opening (O_EXCL) of a block device: the part of store.c that refuses others. */
 #ifndef VDUSE_BLK_STORE_CLAIM_H
 #define VDUSE_BLK_STORE_CLAIM_H
 
@@ -10,21 +10,25 @@
 
 struct claim;
 
-/** store_reopen() - open what an O_PATH descriptor stands for. Return: fd; -errno */
+/** store_reopen() - open the file that an O_PATH descriptor refers to. Return: fd; -errno */
 int __must_check store_reopen(int path_fd, int flags);
 
 /**
  * store_claim_get() - open a block device exclusively, once for all its slices
  *
- * Any thread; waits for another thread that opens or closes the same device. Return: 0; -EBUSY:
- * another process, a mount, or a disk above has it; other -errno of open(2)
+ * Any thread; waits while another thread opens or closes the same device. Return: 0; -EBUSY:
+ * another process, a mount, or a block device above it (device mapper, MD) has it; other -errno of
+ * open(2)
  */
 int __must_check store_claim_get(int path_fd, dev_t rdev, struct claim **out);
+
+/** store_claim_put() - the slice is closed; the last one closes the device */
 void store_claim_put(struct claim *claim);
 
 /*
- * A claim that a thread with a descriptor table of its own has opened moves to the process's table
- * with the store. Until then it has one user, and other threads wait for it.
+ * A task opens a claim in its private descriptor table (descriptors.h). The claim then moves to the
+ * process's table, together with the descriptors of the store. Until store_claim_moved() it has one
+ * user, and threads that want the same device wait.
  */
 bool store_claim_is_moving(const struct claim *claim);
 int *store_claim_fd(struct claim *claim);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the log says of a store that fails: one line when one kind of operation begins to fail, a
- * count each minute while it goes on, one line when that kind works again.
+ * Limits the log lines about a store that fails: one line when a kind of operation begins to fail,
+ * the number of errors each minute while it fails, and one line when it works again.
  *
- * One object for each disk. Workers call at the same time; a success costs one load while nothing
- * fails.
+ * One object per disk. All workers may call it at the same time. While nothing fails, a successful
+ * operation costs one load.
  */
 #ifndef VDUSE_BLK_STORE_HEALTH_H
 #define VDUSE_BLK_STORE_HEALTH_H
@@ -16,7 +16,7 @@
 #include "backend.h"
 #include "compiler.h"
 
-/* An operation works again when the last error is so long ago: a bad block is not the whole disk. */
+/* A kind of operation works again when it succeeds this long after its last error. */
 #define HEALTH_QUIET_NS (5ull * 1000 * 1000 * 1000)
 
 /* How often the number of errors is logged. */
@@ -40,22 +40,22 @@ struct store_health {
 /** store_health_init() - nothing fails. @name must outlive it */
 void store_health_init(struct store_health *health, const char *name);
 
-/** store_health_exit() - no operation is under way. Logs what was only counted */
+/** store_health_exit() - log the errors that were only counted. No operation may be under way */
 void store_health_exit(struct store_health *health);
 
 /**
- * store_health_failed() - @io ended with @err, and its driver is told so, or it is tried again
- * @queue: that it belongs to
- * @more:  what else the line says, "" for nothing
+ * store_health_failed() - @io failed with @err, for its driver or with another try to come
+ * @queue: the queue of @io
+ * @more:  text for the end of the log line, "" for none
  * @now_ns: CLOCK_MONOTONIC
  */
 void store_health_failed(struct store_health *health, const struct backend_io *io, int err,
 			 unsigned int queue, const char *more, uint64_t now_ns);
 
-/* store_health_worked() where @op has failed. */
+/* @op has succeeded, and store_health_fails(): logs a line where it works again. */
 void store_health_worked_slow(struct store_health *health, enum backend_op op, uint64_t now_ns);
 
-/** store_health_fails() - has @op failed, so that store_health_worked_slow() wants to know? */
+/** store_health_fails() - has @op failed before, so that a success is news? */
 static inline bool store_health_fails(const struct store_health *health, enum backend_op op)
 {
 	return unlikely(load_relaxed(&health->failing) & 1u << op);

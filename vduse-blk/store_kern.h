@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The system calls on a store that block, one thin function for each. Tests link a fake.
+ * The blocking system calls on a store, one thin function for each. Tests link a fake.
  *
- * A store that stalls keeps the caller for ever, so only threads of that store call them.
+ * On a store that stalls they may never return, so only threads of that store call them.
  */
 #ifndef VDUSE_BLK_STORE_KERN_H
 #define VDUSE_BLK_STORE_KERN_H
@@ -19,7 +19,7 @@ ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_
 /** store_kern_sync() - fdatasync(). Return: 0; -errno */
 int store_kern_sync(int fd);
 
-/** store_kern_allocate() - fallocate() without a change of the size. Return: 0; -errno */
+/** store_kern_allocate() - fallocate(), with FALLOC_FL_KEEP_SIZE. Return: 0; -errno */
 int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len);
 
 /** store_kern_discard() - BLKDISCARD of a block device. Return: 0; -errno */

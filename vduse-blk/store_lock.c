@@ -10,13 +10,13 @@
 #include "log.h"
 
 /*
- * Locks far behind any data: a byte for each device's name, its mark. It does not touch the data, or
- * the kernel would join them.
+ * The mark of a device's name is one byte far behind any data, which each server of the device
+ * locks. It is not adjacent to the data, since the kernel would join the two locks.
  */
 #define MARK_START ((1ull << 62) - (1ull << 33))
 #define MARK_COUNT (1ull << 32)
 
-/* Here versions up to 0.1.0 had the write lock of a second descriptor with I/O, from @offset on. */
+/* Version 0.1.0 held a write lock here, at @offset, with its second descriptor for I/O. */
 #define SECOND_LOCK_START (1ull << 62)
 
 /* The descriptor of a store, and what it locks. */
@@ -61,7 +61,7 @@ static struct locked_fd locked_fd(const struct device_config *config, const stru
 static bool is_locked(int fd, uint64_t byte)
 {
 	struct flock lock = {
-		.l_type = F_WRLCK, /* a descriptor that only reads can ask even so */
+		.l_type = F_WRLCK, /* F_OFD_GETLK permits it on a read-only descriptor too */
 		.l_whence = SEEK_SET,
 		.l_start = (off_t)byte,
 		.l_len = 1,
@@ -70,14 +70,14 @@ static bool is_locked(int fd, uint64_t byte)
 	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
 }
 
-/* A lock of more than the mark is there. Is there one of the mark alone, through another file? */
+/* A lock covers the mark and more. Is there also a lock of the mark alone, of another open file? */
 static int look_for_mark(const struct locked_fd *fd)
 {
 	struct file_locks locks = { 0 };
 	struct file_key key;
 	int err;
 
-	err = lock_range(fd->fd, F_RDLCK, &fd->mark); /* which makes the file's key known */
+	err = lock_range(fd->fd, F_RDLCK, &fd->mark); /* openers_key() needs a lock in fdinfo */
 	if (!err)
 		err = openers_key(fd->fd, &key);
 	if (!err)
@@ -88,8 +88,8 @@ static int look_for_mark(const struct locked_fd *fd)
 }
 
 /*
- * Is the mark of this device's name locked through another open file, by a dead server's I/O? Read
- * locks of more than that byte say nothing: any reader of the file can hold them.
+ * Does I/O of a killed server still hold the lock of this device's mark? A read lock that covers
+ * more than the mark is no sign of that: any reader of the file can hold one.
  */
 static int check_mark(const struct locked_fd *fd, bool readonly, enum file_written written)
 {
@@ -100,15 +100,15 @@ static int check_mark(const struct locked_fd *fd, bool readonly, enum file_writt
 	if (!is_locked(fd->fd, mark - 1) || !is_locked(fd->fd, mark + 1))
 		return -EBUSY;
 	if (!readonly && written == FILE_UNWRITTEN)
-		return 0; /* nor has I/O in flight it open */
+		return 0; /* so no I/O in flight has the file open either */
 	return look_for_mark(fd);
 }
 
-/* Read locks there are strangers'. */
+/* Does I/O of version 0.1.0 hold its second lock? That was a write lock; others do not count. */
 static int check_second(const struct locked_fd *fd)
 {
 	struct flock lock = {
-		.l_type = F_RDLCK, /* is in the way of write locks only */
+		.l_type = F_RDLCK, /* conflicts with write locks only */
 		.l_whence = SEEK_SET,
 		.l_start = (off_t)(SECOND_LOCK_START + fd->data.first),
 		.l_len = (off_t)(fd->data.last - fd->data.first + 1),
@@ -143,14 +143,14 @@ int store_lock(const struct device_config *config, const struct store *store,
 	return lock_both(&fd, store, rivals, store->readonly ? F_RDLCK : F_WRLCK);
 }
 
-/* ---- who is in the way ---- */
+/* ---- the rule for read locks ---- */
 
 struct judgement {
 	const struct device_config *config;
 	struct store_rivals *rivals;
 	uid_t owner;
-	unsigned int seen; /* locks of processes that were found */
-	char readers[128]; /* who does not count */
+	unsigned int seen; /* locks of visible processes */
+	char readers[128]; /* a process whose read lock does not count */
 };
 
 static void judge(const struct opener *opener, void *ctx)
@@ -172,7 +172,7 @@ static void judge(const struct opener *opener, void *ctx)
 		 opener->writes ? "writing" : "reading, with a lock");
 }
 
-/* With read locks on everything. Return: 0: nobody who counts has a lock; -EBUSY; other -errno */
+/* Called with our read locks held. Return: 0: no other lock counts; -EBUSY; other -errno */
 static int look_around(const struct locked_fd *fd, struct judgement *j)
 {
 	struct store_rivals *rivals = j->rivals;
@@ -190,14 +190,14 @@ static int look_around(const struct locked_fd *fd, struct judgement *j)
 	if (!err)
 		err = openers_locks(&key, &fd->data, false, &locks);
 	if (err)
-		return err == -ENOENT ? -EBUSY : err; /* nobody can tell */
+		return err == -ENOENT ? -EBUSY : err; /* without /proc the holders are unknown */
 	if (rivals->text[0])
 		return -EBUSY;
-	/* One is ours. What is left belongs to nobody who can be seen. */
+	/* One lock is ours. The rest have no visible process. */
 	return locks.read > j->seen + 1 && rivals->written != FILE_UNWRITTEN ? -EBUSY : 0;
 }
 
-/* Nothing is to be lost by a lock: the others see it as well, and two that see each other both go. */
+/* Names the process that prevents even a read lock. */
 static void name_writer(const struct locked_fd *fd, struct judgement *j)
 {
 	struct file_key key;
@@ -205,7 +205,7 @@ static void name_writer(const struct locked_fd *fd, struct judgement *j)
 	if (!openers_key(fd->fd, &key) && !openers_scan(&key, &fd->data, judge, j) &&
 	    !j->rivals->text[0])
 		snprintf(j->rivals->text, sizeof(j->rivals->text),
-			 "I/O of a dead server, or a process that cannot be seen from here");
+			 "I/O of a killed server, or a process in another PID namespace");
 }
 
 int store_lock_beside(const struct device_config *config, const struct store *store,
@@ -227,6 +227,6 @@ int store_lock_beside(const struct device_config *config, const struct store *st
 		 "it is served with a read lock, which does not keep every other server out; end "
 		 "that process, and keep other users from reading the file (chmod go-rwx)",
 		 config->name, config->path,
-		 j.readers[0] ? j.readers : "a process that cannot be seen from here");
+		 j.readers[0] ? j.readers : "a process in another PID namespace");
 	return 0;
 }

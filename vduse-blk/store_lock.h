@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who may use a store: the part of store.c that keeps others out, and waits for the dead.
+ * Locks on a store: the part of store.c that refuses other users, and waits for I/O of a killed
+ * server.
  *
- * A store that is written is locked exclusively, one that is only read is shared. A lock lives as
- * long as its open file, and that as long as I/O on it: a server that gets the lock after another
- * one was killed knows that all I/O of the dead one has ended.
+ * A store that is written gets a write lock, a store that is only read gets a read lock. A lock
+ * exists as long as its open file, and the open file as long as I/O on it: when a server gets the
+ * lock after another one was killed, all I/O of the killed server has ended.
  *
- * Any user who may read a file can hold a read lock on it, and so keep an exclusive lock away. So
- * where only read locks are in the way, this rule decides:
+ * Every user who may read a file can hold a read lock on it, and so prevent a write lock. So where
+ * only read locks are in the way, this rule decides whether the store is served all the same, with
+ * a read lock and a warning:
  *
- *   - a process that has the file open for writing refuses the store
- *   - a process of root or of the file's owner that reads refuses it too, but not to the successor
- *     of a killed server, whose disk was written before
- *   - any other reader does not count: the store is served with a read lock, and a warning
- *   - a read lock without a process is I/O of a dead server or belongs to a process that cannot be
- *     seen from here: it refuses, unless the kernel says that nobody has the file open for writing
+ *   - It is not served where the lock's holder has the file open for writing.
+ *   - It is not served where the holder only reads and belongs to root or to the file's owner. The
+ *     successor of a killed server serves it: that disk was written before.
+ *   - It is served where all holders only read and belong to other users.
+ *   - A read lock without a visible process belongs to I/O of a killed server, or to a process in
+ *     another PID namespace. The store is not served, unless a read lease shows that no process has
+ *     the file open for writing.
  */
 #ifndef VDUSE_BLK_STORE_LOCK_H
 #define VDUSE_BLK_STORE_LOCK_H
@@ -26,26 +29,26 @@
 #include "openers.h"
 #include "store.h"
 
-/* What is known of the others while a store is tried again and again. */
+/* Other users of the store, while a server tries again and again to lock it. */
 struct store_rivals {
-	bool successor; /* a server of this device may have been killed, whose I/O has to end first */
-	enum file_written written; /* just before this process opened it */
-	char text[128];		   /* out: who is in the way, as a phrase; empty: not known */
+	bool successor; /* a server of this device may have been killed: its I/O must end first */
+	enum file_written written; /* from just before this process opened the file */
+	char text[128]; /* out: the process that prevents the lock, as a phrase; empty: not known */
 };
 
 /**
- * store_lock() - lock the bytes that are served, by the descriptor that serves them
+ * store_lock() - lock the bytes of the disk, with the descriptor that is used for I/O
  *
- * Two system calls. Return: 0; -EBUSY: try again later, or never; other -errno
+ * Return: 0; -EBUSY: another open file holds a lock; other -errno
  */
 int __must_check store_lock(const struct device_config *config, const struct store *store,
 			    const struct store_rivals *rivals);
 /**
- * store_lock_beside() - after -EBUSY: look who is in the way, and lock beside those who do not count
+ * store_lock_beside() - after -EBUSY: apply the rule above; where it permits, take a read lock
  *
- * Reads tables of all processes. Logs a warning on success.
+ * Reads /proc of all processes. Logs a warning on success.
  *
- * Return: 0; -EBUSY: @rivals tells who; other -errno
+ * Return: 0; -EBUSY: @rivals->text names the process; other -errno
  */
 int __must_check store_lock_beside(const struct device_config *config, const struct store *store,
 				   struct store_rivals *rivals);

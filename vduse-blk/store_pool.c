@@ -20,19 +20,19 @@ struct job_list {
 	struct pool_job **last;
 };
 
-/* How a thread tells a ring: the eventfd in its own table. */
+/* The eventfd that wakes a ring, in the descriptor table of the thread. */
 struct waker {
 	struct waker *next;
-	const struct ring *ring; /* which lives as long as the pool */
+	const struct ring *ring; /* outlives the pool */
 	int fd;
 };
 
-/* What one thread has. */
+/* The state of one thread. */
 struct pool_thread {
 	struct store_pool *pool;
 	struct pool_fds fds;
 	struct waker *wakers;
-	int err; /* why it has no @fds */
+	int err; /* the reason why it has no @fds; 0: it has */
 };
 
 struct store_pool {
@@ -42,14 +42,14 @@ struct store_pool {
 	void (*lost)(void *owner);
 	void *owner;
 
-	pthread_mutex_t lock; /* of the rest */
-	pthread_cond_t wake;  /* of an idle thread */
-	pthread_cond_t ended; /* a thread is no more */
+	pthread_mutex_t lock; /* protects the members below */
+	pthread_cond_t wake;  /* wakes an idle thread */
+	pthread_cond_t ended; /* a thread has ended */
 	struct job_list jobs, syncs;
 	unsigned int syncing; /* bit n: the n-th descriptor for syncs is in use */
-	unsigned int threads; /* also the one that is ordered */
+	unsigned int threads; /* with the one that is ordered */
 	unsigned int idle;
-	bool ordered;
+	bool ordered; /* a thread is ordered and has not started yet */
 	bool stopping;
 	bool behind;
 	struct thread_order order;
@@ -110,7 +110,7 @@ static int fetch_waker(struct pool_thread *thread, const struct ring *ring)
 	return waker->fd;
 }
 
-/* Nobody else could tell the ring, so it is tried until it succeeds. */
+/* Without the eventfd the completion cannot reach the worker, so this tries until it succeeds. */
 static int waker_fd(struct pool_thread *thread, const struct ring *ring)
 {
 	int fd;
@@ -119,7 +119,8 @@ static int waker_fd(struct pool_thread *thread, const struct ring *ring)
 		if (waker->ring == ring)
 			return waker->fd;
 	while ((fd = fetch_waker(thread, ring)) < 0) {
-		log_err("%s: a completion is late: %s", thread->pool->name, strerror(-fd));
+		log_err("%s: cannot send a completion to the worker: %s; trying again",
+			thread->pool->name, strerror(-fd));
 		sleep(1);
 	}
 	return fd;
@@ -150,7 +151,7 @@ static bool can_sync(const struct store_pool *pool)
 	return pool->syncs.first && pool->syncing != (1u << pool->sync_count) - 1;
 }
 
-/* With the lock, when there is one more job, or one less. */
+/* Called with the lock, after the number of jobs or threads has changed. */
 static void pool_changed(struct store_pool *pool)
 {
 	bool work = pool->jobs.first || can_sync(pool);
@@ -166,7 +167,7 @@ static void pool_changed(struct store_pool *pool)
 		      work && pool->threads == POOL_THREADS && !pool->ordered && !pool->idle);
 }
 
-/* A thread is about to take something, with the lock. Return: it need not end */
+/* Called with the lock. Return: true: there is a job; false: the thread is to end */
 static bool wait_for_work(struct store_pool *pool)
 {
 	struct timespec until;
@@ -181,7 +182,7 @@ static bool wait_for_work(struct store_pool *pool)
 	return pool->jobs.first || can_sync(pool);
 }
 
-/* Both with the lock, which they give up meanwhile. */
+/* Both are called with the lock, which they release while they work. */
 
 static void do_syncs(struct pool_thread *thread)
 {
@@ -241,11 +242,11 @@ static void thread_enter(struct pool_thread *thread)
 	store_thread_enter();
 	thread->err = fetch_fds(thread->pool, &thread->fds);
 	if (thread->err)
-		log_err("%s: a thread cannot get at the store: %s", thread->pool->name,
-			strerror(-thread->err));
+		log_err("%s: a thread of the store cannot fetch its descriptors: %s",
+			thread->pool->name, strerror(-thread->err));
 }
 
-/* Closes all: that the thread has ended does not mean that the kernel has closed its table. */
+/* Closes all descriptors: the kernel may close the table of a thread after its end. */
 static void thread_leave(struct pool_thread *thread)
 {
 	struct waker *waker;
@@ -276,7 +277,7 @@ static void *pool_main(void *arg)
 			do_job(&thread);
 	}
 	pthread_mutex_unlock(&pool->lock);
-	thread_leave(&thread); /* may block: another one is started for what comes meanwhile */
+	thread_leave(&thread); /* may block: the next job starts another thread */
 	pthread_mutex_lock(&pool->lock);
 	pool->threads--;
 	pool_changed(pool);

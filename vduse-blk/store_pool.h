@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The threads of one store, for the operations on it that may block: a worker hands them over and
- * gets a message when they are done.
+ * The threads of one store, for operations on it that may block. A worker submits a job, and gets a
+ * message when the job is done.
  *
- * At most POOL_THREADS at a time; each is started when there is more to do than the threads that are
- * there can do at once, and ends when it was idle for ten seconds. A thread holds the descriptors of
- * its store and no others (store_threads.h), so a store that stalls for ever keeps its own disk
- * waiting and nothing else, even after the process was killed.
+ * A pool has at most POOL_THREADS threads. It starts a thread when more jobs wait than idle threads
+ * can take, and a thread ends after ten idle seconds. A thread holds the descriptors of its store
+ * and no others (store_threads.h). So a store that stalls for ever stalls its own disk only, even
+ * after the process was killed.
  *
- * Syncs. Linux reports lost writes once to each open file description. Two syncs that share one
- * would share the report: one of them would learn of the loss, and the other succeed. So each sync
- * under way has a description of its own, which was opened before anything was written. All syncs
- * that wait when one begins are done by it.
+ * Syncs. Linux reports a lost write once to each open file description. If two syncs shared a
+ * description, one of them would get the report, and the other would succeed. So each sync under
+ * way has a separate description, opened before anything was written. A sync completes all sync
+ * jobs that waited when it began.
  */
 #ifndef VDUSE_BLK_STORE_POOL_H
 #define VDUSE_BLK_STORE_POOL_H
@@ -26,54 +26,58 @@
 
 struct store_pool;
 
-/* What a pool works with: descriptors of the store, in the table of the thread that works. */
+/* The descriptors of the store, in the descriptor table of the thread that runs the job. */
 struct pool_fds {
 	int fd;
 	int sync[POOL_SYNCS_MAX];
 };
 
-/* One operation. The submitter's, but for what is marked, until @done. */
+/* One operation. The submitter keeps it alive, and does not change it, until @done is called. */
 struct pool_job {
 	/*
-	 * On a thread of the pool; may block. Return: @result. NULL: this job is a sync.
+	 * Called on a thread of the pool; may block. Return: @result. NULL: this job is a sync.
 	 */
 	int (*work)(struct pool_job *job, const struct pool_fds *fds);
-	void (*done)(struct pool_job *job); /* on the thread of @ring */
+	void (*done)(struct pool_job *job); /* called on the thread of @ring */
 	struct ring *ring;
 	int result; /* out; -ECANCELED: it was not begun */
 
-	struct pool_job *next;	     /* the pool's */
-	struct ring_message message; /* likewise */
+	/* Private to the pool. */
+	struct pool_job *next;
+	struct ring_message message;
 };
 
 /**
  * store_pool_new() - a pool without threads
  * @name:       of the disk, for messages; must outlive the pool
- * @fds:        of the process, when the first job comes; must outlive the pool
- * @sync_count: so many of @fds->sync there are; 0: no job may be a sync
- * @lost:       a sync has failed, with another error than -EINTR: called on the thread that did it,
- *              before any job hears of that. May be called by several threads. Must not block
+ * @fds:        in the process's table; valid when the first job comes; must outlive the pool
+ * @sync_count: the number of descriptors in @fds->sync; 0: no job may be a sync
+ * @lost:       called after a sync has failed with another error than -EINTR, before @done of its
+ *              jobs. Called on the thread of that sync, so on several at the same time. Must not
+ *              block
+ * @owner:      passed to @lost
  *
- * After store_threads_get(). Return: 0; -ENOMEM
+ * Call it after store_threads_get(). Return: 0; -ENOMEM
  */
 int __must_check store_pool_new(const char *name, const struct pool_fds *fds,
 				unsigned int sync_count, void (*lost)(void *owner), void *owner,
 				struct store_pool **out);
 
-/** store_pool_free() - ends the threads; no job may be in the pool. Waits for a close of the store */
+/** store_pool_free() - end the threads, and wait until they have closed their descriptors of the
+ * store. No job may be in the pool */
 void store_pool_free(struct store_pool *pool);
 
-/** store_pool_submit() - have @job done; any thread, never blocks */
+/** store_pool_submit() - run @job on a thread of the pool. Any thread; never blocks */
 void store_pool_submit(struct store_pool *pool, struct pool_job *job);
 
 /**
- * store_pool_cancel() - take @job out where it was not begun: it is done, with -ECANCELED
+ * store_pool_cancel() - end @job with -ECANCELED unless a thread has begun it
  *
- * One that was begun goes on. From the thread of @job->ring; no effect where @job->done is due.
+ * Call it on the thread of @job->ring. No effect on a job that was begun or is done.
  */
 void store_pool_cancel(struct store_pool *pool, struct pool_job *job);
 
-/** store_pool_is_behind() - do jobs wait while all threads that may be are busy? From any thread */
+/** store_pool_is_behind() - do jobs wait while all POOL_THREADS threads are busy? Any thread */
 bool store_pool_is_behind(const struct store_pool *pool);
 
 #endif

@@ -17,14 +17,14 @@
 
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t wake;	/* of the starter */
-	pthread_cond_t changed; /* for those who wait for the starter */
+	pthread_cond_t wake;	/* wakes the starter */
+	pthread_cond_t changed; /* wakes threads that wait for the starter */
 	pthread_t thread;
 	unsigned int users;
 	bool ready;
-	bool apart; /* the tables of the threads are their own */
+	bool apart; /* threads have private descriptor tables */
 	bool starting, stopping;
-	bool failing; /* the last thread could not be started, which was logged */
+	bool failing; /* the last thread could not be started; logged */
 	struct thread_order *first;
 	struct thread_order *current; /* being started */
 } starter = {
@@ -33,7 +33,7 @@ static struct {
 	.changed = PTHREAD_COND_INITIALIZER,
 };
 
-/* One descriptor of the process. Return: here; -errno */
+/* Copies a descriptor of the process into the calling thread's table. Return: the copy; -errno */
 static int fetch(int fd)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0), own;
@@ -54,8 +54,8 @@ static bool can_fetch(void)
 
 	if (err == -EBADF)
 		return true;
-	log_warn("a store that stalls keeps the others open in a server that is killed: "
-		 "pidfd_getfd: %s",
+	log_warn("pidfd_getfd: %s: if this server is killed while one store stalls, no other "
+		 "server can open any of its stores",
 		 strerror(-err));
 	return false;
 }
@@ -83,7 +83,7 @@ static void wait_a_second(void)
 	pthread_cond_timedwait(&starter.wake, &starter.lock, &until);
 }
 
-/* With the lock, which it gives up meanwhile. */
+/* Called with the lock, which it releases while it starts the thread. */
 static void serve_order(void)
 {
 	struct thread_order *order = starter.first;
@@ -95,7 +95,8 @@ static void serve_order(void)
 	pthread_mutex_unlock(&starter.lock);
 	err = start_thread(order); /* its thread may be done with @order before this returns */
 	if (err && !starter.failing)
-		log_err("cannot start a thread for a store, which waits for it: %s",
+		log_err("cannot start a thread for operations of a store, which wait: %s; trying "
+			"again every second",
 			strerror(-err));
 	starter.failing = err;
 	pthread_mutex_lock(&starter.lock);
@@ -136,12 +137,12 @@ static int start_starter(void)
 
 	starter.ready = starter.failing = false;
 	starter.apart = can_fetch();
-	sigfillset(&all); /* which its threads inherit */
+	sigfillset(&all); /* the threads that it starts inherit the mask */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = -pthread_create(&starter.thread, NULL, starter_main, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err) {
-		log_err("cannot start the thread that starts others: %s", strerror(-err));
+		log_err("cannot start the store-starter thread: %s", strerror(-err));
 		return err;
 	}
 	while (!starter.ready)
@@ -231,7 +232,7 @@ int store_thread_fetch(int fd)
 
 void store_thread_close(int own)
 {
-	/* Not close(): the thread sanitizer takes the number for one of the process's table. */
+	/* Not close(): the thread sanitizer takes the number for a descriptor of the process. */
 	if (starter.apart && own >= 0)
 		close_range((unsigned int)own, (unsigned int)own, 0);
 }

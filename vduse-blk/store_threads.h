@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads whose descriptor table holds one store and nothing else.
+ * Threads whose descriptor table holds the descriptors of one store and nothing else.
  *
- * A system call on a store that stalls may last for ever, even in a process that was killed. What
- * is in the descriptor table of that thread then stays open for as long: so the table must not hold
+ * A system call on a store that stalls may last for ever, even after the process was killed. All
+ * files in the descriptor table of that thread stay open for as long. So the table must not hold
  * the stores and devices of other disks.
  *
- * A table that was copied must be emptied, and close() of a file of NFS or FUSE waits for its
- * server. So one thread, the starter, gets an empty table before any store is opened; it starts all
- * the others, and each of them fetches the descriptors of its store (pidfd_getfd()).
+ * A new thread with a copied table would have to close all other descriptors, and close() of a file
+ * on NFS or FUSE waits for its server. So one thread, the starter, gets an empty table before any
+ * store is opened. It starts all other threads, and each of them fetches the descriptors of its
+ * store with pidfd_getfd().
  */
 #ifndef VDUSE_BLK_STORE_THREADS_H
 #define VDUSE_BLK_STORE_THREADS_H
@@ -17,48 +18,48 @@
 
 #include "compiler.h"
 
-/* Somebody wants a thread. Zeroed but for @main and @arg, which store_threads_order() needs. */
+/* A request for a thread. The caller zeroes it and sets @main and @arg. */
 struct thread_order {
-	void *(*main)(void *arg); /* begins with store_thread_enter() */
+	void *(*main)(void *arg); /* calls store_thread_enter() first */
 	void *arg;
 	struct thread_order *next;
 	bool waiting; /* in the list of the starter */
 };
 
 /**
- * store_threads_get() - have the starter run, until store_threads_put()
+ * store_threads_get() - start the starter unless it runs; it runs until store_threads_put()
  *
- * To be called before the store is opened. Any thread. Return: 0; -errno, logged
+ * Call it before the store is opened. Any thread. Return: 0; -errno, logged
  */
 int __must_check store_threads_get(void);
 void store_threads_put(void);
 
 /**
- * store_threads_order() - have a detached thread started; any thread, never blocks
+ * store_threads_order() - make the starter start a detached thread. Any thread; never blocks
  *
- * All signals are blocked in the thread. A thread that cannot be started is tried again every
- * second; the first failure is logged. @order may be used again when @order->main runs.
+ * All signals are blocked in the new thread. Where it cannot be started, the starter tries again
+ * every second and logs the first failure. The caller may use @order again when @order->main runs.
  */
 void store_threads_order(struct thread_order *order);
 
 /**
- * store_threads_withdraw() - forget an order
+ * store_threads_withdraw() - cancel an order
  *
- * Return: true: the thread is not started; false: it is, or @order was not waiting
+ * Return: true: the thread will not start; false: it has started, or @order was not waiting
  */
 bool store_threads_withdraw(struct thread_order *order);
 
-/** store_thread_enter() - on a new thread: it gets a table of its own, with nothing in it */
+/** store_thread_enter() - give the calling new thread a private table with 0 to 2 only */
 void store_thread_enter(void);
 
 /**
- * store_thread_fetch() - a descriptor of the process, on such a thread
+ * store_thread_fetch() - copy the process's descriptor @fd into the table of the calling thread
  *
- * Return: the same open file here, to be given to store_thread_close(); -errno
+ * Return: a descriptor, for store_thread_close(); -errno
  */
 int store_thread_fetch(int fd);
 
-/** store_thread_close() - also of those left at the end of the thread. May block */
+/** store_thread_close() - close what store_thread_fetch() returned. May block */
 void store_thread_close(int own);
 
 #endif

@@ -129,7 +129,8 @@ START_TEST(store_that_has_shrunk_is_refused_with_sizes)
 {
 	leave_log();
 	ck_assert_int_eq(truncate(config.path, SIZE / 2), 0);
-	expect_refusal("image has shrunk: the disk has 1048576 bytes, and 524288 are left of them");
+	expect_refusal(
+		"image has shrunk: the disk has 1048576 bytes, and the store has only 524288 for it");
 }
 END_TEST
 

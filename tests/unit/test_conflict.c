@@ -167,7 +167,8 @@ START_TEST(writer_that_cannot_be_seen_is_a_warning)
 {
 	st_hide(open(st_image, O_RDWR | O_CLOEXEC));
 	if (openers_written(st_image) == FILE_WRITTEN)
-		test_log_expect(LOG_LEVEL_WARNING, "it is no process that can be seen from here");
+		test_log_expect(LOG_LEVEL_WARNING,
+				"is open for writing elsewhere too, but not in a visible process");
 	st_expect_open(&st_store);
 	store_close(&st_store);
 	st_end_hidden();

@@ -42,7 +42,7 @@ is "size after a takeover" "$(blockdev --getsize64 "${NODE[data]}")" 33554432
 
 killed
 resize 32768
-refused 1 'error: data: is attached already, and cannot be adopted: /dev/mapper/volume has shrunk: the disk has 33554432 bytes, and 16777216 are left of them' < <(config)
+refused 1 'error: data: is attached already, and cannot be adopted: /dev/mapper/volume has shrunk: the disk has 33554432 bytes, and the store has only 16777216 for it' < <(config)
 resize 98304
 start_server
 timeout 20 sync -f "$T/mnt" || fail "the disk is not served"
