@@ -66,11 +66,6 @@ UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
 	  request_path guest_memory queue queue_setup queue_cancel queue_flush device device_faults device_recovery \
 	  control control_clients control_sockets takeover takeover_ask examine background served overlap adopt polling irq_cpu rescue \
 	  outbox logger conflict vdpa_bus vdpa_autoprobe mappings sigbus
-ifeq ($(SAN),thread)
-# The fake kernel's close() hides from it that descriptors are closed, and threads that open stores then
-# seem to race for their numbers. t_crash, t_takeover and others run disks with it in the VM (make stress).
-UNIT   := $(filter-out disk,$(UNIT))
-endif
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

@@ -422,10 +422,10 @@ void ring_post_by(struct ring *ring, struct ring_message *message, int fd)
 	pthread_mutex_lock(&ring->lock);
 	*ring->last = message;
 	ring->last = &message->next;
-	pthread_mutex_unlock(&ring->lock);
-	/* The message is in the list: the ring may be gone. */
+	/* Before the unlock: the thread that takes the message may then close @fd at once. */
 	if (write(fd, &one, sizeof(one)) < 0)
 		log_err("eventfd: %s", strerror(errno));
+	pthread_mutex_unlock(&ring->lock);
 }
 
 void ring_post(struct ring *ring, struct ring_message *message)
