@@ -48,13 +48,13 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq mappings vduse_memory vduse_dev vdpa_nl \
 	  vdpa_bus vdpa_autoprobe sysfs modules
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring ring_setup polling worker \
-	  queue irq_cpu guest_memory request store_health nesting patience store store_format \
+	  queue irq_cpu guest_memory request store_health nesting patience store store_limits store_format \
 	  store_claim store_access store_lock openers conflict orphans \
 	  store_kern store_threads store_pool backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover takeover_ask takeover_new \
 	  takeover_old examine succession background \
-	  overlap logger notify bounce disk disk_attach disk_watch disk_detach disk_close disks disks_answer server rescue check_stores main
+	  overlap logger notify bounce disk disk_attach disk_watch disk_detach disk_close disks disks_answer process server rescue check_stores main
 UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
 	  vduse_dev vduse_dev_messages vduse_dev_manage vduse_dev_memory \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \

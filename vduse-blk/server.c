@@ -6,9 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -24,6 +21,7 @@
 #include "notify.h"
 #include "overlap.h"
 #include "patience.h"
+#include "process.h"
 #include "ring.h"
 #include "sigbus.h"
 #include "succession.h"
@@ -97,31 +95,6 @@ static int load_modules(const struct config *config, enum exit_status *status)
 	return err;
 }
 
-/* What serves a request must not wait for memory that is on a disk: it may be that very disk. */
-static void lock_memory(void)
-{
-	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-		log_debug("memory is not locked: %s", strerror(errno));
-	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		log_debug("not an I/O flusher: %s", strerror(errno));
-}
-
-/*
- * While a core is dumped the dead process keeps its disks. Where the dump goes to a disk of its
- * own, it waits for the server that comes next, and that one for the end of the dump. A handler
- * that core_pattern names runs even with a limit of 0, so dumps are forbidden, unless somebody has
- * raised the limit.
- */
-static void forbid_core_dump(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_CORE, &limit) || limit.rlim_cur)
-		return;
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-		log_debug("core dumps are not forbidden: %s", strerror(errno));
-}
-
 static unsigned int count_queues(const struct config *config)
 {
 	unsigned int queues = 0;
@@ -142,38 +115,9 @@ static unsigned int wanted_workers(const struct config *config)
 }
 
 /* A ring and an eventfd; VDUSE's, its control, the store's five, O_EXCL's, the record's; kicks. */
-static rlim_t wanted_descriptors(const struct config *config)
+static unsigned long wanted_descriptors(const struct config *config)
 {
 	return 64 + 2 * wanted_workers(config) + 10 * config->device_count + count_queues(config);
-}
-
-static void raise_descriptors(const struct config *config)
-{
-	rlim_t wanted = wanted_descriptors(config);
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	if (limit.rlim_max < wanted) { /* root may have more than it was given */
-		struct rlimit more = { wanted, wanted };
-
-		if (!setrlimit(RLIMIT_NOFILE, &more))
-			return;
-		log_warn("up to %lu descriptors are needed, and %lu are allowed", wanted,
-			 limit.rlim_max);
-	}
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* UMEM and fixed buffers are counted against memlock, for root too. */
-static void raise_limits(const struct config *config)
-{
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-
-	if (setrlimit(RLIMIT_MEMLOCK, &limit))
-		log_debug("the limit of locked memory stays: %s", strerror(errno));
-	raise_descriptors(config);
 }
 
 static void stop_workers(struct server *server)
@@ -425,9 +369,9 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	server.signal_fd = -1;
 	server.ready_fd = options->ready_fd;
 	server.rescue = config->devices[0].rescue;
-	raise_limits(config);
-	lock_memory();
-	forbid_core_dump();
+	process_raise_limits(wanted_descriptors(config));
+	process_lock_memory();
+	process_forbid_core_dump();
 	if (block_signals(&server) || sigbus_guard_install())
 		return EXIT_RUNTIME;
 	if (logger_start())

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an open store can do, and whether the configuration fits: block size, size, range limits. */
+#ifndef VDUSE_BLK_STORE_LIMITS_H
+#define VDUSE_BLK_STORE_LIMITS_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "compiler.h"
+#include "store.h"
+
+/**
+ * store_limits_examine() - fill @store->limits and the limits of one operation
+ * @st:   of @store->fd
+ * @size: out: bytes of the file or disk
+ *
+ * Reads from the store where the kernel does not tell what O_DIRECT needs; any thread that may wait.
+ *
+ * Return: 0; -errno of an ioctl
+ */
+int __must_check store_limits_examine(struct store *store, const struct stat *st, uint64_t *size);
+
+/**
+ * store_limits_apply() - the configuration's block size, offset, size and iopoll
+ * @store_size: as store_limits_examine() found it
+ *
+ * Return: 0; -EINVAL: they do not fit, logged
+ */
+int __must_check store_limits_apply(const struct device_config *config, struct store *store,
+				    uint64_t store_size, dev_t rdev);
+
+#endif
