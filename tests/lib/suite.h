@@ -12,7 +12,11 @@
  */
 TCase *suite_case(Suite *suite, const char *name, void (*setup)(void), void (*teardown)(void));
 
-/** suite_run() - run and free it. Return: the exit status of main() */
+/**
+ * suite_run() - run and free it. Return: the exit status of main()
+ *
+ * With UNIT_STOP in the environment the process ends at the first test that fails.
+ */
 int suite_run(Suite *suite);
 
 #endif
