@@ -315,28 +315,52 @@ START_TEST(broken_ring_does_not_hold_up_control_messages)
 }
 END_TEST
 
+static void take_memory(struct guest *g)
+{
+	ck_assert_int_eq(ftruncate(g->memfd, 0), 0);
+}
+
+static void give_memory_back(struct guest *g)
+{
+	for (unsigned int i = 0; i < g->area_count; i++)
+		ck_assert_int_eq(
+			ftruncate(g->memfd, (off_t)(g->areas[i].offset + g->areas[i].size)), 0);
+}
+
 /* Memory of a virtual machine that is truncated under us, and after that given back. */
 START_TEST(queue_whose_memory_is_gone_stops_and_the_process_goes_on)
 {
-	struct guest *g;
-
 	ck_assert_int_eq(sigbus_guard_install(), 0);
 	start(false);
-	g = rig.guests[0];
 	add_reads(0, 1);
-	ck_assert_int_eq(ftruncate(g->memfd, 0), 0);
+	take_memory(rig.guests[0]);
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
 	manual_finish(rig.store, 0, 1, 0);
 	rig_wait(test_log_count("memory is gone"));
 	add_reads(1, 1);
 	finish_together(1, 1);
-	ck_assert_int_eq(ftruncate(g->memfd, (off_t)(g->areas[0].offset + g->areas[0].size)), 0);
-	for (unsigned int i = 1; i < g->area_count; i++)
-		ck_assert_int_eq(
-			ftruncate(g->memfd, (off_t)(g->areas[i].offset + g->areas[i].size)), 0);
+	give_memory_back(rig.guests[0]);
 	restart_driver();
 	add_reads(0, 1);
 	finish_together(0, 1);
+}
+END_TEST
+
+/* Requests of both end in the same turn of their worker, those of the other one first. */
+START_TEST(other_queue_is_not_blamed_for_memory_that_is_gone)
+{
+	ck_assert_int_eq(sigbus_guard_install(), 0);
+	start(_i);
+	add_reads(1, 1);
+	add_reads(0, 1);
+	take_memory(rig.guests[0]);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
+	manual_finish(rig.store, 0, 2, 0);
+	rig_wait(test_log_count("memory is gone"));
+	rig_next(1);
+	add_reads(1, 1);
+	finish_together(1, 1);
+	give_memory_back(rig.guests[0]);
 }
 END_TEST
 
@@ -393,6 +417,7 @@ int main(void)
 	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
+	tcase_add_loop_test(tc, other_queue_is_not_blamed_for_memory_that_is_gone, 0, 2);
 	tcase_add_test(tc, memory_error_stops_the_queue_and_not_the_process);
 	return suite_run(suite);
 }
