@@ -427,11 +427,12 @@ struct rig_req rig_add(uint32_t queue, uint32_t type, uint64_t sector, uint32_t 
 				       data, G_IN(1)));
 }
 
-struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector)
+struct rig_req rig_add_in_pieces(uint32_t queue, uint64_t sector, uint32_t pieces)
 {
 	struct guest_seg segs[SLOT_IOVS + 3] = { G_OUT(sizeof(struct virtio_blk_outhdr)) };
-	uint32_t pieces = SLOT_IOVS + 1, i;
+	uint32_t i;
 
+	ck_assert_uint_le(pieces, SLOT_IOVS + 1);
 	/* All of them in one page that nothing else uses, since many shall be out. */
 	for (i = 1; i <= pieces; i++)
 		segs[i] = (struct guest_seg){
@@ -442,6 +443,11 @@ struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector)
 	segs[i] = G_IN(1);
 	return finish_adding(queue, VIRTIO_BLK_T_IN, sector,
 			     guest_add_segs(rig.guests[queue], segs, pieces + 2));
+}
+
+struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector)
+{
+	return rig_add_in_pieces(queue, sector, SLOT_IOVS + 1);
 }
 
 void rig_fill(const struct rig_req *req, const void *data, uint32_t len)

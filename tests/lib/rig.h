@@ -144,7 +144,12 @@ void rig_driver_start(void);
  */
 struct rig_req rig_add(uint32_t queue, uint32_t type, uint64_t sector, uint32_t len);
 
-/** rig_add_pieces() - a read of one sector, in so many pieces that it needs a large buffer */
+/**
+ * rig_add_in_pieces() - a read of one sector, in @pieces that do not lie side by side
+ *
+ * rig_add_pieces(): in so many that it needs a large buffer; no more are possible.
+ */
+struct rig_req rig_add_in_pieces(uint32_t queue, uint64_t sector, uint32_t pieces);
 struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector);
 
 /** rig_fill() - write the data of a request that is not published yet */

@@ -126,6 +126,141 @@ START_TEST(failure_is_tried_again_as_long_as_it_is_to_be)
 }
 END_TEST
 
+/* What was transferred before a failure is done; the limit counts from the first failure. */
+START_TEST(next_try_goes_on_where_the_last_one_stopped)
+{
+	struct rig_req req;
+
+	rig.config.on_error = 60;
+	start_with_reads(0);
+	req = rig_add(0, VIRTIO_BLK_T_OUT, 8, 2048);
+	rig_go(0);
+	test_log_expect(LOG_LEVEL_ERROR, "write of 2048 bytes at 4096");
+	test_log_allow(LOG_LEVEL_ERROR, "write: 1 more errors of the store");
+	for (unsigned int try = 0; try < 3; try++) {
+		rig_wait(manual_held(rig.store) == 1);
+		ck_assert_uint_eq(manual_look(rig.store, 0).offset, 4096 + 512 * try);
+		ck_assert_uint_eq(manual_look(rig.store, 0).len, 2048 - 512 * try);
+		manual_io(rig.store, 0)->done_bytes = 512;
+		finish(try < 2 ? -EIO : 0);
+		rig_settle();
+	}
+	ck_assert_int_eq(rig_finish(&req), OK);
+	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 2);
+}
+END_TEST
+
+static bool tried_again_or_answered(void)
+{
+	rig_wait(manual_held(rig.store) == 1 || rig_has_next(0));
+	return manual_held(rig.store) == 1;
+}
+
+/* One second, and then the driver is told; the next request has a second of its own. */
+START_TEST(failure_that_stays_is_an_error_in_the_end)
+{
+	unsigned int tries = 1;
+	struct rig_req req;
+
+	rig.config.on_error = 1;
+	start_with_reads(0);
+	test_log_expect(LOG_LEVEL_ERROR, "tried again for up to 1 s");
+	test_log_allow(LOG_LEVEL_ERROR, "more errors of the store");
+	req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	for (finish(-EIO); tries < 100 && tried_again_or_answered(); tries++)
+		finish(-EIO);
+	ck_assert_uint_gt(tries, 1);
+	ck_assert_int_eq(rig_finish(&req), IOERR);
+
+	req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	finish(-EIO);
+	ck_assert(tried_again_or_answered());
+	finish(0);
+	ck_assert_int_eq(rig_finish(&req), OK);
+	rig_status(0);
+}
+END_TEST
+
+/* It would fail again: what the store cannot do, and memory that is not there. */
+START_TEST(failure_that_is_no_fault_of_the_store_is_not_tried_again)
+{
+	static const int errors[] = { -EOPNOTSUPP, -EFAULT };
+	struct rig_req req;
+
+	rig.config.on_error = 60;
+	start_with_reads(0);
+	test_log_expect(LOG_LEVEL_ERROR, "read of 512 bytes at 0");
+	req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	finish(errors[_i]);
+	ck_assert(!tried_again_or_answered());
+	ck_assert_int_eq(rig_finish(&req), _i ? IOERR : VIRTIO_BLK_S_UNSUPP);
+	rig_status(0);
+}
+END_TEST
+
+START_TEST(store_that_works_again_is_told)
+{
+	bool flush = _i;
+
+	start_with_reads(0);
+	rig_add(0, flush ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_IN, 0, flush ? 0 : 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	test_log_allow(LOG_LEVEL_ERROR, "writes may be lost");
+	test_log_expect(LOG_LEVEL_ERROR, "Input/output error");
+	finish(-EIO);
+	rig_next(0);
+	rig.store->cached = false;
+	rig_status(0);
+	rig.device.health.ops[flush ? BACKEND_FLUSH : BACKEND_READ].last_ns = 0; /* long ago */
+	rig_driver_start();
+	manual_hold(rig.store, false);
+	test_log_expect(LOG_LEVEL_INFO,
+			flush ? "flush: the store works again" : "read: the store works again");
+	ck_assert_int_eq(
+		rig_do(0, flush ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_IN, 0, flush ? 0 : 512), OK);
+	rig_settle();
+}
+END_TEST
+
+/* Requests that are over have nothing in the store that could be ended. */
+START_TEST(only_what_is_in_the_store_is_cancelled)
+{
+	uint32_t id;
+
+	start_with_reads(5);
+	finish(0);
+	for (unsigned int i = 0; i < 5; i++)
+		rig_next(0);
+	for (unsigned int i = 0; i < 5; i++)
+		rig_add(0, VIRTIO_BLK_T_FLUSH, 0, 0);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	finish(0);
+	for (unsigned int i = 0; i < 5; i++)
+		rig_next(0);
+	rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	id = rig_send_iotlb(0, UINT64_MAX);
+	rig_wait(manual_cancelled(rig.store) >= 1);
+	rig_settle();
+	ck_assert_uint_eq(manual_cancelled(rig.store), 1);
+	manual_hold(rig.store, false);
+	finish(-ECANCELED);
+	ck_assert(rig_answer(id));
+	rig_next(0);
+	rig_status(0);
+}
+END_TEST
+
 /* It is in the store again, which has to be asked to end it. */
 START_TEST(operation_that_is_tried_again_is_cancelled)
 {
@@ -207,6 +342,11 @@ int main(void)
 	tcase_add_test(tc, asking_for_a_queues_state_cancels_nothing);
 	tcase_add_test(tc, what_was_put_back_survives_the_server);
 	tcase_add_test(tc, failure_is_tried_again_as_long_as_it_is_to_be);
+	tcase_add_test(tc, next_try_goes_on_where_the_last_one_stopped);
+	tcase_add_test(tc, failure_that_stays_is_an_error_in_the_end);
+	tcase_add_loop_test(tc, failure_that_is_no_fault_of_the_store_is_not_tried_again, 0, 2);
+	tcase_add_loop_test(tc, store_that_works_again_is_told, 0, 2);
+	tcase_add_test(tc, only_what_is_in_the_store_is_cancelled);
 	tcase_add_loop_test(tc, failed_flush_is_not_forgotten, 0, 2);
 	tcase_add_loop_test(tc, operation_that_is_tried_again_is_cancelled, 0, 2);
 	tcase_add_loop_test(tc, reset_does_not_wait_for_the_next_try, 0, 2);
