@@ -350,6 +350,8 @@ struct fb_op fb_make_transfer(enum backend_op kind, uint64_t offset, uint64_t le
 	const struct iovec *last = &fb_pieces[fb_piece_count - 1];
 
 	memcpy(fb_iov, fb_pieces, fb_piece_count * sizeof(*fb_iov));
+	if (fb_piece_count < FB_IOVS) /* what lies behind them is none of them */
+		fb_iov[fb_piece_count] = (struct iovec){ fb_scratch, 512 };
 	op.io.iov = fb_iov;
 	op.io.iov_count = fb_piece_count;
 	memset(fb_buffer, 0xee,

@@ -250,6 +250,55 @@ START_TEST(short_read_goes_on_where_it_stopped)
 }
 END_TEST
 
+/* A block that comes in two pieces is no end, whatever the last request of this slot came to. */
+START_TEST(torn_block_is_transferred_again_once)
+{
+	struct fb_op op;
+
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return;
+	op = fb_make_transfer(BACKEND_READ, 8192, fb_one_piece(8192));
+	op.fakes[0] = op.fakes[1] = 100;
+	ck_assert_int_eq(fb_run(&op), -ENODATA);
+	ck_assert_uint_eq(op.steps, 2);
+	ck_assert(op.io.torn);
+
+	op.io.iov[0] = fb_pieces[0];
+	op.io.iov_count = 1;
+	op.fakes[1] = 0;
+	ck_assert_int_eq(fb_run(&op), 0);
+	ck_assert_uint_eq(op.steps, 2);
+	fb_expect_read(&op);
+}
+END_TEST
+
+/* Such a file system (or kernel) is asked once each for reads and writes. */
+START_TEST(store_that_must_wait_goes_to_threads_from_then_on)
+{
+	static const char *const first[] = { " read read", " write write" };
+	static const char *const later[] = { " read", " write" };
+	struct fb_op op;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	for (int kind = BACKEND_READ; kind <= BACKEND_WRITE; kind++) {
+		for (int i = 0; i < 3; i++) {
+			op = fb_make_transfer((enum backend_op)kind, 4096, fb_one_piece(4096));
+			if (kind == BACKEND_WRITE)
+				fb_write_content(&op, 4096);
+			if (i == 1)
+				op.fakes[0] = -EOPNOTSUPP;
+			ck_assert_int_eq(fb_run(&op), 0);
+			if (!op.ring_steps && i < 2)
+				return; /* it is such a file system already */
+			ck_assert_str_eq(op.trace, i == 1 ? first[kind] : later[kind]);
+			ck_assert_uint_eq(op.ring_steps, i < 2);
+			fb_expect_content();
+		}
+	}
+}
+END_TEST
+
 static void lift_limit(struct fb_op *op)
 {
 	(void)op;
@@ -367,6 +416,8 @@ int main(void)
 	tcase_add_loop_test(tc, operations_in_any_order_agree_with_an_array, 0, FB_CACHES);
 	tcase_add_loop_test(tc, store_that_was_truncated_has_no_data, 0, 2);
 	tcase_add_loop_test(tc, short_read_goes_on_where_it_stopped, 0, 2);
+	tcase_add_test(tc, torn_block_is_transferred_again_once);
+	tcase_add_test(tc, store_that_must_wait_goes_to_threads_from_then_on);
 	tcase_add_loop_test(tc, short_write_goes_on_or_says_why_not, 0, 4);
 	tcase_add_loop_test(tc, full_file_system_is_an_error_until_there_is_room, 0, 2);
 	tcase_add_test(tc, interrupted_transfer_is_tried_again);

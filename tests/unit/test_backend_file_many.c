@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "backend_file.h"
+#include "fake_store_kern.h"
 #include "file_bench.h"
+#include "guest.h"
 #include "suite.h"
 #include "temp_dir.h"
 
@@ -132,6 +134,8 @@ static const struct {
 	{ { 32768 }, 1, 32768, 8, false, 1 },
 	{ { 32768 }, 1, 12288, 8, false, 3 },
 	{ { 36864 }, 1, 32768, 8, false, 2 },
+	{ { 24576 }, 1, 12288, 8, false, 2 },
+	{ { 8192 }, 3, 12288, 8, false, 3 },
 	{ { 32768 }, 1, 12288, 8, true, 3 },
 	{ { 4096 }, 8, 12288, 8, false, 3 },
 	{ { 4096 }, 8, 12288, 2, false, 4 },
@@ -149,14 +153,47 @@ static void cut_done(struct backend_io *io, int err)
 	op->err = err;
 }
 
+/* The first batch of parts, as they come back. */
+static struct {
+	void (*forward)(struct ring_op *op, int res, uint32_t flags);
+	unsigned int left;
+	uint64_t bytes;
+	size_t max;
+} batch;
+
+static void part_came(struct ring_op *ring_op, int res, uint32_t flags)
+{
+	struct fb_op *op = container_of(ring_op, struct fb_op, io.ring_op);
+
+	must(res <= (int)batch.max, "a part has %d bytes, not at most %zu", res, batch.max);
+	batch.bytes += res > 0 ? (uint64_t)res : 0;
+	if (--batch.left) {
+		batch.forward(ring_op, res, flags);
+		return;
+	}
+	ring_op->done = batch.forward;
+	batch.forward(ring_op, res, flags);
+	ck_assert_uint_le(batch.bytes, op->io.len);
+	if (batch.bytes == op->io.len && !op->io.durable)
+		ck_assert_msg(op->completions == 1, "what is done is done again");
+}
+
 /* Several completions of one operation, unlike what fb_run() watches. */
-static int run_cut(struct fb_op *op, unsigned int parts)
+static int run_cut(struct fb_op *op, unsigned int parts, size_t max)
 {
 	unsigned int before = fb_ring.uring.sq.sqe_tail;
 
 	op->io.done = cut_done;
+	op->io.one_by_one = true; /* as the last request left it */
 	backend_submit(fb_backend, &fb_ring, &op->io);
 	ck_assert_uint_eq(fb_ring.uring.sq.sqe_tail - before, parts);
+	if (parts > 1) {
+		batch.forward = op->io.ring_op.done;
+		batch.left = parts;
+		batch.bytes = 0;
+		batch.max = max;
+		op->io.ring_op.done = part_came;
+	}
 	while (!op->completions)
 		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
 	ck_assert_int_eq(ring_run(&fb_ring, false), 0);
@@ -185,12 +222,80 @@ START_TEST(large_transfer_is_cut_into_what_the_disk_takes)
 	op = fb_make_transfer(BACKEND_WRITE, 8192, len);
 	op.io.durable = cuts[_i].durable;
 	fb_write_content(&op, len);
-	ck_assert_int_eq(run_cut(&op, cuts[_i].parts), 0);
+	ck_assert_int_eq(run_cut(&op, cuts[_i].parts, cuts[_i].part_max), 0);
 	fb_expect_content();
 	op = fb_make_transfer(BACKEND_READ, 8192, len);
 	op.io.durable = cuts[_i].durable;
-	ck_assert_int_eq(run_cut(&op, cuts[_i].parts), 0);
+	ck_assert_int_eq(run_cut(&op, cuts[_i].parts, cuts[_i].part_max), 0);
 	fb_expect_read(&op);
+}
+END_TEST
+
+/* Steps of a thread, one after the other. */
+static const struct {
+	size_t lens[3];
+	uint32_t count;
+	size_t part_max;
+	uint32_t part_pieces;
+	unsigned int steps;
+} thread_cuts[] = {
+	{ { 32768 }, 1, 32768, 8, 1 },
+	{ { 32768 }, 1, 12288, 8, 3 },
+	{ { 4096 }, 8, 12288, 8, 3 },
+	{ { 4096 }, 8, 12288, 2, 4 },
+	{ { 4096 }, 8, 4096, 1, 8 },
+	{ { 4096 }, 8, 32768, 8, 1 },
+	{ { 4096, 20480, 8192 }, 3, 12288, 8, 4 },
+	{ { 20480, 4096, 4096 }, 3, 12288, 8, 3 },
+	{ { 512, 1024, 2560 }, 24, 12288, 16, 3 },
+};
+
+static int cut_now;
+static uint64_t bytes_of_all;
+static unsigned int thread_steps;
+
+static void check_step(const struct store_call *call)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < call->count; i++)
+		bytes += call->iov[i].iov_len;
+	must(bytes <= thread_cuts[cut_now].part_max, "%zu bytes at a time", bytes);
+	must(call->count <= thread_cuts[cut_now].part_pieces ||
+		     bytes_of_all <= thread_cuts[cut_now].part_max,
+	     "%u pieces at a time", call->count);
+	thread_steps++;
+}
+
+START_TEST(large_transfer_of_threads_is_cut_as_well)
+{
+	struct fb_op op;
+
+	if (!fb_open_place(DISK, CACHE_WRITEBACK))
+		return;
+	set_parts(thread_cuts[_i].part_max, thread_cuts[_i].part_pieces);
+	for (int kind = 0; kind < 2; kind++)
+		container_of(fb_backend, struct file_backend, base)->no_nowait[kind] = true;
+	cut_now = _i;
+	bytes_of_all = fb_cut_buffer(thread_cuts[_i].count, thread_cuts[_i].lens,
+				     thread_cuts[_i].lens[1] ? 3 : 1, 0, 512);
+	fake_store_watch(check_step, NULL);
+	for (int kind = BACKEND_WRITE; kind >= BACKEND_READ; kind--) {
+		op = fb_make_transfer((enum backend_op)kind, 8192, bytes_of_all);
+		if (kind == BACKEND_WRITE)
+			fb_write_content(&op, bytes_of_all);
+		op.io.done = cut_done;
+		thread_steps = 0;
+		backend_submit(fb_backend, &fb_ring, &op.io);
+		while (!op.completions)
+			ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+		ck_assert_int_eq(op.err, 0);
+		ck_assert_uint_eq(thread_steps, thread_cuts[_i].steps);
+		fb_expect_content();
+		if (kind == BACKEND_READ)
+			fb_expect_read(&op);
+	}
+	fake_store_watch(NULL, NULL);
 }
 END_TEST
 
@@ -328,8 +433,10 @@ START_TEST(cancelled_parts_end_once)
 	backend_submit(fb_backend, &fb_ring, &op.io);
 	spoil(&op, 2, -ECANCELED);
 	backend_cancel(&op.io);
-	while (!op.completions)
+	while (!op.completions) {
 		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+		ck_assert_msg(op.completions || op.io.parts, "it goes on with something else");
+	}
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(ring_run(&fb_ring, false), 0);
 	ck_assert_uint_eq(op.completions, 1);
@@ -347,6 +454,8 @@ int main(void)
 	tcase_add_loop_test(tc, done_may_submit_again, 0, 2);
 	tcase_add_loop_test(tc, large_transfer_is_cut_into_what_the_disk_takes, 0,
 			    ARRAY_SIZE(cuts));
+	tcase_add_loop_test(tc, large_transfer_of_threads_is_cut_as_well, 0,
+			    ARRAY_SIZE(thread_cuts));
 	tcase_add_test(tc, hog_has_few_parts_under_way_and_its_neighbour_has_its_turn);
 	tcase_add_test(tc, batches_of_parts_add_up);
 	tcase_add_loop_test(tc, parts_that_fail_are_done_again_as_a_whole, 0, ARRAY_SIZE(spoilt));
