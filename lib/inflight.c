@@ -147,7 +147,7 @@ static int create_file(struct inflight *inflight)
 
 static const char *directory_error(int err)
 {
-	return err == -EPERM ? "it belongs to somebody else, or others may write to it"
+	return err == -EPERM ? "it belongs to another user, or other users may write to it"
 			     : strerror(-err);
 }
 

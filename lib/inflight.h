@@ -53,7 +53,7 @@ struct inflight;
 /**
  * inflight_make_directory() - make the directory with mode 0700 where it is missing
  *
- * Return: 0; -EPERM: it belongs to somebody else, or others may write to it; other -errno; logged
+ * Return: 0; -EPERM: another user owns it, or other users may write to it; other -errno; logged
  */
 int __must_check inflight_make_directory(const char *path);
 

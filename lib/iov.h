@@ -25,7 +25,7 @@ static inline size_t iov_to_buf(const struct iovec *iov, uint32_t count, void *b
 	return len;
 }
 
-/* iov_is_lost() where some memory is. */
+/* The slow part of iov_is_lost(). */
 bool __cold iov_is_lost_slow(const struct iovec *iov, uint32_t count, size_t len);
 
 /** iov_is_lost() - sigbus_is_lost() of the first @len bytes of @iov */

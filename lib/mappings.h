@@ -3,12 +3,14 @@
  * How many mappings of driver memory a device may hold.
  *
  * A process has at most vm.max_map_count mappings (65530 by default), for the memory regions of all
- * drivers, for stacks, rings and buffers. A virtual machine decides how many regions it has: some
- * of them could use all mappings up, and then no other disk, and no thread, could be added.
+ * drivers, for stacks, rings and buffers. The number of regions is under the control of the virtual
+ * machine. Without a limit, a few virtual machines could use up all mappings, and then the server
+ * could add no disk and start no thread.
  *
- * A quarter of the mappings is the process's own. Of the rest a device may hold as many as are
- * free: the first half of all, the next half of what that leaves, and so on. A 4096th each may
- * always hold, at the cost of that quarter: 256 devices take a sixteenth of all at most.
+ * A quarter of the mappings is reserved for the process. Of the other three quarters, a device may
+ * hold as many as are free after it: the first device half of them, the next one half of the rest,
+ * and so on. Every device may hold a 4096th of all mappings, even from the reserved quarter: 256
+ * devices take a sixteenth of all at most.
  *
  * Any thread. One struct mappings is used by one thread at a time.
  */
@@ -17,18 +19,18 @@
 
 #include "compiler.h"
 
-/* Of one device. Zeroed: none. */
+/* The mappings of one device. Zeroed is ready. */
 struct mappings {
 	unsigned int held;
 };
 
-/** mappings_take() - one more. Return: 0; -ENOSPC: the device has its share */
+/** mappings_take() - count one more mapping. Return: 0; -ENOSPC: the device has its share */
 int __must_check mappings_take(struct mappings *mappings);
 
-/** mappings_give() - one less */
+/** mappings_give() - count one mapping less */
 void mappings_give(struct mappings *mappings);
 
-/** mappings_total() - held by all devices */
+/** mappings_total() - the number that all devices hold */
 unsigned int mappings_total(void);
 
 /** mappings_limit() - vm.max_map_count as it is now. Reads a file of /proc */

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The functions whose names begin with box_ are called with the lock held. */
+/* Functions whose names begin with box_ are called with the lock held. */
 
 static void box_copy_in(struct outbox *box, const char *text, size_t size)
 {
@@ -98,7 +98,7 @@ static void *outbox_main(void *arg)
 	return NULL;
 }
 
-/* Detached, since nobody can wait for a thread that waits for ever. */
+/* The thread is detached: it may wait for ever, so no other thread can join it. */
 static int box_start_thread(struct outbox *box)
 {
 	sigset_t all, before;
@@ -137,7 +137,7 @@ void outbox_put(struct outbox *box, const char *text)
 	if (!box_add(box, text))
 		box_count_lost(box);
 	if (!box->running)
-		box_start_thread(box); /* without one the text waits for the next try */
+		box_start_thread(box); /* after a failure the next text tries again */
 	pthread_cond_broadcast(&box->changed);
 	pthread_mutex_unlock(&box->lock);
 	errno = saved_errno;

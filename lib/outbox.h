@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Texts for a reader that may be slow, stuck or gone: a pipe, a log file, the service manager.
+ * A queue of texts for a reader that may be slow, stuck or gone: a pipe, a log file, the service
+ * manager.
  *
  * A thread that serves disks must not wait for such a reader. It puts the text into a queue of
- * fixed size, and a thread of the outbox delivers it. Where the queue is full the text is lost and
- * counted.
+ * fixed size, and a thread of the outbox delivers it. When the queue is full, the text is dropped
+ * and counted.
  *
- * The thread of the outbox has a descriptor table of its own, with descriptors 0 to 2 only, and
- * blocks all signals. When the process is killed while that thread waits in the kernel for a file
- * that hangs, all other files of the process are closed nevertheless.
+ * The thread of the outbox has a private descriptor table with descriptors 0 to 2 only, and blocks
+ * all signals. When the process is killed while this thread waits in the kernel, all other files of
+ * the process are closed.
  *
- * An outbox is a static variable: nothing destroys it. All functions may be called on any thread
+ * An outbox is a static variable that is never destroyed. All functions may be called on any thread
  * but that of the outbox.
  */
 #ifndef LIB_OUTBOX_H
@@ -31,41 +32,42 @@ struct outbox {
 	size_t size;	  /* of @queue, bytes */
 
 	/*
-	 * false: the thread ends when the queue is empty, and the next text starts one, so that an
-	 * outbox which is seldom used costs nothing. true: the thread stays until outbox_flush().
+	 * false: the thread ends when the queue is empty, and the next text starts a new one, so
+	 * that an outbox which is seldom used costs nothing. true: the thread stays until
+	 * outbox_stop().
 	 */
 	bool thread_stays;
 
 	/**
-	 * @deliver: hand over one text; may wait for ever
+	 * @deliver: write one text to the reader; may wait for ever
 	 *
-	 * Return: 0; -errno: the text is lost
+	 * Return: 0; -errno: the text is dropped
 	 */
 	int (*deliver)(const char *text);
 
 	/**
-	 * @lost: the reader takes texts again, and @count were lost before
+	 * @lost: report that @count texts were dropped; called when the reader accepts texts again
 	 *
-	 * Called on the outbox's thread. Return: 0; -errno: it does not take them yet
+	 * Called on the outbox's thread. Return: 0; -errno: called again after the next text
 	 */
 	int (*lost)(unsigned int count);
 
-	pthread_mutex_t lock; /* of the rest; held for the time of a copy only */
+	pthread_mutex_t lock; /* protects the members below; held for the time of a copy only */
 	pthread_cond_t changed;
 	size_t first, used; /* bytes of @queue */
 	unsigned int texts; /* queued, or being delivered */
 	unsigned int lost_count;
-	unsigned int before_lost; /* texts that were put before the first one that was lost */
+	unsigned int before_lost; /* texts still queued from before the first dropped one */
 	bool running;		  /* there is a thread */
-	bool ending;		  /* it ends when the queue is empty */
+	bool ending;		  /* the thread ends when the queue is empty */
 };
 
 #define OUTBOX_INIT .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER
 
 /**
- * outbox_start() - start the thread now, not with the first text
+ * outbox_start() - start the thread before the first text
  *
- * For an outbox that must work when memory or threads are exhausted. Return: 0; -errno
+ * For an outbox that must work when no more threads can be started. Return: 0; -errno
  */
 int __must_check outbox_start(struct outbox *box);
 
@@ -80,12 +82,14 @@ void outbox_put(struct outbox *box, const char *text);
  * outbox_flush() - wait until all texts are delivered
  * @deadline_ns: the latest end, by time_now_ns()
  *
- * Return: 0; -ETIMEDOUT: the reader does not take them
+ * Return: 0; -ETIMEDOUT: the reader does not accept them
  */
 int outbox_flush(struct outbox *box, uint64_t deadline_ns);
 
 /**
- * outbox_stop() - as outbox_flush(), and wait until the thread has ended. The next text starts one
+ * outbox_stop() - as outbox_flush(), and wait until the thread has ended
+ *
+ * The next text starts a new thread. Return: as outbox_flush()
  */
 int outbox_stop(struct outbox *box, uint64_t deadline_ns);
 

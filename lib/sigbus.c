@@ -9,17 +9,16 @@
 #include <sys/mman.h>
 
 /*
- * More than a process has mappings by default (vm.max_map_count). Only what is used of it takes
- * memory.
+ * More than the default of vm.max_map_count. Only the part of the array that is used takes memory.
  */
 #define RANGES_MAX 65536
 
-/* Of what is lost, [start, end). Zeroes: nothing is. */
+/* The smallest range, [start, end), that contains all lost pages. Zeroes: there are none. */
 struct hull {
 	uintptr_t start, end;
 };
 
-/* @start is 0 where there is none. */
+/* A registered range. @start 0: the entry is free. */
 struct range {
 	uintptr_t start, end;
 	struct hull lost;
@@ -30,15 +29,16 @@ unsigned int sigbus_lost_ranges;
 unsigned int sigbus_ranges_max = RANGES_MAX;
 
 /*
- * Changed under the lock; the handler, and those who ask, read it without: theirs are not changed.
+ * Changed under the lock. The handler and sigbus_is_lost() read it without the lock: the entry of
+ * memory that is in use does not change.
  */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct range ranges[RANGES_MAX];
-static unsigned int range_count; /* all behind are empty */
-static unsigned int first_free;	 /* none before is */
-static struct hull all_lost;	 /* ever */
+static unsigned int range_count; /* all entries from here on are free */
+static unsigned int first_free;	 /* no entry before this one is free */
+static struct hull all_lost;	 /* of all ranges, never reduced */
 
-/* A page of hugetlbfs can only be replaced as a whole; which size it is of, trying tells. */
+/* A huge page (hugetlbfs) can only be replaced as a whole. Its size is found by trying. */
 static const size_t page_sizes[] = { 4096, 2ul << 20, 1ul << 30 };
 
 static struct range *find_range(uintptr_t addr)
@@ -50,7 +50,7 @@ static struct range *find_range(uintptr_t addr)
 		uintptr_t start = load_acquire(&range->start);
 
 		/*
-		 * Once more: it may have become another one meanwhile, which is not that of @addr.
+		 * Reads start again: the entry may have been reused for another range meanwhile.
 		 */
 		if (start && addr - start < load_acquire(&range->end) - start &&
 		    start == load_relaxed(&range->start))
@@ -102,7 +102,7 @@ bool sigbus_is_lost_slow(const void *addr, size_t len)
 	const uintptr_t first = (uintptr_t)addr;
 	const struct range *range;
 
-	/* The disks of others, whose memory is not lost, are to notice nothing. */
+	/* A quick test: memory of other drivers is rarely between lost pages. */
 	if (first >= load_acquire(&all_lost.end) || first + len <= load_acquire(&all_lost.start))
 		return false;
 	range = find_range(first);
@@ -110,7 +110,7 @@ bool sigbus_is_lost_slow(const void *addr, size_t len)
 	       first + len > load_acquire(&range->lost.start);
 }
 
-/* Several threads may do so at a time. Return: it was empty */
+/* Several threads may call it at the same time. Return: was the hull empty? */
 static bool hull_add(struct hull *hull, uintptr_t start, uintptr_t end)
 {
 	uintptr_t was_start = load_relaxed(&hull->start), was_end = load_relaxed(&hull->end);
@@ -125,7 +125,7 @@ static bool hull_add(struct hull *hull, uintptr_t start, uintptr_t end)
 	return !was_end;
 }
 
-/* Before the page is replaced: who reads the zeroes sees it. */
+/* Called before the page is replaced: a thread that reads the zeroes sees the mark. */
 static void mark_lost(struct range *range, uintptr_t start, uintptr_t end)
 {
 	hull_add(&all_lost, start, end);
@@ -154,8 +154,9 @@ static bool replace_page(struct range *range, uintptr_t addr)
 }
 
 /*
- * A page that is replaced cuts its mapping in three, and a process may have some 65000 of them: a
- * driver that makes us touch one page in two can use them up. Then the whole mapping is replaced.
+ * A replaced page splits its mapping into three. A driver that truncates its memory and makes us
+ * read every second page could use up all mappings of the process (vm.max_map_count). When the
+ * replacement of a page fails, the whole range is replaced.
  */
 static bool replace_all(struct range *range)
 {
@@ -175,17 +176,17 @@ static bool survive(const siginfo_t *info)
 	return range && (replace_page(range, (uintptr_t)info->si_addr) || replace_all(range));
 }
 
-/* By nothing but system calls and atomic operations: this is a signal handler. */
+/* A signal handler: uses system calls and atomic operations only. */
 static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 
 	(void)context;
-	/* An error that nothing has touched yet: "action optional". */
+	/* "Action optional": a memory error in a page that no thread has accessed. */
 	if (info->si_code == BUS_MCEERR_AO)
 		return;
 	if (!survive(info)) {
-		/* Not ours: the instruction is repeated, and without a handler it is the end. */
+		/* The instruction is repeated, and the default action ends the process. */
 		signal(signal_number, SIG_DFL);
 		return;
 	}

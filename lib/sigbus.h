@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Driver memory that goes away under us.
+ * Survives SIGBUS in memory of a driver.
  *
  * The memory of a virtual machine is a file. Its owner can truncate it while we have it mapped, and
- * a page of it can have a memory error that the hardware reports (BUS_MCEERR_AR). Touching such
- * memory raises SIGBUS. In a guarded thread, and in a range that was announced as a driver's, the
- * page is replaced by zeroes, so that the thread goes on.
+ * a page of it can have a memory error that the hardware reports (BUS_MCEERR_AR). An access to such
+ * memory raises SIGBUS. Where the thread is guarded, and the address is in a range that was
+ * registered as driver memory, the handler replaces the page by zeroes, and the thread continues.
  *
- * The zeroes are in the mapping of the whole process from then on. So whoever has read driver
- * memory asks before what was read has an effect: sigbus_is_lost(). The readers are virtq.c
- * (rings), iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and transfer.c (data to
- * be written, where they are copied). What is written there needs no such question: the driver
- * cannot read that page either.
+ * From then on all threads of the process read zeroes there. So code that has read driver memory
+ * calls sigbus_is_lost() before the data has an effect. The readers are virtq.c (rings),
+ * iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and transfer.c (data to be
+ * written, where they are copied). A writer need not ask: the driver cannot read a lost page
+ * either.
  *
- * Everywhere else SIGBUS ends the process as ever: memory of our own must not read as zeroes.
+ * In all other memory SIGBUS ends the process: memory of ours must not read as zeroes.
  */
 #ifndef LIB_SIGBUS_H
 #define LIB_SIGBUS_H
@@ -27,43 +27,45 @@ enum sigbus_state { SIGBUS_FATAL, SIGBUS_GUARDED, SIGBUS_SEEN };
 
 extern __thread volatile enum sigbus_state sigbus_state;
 
-/* How many ranges have a page that was replaced. */
+/* The number of ranges with a replaced page. */
 extern unsigned int sigbus_lost_ranges;
 
-/* How many ranges there may be; unit tests make it less. */
+/* The largest number of ranges; unit tests reduce it. */
 extern unsigned int sigbus_ranges_max;
 
-/** sigbus_guard_install() - for the whole process, once. Return: 0; -errno */
+/** sigbus_guard_install() - install the handler, once per process. Return: 0; -errno */
 int __must_check sigbus_guard_install(void);
 
-/** sigbus_guard_thread() - from now on this thread survives */
+/** sigbus_guard_thread() - from now on the calling thread survives SIGBUS in registered ranges */
 static inline void sigbus_guard_thread(void)
 {
 	sigbus_state = SIGBUS_GUARDED;
 }
 
 /**
- * sigbus_guard_range() - @len bytes from @addr on are a mapping of a driver's memory
+ * sigbus_guard_range() - register @len bytes from @addr on as a mapping of driver memory
  *
- * Any thread. Return: 0; -ENOSPC: too many of them
+ * Any thread. Return: 0; -ENOSPC: there are sigbus_ranges_max of them
  */
 int __must_check sigbus_guard_range(void *addr, size_t len);
 
 /**
- * sigbus_unguard_range() - of the range at @addr, before it is unmapped; nobody uses it any more
+ * sigbus_unguard_range() - remove the range at @addr. Call it before munmap(), when no thread uses
+ * the range any more
  */
 void sigbus_unguard_range(void *addr);
 
-/** sigbus_pending() - was it, without an effect on the answer of sigbus_seen()? */
+/** sigbus_pending() - the result that sigbus_seen() would return, without resetting it */
 static inline bool sigbus_pending(void)
 {
 	return unlikely(sigbus_state == SIGBUS_SEEN);
 }
 
 /**
- * sigbus_seen() - was memory gone since the last time this thread asked?
+ * sigbus_seen() - has this thread survived a SIGBUS since its last call?
  *
- * Ask after every piece of work on one driver's memory, so that the answer is about that one.
+ * Call it after every piece of work on the memory of one driver, so that the result is about that
+ * driver.
  */
 static inline bool sigbus_seen(void)
 {
@@ -74,10 +76,10 @@ static inline bool sigbus_seen(void)
 }
 
 /**
- * sigbus_any_lost() - is any memory lost that is still mapped? After a look at memory, one load
+ * sigbus_any_lost() - is any registered memory lost? Call it after a read of that memory. One load
  *
- * Pairs with the handler, which counts before it replaces the page: who has read the zeroes sees
- * that.
+ * Pairs with the handler, which increments the counter before it replaces the page: a thread that
+ * has read the zeroes sees the new value.
  */
 static inline bool sigbus_any_lost(void)
 {
@@ -89,10 +91,10 @@ static inline bool sigbus_any_lost(void)
 bool __cold sigbus_is_lost_slow(const void *addr, size_t len);
 
 /**
- * sigbus_is_lost() - are some of these bytes, just read, zeroes in the place of lost memory?
+ * sigbus_is_lost() - are some of these bytes, which were just read, zeroes of a replaced page?
  *
- * Also where sigbus_pending(): what else this thread has read since it last asked is not told
- * apart.
+ * Returns true also where sigbus_pending(): then the lost page may be elsewhere in what this thread
+ * has read since its last sigbus_seen().
  */
 static inline bool sigbus_is_lost(const void *addr, size_t len)
 {

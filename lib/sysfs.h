@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writes to sysfs, where each is a command to the kernel. Unit tests link tests/lib/fake_sysfs.c in
- * its place, where such a file is a plain one and the test does what the kernel would do.
+ * Writes to sysfs attributes, each of which is a command to the kernel. Unit tests link
+ * tests/lib/fake_bus.c instead, where attributes are plain files and the fake acts as the kernel.
  */
 #ifndef LIB_SYSFS_H
 #define LIB_SYSFS_H

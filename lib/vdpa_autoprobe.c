@@ -17,9 +17,8 @@
 #define LOCK_POLL_MS 1
 
 /*
- * Threads of this process wait for each other by a mutex, which is theirs alone. So the time limit
- * for the lock of the host counts what other processes do, not how many disks this one attaches at
- * once.
+ * Threads of this process wait for each other with this mutex. So the time limit for the lock of
+ * the host is spent on other processes only, however many disks this process attaches at a time.
  */
 static pthread_mutex_t own_turn = PTHREAD_MUTEX_INITIALIZER;
 
@@ -36,8 +35,8 @@ static const char *mark_path(char path[PATH_MAX])
 }
 
 /*
- * The lock of the host is a flock() on drivers_probe, which only root can open (mode 0200). Anybody
- * can open, and lock, drivers_autoprobe. Opening it has no effect.
+ * The lock of the host is a flock() on drivers_probe, which only root can open (mode 0200). Every
+ * user can open, and lock, drivers_autoprobe. To open drivers_probe has no effect.
  */
 static const char *lock_path(char path[PATH_MAX])
 {
@@ -86,8 +85,8 @@ static void log_lock_failure(const char *name, int err)
 	char path[PATH_MAX];
 
 	if (err == -ETIMEDOUT)
-		log_err("%s: another process has had a lock on %s for %u s; a server that adds a "
-			"device has it for a moment only, see /proc/locks",
+		log_err("%s: cannot lock %s: another process has kept the lock for %u s, which a "
+			"server that adds a device does not do; /proc/locks names the process",
 			name, lock_path(path), vdpa_paths.lock_wait_ms / 1000);
 	else
 		log_err("%s: cannot lock %s: %s", name, lock_path(path), strerror(-err));
@@ -123,8 +122,8 @@ static void mark(const char *name)
 		close(fd);
 	else
 		log_warn(
-			"%s: cannot create %s: %s; nobody will switch autoprobe of the vdpa bus on "
-			"again, should this process be killed now",
+			"%s: cannot create %s: %s; if this process is killed now, autoprobe of the "
+			"vdpa bus stays off",
 			name, path, strerror(errno));
 }
 
@@ -161,10 +160,9 @@ static int switch_off(const char *name)
 
 static void log_left_off(const char *name)
 {
-	log_info(
-		"%s: a server that was killed had left autoprobe of the vdpa bus off; it is switched "
-		"on again",
-		name);
+	log_info("%s: a server that was killed had left autoprobe of the vdpa bus off; it is now "
+		 "switched on again",
+		 name);
 }
 
 int vdpa_autoprobe_stop(struct vdpa_autoprobe *probe, const char *name)
@@ -206,8 +204,8 @@ void vdpa_autoprobe_repair(const char *name)
 		return;
 	fd = lock();
 	if (fd < 0)
-		return; /* who has the lock has made the mark, and will remove it */
-	/* Its owner may have finished meanwhile; a mark under the lock is a dead one's. */
+		return; /* the process that has the lock has made the mark, and will remove it */
+	/* A mark that is there while we hold the lock belongs to a server that was killed. */
 	if (marked()) {
 		if (read_switch() == 0)
 			log_left_off(name);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The autoprobe of the vdpa bus, switched off while one device is added.
+ * Switches autoprobe of the vdpa bus off while one device is added.
  *
- * While it is on, the kernel binds a new device to the driver that was loaded first. It belongs to
- * all users of the bus, so it is off for the length of one netlink request only, under a lock, and
- * then as it was before. A server that is killed in between leaves a mark, so that the next one
- * finishes.
+ * With autoprobe on, the kernel binds a new device to the driver that was loaded first. Autoprobe
+ * is common to all users of the bus. So it is off for the time of one netlink request only, under a
+ * lock, and is then restored. A server that is killed in between leaves a mark (a file in /run),
+ * and the next server switches autoprobe on again.
  *
  * All functions may block: see vdpa_bus.h. Any number of threads.
  */
@@ -18,24 +18,24 @@
 
 struct vdpa_autoprobe {
 	int lock_fd;
-	bool restore; /* it is to be on again */
+	bool restore; /* switch autoprobe on again */
 };
 
 /**
  * vdpa_autoprobe_stop() - take the lock, and switch autoprobe off
  * @name: of the device that is added, for logs
  *
- * Waits until no other thread of this process has the lock, and then for other processes, up to
- * vdpa_paths.lock_wait_ms. Return: 0; -ETIMEDOUT: another process keeps the lock; other -errno.
- * Logged
+ * Waits for other threads of this process without a limit, then for other processes for up to
+ * vdpa_paths.lock_wait_ms. Return: 0; -ETIMEDOUT: another process keeps the lock; other -errno;
+ * logged
  */
 int __must_check vdpa_autoprobe_stop(struct vdpa_autoprobe *probe, const char *name);
 
-/** vdpa_autoprobe_restore() - after a vdpa_autoprobe_stop() that succeeded: as it was; unlock */
+/** vdpa_autoprobe_restore() - undo a successful vdpa_autoprobe_stop(): restore, then unlock */
 void vdpa_autoprobe_restore(const struct vdpa_autoprobe *probe, const char *name);
 
 /**
- * vdpa_autoprobe_repair() - switch it on again where a server was killed while it was off
+ * vdpa_autoprobe_repair() - switch autoprobe on again where a server was killed while it was off
  *
  * Does nothing where another process has the lock for longer than vdpa_paths.lock_wait_ms.
  */

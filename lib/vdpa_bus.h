@@ -2,9 +2,9 @@
 /*
  * The vdpa bus in sysfs: which driver a device gets, and which /dev node came of it.
  *
- * What changes something may block for as long as a driver's probe or remove takes, which for
- * virtio-vdpa includes reads and writes of the disk that we serve ourselves. Never call it from a
- * thread that answers VDUSE messages or serves queues. Each failure is logged once, with the
+ * A function that changes something may block for as long as a driver's probe or remove takes. With
+ * virtio-vdpa that includes reads and writes of the disk that we serve. Never call one from a
+ * thread that replies to VDUSE messages or serves queues. Each failure is logged once, with the
  * device's name.
  *
  * Source: drivers/vdpa/vdpa.c, drivers/virtio/virtio_vdpa.c, drivers/vhost/vdpa.c (Linux 6.12).
@@ -25,8 +25,8 @@ enum vdpa_driver {
 
 enum vdpa_state {
 	VDPA_ABSENT,   /* the kernel has no vdpa device of this VDUSE device */
-	VDPA_REMOVING, /* somebody unbinds its driver, or takes it off the bus, and waits */
-	VDPA_UNBOUND,  /* no driver has it; or vhost_vdpa does not let go of it */
+	VDPA_REMOVING, /* a process unbinds its driver, or takes it off the bus, and waits */
+	VDPA_UNBOUND,  /* no driver has it; or an unbind from vhost_vdpa waits */
 	VDPA_BOUND,    /* a driver has it, or is just probing it */
 };
 
@@ -53,10 +53,10 @@ int __must_check vdpa_bus_attach(const char *name, enum vdpa_driver driver,
 /**
  * vdpa_bus_detach() - unbind the driver, wait until it is gone, take the device off the bus
  *
- * Does not look whether anybody uses the node: a mounted file system is shut down with I/O errors,
+ * Does not check whether the node is in use: a mounted file system is shut down with I/O errors,
  * and with vhost_vdpa this waits, unkillable, until the virtual machine closes it.
- * Return: 0, also where there is no such device; -EINPROGRESS: somebody else is at it, not logged;
- * -errno
+ * Return: 0, also where there is no such device; -EINPROGRESS: another process is removing it, not
+ * logged; -errno
  */
 int __must_check vdpa_bus_detach(const char *name);
 

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where the vdpa bus is found, and for how long it is waited for. */
+/* Paths of the vdpa bus, and time limits for it. */
 #ifndef LIB_VDPA_PATHS_H
 #define LIB_VDPA_PATHS_H
 
 struct vdpa_paths {
 	const char *sys; /* "/sys" */
 	const char *dev; /* "/dev" */
-	const char
-		*run; /* "/run": of root alone, and as short-lived as what the kernel remembers */
+	const char *run; /* "/run": only root can write to it, and a reboot empties it */
 
 	unsigned int lock_wait_ms;  /* for another server that adds a device */
-	unsigned int probe_wait_ms; /* for the disk that a driver makes of a device */
+	unsigned int probe_wait_ms; /* for the disk that the driver creates */
 	unsigned int node_wait_ms;  /* for the disk's node */
 };
 
-/* The kernel's; unit tests put others here before the first use. */
+/* Unit tests set other values before the first use. */
 extern struct vdpa_paths vdpa_paths;
 
 #endif

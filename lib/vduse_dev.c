@@ -420,7 +420,7 @@ void vduse_dev_driver_begins(struct vduse_dev *dev)
 	uint64_t bus_id = vduse_kern_bus_id(dev->name);
 
 	if (dev->bus_id && dev->bus_id != bus_id) {
-		log_info("%s: another program took it off the vdpa bus and added it again",
+		log_info("%s: another program removed it from the vdpa bus and added it again",
 			 dev->name);
 		vduse_memory_renew(&dev->memory);
 	}

@@ -75,12 +75,13 @@ int vduse_dev_remove(const char *name);
 /**
  * vduse_dev_new() - create a device in the kernel and open it, or adopt one
  *
- * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, or is
- * being taken off it, and otherwise made again. The kernel does not tell how an adopted device was
- * configured: the caller must know from a record of its own that @params are those. Waits a few
+ * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, or
+ * is being taken off it, and otherwise made again. The kernel does not tell how an adopted device
+ * was configured: the caller must know from a record of its own that @params are those. Waits a few
  * seconds for a server that is just ending. Logs its failure.
  *
- * Return: 0; -EBUSY: another server has it; -EPERM: the kernel serves this one no more; other -errno
+ * Return: 0; -EBUSY: another server has it; -EPERM: the kernel serves this one no more; other
+ * -errno
  */
 int __must_check vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out);
 
@@ -149,8 +150,8 @@ const char *vduse_dev_request_name(uint32_t type);
 /**
  * vduse_dev_driver_begins() - a driver sets its first status bit after a reset
  *
- * Where the device has left the vdpa bus and come back since the last driver, its bounce buffer is
- * another one, and the memory registered for the old one is given up. Nothing may be mapped.
+ * Where the device was removed from the vdpa bus and added again since the last driver, it has a
+ * new bounce buffer: frees the memory that was registered for the old one. Nothing may be mapped.
  */
 void vduse_dev_driver_begins(struct vduse_dev *dev);
 

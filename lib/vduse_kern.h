@@ -111,14 +111,14 @@ int __must_check vduse_kern_iotlb_info(int fd, struct vduse_iova_info *info);
  */
 int __must_check vduse_kern_reg_umem(int fd, const struct vduse_iova_umem *umem);
 
-/** vduse_kern_dereg_umem() - give the kernel's pages back to it. -ENOENT: none is registered */
+/** vduse_kern_dereg_umem() - use the kernel's bounce pages again. -ENOENT: none is registered */
 int __must_check vduse_kern_dereg_umem(int fd, const struct vduse_iova_umem *umem);
 
 /**
  * vduse_kern_bus_id() - which vdpa device belongs to VDUSE device @name?
  *
- * The inode number of its directory in sysfs, another one each time the device is put on the bus.
- * Return: 0: none
+ * Return: the inode number of its directory in sysfs, which is a new one each time the device is
+ * added to the bus; 0: there is none
  */
 uint64_t vduse_kern_bus_id(const char *name);
 

@@ -2,10 +2,10 @@
 /*
  * A driver's memory, as one VDUSE device shows it: what fills the device's IOTLB.
  *
- * A miss asks the kernel for the region around the address (VDUSE_IOTLB_GET_FD) and maps it; or, where
- * that is the bounce memory of virtio-vdpa and the caller wants it so, puts our own memory in its
- * place (VDUSE_IOTLB_REG_UMEM). Threads: a miss may be on any, and changes this under the table's
- * lock; the rest belongs to the thread that owns the device.
+ * A miss asks the kernel for the region around the address (VDUSE_IOTLB_GET_FD) and maps it; or,
+ * where that is the bounce memory of virtio-vdpa and the caller wants it so, puts our own memory in
+ * its place (VDUSE_IOTLB_REG_UMEM). Threads: a miss may be on any, and changes this under the
+ * table's lock; the rest belongs to the thread that owns the device.
  *
  * Source: drivers/vdpa/vdpa_user/vduse_dev.c, iova_domain.c (Linux 6.12).
  */
@@ -36,7 +36,7 @@ struct vduse_memory {
 /** vduse_memory_init() - for a device that is open as @fd; @umem: replace bounce pages by our memory */
 void vduse_memory_init(struct vduse_memory *memory, const char *name, int fd, bool umem);
 
-/** vduse_memory_unmap() - nobody uses the table any more */
+/** vduse_memory_unmap() - drop all mappings. No thread may use the table any more */
 void vduse_memory_unmap(struct vduse_memory *memory);
 
 /**
@@ -47,11 +47,12 @@ void vduse_memory_unmap(struct vduse_memory *memory);
 void vduse_memory_free(struct vduse_memory *memory);
 
 /**
- * vduse_memory_renew() - the device has another IOVA domain: give up the memory registered with the old
+ * vduse_memory_renew() - the device has a new IOVA domain: free the memory registered with the old
+ * one
  *
- * Since Linux 7.0 each "vdpa dev add" makes a new domain (vduse_dev.c:vdpa_dev_add()), and the kernel
- * copies to and from pages of its own until memory is registered again, at the next look-up. Nothing
- * may be mapped or in use.
+ * Since Linux 7.0 each "vdpa dev add" makes a new domain (vduse_dev.c:vdpa_dev_add()). The kernel
+ * uses its bounce pages until memory is registered again, at the next look-up. Nothing may be
+ * mapped or in use.
  */
 void vduse_memory_renew(struct vduse_memory *memory);
 

@@ -124,7 +124,7 @@ static void indices_set(struct virtq *vq, uint16_t used_idx, uint16_t next_avail
 	memset(vq->taken, 0, sizeof(vq->taken));
 }
 
-/* Is something that was just read of the rings zeroes in the place of memory that is lost? */
+/* Did the last reads of the rings return zeroes of a replaced page (sigbus.h)? */
 static bool rings_are_lost(const struct virtq *vq)
 {
 	const size_t num = vq->layout.num;
@@ -369,7 +369,7 @@ static int take_head(struct virtq *vq, uint16_t *head)
 	*head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
 	if (unlikely(*head >= vq->layout.num || head_is_taken(vq, *head)))
 		return ring_break(vq);
-	/* Else a head that nobody made available, in the log too: old descriptors would be served. */
+	/* A head read from a lost page was not made available: old descriptors would be served. */
 	if (rings_are_lost(vq))
 		return ring_break(vq);
 
@@ -397,7 +397,7 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	vq->in_flight++;
 	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
 	ret = chain_walk(vq, chain, &last_in);
-	if (rings_are_lost(vq)) /* descriptors of zeroes end a chain anywhere */
+	if (rings_are_lost(vq)) /* a descriptor of zeroes ends a chain early */
 		ret = -EFAULT;
 	if (unlikely(ret)) {
 		/* The end was never reached, so where the status belongs is not known. */

@@ -13,8 +13,9 @@
 #include "vdpa_nl.h"
 
 /*
- * Claims a disk, so that nobody can mount it between the look and the unbind, and writes back what
- * is dirty in its page cache. Return: an fd; -EBUSY: somebody has a claim; other -errno
+ * Opens a disk with O_EXCL, so that it cannot be mounted between the check and the unbind, and
+ * writes back its page cache. Return: an fd; -EBUSY: it is mounted or opened with O_EXCL; other
+ * -errno
  */
 static int claim_and_flush(const struct attach_job *job)
 {
@@ -27,7 +28,7 @@ static int claim_and_flush(const struct attach_job *job)
 	return fd;
 }
 
-/* Only one may have a vhost-vdpa node open: who it is, /proc may not show. */
+/* Only one process can have a vhost-vdpa node open, perhaps one that /proc does not show. */
 static int try_vhost_node(const struct attach_job *job)
 {
 	int fd = open(job->node, O_RDWR | O_CLOEXEC);
@@ -38,32 +39,33 @@ static int try_vhost_node(const struct attach_job *job)
 	return -ENODEV;
 }
 
-/* Return: is the node in use? Then @job->users says by whom. */
+/* Return: is the node in use? Then @job->users names its users. */
 static bool node_is_used(struct attach_job *job, int claim)
 {
 	int users = holders_find(job->node, job->users, sizeof(job->users));
 
 	if (users > 0)
 		return true;
-	/* A loop device, an LIO target, a process that we may not see. */
+	/* A loop device, an LIO target, or a process that /proc does not show. */
 	if (claim == -EBUSY)
-		snprintf(job->users, sizeof(job->users), "held by the kernel or an unseen process");
+		snprintf(job->users, sizeof(job->users),
+			 "held by the kernel or a process in another PID namespace");
 	return claim == -EBUSY;
 }
 
 static int do_detach(struct attach_job *job)
 {
-	/* Somebody may have bound it anew meanwhile, and it has another node since. */
+	/* Another process may have bound it again, which changes the node. */
 	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
 	enum vdpa_driver driver;
 	bool must_be_unused;
 	int claim = -ENODEV, err;
 
 	if (vdpa_bus_state(job->name) == VDPA_REMOVING)
-		return -EINPROGRESS; /* opening the node would wait for that, or prolong it */
+		return -EINPROGRESS; /* to open the node would wait for the removal, or delay it */
 	if (vdpa_bus_driver(job->name, &driver))
 		driver = job->driver;
-	/* Unbinding vhost_vdpa waits, unkillable, until the VM closes it: not even by force. */
+	/* An unbind from vhost_vdpa waits, unkillable, until the VM closes the node. */
 	must_be_unused = job->verb == DETACH_UNUSED || driver == VDPA_DRIVER_VHOST;
 	if (has_node)
 		claim = driver == VDPA_DRIVER_VIRTIO ? claim_and_flush(job) : try_vhost_node(job);
@@ -76,7 +78,7 @@ static int do_detach(struct attach_job *job)
 	return err;
 }
 
-/* Is it there, to stay? */
+/* Return: 0: it is on the bus; -ESTALE: it is not; -EINPROGRESS: it is being removed */
 static int check_state(const char *name)
 {
 	switch (vdpa_bus_state(name)) {
@@ -91,7 +93,7 @@ static int check_state(const char *name)
 	return 0;
 }
 
-/* Whoever left it there may have made something else of that name. */
+/* Another program may have added a different device of this name. */
 static int adopt(struct attach_job *job)
 {
 	struct vdpa_nl_info info;
@@ -102,7 +104,7 @@ static int adopt(struct attach_job *job)
 	err = vdpa_nl_show(job->name, &info); /* waits for a removal that is under way */
 	if (err == -ENODEV) {
 		err = check_state(job->name);
-		return err ? err : -EINPROGRESS; /* and it is there again already */
+		return err ? err : -EINPROGRESS; /* it was removed and added again */
 	}
 	if (err)
 		return err;

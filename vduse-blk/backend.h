@@ -2,9 +2,9 @@
 /*
  * A backing store: something that holds the bytes of a disk.
  *
- * A store is opened once, by the main thread, and then used by all workers at the same time. Each
- * operation is submitted on a worker's ring and completes, once, on the same worker. A store over
- * the network fits the same table.
+ * A task opens a store, and then all workers use it at the same time. A worker submits an operation
+ * on its ring, and gets one completion on the same thread. The table fits a store over the network
+ * too.
  */
 #ifndef VDUSE_BLK_BACKEND_H
 #define VDUSE_BLK_BACKEND_H
@@ -20,7 +20,7 @@
 
 #define BACKEND_STAGE 65536u
 
-/* What the opened store can do, in bytes. Read by everybody, changed by nobody. */
+/* The properties of an open store, in bytes. Constant. */
 struct backend_limits {
 	uint64_t size;		/* of the disk, that is of the slice */
 	uint32_t logical_block; /* smallest unit of a transfer */
@@ -57,8 +57,8 @@ struct backend_io {
 	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
 
 	/*
-	 * BACKEND_STAGE bytes of @io's own, a staging buffer for what O_DIRECT refuses. Asked for on
-	 * the worker; a system call the first time. NULL: there is no memory
+	 * Returns the staging buffer of @io, BACKEND_STAGE bytes, for memory that O_DIRECT refuses.
+	 * Called on the worker; a system call the first time. NULL: there is no memory
 	 */
 	void *(*stage)(struct backend_io *io);
 
@@ -71,18 +71,18 @@ struct backend_io {
 	struct ring_op ring_op;
 	struct pool_job job;
 	uint64_t done_bytes;
-	const struct iovec *step; /* the pieces of the step under way: of @iov, or @piece */
+	const struct iovec *step; /* the pieces of the step under way: in @iov, or @piece */
 	uint32_t step_count;
 	struct iovec piece;
 	uint32_t parts; /* under way, all of them with @ring_op */
 	uint64_t batch_bytes, batch_done;
-	bool one_by_one;  /* its parts, since one of them failed */
-	bool iopoll;	  /* its transfers may be polled for; not after one was refused */
-	bool staged;	  /* the step goes to the staging buffer, or comes from it */
+	bool one_by_one;  /* one part at a time, since a part of a batch failed */
+	bool iopoll;	  /* completions may be polled for; false after the disk refused that */
+	bool staged;	  /* the step reads or writes the staging buffer */
 	bool torn;	  /* the last step moved less than a block */
 	bool in_pool;	  /* @job is under way */
 	bool cancelled;	  /* set on the worker, read by the pool */
-	bool sync_failed; /* out: a sync did, so earlier writes may be lost as well */
+	bool sync_failed; /* out: a sync failed, so earlier writes may be lost too */
 };
 
 struct backend_ops {
@@ -96,10 +96,10 @@ struct backend_ops {
 	 */
 	void (*cancel)(struct backend *backend, struct backend_io *io);
 
-	/** @descriptors: where it keeps those that it has open, at most @max. NULL: it has none */
+	/** @descriptors: as backend_descriptors(). NULL: the store has no descriptors */
 	unsigned int (*descriptors)(struct backend *backend, int **fds, unsigned int max);
 
-	/** @moved: they have been replaced by numbers of the process's table. NULL: nothing to do */
+	/** @moved: as backend_moved(). NULL: nothing to do */
 	void (*moved)(struct backend *backend);
 
 	/** @close: nothing is in flight any more. Frees @backend */
@@ -112,13 +112,13 @@ struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
 	bool cached; /* completed writes may be in this host's page cache only */
-	char identity[BACKEND_IDENTITY_MAX]; /* as text: equal for the same file or disk alone */
-	uint64_t offset;		     /* of the first byte served, in that */
+	char identity[BACKEND_IDENTITY_MAX]; /* text; equal only for the same file or disk */
+	uint64_t offset;		     /* of the disk's first byte in that file or disk */
 
 	/*
-	 * A sync has failed: any completed write may be lost. Called before the completion of any
-	 * operation that could cover that write, on any thread, by several at the same time; must
-	 * not block. Set by the store's user, while nothing is in flight. NULL: nobody wants to know
+	 * A sync has failed: any completed write may be lost. Called before the completion of every
+	 * operation that could cover that write; on any thread, on several at the same time; must
+	 * not block. The user of the store sets it while nothing is in flight. NULL: not called
 	 */
 	void (*lost)(void *owner);
 	void *owner;
@@ -131,13 +131,13 @@ struct backend {
  * Locks it: an open-file-description lock on the bytes served, shared where @config->readonly, and
  * O_EXCL for a block device that is written. Logs its failure with the path.
  *
- * Return: 0; -EBUSY: in use by somebody else; -EINVAL: what it is does not suit the configuration;
- *         other -errno
+ * Return: 0; -EBUSY: in use elsewhere; -EINVAL: the store does not suit the configuration; other
+ *         -errno
  */
 int __must_check backend_file_open(const struct device_config *config, unsigned int wait_ms,
 				   struct backend **out);
 
-/** backend_error_open() - a store that fails whatever is asked; for a driver without any other */
+/** backend_error_open() - a store whose operations all fail, for a device that is rescued */
 int __must_check backend_error_open(struct backend **out);
 
 static inline void backend_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
@@ -152,7 +152,7 @@ static inline void *backend_stage(struct backend_io *io)
 	return io->stage ? io->stage(io) : NULL;
 }
 
-/** backend_lost() - for stores: tell the user of the store */
+/** backend_lost() - for stores: call @lost */
 static inline void backend_lost(struct backend *backend)
 {
 	if (backend->lost)
@@ -165,16 +165,17 @@ static inline void backend_cancel(struct backend_io *io)
 }
 
 /**
- * backend_descriptors() - where an opened store keeps its descriptors
+ * backend_descriptors() - the addresses of the descriptors of an open store
+ * @fds: out, @max of them at most
  *
- * For a thread with a descriptor table of its own, which opens a store for another. Return: how many
+ * For a task that opens a store: it gives them to the process (task_give()). Return: their number
  */
 static inline unsigned int backend_descriptors(struct backend *backend, int **fds, unsigned int max)
 {
 	return backend->ops->descriptors ? backend->ops->descriptors(backend, fds, max) : 0;
 }
 
-/** backend_moved() - its descriptors are in the process's table now */
+/** backend_moved() - the descriptors are now numbers of the process's table */
 static inline void backend_moved(struct backend *backend)
 {
 	if (backend->ops->moved)

@@ -2,9 +2,9 @@
 /*
  * Files and block devices.
  *
- * Reads and writes are in transfer.c. All other operations block, and are done by the threads of the
- * store (store_pool.h): what the store cannot do falls to the next best way. An operation that must
- * be durable ends with a sync.
+ * Reads and writes are in transfer.c. All other operations block, and are done by the threads of
+ * the store (store_pool.h): what the store cannot do falls to the next best way. An operation that
+ * must be durable ends with a sync.
  */
 #include "backend_file.h"
 
@@ -93,7 +93,7 @@ static int write_chunk(struct backend_io *io, int fd)
 	return 0;
 }
 
-/* The last resort: real zeroes, from memory that is the same for everybody. */
+/* The last resort: writes zeroes from a shared buffer. */
 static int write_zeroes(struct backend_io *io, int fd)
 {
 	int err = 0;
@@ -133,7 +133,7 @@ static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 	return not_supported(err) ? write_zeroes(io, fds->fd) : err;
 }
 
-/* A discard is advice: where nothing can be given back it succeeds without an effect. */
+/* A discard is a hint: where the store cannot free space it succeeds without an effect. */
 static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 {
 	struct backend_io *io = io_of(job);

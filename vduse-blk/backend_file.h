@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of the file backend share. Everything here runs on a worker. */
+/* Shared by the parts of the file backend. The functions are called on workers. */
 #ifndef VDUSE_BLK_BACKEND_FILE_H
 #define VDUSE_BLK_BACKEND_FILE_H
 
@@ -14,18 +14,18 @@ struct file_backend {
 	struct pool_fds pool_fds; /* of @store, in the process's table */
 	const char *name;	  /* of the device */
 	bool keep_space;	  /* discard = no: never give space back */
-	bool iopoll;		  /* the disk can be polled for completions, and shall be */
-	bool bounce; /* the driver's memory is the kernel's, which may be impossible to pin */
+	bool iopoll;		  /* iopoll = yes: poll the disk for completions */
+	bool bounce; /* data is in the kernel's bounce pages, which may be unpinnable */
 
 	/*
-	 * "Not supported", remembered. Set by any thread, read by all: a stale read costs one more
-	 * try, nothing else.
+	 * Operations that the store has refused as not supported. Set by any thread, read by all: a
+	 * stale value costs one more try.
 	 */
 	bool no_punch;
 	bool no_zero_range;
 	bool no_discard;
-	bool no_pin;	   /* of the driver's memory: O_DIRECT cannot get there */
-	bool no_nowait[2]; /* of reads, of writes: the file cannot say that one would wait */
+	bool no_pin;	   /* the driver's memory cannot be pinned, as O_DIRECT needs */
+	bool no_nowait[2]; /* reads, writes: the file refuses RWF_NOWAIT */
 };
 
 static inline struct file_backend *file_of(const struct backend_io *io)
@@ -38,15 +38,15 @@ static inline void io_finish(struct backend_io *io, int err)
 	io->done(io, err);
 }
 
-/** io_to_pool() - have @work done by the threads of the store; NULL: a sync */
+/** io_to_pool() - submit @work to the threads of the store; NULL: a sync */
 void io_to_pool(struct backend_io *io,
 		int (*work)(struct pool_job *job, const struct pool_fds *fds),
 		void (*done)(struct pool_job *job));
 
-/** io_finish_changed() - the end of what changed the store: where it must be durable, after a sync */
+/** io_finish_changed() - finish a change of the store, after a sync where @io->durable */
 void io_finish_changed(struct backend_io *io, int err);
 
-/** transfer_start() - read or write all of @io, which may be short at first; then io_finish() */
+/** transfer_start() - read or write all of @io, in as many steps as it takes; then io_finish() */
 void transfer_start(struct backend_io *io);
 
 #endif

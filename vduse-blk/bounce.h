@@ -20,8 +20,8 @@ uint64_t bounce_size(const struct device_config *device);
 bool bounce_is_ours(const struct config *config, const struct device_config *device);
 
 /**
- * bounce_reserve() - make resident what disks that are in the kernel already will need, for
- * umem_alloc()
+ * bounce_reserve() - make resident the bounce memory of the disks that are to be adopted;
+ * umem_alloc() uses it
  */
 void bounce_reserve(const struct config *config);
 

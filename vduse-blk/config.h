@@ -49,7 +49,7 @@ struct device_config {
 	bool iopoll;	  /* the store's completions are polled for */
 	enum config_switch umem;
 	bool pin_guest_memory;
-	uint64_t bounce_size; /* bytes; CONFIG_AUTO: as the queues need it, bounce_size() */
+	uint64_t bounce_size; /* bytes; CONFIG_AUTO: computed by bounce_size() */
 	uint64_t offset;      /* bytes into the store where the disk begins */
 	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */
 
@@ -77,10 +77,10 @@ struct config {
  */
 int __must_check config_load(const char *path, struct config *out);
 
-/** config_serial() - the serial number of a device's disk, given or made from its name */
+/** config_serial() - the serial number of a disk, configured or made from its name */
 void config_serial(const struct device_config *device, char serial[VIRTIO_BLK_ID_BYTES + 1]);
 
-/** config_serials_collide() - would /dev/disk/by-id have one link for both disks? */
+/** config_serials_collide() - would the two disks have the same link in /dev/disk/by-id? */
 bool config_serials_collide(const struct device_config *a, const struct device_config *b);
 
 /** config_slices_collide() - on one store: do the two overlap, and does either write? */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A descriptor table of its own for a thread that may sleep in the kernel for ever.
+ * A private descriptor table for a thread that may block in the kernel for ever.
  *
- * Threads share their table by default. When the process is killed while one thread sleeps
- * uninterruptibly, that thread keeps the whole table open: every store and every /dev/vduse/NAME of
- * the process stays busy, and no other server can serve them. A thread with a table of its own keeps
- * only what is in it.
+ * Threads share one table by default. When the process is killed while one thread sleeps
+ * uninterruptibly, that thread keeps all files of the table open: every store and every
+ * /dev/vduse/NAME of the process stays busy, and no other server can serve them. A thread with a
+ * private table keeps only the files in that table open.
  */
 #ifndef VDUSE_BLK_DESCRIPTORS_H
 #define VDUSE_BLK_DESCRIPTORS_H
@@ -19,12 +19,13 @@
  * @keep:  sorted by this function; -1 entries are ignored
  * @count: of @keep
  *
- * For the calling thread. Does not block. Return: 0; -ENOTSUP: a build with the thread sanitizer; other
- * -errno. After a failure the table is shared still, or has lost some of the descriptors to be closed
+ * For the calling thread. Does not block. Return: 0; -ENOTSUP: a build with the thread sanitizer;
+ * other -errno. After a failure the table is shared still, or has lost some of the descriptors to
+ * be closed
  */
 int descriptors_isolate(int *keep, unsigned int count);
 
-/** descriptors_isolated() - has the calling thread a table of its own? */
+/** descriptors_isolated() - does the calling thread have a private table? */
 bool descriptors_isolated(void);
 
 #endif

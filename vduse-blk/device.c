@@ -20,15 +20,15 @@ static void recall_flush(struct device *device)
 }
 
 /*
- * A store tells once that it has lost writes, and says nothing of them at the next sync. So until
- * the driver is reset nothing is durable any more; it cannot be known which writes are lost.
+ * Linux reports lost writes once, and the next sync succeeds. The report does not say which writes
+ * are lost. So until the driver is reset, no flush and no durable write succeeds.
  */
 static void writes_lost(void *owner)
 {
 	struct device *device = owner;
 
 	store_relaxed(&inflight_vq(device->inflight, 0)->marked,
-		      1); /* for the server after a crash */
+		      1); /* the mark in the record, for a server that adopts the disk */
 	if (!__atomic_exchange_n(&device->flush_failed, true, __ATOMIC_SEQ_CST))
 		log_err("%s: writes may be lost: every flush and every durable write fails until "
 			"the driver is reset%s",

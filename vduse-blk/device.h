@@ -58,7 +58,7 @@ struct device {
 
 	void (*closed)(struct device *device);
 	void (*driver_changed)(
-		struct device *device); /* a driver was reset, or started; may be NULL */
+		struct device *device); /* called after a driver's reset or start; may be NULL */
 };
 
 /** device_queue_count() - how many queues a device will have */
@@ -79,28 +79,33 @@ int __must_check device_open_store(struct device *device, const struct device_co
 void device_close_store(struct device *device);
 
 /**
- * device_examine() - would a new server be able to go on, once the running one has left?
+ * device_examine() - could a new server adopt the device, after its server has released it?
  *
- * All that can be known while that has the device and its store. Return: 0; -errno, logged
+ * Checks all that can be checked while that server has the device and its store. Return: 0; -errno,
+ * logged
  */
 int __must_check device_examine(const struct device_config *config, const char *runtime_dir);
 
 /**
- * device_check_store() - would the store be served, as far as it can be known beside its server?
+ * device_check_store() - could the store be served? For "check --stores"
  *
- * Of a disk that no server has, also who uses the store. Return: 0; -errno, logged
+ * Checks all that can be checked while a server has the store; of a disk that no server has, also
+ * whether the store is in use. Return: 0; -errno, logged
  */
 int __must_check device_check_store(const struct device_config *config, const char *runtime_dir);
 
 /**
- * device_settle() - a part of both: limits as configuration and store have them. -EINVAL, logged
+ * device_settle() - set the limits from the configuration and the store. A part of the functions
+ * above
+ *
+ * Return: 0; -EINVAL, logged
  */
 int __must_check device_settle(struct device *device);
 
-/** device_identity() - which bytes the disk is made of, by its settled limits */
+/** device_identity() - the identity of the disk (identity.h); call it after device_settle() */
 void device_identity(const struct device *device, struct disk_identity *out);
 
-/** device_describe_record() - what the inflight log of the device has to be of */
+/** device_describe_record() - the parameters of the device's inflight log, with its identity */
 void device_describe_record(const struct device *device, const char *runtime_dir,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params);
 
@@ -113,9 +118,9 @@ int __must_check device_open_record(struct device *device, const char *runtime_d
  * @workers:      the device's queues are spread over them, beginning at *@next_worker
  * @next_worker:  moves on by the number of queues
  *
- * Also done again, after device_destroy(). A new device is not on the vdpa bus yet. An adopted one
- * goes on where its dead server stopped, if the record says that it is the same disk. Return: 0;
- * -errno, logged
+ * May be called again after device_destroy(). A new device is not on the vdpa bus yet. An adopted
+ * device continues where its former server stopped, if the inflight log shows that it is the same
+ * disk. Return: 0; -errno, logged
  */
 int __must_check device_create(struct device *device, const char *runtime_dir, struct ring *ring,
 			       struct worker *workers, unsigned int worker_count,

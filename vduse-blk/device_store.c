@@ -31,8 +31,8 @@ uint16_t device_queue_count(const struct device_config *config)
 }
 
 /*
- * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and Linux
- * refuses more than the device's maximum since 6.12.115 and 7.3.
+ * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and
+ * Linux refuses more than the device's maximum since 6.12.115 and 7.3.
  */
 uint16_t device_queue_size(const struct device_config *config)
 {
@@ -186,7 +186,7 @@ int device_open_store(struct device *device, const struct device_config *config,
 	return err;
 }
 
-/* What its store would make of a disk. Both are on the caller's stack. */
+/* Sets the limits that the driver would see. Both objects are on the caller's stack. */
 static int examine_store(struct device *device, struct backend *backend, bool try_lock)
 {
 	struct store store;

@@ -31,7 +31,7 @@ static int write_all(int fd, const char *text)
 		if (n >= 0) {
 			text += n;
 			left -= (size_t)n;
-		} else if (errno == EAGAIN) { /* whoever else has it made it non-blocking */
+		} else if (errno == EAGAIN) { /* another user of the file made it non-blocking */
 			struct pollfd ready = { .fd = fd, .events = POLLOUT };
 
 			poll(&ready, 1, -1);
@@ -69,15 +69,15 @@ static int lost_log(unsigned int count)
 {
 	char text[128], line[OUTBOX_TEXT_MAX];
 
-	snprintf(text, sizeof(text), "%u log lines were dropped: standard error did not take them",
-		 count);
+	snprintf(text, sizeof(text),
+		 "%u log lines were dropped: the reader of standard error was stuck", count);
 	format_line(line, LOG_LEVEL_WARNING, text);
 	return write_log(line);
 }
 
 static int lost_output(unsigned int count)
 {
-	log_warn("%u lines for standard output were dropped: it did not take them", count);
+	log_warn("%u lines for standard output were dropped: its reader was stuck", count);
 	return 0;
 }
 
@@ -85,7 +85,7 @@ static char log_queue[LOG_QUEUE_SIZE], output_queue[OUTPUT_QUEUE_SIZE];
 
 static struct outbox log_box = {
 	OUTBOX_INIT,	      .name = "log",	.queue = log_queue, .size = sizeof(log_queue),
-	.thread_stays = true, /* a new one can be refused just when there is something to log */
+	.thread_stays = true, /* an error to be logged may be that threads cannot be started */
 	.deliver = write_log, .lost = lost_log,
 };
 

@@ -18,12 +18,12 @@
 
 #define WAIT_NS (1000ull * 1000 * 1000)
 
-/* The socket of the service manager is full where that is stuck, and then this waits for ever. */
+/* Where the service manager is stuck its socket is full, and this may wait for ever. */
 static int deliver(const char *text)
 {
 	int err;
 
-	/* The nodes are printed before READY=1; but a reader that is stuck does not hold it back. */
+	/* The nodes are printed before READY=1, unless the reader of standard output is stuck. */
 	logger_flush_output(time_now_ns() + WAIT_NS);
 	err = sd_notify(0, text);
 	return err < 0 ? err : 0;
@@ -31,7 +31,7 @@ static int deliver(const char *text)
 
 static int lost(unsigned int count)
 {
-	log_warn("%u notifications were dropped: the service manager did not take them", count);
+	log_warn("%u notifications were dropped: the service manager was stuck", count);
 	return 0;
 }
 

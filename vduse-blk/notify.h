@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the service manager is told, where one listens and libsystemd was there at build time.
+ * Notifications to the service manager (sd_notify), where NOTIFY_SOCKET is set and the program was
+ * built with libsystemd.
  *
- * A thread of its own tells it (lib/outbox.h), so that a service manager which is stuck holds up
- * nobody. Main thread.
+ * A separate thread sends them (lib/outbox.h), so that a service manager that is stuck delays no
+ * disk. Main thread.
  */
 #ifndef VDUSE_BLK_NOTIFY_H
 #define VDUSE_BLK_NOTIFY_H
@@ -11,21 +12,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** notify_ready() - all devices, so many, can be used */
+/** notify_ready() - the start has ended, and @devices devices can be used */
 void notify_ready(size_t devices);
 
 /** notify_stopping() - devices are being detached */
 void notify_stopping(void);
 
 /**
- * notify_main_pid() - this process is the service now
+ * notify_main_pid() - this process is the main process of the service from now on
  *
- * To be said before the server that was the service ends: else its end is that of the service. So
- * this waits until the service manager's socket has it, a second at most.
+ * Send it before the old main process ends: otherwise the service manager takes the service for
+ * ended. So this waits, for a second at most, until the message is in the service manager's socket.
  */
 void notify_main_pid(void);
 
-/** notify_flush() - wait until all is said; @deadline_ns: the latest end, by time_now_ns() */
+/** notify_flush() - wait until all are sent, until @deadline_ns (time_now_ns()) at most */
 void notify_flush(uint64_t deadline_ns);
 
 #endif

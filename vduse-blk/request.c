@@ -103,7 +103,7 @@ static void note_success(struct queue *queue, enum backend_op op)
 		store_health_worked_slow(&queue->device->health, op, time_now_ns());
 }
 
-/* Acquire: pairs with the store of a failed sync, which comes before it completes anything. */
+/* Acquire: pairs with the store in device.c, which precedes the completions of a failed sync. */
 static bool flush_has_failed(const struct queue *queue)
 {
 	return load_acquire(&queue->device->flush_failed);
@@ -198,7 +198,7 @@ static void req_io_done(struct backend_io *io, int err)
 		log_io_error(slot->queue, io, err, "");
 	} else {
 		note_success(slot->queue, io->op);
-		/* Another sync may have learned that this write is lost. */
+		/* Another sync may have got the report that this write is lost. */
 		if (unlikely(io->durable) && flush_has_failed(slot->queue))
 			err = -EIO;
 	}
@@ -271,7 +271,7 @@ static void flush_done(struct backend_io *io, int err)
 	flush_answer(slot, blk_status(err));
 }
 
-/* One sync, whose result answers all flushes of this round: it is submitted after all of them came. */
+/* One sync completes all flushes of this round; it is submitted at the end of the round. */
 void req_submit_flushes(struct queue *queue)
 {
 	struct req_slot *slot = queue->flushes;

@@ -59,8 +59,9 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 }
 
 /*
- * Takes an unserved device that no driver has away. One that is on the bus, by a process of its own:
- * netlink waits for any removal of another device that has not ended, and cannot be interrupted.
+ * Takes an unserved device that no driver has away. One that is on the bus, by a process of its
+ * own: netlink waits for any removal of another device that has not ended, and cannot be
+ * interrupted.
  * Return: 0; -EBUSY: not yet, logged; other -errno, logged
  */
 static int remove_idle(const char *name)
@@ -77,7 +78,7 @@ static int remove_idle(const char *name)
 		return err;
 	}
 	if (!child) {
-		close(STDOUT_FILENO); /* who reads our words does not wait for it */
+		close(STDOUT_FILENO); /* the reader of our output must not wait for this process */
 		_exit(vdpa_bus_detach(name) || vduse_dev_remove(name) ? EXIT_RUNTIME : EXIT_OK);
 	}
 	for (ms = 0; ms < REMOVE_WAIT_MS; ms += REMOVE_POLL_MS) {
@@ -141,7 +142,7 @@ enum exit_status rescue_collect(bool dry_run)
 	struct dirent *entry;
 	DIR *dir;
 
-	/* Even where there are no devices: silence would read as "nothing to remove". */
+	/* Also where there are no devices: no output would look like "nothing to remove". */
 	if (err == -EACCES || err == -EPERM) {
 		log_err("gc needs to be root: cannot open /dev/vduse/control: %s", strerror(-err));
 		return EXIT_RUNTIME;

@@ -177,7 +177,7 @@ void ring_cancel(struct ring *ring, struct ring_op *op);
 /** ring_post() - have @message->run called on the ring's thread; from any thread */
 void ring_post(struct ring *ring, struct ring_message *message);
 
-/** ring_post_by() - the same where @fd is what ring->message_fd is in the table of this thread */
+/** ring_post_by() - as ring_post(), with @fd for ring->message_fd in a private descriptor table */
 void ring_post_by(struct ring *ring, struct ring_message *message, int fd);
 
 #endif

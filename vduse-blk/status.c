@@ -41,7 +41,7 @@ static const char *node_of(const struct disk *disk)
 	return disk->job.node[0] ? disk->job.node : "-";
 }
 
-/* A task may be finding it out right now. */
+/* While a task opens the store the size is not known: 0. */
 static uint64_t size_of(const struct disk *disk)
 {
 	return disk->state == DISK_OPENING ? 0 : disk->device.limits.size;

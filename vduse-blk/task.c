@@ -45,7 +45,7 @@ static int send_given(const struct task *task)
 	return sendmsg(task->theirs, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-/* Return: how many came, of which some may be missing behind; -errno */
+/* Return: the number received, which is less than sent at the limit of open files; -errno */
 static int receive_fds(const struct task *task, int fds[TASK_DESCRIPTORS_MAX])
 {
 	union fd_message control = { 0 };
@@ -78,7 +78,8 @@ static void take_given(struct task *task)
 	for (int i = 0; task->lost && i < count; i++)
 		close(fds[i]);
 	if (task->lost)
-		log_err("%s: cannot take over %u descriptors: %s", task->name, task->given_count,
+		log_err("task \"%s\": cannot transfer %u descriptors: %s", task->name,
+			task->given_count,
 			count < 0 ? strerror(-count) : "the limit of open files is reached");
 }
 
@@ -101,14 +102,15 @@ static void *task_main(void *arg)
 
 	pthread_setname_np(pthread_self(), task->name);
 	if (err && err != -ENOTSUP)
-		log_warn("%s: shares its descriptors with the server: %s", task->name,
-			 strerror(-err));
+		log_warn("task \"%s\": no private descriptor table: %s; if this server is killed "
+			 "while the task is stuck, no other server can serve its disks",
+			 task->name, strerror(-err));
 	task->work(task);
 	if (task->given_count)
 		task->lost = send_given(task) != 0;
 	for (unsigned int i = 0; err && i < task->given_count; i++)
-		close(*task->given[i]);	 /* which the end of the thread's own table would do */
-	ring_post(ring, &task->message); /* and @task is not ours any more */
+		close(*task->given[i]);	 /* there is no private table that closes it */
+	ring_post(ring, &task->message); /* from here on @task may be freed */
 	return NULL;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Work that may sleep in the kernel for ever: opening a store, binding a driver, flushing a disk.
+ * A task: work that may block in the kernel for ever, as opening a store, binding a driver, or
+ * flushing a disk.
  *
- * Each task has a thread of its own, with a descriptor table of its own. So a task that sleeps holds
- * up nothing of any other disk, neither while the server runs nor after it was killed.
+ * Each task has its own thread with a private descriptor table. So a task that blocks does not
+ * delay other disks, neither while the server runs nor after it was killed.
  */
 #ifndef VDUSE_BLK_TASK_H
 #define VDUSE_BLK_TASK_H
@@ -18,32 +19,32 @@
 struct task {
 	/* Set by the caller. */
 	const char *name;		 /* of the thread, 15 characters at most */
-	void (*work)(struct task *task); /* on the task's thread */
-	void (*done)(struct task *task); /* on the ring's thread, after @work */
+	void (*work)(struct task *task); /* called on the task's thread */
+	void (*done)(struct task *task); /* called on the ring's thread, after @work */
 
-	/* task.c's own. */
+	/* Private to task.c, but for @lost. */
 	struct ring *ring;
 	struct ring_message message;
 	int *given[TASK_DESCRIPTORS_MAX];
 	unsigned int given_count;
-	int ours, theirs; /* ends of a socket pair that descriptors go through */
-	bool lost;	  /* out: descriptors could not be taken over; each is -1 */
+	int ours, theirs; /* the ends of a socket pair for descriptors */
+	bool lost;	  /* out: descriptors could not be transferred; each is -1 */
 };
 
 /**
- * task_start() - have @task->work done, then @task->done called
- * @task: stays where it is until @done is entered
+ * task_start() - run @task->work on a new thread, then @task->done on this one
+ * @task: must not move or be freed before @done is called
  * @ring: of the calling thread
  *
- * Nobody waits for a task at the end of the process. Return: 0; -errno: neither will be called
+ * The process may end while a task runs. Return: 0; -errno: neither function is called
  */
 int __must_check task_start(struct task *task, struct ring *ring);
 
 /**
- * task_give() - from @work: the descriptor @*fd is to become the process's
- * @fd: its number in the task's table; before @done it is replaced by the number in the process's
+ * task_give() - transfer the descriptor *@fd to the process's table. Call it from @work
+ * @fd: its number in the task's table. Before @done, task.c replaces it by the new number
  *
- * The task's own is closed with its thread. -1 stays -1.
+ * The task's copy is closed with its thread. -1 stays -1.
  */
 void task_give(struct task *task, int *fd);
 

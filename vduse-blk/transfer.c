@@ -2,23 +2,25 @@
 /*
  * Reads and writes of the file backend, in steps.
  *
- * A step is one operation. It first goes to the worker's ring, and must not wait there (RWF_NOWAIT):
- * io_uring would otherwise give it to one of a few threads that all disks of the worker share. What
- * would wait comes back with EAGAIN and is done by a thread of the store. A step that came back
- * short is followed by another one.
+ * A step is one operation. The worker first submits it to its ring with RWF_NOWAIT: without that
+ * flag io_uring would pass a step that has to wait to one of a few threads that all disks of the
+ * worker share. A step that would have to wait ends with EAGAIN, and a thread of the store does it.
+ * After a short step another one follows.
  *
- * A transfer that is larger than what a disk takes at a time is cut into parts: the block layer does
- * not cut a request that must not wait (block/blk-merge.c), and a read of the page cache is copied
- * on the worker while its other queues wait. Some parts are under way together, a batch; the next
- * batch begins when all of them are done. So a request of any length has little under way.
+ * A transfer that is larger than one operation of the disk is cut into parts, for two reasons. The
+ * block layer does not split a request with RWF_NOWAIT (block/blk-merge.c). And a read from the
+ * page cache is copied on the worker, while its other queues wait. Several parts, a batch, are
+ * under way at a time. The next batch begins when all of them are done. So the amount under way is
+ * limited, however long the request is.
  *
  * Direct I/O. Memory or lengths that O_DIRECT refuses are copied through a staging buffer, one step
- * after the other: the page cache would be a second view of the store, and write-back of a page of
- * it could undo a direct write to another block of that page. A step that ended inside of a block is
- * done again from the beginning of that block.
+ * after the other. They do not go through the page cache: write-back of a page could undo a direct
+ * write to another block of that page. A step that ended inside a block is repeated from the
+ * beginning of that block.
  *
- * Direct I/O pins the memory, and nobody can pin the kernel's bounce memory since Linux 6.12.118
- * (VM_IO in vduse_domain_mmap()). From the first EFAULT on, transfers of such a disk are staged.
+ * Direct I/O pins the memory. Since Linux 6.12.118 the kernel's bounce pages cannot be pinned
+ * (VM_IO in vduse_domain_mmap()). From the first EFAULT on, all transfers of such a disk are
+ * staged.
  */
 #include <errno.h>
 #include <limits.h>
@@ -29,10 +31,10 @@
 #include "sigbus.h"
 #include "store_kern.h"
 
-/* Where a large transfer is cut: any disk's page, so that the rest stays aligned. */
+/* Parts end at multiples of this, so that the next part is aligned for every disk. */
 #define PART_ALIGN 4096u
 
-/* What a request has under way at most. */
+/* The limit for what one request has under way. */
 #define BATCH_PARTS 16u
 #define BATCH_BYTES (4u << 20) /* REQUEST_BYTES_MAX of queue.h */
 
@@ -122,7 +124,7 @@ static int stage_fill(struct backend_io *io)
 	io->piece = (struct iovec){ .iov_base = stage, .iov_len = MIN(bytes_left(io), max) };
 	if (is_write(io))
 		iov_to_buf(io->iov, io->iov_count, stage, io->piece.iov_len);
-	/* Zeroes in the place of what is gone must not be written. The queue asks, and stops. */
+	/* Zeroes of a lost page must not be written. The queue stops after its next check. */
 	return iov_is_lost(io->iov, io->iov_count, io->piece.iov_len) ? -EFAULT : 0;
 }
 
@@ -196,7 +198,7 @@ static void step_came(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	if (unlikely(res == -EAGAIN || res == -EOPNOTSUPP) && !io->cancelled) {
 		if (io->iopoll && io->ring->has_iopoll) {
-			/* What the disk cannot be polled for, it may do with an interrupt. */
+			/* The disk refused to be polled: try again with an interrupt. */
 			io->iopoll = false;
 			step_submit(io);
 			return;
@@ -221,7 +223,7 @@ static void step_start(struct backend_io *io)
 		step_submit(io);
 }
 
-/* Is another try worth it, which may be another way? */
+/* Return: try again, perhaps in another way? */
 static bool step_again(struct backend_io *io, int res)
 {
 	struct file_backend *file = file_of(io);
@@ -235,7 +237,7 @@ static bool step_again(struct backend_io *io, int res)
 	return res == -EAGAIN || res == -EINTR;
 }
 
-/* Return: whole blocks of @res; -errno. A file may grow meanwhile, so an odd end gets a second look */
+/* Return: bytes in whole blocks; -errno. The file may be growing: a partial block is tried again */
 static int whole_blocks(struct backend_io *io, int res)
 {
 	const struct store *store = &file_of(io)->store;
@@ -253,7 +255,7 @@ static void transfer_rest(struct backend_io *io);
 
 static void step_done(struct backend_io *io, int res)
 {
-	/* The usual case, in few instructions: all of it, at once. */
+	/* The fast path: one step has transferred everything. */
 	if (likely(res > 0 && (uint64_t)res == bytes_left(io) && !io->staged)) {
 		io->done_bytes = io->len;
 		io_finish_changed(io, 0);
@@ -287,7 +289,7 @@ static void step_done(struct backend_io *io, int res)
 	transfer_rest(io);
 }
 
-/* All of the batch is done. Where a part failed or was short, it is done again, one step at a time. */
+/* A batch is done. Where a part failed or was short, the batch is repeated, one step at a time. */
 static void batch_done(struct backend_io *io)
 {
 	bool whole = io->batch_done == io->batch_bytes;

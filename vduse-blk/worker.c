@@ -124,9 +124,9 @@ static void look_for_work(struct worker *worker)
 }
 
 /*
- * Whoever else wants this CPU gets it. Without that the driver waited behind us for what we were waiting
- * for (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0 thousand a second, with it 4.6
- * to 4.9).
+ * Whoever else wants this CPU gets it. Without that the driver waited behind us for what we were
+ * waiting for (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0 thousand a second,
+ * with it 4.6 to 4.9).
  */
 static void give_way(struct polling *polling)
 {
@@ -236,7 +236,7 @@ static void *worker_main(void *arg)
 		return NULL;
 	polling_wakes(&worker->polling);
 	if (worker_loop(worker))
-		logger_abort(); /* said why: without its ring it can neither serve nor stop its queues */
+		logger_abort(); /* logged; without its ring a worker can do nothing */
 	polling_sleeps(&worker->polling);
 	ring_exit(&worker->ring);
 	return NULL;

@@ -323,7 +323,7 @@ START_TEST(creation_that_fails_leaves_nothing)
 	case 2:
 		ck_assert_int_eq(mkdir(runtime_dir, 0700), 0);
 		ck_assert_int_eq(chmod(runtime_dir, 0777), 0);
-		test_log_expect(LOG_LEVEL_ERROR, "others may write to it");
+		test_log_expect(LOG_LEVEL_ERROR, "other users may write to it");
 		break;
 	}
 	ck_assert_int_eq(rig_try_open(), -EPERM);

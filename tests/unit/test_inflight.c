@@ -364,7 +364,7 @@ START_TEST(directory_is_made_beforehand_or_refused)
 	ck_assert_int_eq(stat(sub, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0700);
 	ck_assert_int_eq(chmod(sub, 0720), 0);
-	test_log_expect(LOG_LEVEL_ERROR, "others may write to it");
+	test_log_expect(LOG_LEVEL_ERROR, "other users may write to it");
 	ck_assert_int_eq(inflight_make_directory(sub), -EPERM);
 	ck_assert_int_eq(rmdir(sub), 0);
 }
@@ -429,7 +429,7 @@ START_TEST(directory_that_others_may_write_to_is_refused)
 	inflight_close(record, true);
 	record = NULL;
 	ck_assert_int_eq(chmod(dir, 0777), 0);
-	test_log_expect(LOG_LEVEL_ERROR, "others may write to it");
+	test_log_expect(LOG_LEVEL_ERROR, "other users may write to it");
 	ck_assert_int_eq(inflight_create(&params, &out), -EPERM);
 	ck_assert_int_eq(chmod(dir, 0755), 0);
 	ck_assert_int_eq(inflight_create(&params, &record), 0);
@@ -448,7 +448,7 @@ START_TEST(directory_of_another_owner_is_refused)
 	ck_assert_int_eq(inflight_open(&params, &out, why), -EPERM);
 	ck_assert_int_eq(inflight_open_any(&params, &out), -EPERM);
 	ck_assert_int_eq(inflight_peek(&params, identity, why), -EPERM);
-	test_log_expect(LOG_LEVEL_ERROR, "it belongs to somebody else");
+	test_log_expect(LOG_LEVEL_ERROR, "it belongs to another user");
 	ck_assert_int_eq(inflight_create(&params, &out), -EPERM);
 	ck_assert_int_eq(access(file, F_OK), 0); /* what was there is left alone */
 	ck_assert_int_eq(chown(dir, geteuid(), getegid()), 0);

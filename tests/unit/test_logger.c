@@ -266,7 +266,7 @@ START_TEST(full_standard_output_holds_up_nobody)
 			standard_line(&err, line);
 			ck_assert_int_eq(sscanf(line,
 						"vduse-blk: warning: %u lines for standard output "
-						"were dropped: it did not take them",
+						"were dropped: its reader was stuck",
 						&dropped),
 					 1);
 		}

@@ -167,7 +167,7 @@ START_TEST(descriptors_that_cannot_be_taken_are_closed)
 	limit = before;
 	limit.rlim_cur = (rlim_t)(next + _i);
 	setrlimit(RLIMIT_NOFILE, &limit);
-	test_log_expect(LOG_LEVEL_ERROR, "test: cannot take over 2 descriptors");
+	test_log_expect(LOG_LEVEL_ERROR, "task \"test\": cannot transfer 2 descriptors");
 	finish();
 	setrlimit(RLIMIT_NOFILE, &before);
 	ck_assert(job.task.lost);

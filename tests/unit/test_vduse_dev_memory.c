@@ -304,7 +304,7 @@ START_TEST(memory_is_registered_anew_when_the_device_came_back_to_the_bus)
 
 	fake_kern_bus_del(vd_kern);
 	ck_assert_int_eq(fake_kern_bus_add(vd_kern), 0);
-	test_log_expect(LOG_LEVEL_INFO, VD_NAME ": another program took it off the vdpa bus");
+	test_log_expect(LOG_LEVEL_INFO, VD_NAME ": another program removed it from the vdpa bus");
 	vduse_dev_driver_begins(vd_dev);
 	ck_assert_uint_eq(fake_kern_calls(FAKE_DEREG_UMEM), 1);
 	fake_kern_map_bounce(vd_kern);
