@@ -69,15 +69,29 @@ bool disk_is_settled(const struct disk *disk)
 	}
 }
 
-/* ---- opening ---- */
-
-static void retry_expired(struct ring_timer *timer)
+/* The timer may be of an earlier state: what counts is the state that the disk is in now. */
+static void timer_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, timer);
+	const struct disk_host *host = disk->host;
 
 	if (disk->state == DISK_FAILED)
 		disk_open(disk);
+	else if (disk->state == DISK_CREATED && !host->stopping)
+		disk_attach(disk);
+	else if (disk->state == DISK_BUSY && !host->leaving)
+		disk_stop(disk);
 }
+
+void disk_timer_start(struct disk *disk, uint64_t us)
+{
+	if (disk->timer.active) /* of an earlier state, which may have waited for longer */
+		ring_timer_hurry(disk->host->ring, &disk->timer);
+	else
+		ring_timer_start(disk->host->ring, &disk->timer, us, timer_expired);
+}
+
+/* ---- opening ---- */
 
 static uint64_t retry_us(const struct disk *disk)
 {
@@ -98,7 +112,7 @@ void disk_failed(struct disk *disk)
 		disk_end(disk);
 		return;
 	}
-	ring_timer_start(disk->host->ring, &disk->timer, retry_us(disk), retry_expired);
+	disk_timer_start(disk, retry_us(disk));
 	disk_set_state(disk, DISK_FAILED);
 }
 
@@ -175,6 +189,7 @@ void disk_open(struct disk *disk)
 
 	disk->device = (struct device){ .config = disk->config };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
+	ring_timer_hurry(disk->host->ring, &disk->timer); /* or the disk may miss its turn */
 	disk_time_start(disk);
 	disk_set_state(disk, DISK_OPENING);
 	err = task_start(&disk->opening, disk->host->ring);

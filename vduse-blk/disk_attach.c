@@ -23,14 +23,6 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 	attach_submit(&disk->job, disk->host->ring);
 }
 
-static void attach_retry(struct ring_timer *timer)
-{
-	struct disk *disk = container_of(timer, struct disk, timer);
-
-	if (disk->state == DISK_CREATED && !disk->host->stopping)
-		disk_attach(disk);
-}
-
 /*
  * Another program takes a disk of an earlier server away, and waits in the kernel for what we serve.
  * It can be put on the bus again when that has ended.
@@ -47,7 +39,7 @@ static void await_removal(struct disk *disk)
 			 "ended",
 			 disk->job.name);
 	disk->removal_logged = true;
-	ring_timer_start(disk->host->ring, &disk->timer, REMOVAL_CHECK_US, attach_retry);
+	disk_timer_start(disk, REMOVAL_CHECK_US);
 }
 
 /* Its own device goes again; one that an earlier server attached stays, for the next attempt. */

@@ -37,14 +37,6 @@ static void warn_busy(const struct disk *disk)
 			 job->name, job->node, job->users, end);
 }
 
-static void busy_retry(struct ring_timer *timer)
-{
-	struct disk *disk = container_of(timer, struct disk, timer);
-
-	if (disk->state == DISK_BUSY && !disk->host->leaving)
-		disk_stop(disk);
-}
-
 /* Keeps serving it, and tries again; at once where a second signal has come meanwhile. */
 static void retry_busy(struct disk *disk)
 {
@@ -56,7 +48,7 @@ static void retry_busy(struct disk *disk)
 	disk_set_state(disk, DISK_BUSY);
 	if (disk->busy_checks == BUSY_QUIET_CHECKS && !forced)
 		warn_busy(disk);
-	ring_timer_start(disk->host->ring, &disk->timer, forced ? 0 : delay_us, busy_retry);
+	disk_timer_start(disk, forced ? 0 : delay_us);
 }
 
 static void detach_finished(struct attach_job *job)

@@ -24,6 +24,12 @@ void disk_end(struct disk *disk);
 /** disk_time_start() - a part of its start begins: from now on it counts until the disk is slow */
 void disk_time_start(struct disk *disk);
 
+/**
+ * disk_timer_start() - in @us microseconds do what the state waits for: FAILED opens the store, CREATED
+ * attaches the disk, BUSY detaches it. At once where the timer of an earlier state still runs
+ */
+void disk_timer_start(struct disk *disk, uint64_t us);
+
 /** disk_open() - open the store, in a task */
 void disk_open(struct disk *disk);
 

@@ -487,6 +487,29 @@ START_TEST(handover_that_is_called_off_while_it_is_under_way)
 }
 END_TEST
 
+/* Its timer for the next attempt runs when it is handed over. */
+START_TEST(disk_that_failed_is_handed_over_and_taken_back)
+{
+	struct handover handover = { .done = handed_over };
+
+	unlink(t.devices[2].path);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	test_log_expect(LOG_LEVEL_WARNING, "is not served; the other disks are");
+	begin();
+	for (int i = 0; i < 2; i++) {
+		wait_for(t.job[i]);
+		finish_job(i, 0);
+	}
+	wait_for(disk(2)->state == DISK_FAILED);
+	disk_hand_over(disk(2), &handover);
+	ck_assert(t.handed_over);
+	make_image(2);
+	disk_take_back(disk(2));
+	wait_for(t.job[2]);
+	finish_job(2, 0);
+}
+END_TEST
+
 START_TEST(disk_of_another_server_waits_for_its_release)
 {
 	t.disks.host.config = &t.config;
@@ -546,6 +569,27 @@ START_TEST(unbound_device_is_shown_and_served_again)
 }
 END_TEST
 
+/* A removal that was under way when this server came goes on when the server is to end. */
+START_TEST(stop_waits_for_a_removal_that_was_under_way_before)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disk_hand_over(disk(1), &handover);
+	wait_for(t.handed_over);
+	disk_take_back(disk(1));
+	wait_for(t.job[1]);
+	finish_job(1, -EINPROGRESS);
+	ck_assert_int_eq(disk(1)->state, DISK_CREATED);
+	disks_stop(&t.disks, false);
+	ck_assert_int_eq(t.job[1]->verb, DETACH_UNUSED);
+	finish_job(1, -EINPROGRESS);
+	ck_assert_int_eq(disk(1)->state, DISK_BUSY);
+	wait_for(t.job[1]);
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("disk");
@@ -566,8 +610,10 @@ int main(void)
 	tcase_add_test(tc, leaving_keeps_all_in_the_kernel);
 	tcase_add_loop_test(tc, disk_is_handed_over_and_the_others_stay, 0, 2);
 	tcase_add_test(tc, handover_that_is_called_off_while_it_is_under_way);
+	tcase_add_test(tc, disk_that_failed_is_handed_over_and_taken_back);
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
 	tcase_add_test(tc, unbound_device_is_shown_and_served_again);
+	tcase_add_test(tc, stop_waits_for_a_removal_that_was_under_way_before);
 	return suite_run(suite);
 }
