@@ -255,9 +255,12 @@ int disk_create(struct disk *disk)
 void disk_created(struct disk *disk)
 {
 	disk_set_state(disk, DISK_CREATED);
-	if (disk->state == DISK_CREATED && vduse_dev_adopted(disk->device.dev) &&
-	    !disk->config->rescue)
+	if (disk->state != DISK_CREATED)
+		return;
+	if (vduse_dev_adopted(disk->device.dev) && !disk->config->rescue)
 		disk_attach(disk);
+	else if (disk->host->stopping)
+		disk_stop(disk); /* it was taken back, and another program had detached it */
 }
 
 /* Two sections may lead to one store by different paths; a device node has no lock of its own. */

@@ -99,6 +99,7 @@ struct disk {
 	bool failing;	 /* being closed since it failed */
 	bool anew;	 /* to be made again when it is closed: it left the vdpa bus */
 	bool unattached; /* then: not to be attached again */
+	bool taken_back; /* its handover was called off, and it is not served again yet */
 	bool retake;	 /* then: its handover was called off */
 };
 

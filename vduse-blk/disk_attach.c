@@ -70,6 +70,7 @@ static void attach_finished(struct attach_job *job)
 	struct disk *disk = container_of(job, struct disk, job);
 
 	disk->state = job->result ? DISK_CREATED : DISK_ATTACHED;
+	disk->taken_back = disk->taken_back && job->result;
 	if (disk_obey(disk))
 		return;
 	if (job->result == -EINPROGRESS || job->result == -ESTALE) {

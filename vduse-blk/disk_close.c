@@ -51,11 +51,11 @@ static void close_finished(struct device *device)
 	disk->left = disk->anew = disk->failing = false;
 	if (disk->handover) {
 		handover_finished(disk);
+	} else if (disk->retake && !disk->host->leaving) {
+		disk->retake = false;
+		disk_open(disk); /* to serve it on, or to detach it */
 	} else if (disk->host->stopping) {
 		disk_end(disk);
-	} else if (disk->retake) {
-		disk->retake = false;
-		disk_open(disk);
 	} else if (failing) {
 		disk_failed(disk);
 	} else {
@@ -118,10 +118,10 @@ void disk_hand_over(struct disk *disk, struct handover *handover)
 void disk_take_back(struct disk *disk)
 {
 	disk->handover = NULL;
+	disk->retake = disk->state == DISK_CLOSING;
+	disk->taken_back = disk->retake || disk->state == DISK_RELEASED;
 	if (disk->state == DISK_RELEASED)
 		disk_open(disk);
-	else if (disk->state == DISK_CLOSING)
-		disk->retake = true;
 }
 
 void disk_forget(struct disk *disk)

@@ -59,6 +59,8 @@ static void detach_finished(struct attach_job *job)
 		retry_busy(disk);
 		if (disk->host->leaving)
 			disk_leave(disk);
+		else if (disk->handover)
+			disk_hand_over(disk, disk->handover);
 		return;
 	}
 	if (job->result) {
@@ -75,13 +77,27 @@ static void detach_finished(struct attach_job *job)
 	disk_close(disk);
 }
 
+/* It has no device. One that was taken back is attached, and has to be served until it is detached. */
+static void stop_opening(struct disk *disk)
+{
+	if (disk->taken_back && !disk->host->forced)
+		return;
+	if (disk->taken_back) {
+		disk->host->failed = true;
+		log_err("%s: is left in the kernel, unserved: it could not be opened again after a "
+			"takeover that was given up",
+			disk->config->name);
+	}
+	disk_end(disk);
+}
+
 void disk_stop(struct disk *disk)
 {
 	switch (disk->state) {
 	case DISK_WAITING:
 	case DISK_OPENING:
 	case DISK_FAILED:
-		disk_end(disk);
+		stop_opening(disk);
 		break;
 	case DISK_RELEASED: /* forgotten, or taken back and then detached */
 		break;

@@ -487,6 +487,71 @@ START_TEST(handover_that_is_called_off_while_it_is_under_way)
 }
 END_TEST
 
+START_TEST(handover_that_is_called_off_while_the_server_stops)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disk_hand_over(disk(1), &handover);
+	ck_assert_int_eq(disk(1)->state, DISK_CLOSING);
+	disks_stop(&t.disks, false);
+	disk_take_back(disk(1));
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ADOPT);
+	finish_job(1, 0);
+	ck_assert_int_eq(t.job[1]->verb, DETACH_UNUSED);
+	end();
+	ck_assert(!t.handed_over);
+	ck_assert_ptr_null(fake_kern_dev("two"));
+}
+END_TEST
+
+/* By a second signal it is given up, which is told. */
+START_TEST(stop_while_a_disk_is_taken_back)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disk_hand_over(disk(1), &handover);
+	wait_for(t.handed_over);
+	disk_take_back(disk(1));
+	ck_assert_int_eq(disk(1)->state, DISK_OPENING);
+	disks_stop(&t.disks, false);
+	if (_i) {
+		test_log_expect(LOG_LEVEL_ERROR, "two: is left in the kernel, unserved");
+		disks_stop(&t.disks, true);
+		end();
+		ck_assert(t.disks.host.failed);
+		ck_assert_ptr_nonnull(fake_kern_dev("two"));
+		return;
+	}
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ADOPT);
+	end();
+	ck_assert(!t.disks.host.failed);
+	ck_assert_ptr_null(fake_kern_dev("two"));
+}
+END_TEST
+
+/* A server that stops has disks in use, and another one takes them over. */
+START_TEST(disk_in_use_is_handed_over_by_a_server_that_stops)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disks_stop(&t.disks, false);
+	ck_assert_int_eq(t.job[1]->verb, DETACH_UNUSED);
+	disk_hand_over(disk(1), &handover);
+	ck_assert(!t.handed_over);
+	finish_job(1, -EBUSY);
+	wait_for(t.handed_over);
+	ck_assert_int_eq(t.handover_err, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_RELEASED);
+	ck_assert_ptr_nonnull(fake_kern_dev("two"));
+	disk_forget(disk(1));
+}
+END_TEST
+
 /* Its timer for the next attempt runs when it is handed over. */
 START_TEST(disk_that_failed_is_handed_over_and_taken_back)
 {
@@ -610,6 +675,9 @@ int main(void)
 	tcase_add_test(tc, leaving_keeps_all_in_the_kernel);
 	tcase_add_loop_test(tc, disk_is_handed_over_and_the_others_stay, 0, 2);
 	tcase_add_test(tc, handover_that_is_called_off_while_it_is_under_way);
+	tcase_add_test(tc, handover_that_is_called_off_while_the_server_stops);
+	tcase_add_loop_test(tc, stop_while_a_disk_is_taken_back, 0, 2);
+	tcase_add_test(tc, disk_in_use_is_handed_over_by_a_server_that_stops);
 	tcase_add_test(tc, disk_that_failed_is_handed_over_and_taken_back);
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
