@@ -218,7 +218,7 @@ START_TEST(written_zeroes_go_on_where_they_stopped)
 	if (!fb_open_place(DISK, _i ? CACHE_WRITEBACK : CACHE_AUTO))
 		return;
 	op.fakes[0] = -EOPNOTSUPP;
-	op.fakes[1] = 8192;
+	op.fakes[1] = !_i && can_direct(fb_config.path) ? 8192 + 100 : 8192; /* in whole blocks */
 	op.fakes[2] = -EAGAIN;
 	op.fakes[3] = -EINTR;
 	op.between = undo_zeroes;
@@ -234,6 +234,20 @@ START_TEST(written_zeroes_go_on_where_they_stopped)
 	op.io.durable = true;
 	ck_assert_int_eq(fb_run(&op), -EIO);
 	ck_assert_str_eq(op.trace, " zeroes:65536 zeroes:4096");
+}
+END_TEST
+
+START_TEST(written_zeroes_that_come_to_nothing_are_an_error)
+{
+	struct fb_op op = fb_make_op(BACKEND_WRITE_ZEROES, 4096, CHUNK);
+
+	fb_config.discard = SWITCH_NO;
+	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
+		return;
+	op.fakes[0] = -EOPNOTSUPP;
+	op.fakes[1] = 100; /* less than a block */
+	ck_assert_int_eq(fb_run(&op), -ENODATA);
+	ck_assert_str_eq(op.trace, " zero_range zeroes:65536");
 }
 END_TEST
 
@@ -342,6 +356,7 @@ int main(void)
 	tcase_add_loop_test(tc, zeroes_are_written_in_chunks_as_the_last_resort, 0,
 			    ARRAY_SIZE(written));
 	tcase_add_loop_test(tc, written_zeroes_go_on_where_they_stopped, 0, 2);
+	tcase_add_test(tc, written_zeroes_that_come_to_nothing_are_an_error);
 	tcase_add_test(tc, written_zeroes_need_room);
 	tcase_add_loop_test(tc, error_of_a_change_is_passed_up, 0, 4);
 	tcase_add_loop_test(tc, discard_that_cannot_be_done_succeeds_without_effect, 0, 2);

@@ -208,6 +208,23 @@ START_TEST(cancelled_transfer_does_not_go_on)
 }
 END_TEST
 
+/* It is written as a whole, and nobody waits for a sync. */
+START_TEST(cancelled_transfer_is_not_made_durable)
+{
+	struct fb_op op;
+
+	if (!open_unpinnable())
+		return;
+	op = make_staged(BACKEND_WRITE, fb_one_piece(BACKEND_STAGE + 4096));
+	op.between = cancel;
+	op.io.durable = true;
+	fb_write_content(&op, BACKEND_STAGE + 4096);
+	ck_assert_int_eq(fb_run(&op), -ECANCELED);
+	ck_assert_str_eq(op.trace, " staged write-direct staged write-direct");
+	fb_expect_content();
+}
+END_TEST
+
 START_TEST(without_a_stage_it_stays_an_error)
 {
 	struct fb_op op;
@@ -322,6 +339,7 @@ int main(void)
 	tcase_add_loop_test(tc, failure_is_an_error_and_no_reason_to_go_on, 0, 2);
 	tcase_add_test(tc, store_that_was_truncated_has_no_data);
 	tcase_add_test(tc, cancelled_transfer_does_not_go_on);
+	tcase_add_test(tc, cancelled_transfer_is_not_made_durable);
 	tcase_add_test(tc, without_a_stage_it_stays_an_error);
 	tcase_add_loop_test(tc, staging_of_missing_memory_fails_and_writes_nothing, 0, 2);
 	tcase_add_test(tc, memory_of_a_machine_that_is_missing_is_an_error);
