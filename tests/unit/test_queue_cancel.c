@@ -2,6 +2,7 @@
 /* vduse-blk/queue.c: requests that are ended early, tried again, or given up. */
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 
 #include "rig.h"
 #include "suite.h"
@@ -219,7 +220,9 @@ START_TEST(store_that_works_again_is_told)
 	rig_next(0);
 	rig.store->cached = false;
 	rig_status(0);
+	pthread_mutex_lock(&rig.device.health.lock);
 	rig.device.health.ops[flush ? BACKEND_FLUSH : BACKEND_READ].last_ns = 0; /* long ago */
+	pthread_mutex_unlock(&rig.device.health.lock);
 	rig_driver_start();
 	manual_hold(rig.store, false);
 	test_log_expect(LOG_LEVEL_INFO,
