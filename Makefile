@@ -60,7 +60,7 @@ UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
 	  backend_file backend_file_change backend_file_many backend_file_iopoll \
-	  backend_file_stage store_pool store_health \
+	  backend_file_stage store_pool store_threads store_health \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush device device_faults device_recovery \

@@ -182,6 +182,47 @@ static bool wait_for_work(struct store_pool *pool)
 	return pool->jobs.first || can_sync(pool);
 }
 
+/* Return: 0; -errno: a descriptor is missing */
+static int fetch_fds(const struct store_pool *pool, struct pool_fds *own)
+{
+	int err;
+
+	own->fd = store_thread_fetch(pool->fds->fd);
+	err = MIN(own->fd, 0);
+	for (unsigned int i = 0; i < pool->sync_count; i++) {
+		own->sync[i] = store_thread_fetch(pool->fds->sync[i]);
+		err = MIN(own->sync[i], err);
+	}
+	return err;
+}
+
+static void close_fds(const struct store_pool *pool, const struct pool_fds *own)
+{
+	store_thread_close(own->fd);
+	for (unsigned int i = 0; i < pool->sync_count; i++)
+		store_thread_close(own->sync[i]);
+}
+
+/* A job fails while its thread lacks a descriptor. The next job fetches again. Return: 0; -errno */
+static int check_fds(struct pool_thread *thread)
+{
+	if (likely(!thread->err))
+		return 0;
+	close_fds(thread->pool, &thread->fds);
+	thread->err = fetch_fds(thread->pool, &thread->fds);
+	return thread->err;
+}
+
+static void thread_enter(struct pool_thread *thread)
+{
+	pthread_setname_np(pthread_self(), "store");
+	store_thread_enter();
+	thread->err = fetch_fds(thread->pool, &thread->fds);
+	if (thread->err)
+		log_err("%s: a thread of the store cannot fetch its descriptors: %s",
+			thread->pool->name, strerror(-thread->err));
+}
+
 /* Both are called with the lock, which they release while they work. */
 
 static void do_syncs(struct pool_thread *thread)
@@ -189,7 +230,7 @@ static void do_syncs(struct pool_thread *thread)
 	struct store_pool *pool = thread->pool;
 	struct pool_job *jobs = pool->syncs.first;
 	unsigned int slot = 0;
-	int err = thread->err;
+	int err;
 
 	while (pool->syncing & 1u << slot)
 		slot++;
@@ -197,6 +238,7 @@ static void do_syncs(struct pool_thread *thread)
 	list_init(&pool->syncs);
 	pool_changed(pool);
 	pthread_mutex_unlock(&pool->lock);
+	err = check_fds(thread);
 	if (!err) {
 		do {
 			err = store_kern_sync(thread->fds.sync[slot]);
@@ -213,37 +255,14 @@ static void do_job(struct pool_thread *thread)
 {
 	struct store_pool *pool = thread->pool;
 	struct pool_job *job = pool->jobs.first;
-	int err = thread->err;
+	int err;
 
 	list_remove(&pool->jobs, job);
 	pool_changed(pool);
 	pthread_mutex_unlock(&pool->lock);
+	err = check_fds(thread);
 	job_post(thread, job, err ? err : job->work(job, &thread->fds));
 	pthread_mutex_lock(&pool->lock);
-}
-
-/* Return: 0; -errno: a descriptor is missing */
-static int fetch_fds(const struct store_pool *pool, struct pool_fds *own)
-{
-	int err;
-
-	own->fd = store_thread_fetch(pool->fds->fd);
-	err = MIN(own->fd, 0);
-	for (unsigned int i = 0; i < pool->sync_count; i++) {
-		own->sync[i] = store_thread_fetch(pool->fds->sync[i]);
-		err = MIN(own->sync[i], err);
-	}
-	return err;
-}
-
-static void thread_enter(struct pool_thread *thread)
-{
-	pthread_setname_np(pthread_self(), "store");
-	store_thread_enter();
-	thread->err = fetch_fds(thread->pool, &thread->fds);
-	if (thread->err)
-		log_err("%s: a thread of the store cannot fetch its descriptors: %s",
-			thread->pool->name, strerror(-thread->err));
 }
 
 /* Closes all descriptors: the kernel may close the table of a thread after its end. */
@@ -251,9 +270,7 @@ static void thread_leave(struct pool_thread *thread)
 {
 	struct waker *waker;
 
-	store_thread_close(thread->fds.fd);
-	for (unsigned int i = 0; i < thread->pool->sync_count; i++)
-		store_thread_close(thread->fds.sync[i]);
+	close_fds(thread->pool, &thread->fds);
 	while ((waker = thread->wakers)) {
 		thread->wakers = waker->next;
 		store_thread_close(waker->fd);

@@ -304,6 +304,27 @@ START_TEST(stalled_store_keeps_its_own_threads)
 }
 END_TEST
 
+/* What comes behind the last one, after that was given up. */
+START_TEST(last_job_that_waits_can_be_cancelled)
+{
+	enum { LAST = POOL_THREADS + 2 };
+
+	open_held(CACHE_AUTO);
+	for (unsigned int i = 0; i <= LAST; i++)
+		submit(i, BACKEND_WRITE_ZEROES);
+	wait_for_calls(POOL_THREADS);
+	backend_cancel(&ios[LAST]);
+	wait_for_done(1);
+	ck_assert_int_eq(results[LAST], -ECANCELED);
+	submit(LAST + 1, BACKEND_WRITE_ZEROES);
+	backend_cancel(&ios[0]); /* has begun: no effect */
+	admit(MANY);
+	wait_for_done(LAST + 2);
+	ck_assert_int_eq(results[LAST + 1], 0);
+	ck_assert_int_eq(results[0], 0);
+}
+END_TEST
+
 /* Reads as well go to threads, while those are all busy and more is to be done: a ring might wait. */
 START_TEST(nothing_of_a_store_that_is_behind_goes_to_the_ring)
 {
@@ -397,6 +418,7 @@ int main(void)
 	tcase_add_test(tc, loss_is_told_to_all_syncs_under_way);
 	tcase_add_loop_test(tc, loss_is_told_to_a_durable_change, 0, 2);
 	tcase_add_test(tc, stalled_store_keeps_its_own_threads);
+	tcase_add_test(tc, last_job_that_waits_can_be_cancelled);
 	tcase_add_test(tc, nothing_of_a_store_that_is_behind_goes_to_the_ring);
 	tcase_add_test(tc, thread_holds_nothing_of_other_stores);
 	tcase_add_test(tc, no_io_uring_is_mapped);

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/store_threads.c and store_pool.c: threads of a store that cannot be had, or not yet. */
+#include <check.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "file_bench.h"
+#include "guest.h"
+#include "suite.h"
+#include "temp_dir.h"
+
+static struct rlimit before;
+
+static void limit(int what, rlim_t value)
+{
+	struct rlimit now;
+
+	ck_assert_int_eq(getrlimit((__rlimit_resource_t)what, &before), 0);
+	now = (struct rlimit){ .rlim_cur = value, .rlim_max = before.rlim_max };
+	ck_assert_int_eq(setrlimit((__rlimit_resource_t)what, &now), 0);
+}
+
+static void lift_limit(int what)
+{
+	ck_assert_int_eq(setrlimit((__rlimit_resource_t)what, &before), 0);
+}
+
+static void wait_for_line(const char *part)
+{
+	while (!test_log_count(part))
+		sched_yield();
+}
+
+static void op_done(struct backend_io *io, int err)
+{
+	struct fb_op *op = container_of(io, struct fb_op, io);
+
+	op->completions++;
+	op->err = err;
+}
+
+static void submit_flush(struct fb_op *op)
+{
+	*op = fb_make_op(BACKEND_FLUSH, 0, 0);
+	op->io.done = op_done;
+	backend_submit(fb_backend, &fb_ring, &op->io);
+}
+
+static int finish(struct fb_op *op)
+{
+	while (!op->completions)
+		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
+	return op->err;
+}
+
+static void forbid_pidfd_getfd(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_SIZE(code), .filter = code };
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* As the default profile of container engines does. */
+START_TEST(sandbox_without_pidfd_getfd_serves_all_the_same)
+{
+	struct fb_op op;
+
+	forbid_pidfd_getfd();
+	test_log_expect(LOG_LEVEL_WARNING, "pidfd_getfd: Operation not permitted");
+	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
+	for (int i = 0; i < 3; i++) {
+		op = fb_make_op(BACKEND_WRITE_ZEROES, 4096 * i, 4096);
+		op.io.durable = true;
+		fb_zero_content(&op);
+		ck_assert_int_eq(fb_run(&op), 0);
+		fb_expect_content();
+	}
+}
+END_TEST
+
+/* An operation that meets such a thread fails, and no later one does. */
+START_TEST(thread_that_gets_no_descriptors_tries_again)
+{
+	struct fb_op op;
+
+	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
+	test_log_expect(LOG_LEVEL_ERROR,
+			"disk0: a thread of the store cannot fetch its descriptors: Too");
+	test_log_allow(LOG_LEVEL_ERROR, "cannot fetch its descriptors: Too"); /* a second one */
+	test_log_allow(LOG_LEVEL_ERROR,
+		       "disk0: cannot send a completion to the worker: Too many open");
+	limit(RLIMIT_NOFILE, 4); /* what a new thread has, and one more */
+	submit_flush(&op);
+	wait_for_line("cannot send a completion");
+	lift_limit(RLIMIT_NOFILE);
+	ck_assert_int_eq(finish(&op), -EMFILE);
+	submit_flush(&op);
+	ck_assert_int_eq(finish(&op), 0);
+	op = fb_make_op(BACKEND_WRITE_ZEROES, 4096, 4096);
+	fb_zero_content(&op);
+	ck_assert_int_eq(fb_run(&op), 0);
+	fb_expect_content();
+}
+END_TEST
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+START_TEST(thread_that_cannot_be_started_is_tried_again)
+{
+	struct fb_op op;
+
+	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
+	test_log_expect(LOG_LEVEL_ERROR, "cannot start a thread for operations of a store");
+	limit(RLIMIT_AS, 0);
+	submit_flush(&op);
+	wait_for_line("cannot start a thread");
+	ck_assert_uint_eq(op.completions, 0);
+	lift_limit(RLIMIT_AS);
+	ck_assert_int_eq(finish(&op), 0);
+}
+END_TEST
+
+START_TEST(store_closes_while_its_thread_cannot_be_started)
+{
+	struct fb_op op;
+
+	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
+	test_log_expect(LOG_LEVEL_ERROR, "cannot start a thread for operations of a store");
+	limit(RLIMIT_AS, 0);
+	submit_flush(&op);
+	wait_for_line("cannot start a thread");
+	backend_cancel(&op.io);
+	ck_assert_int_eq(finish(&op), -ECANCELED);
+	backend_close(fb_backend);
+	lift_limit(RLIMIT_AS);
+	ck_assert_int_eq(backend_file_open(&fb_config, 0, &fb_backend), 0);
+	submit_flush(&op);
+	ck_assert_int_eq(finish(&op), 0);
+}
+END_TEST
+
+#endif
+
+int main(void)
+{
+	Suite *suite = suite_create("store_threads");
+	TCase *tc = suite_case(suite, "threads", fb_setup, fb_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, sandbox_without_pidfd_getfd_serves_all_the_same);
+	tcase_add_test(tc, thread_that_gets_no_descriptors_tries_again);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	tcase_add_test(tc, thread_that_cannot_be_started_is_tried_again);
+	tcase_add_test(tc, store_closes_while_its_thread_cannot_be_started);
+#endif
+	return suite_run(suite);
+}
