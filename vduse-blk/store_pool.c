@@ -286,7 +286,6 @@ static void *pool_main(void *arg)
 	thread_enter(&thread);
 	pthread_mutex_lock(&pool->lock);
 	pool->ordered = false;
-	pool_changed(pool);
 	while (wait_for_work(pool)) {
 		if (can_sync(pool))
 			do_syncs(&thread);
