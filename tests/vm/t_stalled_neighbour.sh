@@ -1,14 +1,19 @@
 #!/bin/bash
-# Disks on four kinds of stores, one of which stalls now and then, while the server is killed, taken
-# over, and single disks come and go: the other disks are served all the while, and nothing is lost.
-# DISKS: how many (8). ROUNDS: how often a store stalls (4). SLOWEST_MS: what a request of the other
-# disks may take while a store stalls and the server is left alone (not checked)
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Disks on four kinds of stores, one of which stalls again and again. While it stalls the server is killed,
+# taken over, reloaded, or told to detach. The disks on the other stores are served all the while, and
+# no disk loses what was written to it.
+# DISKS: how many (8). ROUNDS: how often the store stalls (4; all four actions, then at random by SEED).
+# SLOWEST_MS: what a request of another disk may take while the store stalls and the server is left
+# alone (not checked)
 # deadline: 600
 # on request
 . tests/vm/lib.sh
 
 disks=${DISKS:-8}
 rounds=${ROUNDS:-4}
+RANDOM=${SEED:-1}
 
 modprobe dm_mod
 frozen=false
@@ -53,64 +58,94 @@ store_of() {
 } >"$T/conf"
 start_server
 
-# A writer for each disk: blocks with a counter, each read again, some of them flushed.
+# A writer for each disk: blocks with a counter, each read again, some of them flushed. It goes on where the
+# writer before it has stopped, and first wants to read all that was written last.
 cat >"$T/writer" <<-'P'
 	import os, sys, time, mmap
-	path, log, stop = sys.argv[1:]
+	path, log, stop, pause = sys.argv[1:]
 	fd = os.open(path, os.O_RDWR | os.O_DIRECT)
 	page = mmap.mmap(-1, 4096)
+
+	def check(n):
+	    page[:] = b"x" * 4096
+	    os.preadv(fd, [page], n * 37 % 1024 * 4096)
+	    if page[:] != (b"%016d" % n) * 256:
+	        sys.exit("%s: block %d has not what was written, but %s" % (path, n, page[:16]))
+
+	def check_all(n):
+	    for m in range(max(0, n - 1024), n):
+	        check(m)
+
 	n, slowest = 0, 0.0
+	if os.path.exists(log):
+	    n = int(open(log).read().split()[0])
+	    check_all(n)
 	while not os.path.exists(stop):
-	    at = n * 37 % 1024 * 4096
 	    page[:] = (b"%016d" % n) * 256
 	    start = time.monotonic()
-	    os.pwritev(fd, [page], at)
+	    os.pwritev(fd, [page], n * 37 % 1024 * 4096)
 	    if n % 8 == 0:
 	        os.fdatasync(fd)
-	    page[:] = b"x" * 4096
-	    os.preadv(fd, [page], at)
+	    check(n)
 	    took = time.monotonic() - start
-	    if page[:] != (b"%016d" % n) * 256:
-	        sys.exit("%s: block %d has not what was written" % (path, n))
 	    n += 1
 	    slowest = max(slowest, took)
 	    if os.path.exists(log + ".new"):
 	        os.unlink(log + ".new")
 	        slowest = 0.0
-	    with open(log, "w") as out:
+	    with open(log + ".part", "w") as out:
 	        out.write("%d %d\n" % (n, slowest * 1000))
-	    time.sleep(0.05)
-	# All that is left must be the last that was written to each place.
-	for m in range(max(0, n - 1024), n):
-	    os.preadv(fd, [page], m * 37 % 1024 * 4096)
-	    if page[:] != (b"%016d" % m) * 256:
-	        sys.exit("%s: block %d is lost" % (path, m))
+	    os.rename(log + ".part", log)
+	    time.sleep(float(pause))
+	check_all(n)
 P
+pause=$((disks / 100)).$(printf '%02d' $((disks % 100)))
 writers=()
-for ((n = 0; n < disks; n++)); do
-	python3 "$T/writer" "${NODE[d$n]}" "$T/log$n" "$T/stop" 2>"$T/writer$n" &
-	writers+=($!)
-done
+
+start_writer() {
+	python3 "$T/writer" "${NODE[d$1]}" "$T/log$1" "$T/stop$1" "$pause" 2>"$T/writer$1" &
+	writers[$1]=$!
+}
+
+# stop_writers DISK...
+stop_writers() {
+	local n
+	for n; do
+		touch "$T/stop$n"
+	done
+	for n; do
+		wait "${writers[n]}" || fail "writer $n: $(cat "$T/writer$n")"
+		rm "$T/stop$n"
+	done
+}
 
 count() {
 	cut -d' ' -f1 "$T/log$1" 2>/dev/null || echo 0
 }
 
-# The others have each done some more requests: progress, from the counts in before[]
+calm=() stalling=()
+for ((n = 0; n < disks; n++)); do
+	if [ $((n % 4)) -eq 0 ]; then stalling+=("$n"); else calm+=("$n"); fi
+	start_writer $n
+done
+
+# progress DISK...: each has done some more requests than before[] says
 progress() {
 	local n
-	for ((n = 0; n < disks; n++)); do
-		[ $((n % 4)) -eq 0 ] || [ "$(count $n)" -gt $((before[n] + 2)) ] || return 1
+	for n; do
+		kill -0 "${writers[n]}" 2>/dev/null || fail "writer $n has ended: $(cat "$T/writer$n")"
+		[ "$(count "$n")" -gt $((before[n] + 2)) ] || return 1
 	done
 }
 
-others_go_on() {
+# go_on WHEN DISK...
+go_on() {
 	local n
 	before=()
-	for ((n = 0; n < disks; n++)); do
-		before[n]=$(count $n)
+	for n in "${@:2}"; do
+		before[n]=$(count "$n")
 	done
-	wait_for 120 "progress of the disks whose stores do not stall ($1)" progress
+	wait_for 180 "progress of disks ($1)" progress "${@:2}"
 }
 
 new_server() {
@@ -118,50 +153,82 @@ new_server() {
 	SERVER=$!
 }
 
-others_go_on "at first"
+gone() {
+	local n
+	for n; do
+		[ ! -e "${NODE[d$n]}" ] || return 1
+	done
+}
+
+kill_server() {
+	kill -KILL "$SERVER"
+	disown "$SERVER"
+	new_server
+	go_on "round $round: killed and started again, store stalls" "${calm[@]}"
+	thaw
+}
+
+take_over() {
+	local old=$SERVER
+	new_server --takeover
+	go_on "round $round: taken over, store stalls" "${calm[@]}"
+	thaw
+	wait_for 120 "end of the old server" test ! -e "/proc/$old/exe"
+	wait "$old" || fail "the old server ended with status $?"
+}
+
+reload() {
+	local old=$SERVER
+	timeout 120 "$VDUSE_BLK" serve --takeover --background -c "$T/conf" >"$T/out" 2>>"$T/err" ||
+		fail "the reload ended with status $?"
+	SERVER=$(pidof -o "$old" vduse-blk) || fail "there is no new server"
+	go_on "round $round: reloaded, store stalls" "${calm[@]}"
+	thaw
+	wait_for 120 "end of the old server" test ! -e "/proc/$old/exe"
+}
+
+# The writers of the stalling disks keep these in use until the store is back.
+detach() {
+	stop_writers "${calm[@]}"
+	kill -TERM "$SERVER"
+	wait_for 180 "end of the calm disks, store stalls" gone "${calm[@]}"
+	thaw
+	go_on "round $round: the others are detached" "${stalling[@]}"
+	stop_writers "${stalling[@]}"
+	wait_for 180 "end of the server" test ! -e "/proc/$SERVER/exe"
+	start_server
+	for ((n = 0; n < disks; n++)); do
+		start_writer $n
+	done
+}
+
+go_on "at first" "${calm[@]}" "${stalling[@]}"
+actions=(kill_server take_over reload detach)
 for ((round = 0; round < rounds; round++)); do
 	fsfreeze --freeze "$T/stalls"
 	frozen=true
 	sleep 1
-	touch $(seq -f "$T/log%g.new" 0 $((disks - 1)))
-	others_go_on "store frozen"
-	sleep 1
-	for ((n = 0; n < disks; n++)); do
-		[ $((n % 4)) -eq 0 ] || cut -d' ' -f2 "$T/log$n"
-	done >>"$T/slowest"
-	if [ $((round % 2)) -eq 0 ]; then
-		kill -KILL "$SERVER"
-		disown "$SERVER"
-		new_server
-		others_go_on "killed and started again, store frozen"
-	else
-		old=$SERVER
-		new_server --takeover
-		others_go_on "taken over, store frozen"
-	fi
-	thaw
-	if [ $((round % 2)) -eq 1 ]; then
-		wait_for 60 "end of the old server" test ! -e "/proc/$old"
-	fi
-	before=()
-	for ((n = 0; n < disks; n++)); do
-		before[n]=$(count $n)
+	for n in "${calm[@]}"; do
+		touch "$T/log$n.new"
 	done
-	all_go_on() {
-		local n
-		for ((n = 0; n < disks; n++)); do
-			[ "$(count $n)" -gt $((before[n] + 2)) ] || return 1
-		done
-	}
-	wait_for 120 "progress of all disks after the thaw" all_go_on
+	go_on "round $round: store stalls" "${calm[@]}"
+	sleep $((RANDOM % 3))
+	for n in "${calm[@]}"; do
+		cut -d' ' -f2 "$T/log$n"
+	done >>"$T/slowest"
+	next=$round
+	[ $round -lt ${#actions[@]} ] || next=$((RANDOM % ${#actions[@]}))
+	"${actions[next]}"
+	say "round $round: ${actions[next]}"
+	go_on "round $round: store is back" "${calm[@]}" "${stalling[@]}"
 done
 slowest=$(sort -n "$T/slowest" | tail -n 1)
 say "the slowest request of a disk beside a stalled store: $slowest ms ($rounds rounds, $disks disks)"
 [ -z "${SLOWEST_MS-}" ] || [ "$slowest" -le "$SLOWEST_MS" ] || fail "that is more than $SLOWEST_MS ms"
 
-touch "$T/stop"
-for ((n = 0; n < disks; n++)); do
-	wait "${writers[n]}" || fail "writer $n: $(cat "$T/writer$n")"
-done
-stop
+stop_writers "${calm[@]}" "${stalling[@]}"
+settle_udev
+kill -TERM "$SERVER"
+wait_for 180 "end of the server" test ! -e "/proc/$SERVER/exe"
+SERVER=
 clean
