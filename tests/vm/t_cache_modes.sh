@@ -45,7 +45,7 @@ disk() {
 	power 1
 	survived "$DISK" "$1" "$3" "$4"
 	stop
-	quiet 'cannot flush /dev/|Input/output error|No such device|the store ends|writes may be lost'
+	quiet 'cannot flush /dev/|Input/output error|No such device|the store ends|writes may be lost|more errors of the store'
 	clean
 }
 
@@ -64,7 +64,7 @@ file() {
 	blkdiscard -z --offset $((2 * mib)) --length $mib "${NODE[file]}"
 	xfs_io -x -c shutdown "$T/ext4"
 	stop
-	quiet 'cannot flush /dev/|Input/output error|writes may be lost'
+	quiet 'cannot flush /dev/|Input/output error|writes may be lost|more errors of the store'
 	clean
 	umount "$T/ext4"
 	mount -o commit=300 "$DISK" "$T/ext4"
