@@ -116,22 +116,15 @@ static bool all_failed(const struct disks *disks)
 	return true;
 }
 
-static void say_missing(const struct disk *disk)
+/* One that failed may be on its next attempt when the start ends. */
+static void report_missing(const struct disk *disk)
 {
-	switch (disk->state) {
-	case DISK_FAILED:
+	if (disk->state == DISK_FAILED || disk->failures)
 		log_warn("%s: is not served; the other disks are, and it is tried again",
 			 disk->config->name);
-		break;
-	case DISK_WAITING:
-	case DISK_OPENING:
-	case DISK_ATTACHING:
+	else if (!disk_is_settled(disk))
 		log_info("%s: is not served yet: it is %s; the other disks do not wait for it",
 			 disk->config->name, disk_state_name(disk));
-		break;
-	default:
-		break;
-	}
 }
 
 /* Each disk has had its chance. */
@@ -146,7 +139,7 @@ static void start_ended(struct disks *disks)
 	if (disks->start_ended && !disks->start_ended(disks))
 		return;
 	for (size_t i = 0; i < disks->count; i++)
-		say_missing(&disks->all[i]);
+		report_missing(&disks->all[i]);
 	notify_ready(count_state(disks, DISK_ATTACHED));
 }
 
@@ -163,7 +156,7 @@ static void disk_changed(struct disk_host *host, struct disk *disk)
 	if (host->stopping)
 		return;
 	if (disks->started && disk->state == DISK_FAILED && disk->failures == 1)
-		say_missing(disk);
+		report_missing(disk);
 	attach_next(disks);
 	if (!disks->started && !host->stopping && all_settled(disks))
 		start_ended(disks);

@@ -268,6 +268,24 @@ START_TEST(disk_that_fails_is_tried_again_while_others_are_served)
 }
 END_TEST
 
+/* The start ends while a disk that failed is being opened again. */
+START_TEST(disk_that_failed_is_reported_whatever_it_does_when_the_start_ends)
+{
+	unlink(t.devices[1].path);
+	test_log_expect(LOG_LEVEL_ERROR, "two: cannot open");
+	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the other disks are");
+	begin();
+	wait_for(t.job[0] && disk(1)->state == DISK_FAILED);
+	disk(1)->state = DISK_OPENING;
+	finish_job(0, 0);
+	wait_for(t.job[2]);
+	finish_job(2, 0);
+	ck_assert(t.disks.started);
+	ck_assert_int_eq(disk(1)->state, DISK_OPENING);
+	disk(1)->state = DISK_FAILED;
+}
+END_TEST
+
 START_TEST(server_whose_disks_all_fail_ends)
 {
 	for (int i = 0; i < DISKS; i++) {
@@ -663,6 +681,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, new_disks_are_attached_in_the_order_of_the_file);
 	tcase_add_loop_test(tc, disk_that_fails_is_tried_again_while_others_are_served, 0, DISKS);
+	tcase_add_test(tc, disk_that_failed_is_reported_whatever_it_does_when_the_start_ends);
 	tcase_add_test(tc, server_whose_disks_all_fail_ends);
 	tcase_add_test(tc, server_whose_disks_fail_one_after_the_other_ends);
 	tcase_add_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again);

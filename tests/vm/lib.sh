@@ -191,6 +191,15 @@ maps() {
 	wc -l <"/proc/$SERVER/maps"
 }
 
+# Threads of a store, with their stacks, end when they have been idle for some seconds.
+idle_threads_end() {
+	wait_for 60 "end of idle store threads" no_store_threads
+}
+
+no_store_threads() {
+	! grep -qx store "/proc/$SERVER/task"/*/comm
+}
+
 rss() {
 	awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER/status"
 }

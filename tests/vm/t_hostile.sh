@@ -68,6 +68,7 @@ say "$(tail -n 1 "$T/hostile")"
 
 kill -0 "$SERVER" || fail "the server died"
 # What a driver mapped goes when it does; the allocator may have grown.
+idle_threads_end
 [ "$(fds)" -le "$fds_before" ] || fail "descriptors: $fds_before before, $(fds) now"
 [ "$(maps)" -le $((maps_before + slack)) ] || fail "mappings: $maps_before before, $(maps) now"
 is "the read-only image" "$(checksum "$T/locked.img")" "$before"

@@ -17,7 +17,7 @@ if sanitized; then counts=(1 16); fi
 [ -z "${DEVICES-}" ] || read -ra counts <<<"$DEVICES"
 PATIENCE=600
 idle_max_kib=1024
-fds_max=$((6 + $(nproc))) # VDUSE, its control, the store twice, the record's directory; a kick per queue
+fds_max=$((8 + $(nproc))) # VDUSE, its control, the store and four for syncs, the inflight log; a kick per queue
 AS=(prlimit --nofile=128:128) # root may have more
 
 mkdir "$T/images"

@@ -61,12 +61,13 @@ for ((n = 0; n < unbinds; n++)); do
 done
 touch "$T/enough"
 wait $other || fail "the other disk: $(cat "$T/other.log")"
+idle_threads_end
 grown=$(($(unreclaimable) - kernel_before))
 say "after $n: $(fds) descriptors, $(maps) mappings, $(rss) KiB, $grown KiB more in the kernel;" \
 	"after 2: $fds_before, $maps_before, $rss_before"
 is "number of descriptors" "$(fds)" "$fds_before"
 # Stacks of threads that have ended are kept; bounce memory that is not given up would be 64 MiB each time.
-[ "$(maps)" -le $((maps_before + 64)) ] || fail "mappings pile up"
+[ "$(maps)" -le $((maps_before + 32)) ] || fail "mappings pile up"
 [ "$(rss)" -le $((rss_before + 65536 + unbinds * 16)) ] || fail "memory piles up"
 [ $grown -le $((8192 + unbinds * 64)) ] || fail "kernel memory piles up"
 stop
