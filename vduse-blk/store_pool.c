@@ -46,6 +46,9 @@ struct store_pool {
 	pthread_cond_t wake;  /* wakes an idle thread */
 	pthread_cond_t ended; /* a thread has ended */
 	struct job_list jobs, syncs;
+	struct job_list synced;		/* done, but not complete: by @after */
+	uint64_t began[POOL_SYNCS_MAX]; /* the number of the sync with that descriptor */
+	uint64_t next_sync;
 	unsigned int syncing; /* bit n: the n-th descriptor for syncs is in use */
 	unsigned int threads; /* with the one that is ordered */
 	unsigned int idle;
@@ -223,32 +226,84 @@ static void thread_enter(struct pool_thread *thread)
 			thread->pool->name, strerror(-thread->err));
 }
 
+/* Return: 0; -errno: the pool's owner knows of a loss */
+static int sync_once(struct pool_thread *thread, unsigned int slot)
+{
+	int err = check_fds(thread);
+
+	if (err)
+		return err;
+	do {
+		err = store_kern_sync(thread->fds.sync[slot]);
+	} while (err == -EINTR);
+	if (err)
+		thread->pool->lost(thread->pool->owner);
+	return err;
+}
+
+/*
+ * Called with the lock. The jobs of a sync that succeeded wait for all syncs under way: one of those may
+ * have taken the report of a loss before. A sync that begins later cannot.
+ */
+static void hold_synced(struct store_pool *pool, struct pool_job *job)
+{
+	while (job) {
+		struct pool_job *next = job->next;
+
+		job->after = pool->next_sync;
+		list_add(&pool->synced, job);
+		job = next;
+	}
+}
+
+/* Called with the lock. Return: the jobs that wait for no sync any more */
+static struct pool_job *take_synced(struct store_pool *pool)
+{
+	struct pool_job *first = pool->synced.first, **link = &pool->synced.first;
+	uint64_t oldest = UINT64_MAX;
+
+	for (unsigned int i = 0; i < pool->sync_count; i++)
+		if (pool->syncing & 1u << i)
+			oldest = MIN(oldest, pool->began[i]);
+	while (*link && (*link)->after <= oldest)
+		link = &(*link)->next;
+	if (link == &pool->synced.first)
+		return NULL;
+	pool->synced.first = *link;
+	*link = NULL;
+	if (!pool->synced.first)
+		pool->synced.last = &pool->synced.first;
+	return first;
+}
+
 /* Both are called with the lock, which they release while they work. */
 
 static void do_syncs(struct pool_thread *thread)
 {
 	struct store_pool *pool = thread->pool;
 	struct pool_job *jobs = pool->syncs.first;
+	struct pool_job *synced;
 	unsigned int slot = 0;
 	int err;
 
 	while (pool->syncing & 1u << slot)
 		slot++;
 	pool->syncing |= 1u << slot;
+	pool->began[slot] = pool->next_sync++;
 	list_init(&pool->syncs);
 	pool_changed(pool);
 	pthread_mutex_unlock(&pool->lock);
-	err = check_fds(thread);
-	if (!err) {
-		do {
-			err = store_kern_sync(thread->fds.sync[slot]);
-		} while (err == -EINTR);
-		if (err)
-			pool->lost(pool->owner);
-	}
-	post_all(thread, jobs, err);
+	err = sync_once(thread, slot);
 	pthread_mutex_lock(&pool->lock);
 	pool->syncing &= ~(1u << slot);
+	if (!err)
+		hold_synced(pool, jobs);
+	synced = take_synced(pool);
+	pthread_mutex_unlock(&pool->lock);
+	if (err)
+		post_all(thread, jobs, err);
+	post_all(thread, synced, 0);
+	pthread_mutex_lock(&pool->lock);
 }
 
 static void do_job(struct pool_thread *thread)
@@ -317,6 +372,7 @@ int store_pool_new(const char *name, const struct pool_fds *fds, unsigned int sy
 	pool->owner = owner;
 	list_init(&pool->jobs);
 	list_init(&pool->syncs);
+	list_init(&pool->synced);
 	pool->order.main = pool_main;
 	pool->order.arg = pool;
 	pthread_mutex_init(&pool->lock, NULL);

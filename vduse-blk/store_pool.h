@@ -12,11 +12,15 @@
  * description, one of them would get the report, and the other would succeed. So each sync under
  * way has a separate description, opened before anything was written. A sync completes all sync
  * jobs that waited when it began.
+ *
+ * A disk reports the loss of its cache to one flush only. So the jobs of a sync that succeeded complete
+ * when all syncs have ended that were under way at its end: if one of those failed, @lost was called.
  */
 #ifndef VDUSE_BLK_STORE_POOL_H
 #define VDUSE_BLK_STORE_POOL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "compiler.h"
 #include "ring.h"
@@ -44,6 +48,7 @@ struct pool_job {
 
 	/* Private to the pool. */
 	struct pool_job *next;
+	uint64_t after; /* the number of the first sync that it does not wait for */
 	struct ring_message message;
 };
 

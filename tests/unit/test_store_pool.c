@@ -29,6 +29,8 @@ static struct {
 	unsigned int descriptions; /* bit n: a sync of the n-th was begun */
 	unsigned int losses;
 	unsigned int seen[STORE_SYNCS]; /* of them, by description: as errseq_t */
+	unsigned int flushes;		/* that the disk has done */
+	bool late;			/* the thread of the one that failed may return */
 	bool foreign;			/* a thread had something that is not its store's */
 } door = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -97,6 +99,14 @@ static void wait_for_calls(unsigned int count)
 	while (door.entered < count)
 		pthread_cond_wait(&door.changed, &door.lock);
 	ck_assert_uint_eq(door.entered, count);
+	pthread_mutex_unlock(&door.lock);
+}
+
+static void wait_for_flushes(unsigned int count)
+{
+	pthread_mutex_lock(&door.lock);
+	while (door.flushes < count)
+		pthread_cond_wait(&door.changed, &door.lock);
 	pthread_mutex_unlock(&door.lock);
 }
 
@@ -174,7 +184,6 @@ START_TEST(each_sync_under_way_has_its_own_description)
 		submit(STORE_SYNCS + i, BACKEND_FLUSH);
 	admit(1);
 	wait_for_calls(STORE_SYNCS + 1);
-	wait_for_done(1);
 	admit(STORE_SYNCS);
 	wait_for_done(STORE_SYNCS + 3);
 	wait_for_calls(STORE_SYNCS + 1);
@@ -197,6 +206,53 @@ START_TEST(loss_is_told_to_all_syncs_under_way)
 		ck_assert(ios[i].sync_failed);
 		ck_assert(lost_was_known[i]);
 	}
+}
+END_TEST
+
+/*
+ * A disk that loses its cache says so to one flush; the next one succeeds. The thread that has the error may
+ * return late.
+ */
+static int lose_cache(const struct store_call *call, int res)
+{
+	unsigned int nth;
+
+	if (call->what != STORE_CALL_SYNC || !is_first_store(call))
+		return res;
+	pthread_mutex_lock(&door.lock);
+	nth = door.flushes++;
+	pthread_cond_broadcast(&door.changed);
+	while (!nth && !door.late)
+		pthread_cond_wait(&door.changed, &door.lock);
+	pthread_mutex_unlock(&door.lock);
+	return nth ? 0 : -EIO;
+}
+
+static void set_late(struct ring_timer *timer)
+{
+	(void)timer;
+	pthread_mutex_lock(&door.lock);
+	door.late = true;
+	pthread_cond_broadcast(&door.changed);
+	pthread_mutex_unlock(&door.lock);
+}
+
+START_TEST(sync_that_succeeds_does_not_overtake_one_that_failed)
+{
+	struct ring_timer timer = { 0 };
+
+	open_held(CACHE_WRITEBACK);
+	fake_store_watch(wait_at_door, lose_cache);
+	begin_syncs(2);
+	/* The first one has its error, then the second one is done by the disk. */
+	admit(1);
+	wait_for_flushes(1);
+	admit(1);
+	wait_for_flushes(2);
+	ring_timer_start(&fb_ring, &timer, 100000, set_late);
+	wait_for_done(2);
+	ck_assert(lost_was_known[0]);
+	ck_assert(lost_was_known[1]);
 }
 END_TEST
 
@@ -416,6 +472,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, each_sync_under_way_has_its_own_description);
 	tcase_add_test(tc, loss_is_told_to_all_syncs_under_way);
+	tcase_add_test(tc, sync_that_succeeds_does_not_overtake_one_that_failed);
 	tcase_add_loop_test(tc, loss_is_told_to_a_durable_change, 0, 2);
 	tcase_add_test(tc, stalled_store_keeps_its_own_threads);
 	tcase_add_test(tc, last_job_that_waits_can_be_cancelled);
