@@ -9,13 +9,13 @@
 #include "disk_steps.h"
 #include "time_ns.h"
 
-/* A disk that failed is opened again after so long, then after twice that, and so on. */
+/* The time until a failed disk is opened again: it doubles after each failure, up to the last. */
 #define RETRY_FIRST_US 1000000u
 #define RETRY_LAST_US  30000000u
 
 /*
- * A disk that is opened, or attached, for longer than this does not keep later ones from being attached,
- * and for longer than that, does not keep the server from being ready.
+ * When opening or attaching a disk takes longer than SLOW_US, the next disks are attached before
+ * it. When it takes longer than OVERDUE_US, the start ends without it.
  */
 #define SLOW_US	   10000000ull
 #define OVERDUE_US 30000000ull
@@ -100,7 +100,7 @@ static uint64_t retry_us(const struct disk *disk)
 	return MIN(RETRY_FIRST_US << doublings, RETRY_LAST_US);
 }
 
-/* What failed is in @attempt. A reason is logged when it is a new one. */
+/* Logs @attempt unless the last failure had the same reason. */
 void disk_failed(struct disk *disk)
 {
 	if (strcmp(disk->attempt, disk->why))
@@ -156,7 +156,7 @@ static void open_done(struct task *task)
 
 static void slow_expired(struct ring_timer *timer);
 
-/* It begins to be opened or attached, or waits for another server to release it. */
+/* Called when it is opened or attached, or begins to wait for another server. */
 void disk_time_start(struct disk *disk)
 {
 	disk->slow = false;
@@ -171,7 +171,7 @@ static void slow_expired(struct ring_timer *timer)
 	uint64_t limit_us = disk->slow ? OVERDUE_US : SLOW_US;
 
 	if (disk_is_settled(disk) || disk->state == DISK_GONE || disk->state == DISK_CREATED)
-		return; /* one that waits for its turn has time */
+		return; /* the time that it waits for its turn does not count */
 	if (took_us >= limit_us) {
 		disk->overdue = disk->slow;
 		disk->slow = true;
@@ -220,7 +220,7 @@ void disk_released(struct disk *disk)
 
 /* ---- the VDUSE device ---- */
 
-/* In the hands of a driver when this server came. A rescue is to remove what it inherits. */
+/* Did a driver have the device when this server found it? A rescue is to remove such a device. */
 static bool is_inherited(const struct disk *disk)
 {
 	enum vdpa_state state = vdpa_bus_state(disk->config->name);
@@ -263,7 +263,7 @@ void disk_created(struct disk *disk)
 		disk_stop(disk); /* it was taken back, and another program had detached it */
 }
 
-/* Two sections may lead to one store by different paths; a device node has no lock of its own. */
+/* Two sections may lead to one store by different paths: locks of one process do not show that. */
 static bool has_rival(struct disk *disk)
 {
 	const struct disk *rival = disk->host->rival(disk->host, disk);

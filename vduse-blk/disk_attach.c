@@ -24,8 +24,8 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 }
 
 /*
- * Another program takes a disk of an earlier server away, and waits in the kernel for what we serve.
- * It can be put on the bus again when that has ended.
+ * Another program is removing a disk of an earlier server, and waits in the kernel for requests
+ * that we serve. When the removal has ended, the disk is added to the bus again.
  */
 static void await_removal(struct disk *disk)
 {
@@ -42,7 +42,7 @@ static void await_removal(struct disk *disk)
 	disk_timer_start(disk, REMOVAL_CHECK_US);
 }
 
-/* Its own device goes again; one that an earlier server attached stays, for the next attempt. */
+/* A new device is destroyed; one that an earlier server attached stays for the next attempt. */
 static void attach_failed(struct disk *disk)
 {
 	if (disk->job.error[0])

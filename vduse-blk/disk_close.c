@@ -14,7 +14,10 @@ static void handover_finished(struct disk *disk)
 	handover->done(handover, 0);
 }
 
-/* It left the vdpa bus. Linux 7.0 leaks memory where a device is put on the bus a second time. */
+/*
+ * Recreates a device that was removed from the vdpa bus: Linux 7.0 leaks memory where the same
+ * device is added to the bus a second time.
+ */
 static void disk_recreate(struct disk *disk)
 {
 	bool attach = !disk->unattached;
@@ -24,7 +27,7 @@ static void disk_recreate(struct disk *disk)
 		device_close_store(&disk->device);
 		disk_failed(disk);
 	} else if (vduse_dev_adopted(disk->device.dev)) {
-		disk_created(disk); /* it was put on the bus again meanwhile */
+		disk_created(disk); /* another program has added it to the bus again */
 	} else if (attach) {
 		log_info("%s: was removed from the vdpa bus by another program; it is recreated",
 			 disk->config->name);
@@ -69,7 +72,7 @@ void disk_close(struct disk *disk)
 	device_close(&disk->device, close_finished);
 }
 
-/* No task works on it: its device can be closed. */
+/* Can its device be closed now? It has one, and no task works on it. */
 static bool is_closable(const struct disk *disk)
 {
 	return disk->state == DISK_CREATED || disk->state == DISK_ATTACHED ||
@@ -77,7 +80,7 @@ static bool is_closable(const struct disk *disk)
 	       disk->state == DISK_BUSY;
 }
 
-/* Neither a device nor an open store, and no task. */
+/* It has neither a device nor an open store, and no task. */
 static bool has_nothing_open(const struct disk *disk)
 {
 	return disk->state == DISK_WAITING || disk->state == DISK_FAILED ||
@@ -90,7 +93,7 @@ static void close_and_leave(struct disk *disk)
 	disk_close(disk);
 }
 
-/* Where an attach job runs, or the device is being closed, the end of that goes on. */
+/* Where a task runs, or the device is being closed, disk_obey() or close_finished() continues. */
 void disk_leave(struct disk *disk)
 {
 	if (has_nothing_open(disk) || disk->state == DISK_OPENING)
@@ -99,7 +102,7 @@ void disk_leave(struct disk *disk)
 		close_and_leave(disk);
 }
 
-/* Where a task runs, the end of the task goes on. */
+/* Where a task runs, disk_obey() continues. */
 void disk_hand_over(struct disk *disk, struct handover *handover)
 {
 	disk->handover = handover;

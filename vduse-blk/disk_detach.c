@@ -6,8 +6,8 @@
 #include "log.h"
 
 /*
- * When a disk in use is tried again. The first checks come soon, and log nothing: when a program closes a
- * disk that it wrote to, udev opens it for a moment.
+ * Times between two tries to detach a disk in use. The first tries follow soon, and log nothing:
+ * when a program closes a disk that it wrote to, udev opens the disk for a moment.
  */
 #define BUSY_RETRY_US	  1000000
 #define BUSY_SOON_US	  100000
@@ -23,7 +23,7 @@ static void disk_detach(struct disk *disk)
 
 static void warn_busy(const struct disk *disk)
 {
-	/* After a start that failed, and for a rescue, the first signal is the second. */
+	/* After a failed start, and in a rescue, detaching began without a signal. */
 	const char *end = disk->config->rescue || disk->host->failed ? "a signal"
 								     : "a second signal";
 	const struct attach_job *job = &disk->job;
@@ -37,7 +37,7 @@ static void warn_busy(const struct disk *disk)
 			 job->name, job->node, job->users, end);
 }
 
-/* Keeps serving it, and tries again; at once where a second signal has come meanwhile. */
+/* Goes on serving it and tries again later; at once where a second signal has come. */
 static void retry_busy(struct disk *disk)
 {
 	bool forced = disk->host->forced;
@@ -77,7 +77,7 @@ static void detach_finished(struct attach_job *job)
 	disk_close(disk);
 }
 
-/* It has no device. One that was taken back is attached, and has to be served until it is detached. */
+/* This server has no device. A disk that was taken back is on the bus: it must be served first. */
 static void stop_opening(struct disk *disk)
 {
 	if (disk->taken_back && !disk->host->forced)
@@ -103,7 +103,7 @@ void disk_stop(struct disk *disk)
 		break;
 	case DISK_CREATED:
 		if (vduse_dev_adopted(disk->device.dev))
-			disk_detach(disk); /* its users may be there still */
+			disk_detach(disk); /* it may be in use */
 		else
 			disk_close(disk);
 		break;

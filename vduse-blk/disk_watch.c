@@ -5,16 +5,16 @@
 
 #include "log.h"
 
-/* After a driver's reset or start: has another program changed what is on the bus? */
+/* Time from a driver's reset or start to the check of the bus; how often to look for a node. */
 #define WATCH_US    300000
-#define NODE_CHECKS 20 /* for a node that does not come */
+#define NODE_CHECKS 20
 
 static void disk_watch(struct disk *disk);
 
 static void was_removed(struct disk *disk)
 {
-	log_warn("%s: another program removed it from the vdpa bus: it is attached no more; 'vdpa "
-		 "dev add name %s mgmtdev vduse' attaches it again",
+	log_warn("%s: another program removed it from the vdpa bus; to attach it again: 'vdpa dev "
+		 "add name %s mgmtdev vduse'",
 		 disk->config->name, disk->config->name);
 	disk->job.node[0] = '\0';
 	disk->anew = disk->unattached = true;
@@ -23,8 +23,8 @@ static void was_removed(struct disk *disk)
 
 static void was_unbound(struct disk *disk)
 {
-	log_warn("%s: another program unbound its driver: %s is gone", disk->config->name,
-		 disk->job.node);
+	log_warn("%s: another program unbound its driver: %s is gone until a driver is bound again",
+		 disk->config->name, disk->job.node);
 	disk->job.node[0] = '\0';
 	disk_set_state(disk, DISK_UNBOUND);
 }
@@ -77,7 +77,7 @@ static void disk_watch(struct disk *disk)
 	ring_timer_start(disk->host->ring, &disk->watch, WATCH_US, watch_expired);
 }
 
-/* A driver was reset, or started: that may be all we hear of a program that changes the bus. */
+/* A reset or start of the driver may be the only sign that another program changes the bus. */
 void disk_driver_changed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);

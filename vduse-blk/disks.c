@@ -20,7 +20,7 @@ static const struct disk *find_rival(struct disk_host *host, const struct disk *
 
 	device_identity(&disk->device, &ours);
 	if (!ours.store[0])
-		return NULL; /* no store at all */
+		return NULL; /* a rescue has no store */
 	for (size_t i = 0; i < disks->count; i++) {
 		const struct disk *other = &disks->all[i];
 
@@ -56,7 +56,7 @@ int disks_init(struct disks *disks)
 void disks_exit(struct disks *disks)
 {
 	umem_unreserve();
-	if (!disks->host.tasks) /* else one is still opening a store, and has a disk's memory */
+	if (!disks->host.tasks) /* a task that still opens a store uses the memory of its disk */
 		free(disks->all);
 }
 
@@ -76,7 +76,7 @@ void disks_hold(struct disks *disks, const char *name)
 		disk->state = DISK_WAITING;
 }
 
-/* In the file's order, one after the other; a disk that takes too long gives its turn away. */
+/* In the order of the file, one after the other; a disk that takes too long loses its turn. */
 static void attach_next(struct disks *disks)
 {
 	for (size_t i = 0; i < disks->count; i++) {
@@ -106,7 +106,7 @@ static size_t count_state(const struct disks *disks, enum disk_state state)
 	return count;
 }
 
-/* One may be tried again just now, for which others took long enough. */
+/* A disk may be in its second try already, while others had their first. */
 static bool all_failed(const struct disks *disks)
 {
 	for (size_t i = 0; i < disks->count; i++)
@@ -127,7 +127,7 @@ static void report_missing(const struct disk *disk)
 			 disk->config->name, disk_state_name(disk));
 }
 
-/* Each disk has had its chance. */
+/* Each disk is served, has failed, or takes too long. */
 static void start_ended(struct disks *disks)
 {
 	disks->started = true;
@@ -192,7 +192,7 @@ void disks_leave(struct disks *disks)
 {
 	if (disks->host.leaving)
 		return;
-	log_info("leaving all disks as they are");
+	log_info("leaving all disks as they are: they wait for another server");
 	disks->host.leaving = disks->host.stopping = true;
 	for (size_t i = 0; i < disks->count; i++)
 		disk_leave(&disks->all[i]);

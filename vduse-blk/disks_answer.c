@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What a server tells about its disks, and whether it leaves them to another. */
+/* Responses about the disks of a server: status, and the takeover of version 0.1.0. */
 #include <string.h>
 
 #include "control_ask.h"
@@ -22,7 +22,7 @@ static bool answer_status(struct disks *disks, FILE *to,
 	return true;
 }
 
-/* @names: of the devices that who asks will serve, one a line. @now: not only: could it be? */
+/* @names: the disks of the new server, one a line. @now: leave; false: only check for reasons */
 static bool answer_leave(struct disks *disks, const char *names, bool now, FILE *to)
 {
 	const char *foreign = NULL;

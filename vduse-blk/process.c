@@ -38,8 +38,9 @@ static void raise_descriptors(unsigned long wanted)
 
 		if (!setrlimit(RLIMIT_NOFILE, &more))
 			return;
-		log_warn("up to %lu descriptors are needed, and %lu are allowed", wanted,
-			 limit.rlim_max);
+		log_warn("up to %lu descriptors are needed, and %lu are allowed: disks may "
+			 "fail; raise the limit (ulimit -n, LimitNOFILE=)",
+			 wanted, limit.rlim_max);
 	}
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a server asks of the kernel for its process. Main thread, before any other thread starts. */
+/* Settings of the server's process in the kernel. Main thread, before any other thread starts. */
 #ifndef VDUSE_BLK_PROCESS_H
 #define VDUSE_BLK_PROCESS_H
 
@@ -14,8 +14,8 @@ void process_raise_limits(unsigned long descriptors);
 /**
  * process_lock_memory() - no page of the process is swapped out, and its allocations start no I/O
  *
- * A thread that serves a request must not wait for memory that is on a disk: that may be the disk that
- * it serves.
+ * A thread that serves a request must not wait for memory that is on a disk: that may be the disk
+ * that it serves.
  */
 void process_lock_memory(void);
 

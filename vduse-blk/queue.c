@@ -30,7 +30,7 @@ static void queue_break(struct queue *queue, const char *why)
 		log_err("%s: queue %u stops: %s", queue->device_name, queue->index, why);
 }
 
-/* Where it has enough under way, the end of a request schedules it. */
+/* A queue at its limit of bytes is scheduled again when a request completes. */
 static bool queue_takes(const struct queue *queue)
 {
 	return queue->state == QUEUE_RUNNING && !queue->held &&
@@ -56,7 +56,7 @@ static void queue_drain(struct queue *queue)
 		}
 	}
 	if (unlikely(taken < 0)) {
-		queue_check_memory(queue); /* where it was lost the driver has broken nothing */
+		queue_check_memory(queue); /* lost memory looks like a broken ring */
 		if (queue->state != QUEUE_BROKEN)
 			queue_break(queue, "the driver broke the ring");
 	}
@@ -134,7 +134,7 @@ static void queue_finish_command(struct queue *queue)
 		queue_set_state(queue, QUEUE_STOPPED);
 		virtq_stop(&queue->vq);
 		queue_give_back_irq_cpu(queue);
-		/* The next driver's bounce buffer may be another one (vduse_dev_driver_begins()). */
+		/* The next driver may have a new bounce buffer (vduse_dev_driver_begins()). */
 		ring_buffer_remove(&queue->worker->ring, &queue->buffer);
 		queue->wants_buffer = queue->device->umem;
 	}

@@ -29,7 +29,7 @@ struct device;
 enum queue_verb {
 	QUEUE_ADD,     /* to its worker; once, before any other */
 	QUEUE_START,   /* the driver is ready: map the rings and serve them */
-	QUEUE_RECOVER, /* the driver has been running: go on from the record of a dead server */
+	QUEUE_RECOVER, /* the driver is running: adopt the queue, with its record */
 	QUEUE_PAUSE,  /* take nothing more, finish or put back what is in flight: memory may move */
 	QUEUE_SETTLE, /* take nothing more and finish what is in flight */
 	QUEUE_RESUME, /* map the rings again and go on, after PAUSE and SETTLE */
@@ -46,9 +46,10 @@ enum queue_state {
 };
 
 /*
- * Data of reads and writes that a queue has under way, give or take one request: with more, it takes
- * nothing until one has ended. A ring full of large requests would keep the worker's other queues
- * waiting. A request counts what it has under way at most (transfer.c).
+ * The limit for data of reads and writes under way in one queue. A queue above it takes no more
+ * requests until one has completed. Without it, a ring full of large requests would delay the other
+ * queues of the worker. A request counts with the most that it has under way at a time
+ * (transfer.c).
  */
 #define QUEUE_BYTES_MAX	  (32u << 20)
 #define REQUEST_BYTES_MAX (4u << 20)
@@ -70,7 +71,7 @@ struct req_slot {
 	union large_buffer *large;     /* NULL: iov or ranges are below */
 	union stage *stage;	       /* NULL: it has not needed one */
 	bool in_store;		       /* @io is under way */
-	uint32_t bytes;		       /* what it counts in queue->bytes_under_way */
+	uint32_t bytes;		       /* its part of queue->bytes_under_way */
 	uint64_t retry_until_ns;       /* 0: it has not failed */
 	struct req_slot *next_waiting; /* in queue->retries, or of flushes that share a sync */
 	const struct blk_range *next_range;
@@ -85,7 +86,7 @@ struct req_slot {
 struct queue_stats {
 	uint64_t popped;
 	uint64_t pushed;
-	uint64_t errors;  /* requests answered with an error */
+	uint64_t errors;  /* requests completed with an error */
 	uint64_t retries; /* of operations of the store */
 	uint64_t kicks;
 	uint64_t interrupts;
@@ -106,7 +107,7 @@ struct queue {
 	uint32_t retry_s;	/* likewise */
 	struct req_slot *slots;
 	uint32_t slot_count;
-	uint32_t bytes_max;	       /* QUEUE_BYTES_MAX, but in tests */
+	uint32_t bytes_max;	       /* QUEUE_BYTES_MAX; tests set less */
 	union large_buffer *own_large; /* as in worker.h */
 	int kick_fd;
 	int irq_cpu; /* as of irq_cpu_take(); the worker's */
@@ -138,7 +139,7 @@ struct queue {
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
 	uint32_t bytes_under_way;
-	struct req_slot *flushes; /* taken in this round, to be answered by one sync */
+	struct req_slot *flushes; /* taken in this round; one sync completes them */
 	struct req_slot *retries; /* failed, to be tried again */
 	struct ring_timer retry;
 	struct queue_stats stats;

@@ -33,12 +33,12 @@
 #define MAIN_RING_ENTRIES 64
 
 /*
- * Signals that come this soon after the first one are not the second signal, which takes disks away
- * under their users: the end of a login session sends several at once.
+ * Signals within this time after the first one do not count as the second signal, which detaches
+ * disks in use: the end of a login session sends several at once.
  */
 #define SIGNAL_BURST_NS 1000000000ull
 
-/* How long the end of a server waits for readers of its lines that are stuck. */
+/* How long a server waits at its end for stuck readers of its log and output. */
 #define LAST_WORDS_NS (1000ull * 1000 * 1000)
 
 struct server {
@@ -50,8 +50,8 @@ struct server {
 	struct polling_place polling_place;
 	int signal_fd;
 	struct ring_poll signals;
-	uint64_t signalled_ns; /* when the first signal came that ends the server; 0: none yet */
-	bool rescue;	       /* it is to end from the beginning on */
+	uint64_t signalled_ns; /* the time of the first signal that ends the server; 0: none yet */
+	bool rescue;	       /* detaches from the beginning */
 	struct control control;
 	bool controlled; /* @control listens */
 	struct succession succession;
@@ -203,7 +203,7 @@ static int block_signals(struct server *server)
 	return 0;
 }
 
-/* A server of version 0.1.0 asks whether we would leave: not while another one takes over. */
+/* During a takeover, a request to leave of a server of version 0.1.0 gets an empty response. */
 static bool is_ignored(const struct server *server, const char *question)
 {
 	return succession_is_leaving(&server->succession) &&
@@ -233,7 +233,7 @@ static void ready(struct succession *succession)
 	if (server->ready_fd < 0)
 		return;
 	if (write(server->ready_fd, "", 1) != 1)
-		log_debug("nobody waits for the start any more: %s", strerror(errno));
+		log_debug("the command of --background has gone: %s", strerror(errno));
 	close(server->ready_fd);
 	server->ready_fd = -1;
 }
@@ -254,7 +254,7 @@ static void serve_until_gone(struct server *server)
 	disks_start(&server->disks);
 	while (server->disks.remaining)
 		if (ring_run(&server->ring, true))
-			logger_abort(); /* said why: without its ring it can do nothing in order */
+			logger_abort(); /* logged; the main thread needs its ring */
 	if (server->controlled)
 		control_stop(&server->control, control_stopped);
 	while (server->controlled)
@@ -262,7 +262,7 @@ static void serve_until_gone(struct server *server)
 			logger_abort();
 }
 
-/* The paths of all disks are looked at; on a file system that stalls that may take for ever. */
+/* The time limit for the check of all paths: on a file system that stalls it may take for ever. */
 #define PATHS_US 3000000
 
 struct path_check {
@@ -293,9 +293,8 @@ static void paths_take_too_long(struct ring_timer *timer)
 }
 
 /*
- * Refuses a configuration two of whose disks lead to the same bytes. One whose paths cannot be
- * looked at in time is not refused: each disk is compared again with those that are open when it
- * is.
+ * Refuses a configuration in which two disks have the same bytes of a store. Where the check takes
+ * too long the server goes on: each disk is compared again with the open ones when it is opened.
  */
 static int refuse_overlaps(struct server *server)
 {
@@ -358,7 +357,7 @@ exit_ring:
 enum exit_status server_run(const struct config *config, const struct server_options *options)
 {
 	static struct server
-		server; /* a task that never ends may use it to the end of the process */
+		server; /* static: a task that never ends may use it until the process ends */
 	enum exit_status status;
 	uint64_t deadline_ns;
 	int err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The server: its threads, its signals, and all disks of one configuration until they are gone. */
+/* The server: its threads, its signals, and all disks of one configuration until their end. */
 #ifndef VDUSE_BLK_SERVER_H
 #define VDUSE_BLK_SERVER_H
 
@@ -17,18 +17,18 @@ enum exit_status {
 
 struct server_options {
 	bool takeover; /* take over from the servers that have these devices */
-	int ready_fd;  /* closed, after one byte, when the start has come to its end; -1: none */
+	int ready_fd;  /* gets one byte, and is closed, when the start has ended; -1: none */
 };
 
 /**
  * server_run() - serve every device of @config until a signal ends it
  *
- * Prints "NAME /dev/NODE" on standard output as each becomes usable and tells systemd when the start
- * has come to its end. A disk that cannot be served is reported and tried again while the others are
- * served; where no disk can be, the server undoes what it did and ends. SIGTERM and SIGINT detach; a
- * disk that is in use is kept, and its users named, until it is free or a second signal comes, a second
- * after the first at the earliest. SIGHUP does nothing. SIGUSR1 leaves every disk as it is, attached and
- * in use, for another server to take over.
+ * Prints "NAME /dev/NODE" on standard output when a disk becomes usable, and notifies the service
+ * manager when the start has ended. A disk that fails is logged and tried again; the others are
+ * served. Where every disk fails at the start, the server ends. SIGTERM and SIGINT detach all
+ * disks. A disk in use is served, and its users are logged, until it is no longer in use or a
+ * second signal comes, one second after the first at the earliest. SIGHUP is ignored. SIGUSR1
+ * leaves all disks attached for another server.
  *
  * Return: the exit status
  */

@@ -138,7 +138,7 @@ static void set_identity(struct store *store, const struct stat *st)
 		 store->block_device ? 0ull : (unsigned long long)st->st_ino);
 }
 
-/* All that can be known without a lock: opened, examined, settled. Logs its failure. */
+/* Opens the store, examines it, and applies the configuration, without a lock. Logs a failure. */
 static int open_and_settle(const struct device_config *config, bool claim, unsigned int *wait_ms,
 			   struct store *store)
 {
@@ -168,7 +168,7 @@ static int open_and_settle(const struct device_config *config, bool claim, unsig
 	return 0;
 }
 
-/* Tries the lock again and again, but looks around who has it only at the end of @wait_ms. */
+/* Tries to lock for @wait_ms, and looks for the holders of locks only then: that takes long. */
 static int lock_patiently(const struct device_config *config, const struct store *store,
 			  unsigned int *wait_ms, struct store_rivals *rivals)
 {
@@ -181,8 +181,8 @@ static int lock_patiently(const struct device_config *config, const struct store
 }
 
 /*
- * In rounds of LOCK_ROUND_MS: only while this process has the store closed can it be known whether
- * another one has it open for writing.
+ * Works in rounds of LOCK_ROUND_MS, and closes the store in between: openers_written() is only
+ * valid while this process does not have the store open.
  */
 static int open_and_lock(const struct device_config *config, unsigned int wait_ms,
 			 struct store *store)
@@ -214,7 +214,7 @@ static int open_and_lock(const struct device_config *config, unsigned int wait_m
 
 int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
 {
-	bool successor = wait_ms > 0; /* of a server that may have been killed just now */
+	bool successor = wait_ms > 0; /* an earlier server may have been killed just now */
 	struct stat st;
 	int err;
 
@@ -235,7 +235,7 @@ close_store:
 	return err;
 }
 
-/* As store_open() would lock it, for a moment; and without the wait. */
+/* Locks the store as store_open() would, but without waiting. */
 static int lock_for_a_look(const struct device_config *config, const struct store *store,
 			   enum file_written written)
 {

@@ -24,8 +24,8 @@
 #define FILE_RANGE_MAX (2u << 30)
 
 /*
- * An operation on any store: a read of the page cache or of a hole is copied on the worker, whose
- * other queues wait meanwhile.
+ * The limit of one operation on any store: a read from the page cache or from a hole is copied on
+ * the worker, while its other queues wait.
  */
 #define PART_MAX (1ull << 20)
 
@@ -56,7 +56,7 @@ static void set_parts(struct store *store, dev_t rdev)
 	uint64_t bytes = queue_limit(rdev, "max_sectors_kb", 0) * 1024 / BLOCK_MAX * BLOCK_MAX;
 	uint32_t pieces = (uint32_t)queue_limit(rdev, "max_segments", 0);
 
-	if (!bytes || !pieces) /* it does not say */
+	if (!bytes || !pieces) /* sysfs has no limits of it */
 		return;
 	store->part_max = MIN(bytes, PART_MAX);
 	store->part_pieces = pieces;

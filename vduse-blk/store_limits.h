@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What an open store can do, and whether the configuration fits: block size, size, range limits. */
+/* The limits of an open store (block size, size, ranges); does the configuration suit them? */
 #ifndef VDUSE_BLK_STORE_LIMITS_H
 #define VDUSE_BLK_STORE_LIMITS_H
 
@@ -14,7 +14,8 @@
  * @st:   of @store->fd
  * @size: out: bytes of the file or disk
  *
- * Reads from the store where the kernel does not tell what O_DIRECT needs; any thread that may wait.
+ * Reads from the store where the kernel does not tell what O_DIRECT needs; any thread that may
+ * wait.
  *
  * Return: 0; -errno of an ioctl
  */
