@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A control server of its own: a thread with a ring and a socket, until it is asked "end". */
+/* A server of the control protocol: a thread with a ring and a socket, until the request "end". */
 #ifndef TESTS_LIB_CONTROL_BENCH_H
 #define TESTS_LIB_CONTROL_BENCH_H
 
@@ -10,7 +10,7 @@
 
 typedef bool control_bench_answer(struct control *control, const char *question, FILE *to);
 
-/* What control.h lets the caller set; zeroed by control_bench_end(). */
+/* The members of struct control that the caller sets; control_bench_end() zeroes it. */
 struct control_bench_options {
 	unsigned int idle_ms;
 	bool (*begin)(struct control *control, struct control_client *client, const char *question,

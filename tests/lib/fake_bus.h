@@ -4,10 +4,10 @@
  *
  * fake_bus.c replaces lib/vdpa_nl.o and lib/sysfs.o and does what the kernel does
  * (drivers/vdpa/vdpa.c, Linux 6.12) when a server adds, binds, unbinds and removes a device. A test
- * plays the other users of the bus, and bad luck. Without fake_bus_make() there is no vdpa, as on a
- * machine without the module.
+ * acts as the other users of the bus, and injects failures. Without fake_bus_make() there is no
+ * vdpa bus, as on a machine without the module.
  *
- * Not for threads, but for what is said at fake_bus_node().
+ * For one thread, with the exception that fake_bus_node() describes.
  */
 #ifndef TESTS_FAKE_BUS_H
 #define TESTS_FAKE_BUS_H

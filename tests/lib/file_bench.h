@@ -2,9 +2,9 @@
 /*
  * vduse-blk/backend_file.c: a real ring and real files, compared with an array of bytes.
  *
- * Each operation is watched at the kernel's doors: what steps it is made of, in short words, and a
- * test may replace what the kernel said to one of them. A step that the kernel refused on the ring,
- * as it would have waited, is one with the call of the thread that then does it.
+ * The bench records the steps of each operation as short words, where they enter the kernel, and a
+ * test may replace the result of a step. A step that ends with EAGAIN on the ring, and the call of
+ * the thread that does it then, are recorded as one step.
  */
 #ifndef TESTS_FILE_BENCH_H
 #define TESTS_FILE_BENCH_H

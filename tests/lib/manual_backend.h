@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A store in front of another one. It passes operations on, or holds them until the test says what
- * becomes of each: in any order, with any result.
+ * A store in front of another one. It passes operations on, or holds them until the test completes
+ * each of them: in any order, with any result.
  *
  * Operations complete on the worker that submitted them, as with any store. The functions below
  * are for the test's thread.
@@ -15,10 +15,10 @@
 #include "backend.h"
 
 /* Results of an operation. */
-#define MANUAL_DO	  1 /* that of the store behind, which has to do it */
+#define MANUAL_DO	  1 /* the result of the inner store, which does the operation */
 #define MANUAL_SYNC_FAILS 2 /* the sync that makes it durable fails */
 
-/** manual_backend_new() - as good as @inner, which it closes when it is closed */
+/** manual_backend_new() - a store with the limits of @inner, which it closes when it is closed */
 struct backend *manual_backend_new(struct backend *inner);
 
 /** manual_hold() - hold what is submitted from now on, or pass it on again */

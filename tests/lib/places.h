@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Places for a store other than the file system of temp_dir. Those that are mounted and block
- * devices need root: where nobody lets us, a test of theirs does nothing.
+ * Places for a store other than the file system of temp_dir. Mounts and block devices need root:
+ * without root, tests that need them do nothing.
  */
 #ifndef TESTS_PLACES_H
 #define TESTS_PLACES_H
@@ -12,7 +12,7 @@
 /** can_direct() - can this file or device be opened with O_DIRECT? */
 bool can_direct(const char *path);
 
-/** mounts_enter() - from here on this test's process mounts for itself. Return: may it? */
+/** mounts_enter() - a private mount namespace for this test's process. Return: did it succeed? */
 bool mounts_enter(void);
 
 /** mount_private() - mount @type over temp_dir, for this process. Return: did it succeed? */
@@ -21,7 +21,7 @@ bool mount_private(const char *type, const char *options);
 /**
  * loop_make() - make a file a block device, loop_name, with blocks of @block bytes (0: any)
  *
- * Return: a descriptor, whose close ends it; -1: nobody lets us
+ * Return: a descriptor, whose close removes the device; -1: no permission
  */
 int loop_make(const char *image, uint32_t block);
 int loop_make_mode(const char *image, uint32_t block, bool readonly);

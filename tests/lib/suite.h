@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What every test binary ends with. */
+/* Test cases, and main(), of every test binary. */
 #ifndef TESTS_SUITE_H
 #define TESTS_SUITE_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/adopt.c, identity.c: an inflight log and the disk that is to go on with it. */
+/* vduse-blk/adopt.c, identity.c: comparing a disk that is to be adopted with its inflight log. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/backend_file.c with iopoll: what goes into the second io_uring, and what becomes of it.
+ * vduse-blk/backend_file.c with iopoll: which operations use the second io_uring, and their
+ * completions.
  *
- * The file is none that would be accepted: the kernel may poll for its disk, do it with an interrupt,
- * or refuse.
+ * The server would refuse this file for iopoll. The kernel may poll its disk, use an interrupt, or
+ * refuse.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/background.c: when the command comes back, and with what. */
+/* vduse-blk/background.c: when the command ends, and its exit status. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/config*.c: what can be a file, and devices that do not go together. */
+/* vduse-blk/config*.c: which files are accepted, and conflicts between devices. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

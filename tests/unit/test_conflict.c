@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/conflict.c: users of an image that hold no lock; orphans.c: a disk in the kernel that is
- * made of the same bytes.
+ * vduse-blk/conflict.c: users of an image that hold no lock; orphans.c: a disk in the kernel that
+ * consists of the same bytes.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/control.c: questions and answers over a real socket; takeover.c: lists of names. */
+/* vduse-blk/control.c: requests and responses over a real socket; takeover.c: lists of names. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@
 static const char *socket_path;
 static unsigned int questions;
 
-/* What control_ask() was answered. */
+/* The responses that control_ask() got. */
 static struct {
 	unsigned int count;
 	pid_t pid;

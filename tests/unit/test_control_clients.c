@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/control.c: clients that ask nothing, and sessions. */
+/* vduse-blk/control.c: clients that send no request, and sessions. */
 #include <check.h>
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/control_socket.c, control_ask.c: sockets of servers that are dead, stopped, or start
- * just now; and servers in two PID namespaces.
+ * vduse-blk/control_socket.c, control_ask.c: sockets of servers that were killed, that are stopped,
+ * or that are starting; and servers in two PID namespaces.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/device.c, messages.c and queue.c where something goes wrong: a device that cannot be
- * made, writes that were lost, a reply that has to wait.
+ * vduse-blk/device.c, messages.c and queue.c with failures: a device that cannot be created, writes
+ * that were lost, a reply that has to wait.
  */
 #include <check.h>
 #include <errno.h>

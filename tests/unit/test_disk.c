@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/disk.c and disks.c: each disk by itself. Stores, devices and queues are real ones, the kernel
- * is a fake; the vdpa bus and the jobs that change it are the test's.
+ * vduse-blk/disk*.c and disks.c: disks are independent of each other. Stores, devices and queues
+ * are real; the kernel is a fake. The test implements the vdpa bus and the jobs that change it.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/logger.c and notify.c: readers that are stuck hold up nobody. */
+/* vduse-blk/logger.c and notify.c: no caller waits for a stuck reader. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

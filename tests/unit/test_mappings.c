@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/mappings.c: no driver's memory takes all mappings of the process. */
+/* lib/mappings.c: the memory of one driver cannot use up all mappings of the process. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>

@@ -2,10 +2,10 @@
 /*
  * Memory order where two CPUs meet: ring, inflight log and IOTLB.
  *
- * What a missing barrier does is seen once in many million moments, on some machines never. So this
- * file compiles the code under test once more, with accessors that write down each access. A step
- * is written down before the access is made, and plain memory is looked at then: what a release
- * publishes must be there already.
+ * The effect of a missing barrier shows once in many million runs, and on some machines never. So
+ * this file compiles the code under test again, with accessors that record each access. An access
+ * is recorded before it is made, and the test checks plain memory at that moment: the data that a
+ * release publishes must be there already.
  */
 #include <endian.h>
 

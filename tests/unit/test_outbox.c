@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/outbox.c: who puts a text never waits, and what is lost is counted. */
+/* lib/outbox.c: outbox_put() never waits, and dropped texts are counted. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/request.c: flushes of a queue share what they can, and no more. */
+/* vduse-blk/request.c: which flushes of a queue share a sync. */
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
@@ -113,8 +113,8 @@ START_TEST(all_that_share_a_failed_sync_fail_and_all_later_ones)
 END_TEST
 
 /*
- * Writes and their syncs, of a driver that relies on each write: whatever its own sync said, a write
- * that completes after another queue has learned of a loss may be the one that is lost.
+ * Writes and their syncs, of a driver that relies on each write: whatever its own sync said, a
+ * write that completes after another queue has learned of a loss may be the one that is lost.
  */
 START_TEST(durable_write_fails_when_another_queue_has_heard_of_a_loss)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/served.c, with a server that answers; patience.c: a signal ends the wait. */
+/* vduse-blk/served.c, with a server that responds; patience.c: a signal ends the wait. */
 #include <check.h>
 #include <errno.h>
 #include <signal.h>

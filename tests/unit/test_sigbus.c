@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/sigbus.c: driver memory that is lost ends nobody, and is not taken for zeroes. */
+/* lib/sigbus.c: lost driver memory does not end the process, and is not taken for zeroes. */
 #include <check.h>
 #include <endian.h>
 #include <errno.h>

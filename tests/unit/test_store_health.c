@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store_health.c: few lines for many errors, and one when it is over. */
+/* vduse-blk/store_health.c: few log lines for many errors, and one when the store works again. */
 #include <check.h>
 #include <errno.h>
 

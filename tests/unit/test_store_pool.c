@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store_pool.c and store_threads.c: what blocks keeps its own store, and tells all of a loss. */
+/* vduse-blk/store_pool.c, store_threads.c: blocked threads hold their store only; lost writes. */
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
@@ -210,8 +210,8 @@ START_TEST(loss_is_told_to_all_syncs_under_way)
 END_TEST
 
 /*
- * A disk that loses its cache says so to one flush; the next one succeeds. The thread that has the error may
- * return late.
+ * A disk that loses its cache says so to one flush; the next one succeeds. The thread that has the
+ * error may return late.
  */
 static int lose_cache(const struct store_call *call, int res)
 {
@@ -442,8 +442,8 @@ START_TEST(thread_holds_nothing_of_other_stores)
 END_TEST
 
 /*
- * A mapping of an io_uring keeps it open, and what it polls, as long as any thread of a killed process
- * waits in the kernel. Linux 6.5.
+ * A mapping of an io_uring keeps it open, and what it polls, as long as any thread of a killed
+ * process waits in the kernel. Linux 6.5.
  */
 START_TEST(no_io_uring_is_mapped)
 {

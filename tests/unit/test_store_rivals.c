@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/store_lock.c and openers.c: other processes that hold locks on an image, those that
- * count and those that do not; store_access.c: who may open it at all.
+ * vduse-blk/store_lock.c and openers.c: processes with locks on an image, those that prevent
+ * serving it and those that do not; store_access.c: users that may open it.
  */
 #include <check.h>
 #include <errno.h>

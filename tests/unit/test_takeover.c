@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/takeover_old.c and takeover_new.c, one against the other through a real socket, with
- * disks of the test: who has which disk, whatever fails and whoever ends when.
+ * vduse-blk/takeover_old.c and takeover_new.c, connected by a real socket, with disks of the test:
+ * which server has which disk after failures, and after the end of either server at any time.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/umem.c: what is reserved is resident before it is needed, and had once. */
+/* lib/umem.c: reserved memory is resident before it is needed, and is handed out once. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>

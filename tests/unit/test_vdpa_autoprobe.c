@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/vdpa_autoprobe.c: no lock of others is waited for without end, and nothing is left switched off. */
+/* lib/vdpa_autoprobe.c: the wait for the lock has an end, and autoprobe does not stay off. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

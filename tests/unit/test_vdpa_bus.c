@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/vdpa_bus.c: attach, adopt and detach, whatever fails; and what sysfs says. */
+/* lib/vdpa_bus.c: attach, adopt and detach, with a failure at each step; states read from sysfs. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>

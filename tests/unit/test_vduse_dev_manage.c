@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* lib/vduse_dev.c: devices that others have made, or that somebody still holds. */
+/* lib/vduse_dev.c: devices that other processes have created, or have open. */
 #include <check.h>
 #include <errno.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vduse-blk/main.c: a command line that is wrong is one line that says why, exit status 2, and no
-# effect. And what becomes of a configuration with mistakes. $VDUSE_BLK is the program, built.
+# vduse-blk/main.c: a wrong command line gives one line with the reason, exit status 2, and has no
+# effect. Also: configurations with errors. $VDUSE_BLK is the program under test.
 set -u
 unset JOURNAL_STREAM # or its lines are for the journal
 VDUSE_BLK=${VDUSE_BLK:-vduse-blk/vduse-blk}

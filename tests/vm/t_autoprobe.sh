@@ -1,6 +1,6 @@
 #!/bin/bash
-# The switch of the vdpa bus, drivers_autoprobe: no other user can hold up the server by it, and it is as
-# the administrator left it, even after a server that was killed while it was off.
+# drivers_autoprobe of the vdpa bus: other users cannot delay the server with a lock on it, and its value
+# is restored, even after a server that was killed while it was off.
 # once
 . tests/vm/lib.sh
 

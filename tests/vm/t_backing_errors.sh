@@ -1,6 +1,6 @@
 #!/bin/bash
-# An error of the store reaches whoever asked, with its true name in the log, one line and a count for
-# thousands; nobody else notices, and when the store recovers so does the disk.
+# An error of the store reaches the program that sent the request. The log has the error's name, in one
+# line and a count for thousands. Other disks do not notice; when the store recovers, so does the disk.
 # expect-dmesg: error, dev (vd|dm)|(print_req|buffer_io)_error|Buffer I/O error on dev
 . tests/vm/lib.sh
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Another program takes a served disk off the vdpa bus, adds it again, or unbinds its driver: the server
-# notices, says so, and what is written afterwards is in the store.
+# Another program removes a served disk from the vdpa bus, adds it again, or unbinds its driver: the
+# server notices and logs it, and data that is written afterwards is in the store.
 . tests/vm/lib.sh
 
 img=$(image disk.img 16M)

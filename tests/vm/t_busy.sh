@@ -1,6 +1,6 @@
 #!/bin/bash
-# A disk in use is not torn away: the server says who has it and goes on, until it is free or until a
-# second signal.
+# A disk in use is not detached: the server names its users and goes on serving it, until it is no longer
+# in use, or until a second signal.
 # expect-dmesg: I/O error|EXT4-fs|JBD2|Aborting journal
 # once
 . tests/vm/lib.sh

@@ -1,5 +1,5 @@
 #!/bin/bash
-# check --stores, beside a server that serves a file and two slices of a disk: it disturbs nothing.
+# check --stores while a server serves a file and two slices of a disk: it does not disturb them.
 . tests/vm/lib.sh
 
 # check STATUS [OPTION]...: of $T/check.conf

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A server that crashes is not dumped, since the dump may have to go to a disk that it served: it would
-# wait for the next server, and that one for the end of the dump.
+# A server that crashes leaves no core dump. A dump to a disk of this server would wait for the next
+# server, and the next server for the end of the dump.
 . tests/vm/lib.sh
 
 pattern=/proc/sys/kernel/core_pattern

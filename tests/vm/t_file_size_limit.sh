@@ -1,5 +1,5 @@
 #!/bin/bash
-# RLIMIT_FSIZE: a write past it is an error of that write, and no end of the server.
+# RLIMIT_FSIZE: a write past it fails, and the server goes on.
 # expect-dmesg: error, dev vd|(print_req|buffer_io)_error|Buffer I/O error on dev
 . tests/vm/lib.sh
 

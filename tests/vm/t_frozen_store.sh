@@ -1,6 +1,6 @@
 #!/bin/bash
-# The file system below one image is frozen: that disk waits, and it alone. Another one is flushed
-# meanwhile, and when the server was killed a new one serves it, while the file system is frozen still.
+# The file system below one image is frozen: only that disk waits. Another disk is flushed meanwhile.
+# After the server is killed, a new one serves the other disk while the file system is still frozen.
 . tests/vm/lib.sh
 
 writers=16

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A volume is extended, or cut, while nobody serves the disk that is made of it: the disk keeps its
-# size until it is attached anew; what has shrunk is refused in plain words.
+# A volume is extended or reduced while its disk has no server: the disk keeps its size until it is
+# attached again; a volume that has shrunk is refused, with both sizes in the log.
 . tests/vm/lib.sh
 
 # resize SECTORS

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Another user may read an image, and waits with a read lock for the moment when the server lets go:
-# a takeover and a start after a crash serve the disk all the same. A program that has the image
-# open for writing is named.
+# Another user may read an image, and waits for a read lock until the server closes the image: a
+# takeover, and a start after a crash, serve the disk all the same. The log names a program that has the
+# image open for writing.
 . tests/vm/lib.sh
 
 img=$(image disk.img 32M)

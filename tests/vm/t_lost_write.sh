@@ -1,6 +1,6 @@
 #!/bin/bash
-# One block of the disk below an image takes no writes. Linux tells of a lost write once; two queues
-# write and flush at the same time, and whoever wrote that block must hear of it.
+# Writes to one block of the disk below an image fail. Linux reports a lost write once. Two queues write
+# and flush at the same time: the flush of the program that wrote that block must fail.
 # expect-dmesg: error, dev (vd|dm)|(print_req|buffer_io)_error|[Bb]uffer I/O error on dev|lost async page write|EXT4-fs warning
 . tests/vm/lib.sh
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What a service manager relies on: READY=1 when every node is there and not before, STOPPING=1, every
-# signal detaches, and output that nobody reads harms nobody.
+# Notifications to a service manager: READY=1 when every node is there and not before; STOPPING=1. Every
+# signal detaches, and no disk waits for a stuck reader of the output.
 # once
 . tests/vm/lib.sh
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Several devices, and one of them cannot be served: the others are, one line names it, and it is
-# served as soon as it can be. Where none can be, the server fails and leaves nothing.
+# One of several devices fails: the others are served, one log line names it, and it is served as soon
+# as it can be. Where every device fails, the server exits with 1 and leaves nothing in the kernel.
 # once
 . tests/vm/lib.sh
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A section is renamed while its disk waits for a server: its image is not served a second time below
-# the file system that is mounted; nor is an image that a loop device or swap writes to.
+# A section is renamed while its disk waits for a server: its image is not served a second time, since
+# the mounted file system still uses it. Nor is an image served that is a loop device or swap space.
 # expect-dmesg: I/O error, dev vd
 . tests/vm/lib.sh
 

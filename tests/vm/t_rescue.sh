@@ -1,6 +1,6 @@
 #!/bin/bash
-# Disks whose server is gone for good: rescue ends what waits for them, with errors; gc removes what
-# nobody has.
+# Disks without a server: rescue completes their requests with errors; gc removes devices that have
+# neither a server nor a driver.
 # expect-dmesg: error, dev vd|Buffer I/O error on dev|I/O error|EXT4-fs|Aborting journal
 . tests/vm/lib.sh
 

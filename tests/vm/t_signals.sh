@@ -1,6 +1,6 @@
 #!/bin/bash
 # The end of a login session sends SIGTERM, SIGHUP and SIGCONT in one burst: that is one signal, and a
-# mounted disk stays. SIGHUP alone does nothing. A second signal later takes the disk away.
+# mounted disk stays. SIGHUP alone does nothing. A later second signal detaches the disk in use.
 # expect-dmesg: I/O error|EXT4-fs|JBD2|Aborting journal
 # once
 . tests/vm/lib.sh

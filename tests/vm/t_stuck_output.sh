@@ -1,7 +1,7 @@
 #!/bin/bash
 # expect-dmesg: I/O error, dev vd[a-z]*, sector [0-9]* op 0x1:.WRITE.
-# Standard output and standard error whose readers are stuck: pipes that are full. The server serves,
-# logs errors, answers questions and ends.
+# The readers of standard output and standard error are stuck: both are full pipes. The server serves
+# disks, logs errors, responds to requests, and ends.
 . tests/vm/lib.sh
 
 # A pipe that nobody reads and that has no room.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The unit that is installed, with a real systemd (its user instance; no other needs to have booted):
-# start, reload, crash, stop, and that none of it disturbs who uses the disk.
+# start, reload, crash, stop; none of them disturbs the users of the disk.
 # once
 . tests/vm/lib.sh
 

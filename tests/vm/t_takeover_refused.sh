@@ -1,6 +1,6 @@
 #!/bin/bash
-# A mistake in a new server's configuration: the old one goes on. A start that fails later: what was
-# there before is left as it was, idle or not, and the next server goes on with it.
+# A takeover with an error in the configuration is refused, and the old server goes on. A start that fails
+# later leaves earlier disks as they were, idle or in use, and the next server adopts them.
 # once
 . tests/vm/lib.sh
 

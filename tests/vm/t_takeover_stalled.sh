@@ -1,6 +1,7 @@
 #!/bin/bash
-# A takeover while one store stalls: the healthy disk changes over at once, the other one when its
-# requests have ended; a new server that is killed on the way has taken nothing; no write is lost.
+# A takeover while one store stalls: the healthy disk is taken over at once, the other one when its
+# requests in flight have completed. When the new server is killed before the end of the takeover, the old
+# one serves all disks again. No write is lost.
 . tests/vm/lib.sh
 
 stall() {
