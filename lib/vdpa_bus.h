@@ -73,8 +73,8 @@ int __must_check vdpa_bus_adopt(const char *name, enum vdpa_driver driver,
 /**
  * vdpa_bus_state() - what the kernel does with the vdpa device of VDUSE device @name right now
  *
- * Only looks at what is there in sysfs, as do vdpa_bus_driver() and vdpa_bus_node(): does not
- * block, even where a removal that nobody answers has the kernel's locks.
+ * Only looks at entries of sysfs, as do vdpa_bus_driver() and vdpa_bus_node(). So it does not
+ * block, even while a removal waits and holds the kernel's locks.
  */
 enum vdpa_state vdpa_bus_state(const char *name);
 

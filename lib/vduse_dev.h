@@ -75,10 +75,10 @@ int vduse_dev_remove(const char *name);
 /**
  * vduse_dev_new() - create a device in the kernel and open it, or adopt one
  *
- * A device of that name that a dead server left behind is adopted where it is on the vdpa bus, or
- * is being taken off it, and otherwise made again. The kernel does not tell how an adopted device
- * was configured: the caller must know from a record of its own that @params are those. Waits a few
- * seconds for a server that is just ending. Logs its failure.
+ * A device of that name without a server is adopted where it is on the vdpa bus, or is being
+ * removed from it, and is otherwise recreated. The kernel does not tell how an adopted device was
+ * configured: the caller must know from its record that @params are the same. Waits a few seconds
+ * for a server that is ending. Logs a failure.
  *
  * Return: 0; -EBUSY: another server has it; -EPERM: the kernel serves this one no more; other
  * -errno

@@ -242,8 +242,9 @@ static int sync_once(struct pool_thread *thread, unsigned int slot)
 }
 
 /*
- * Called with the lock. The jobs of a sync that succeeded wait for all syncs under way: one of those may
- * have taken the report of a loss before. A sync that begins later cannot.
+ * Called with the lock. The jobs of a sync that succeeded wait for all other syncs under way: one
+ * of them may have got the report of a loss that concerns these jobs. A sync that begins later
+ * cannot.
  */
 static void hold_synced(struct store_pool *pool, struct pool_job *job)
 {
