@@ -176,15 +176,27 @@ START_TEST(large_and_small_requests_follow_each_other_on_a_head)
 }
 END_TEST
 
+/* Queue 0 takes all large buffers that are shared. */
+static void hog(void)
+{
+	for (int i = 0; i < 256; i++)
+		rig_add_pieces(0, 8);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 256);
+}
+
 static void start_hogging(void)
 {
 	rig.config.queues = 3;
 	rig.config.queue_size = rig.num = 256;
 	start();
-	for (int i = 0; i < 256; i++)
-		rig_add_pieces(0, 8);
-	rig_go(0);
-	rig_wait(manual_held(rig.store) == 256);
+	hog();
+}
+
+/* A queue that waits for a large buffer keeps no CPU busy. */
+static void wait_until_worker_sleeps(void)
+{
+	rig_wait(load_relaxed(&rig.polling_place.awake) == 0);
 }
 
 /* One queue has all that are shared; each other has one of its own, and waits behind that. */
@@ -199,6 +211,7 @@ START_TEST(queue_goes_on_while_another_has_all_large_buffers)
 	rig_go(1);
 	rig_go(2);
 	rig_wait(manual_held(rig.store) == 258);
+	wait_until_worker_sleeps();
 	rig_settle();
 	ck_assert_uint_eq(manual_held(rig.store), 258);
 	ck_assert_uint_eq(manual_look(rig.store, 256).offset + manual_look(rig.store, 257).offset,
@@ -235,6 +248,33 @@ START_TEST(small_requests_go_on_while_others_have_all_large_buffers)
 		rig_next(0);
 	for (int i = 0; i < 6; i++)
 		rig_next(2);
+	rig_status(0);
+}
+END_TEST
+
+/* It goes back to its queue, and to no other one. */
+START_TEST(queue_has_its_own_large_buffer_again)
+{
+	start_hogging();
+	rig_add_pieces(1, 16);
+	rig_go(1);
+	rig_wait(manual_held(rig.store) == 257);
+	manual_finish(rig.store, 0, 257, 0);
+	for (int i = 0; i < 256; i++)
+		rig_next(0);
+	rig_next(1);
+
+	hog();
+	for (uint32_t queue = 2; queue > 0; queue--) {
+		rig_add_pieces(queue, 16);
+		rig_go(queue);
+		rig_wait(manual_held(rig.store) == 259 - queue);
+	}
+	manual_finish(rig.store, 0, 258, 0);
+	for (int i = 0; i < 256; i++)
+		rig_next(0);
+	rig_next(1);
+	rig_next(2);
 	rig_status(0);
 }
 END_TEST
@@ -408,6 +448,7 @@ int main(void)
 	tcase_add_test(tc, large_and_small_requests_follow_each_other_on_a_head);
 	tcase_add_test(tc, queue_goes_on_while_another_has_all_large_buffers);
 	tcase_add_test(tc, small_requests_go_on_while_others_have_all_large_buffers);
+	tcase_add_test(tc, queue_has_its_own_large_buffer_again);
 	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
 	tcase_add_loop_test(tc, requests_have_a_stage_each, 0, 2);
 	tcase_add_test(tc, stages_are_given_back_and_used_again);
