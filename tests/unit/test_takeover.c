@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "control.h"
+#include "fds.h"
 #include "suite.h"
 #include "takeover.h"
 #include "takeover_new.h"
@@ -51,6 +53,7 @@ static struct {
 	int session; /* the new server's descriptor */
 	unsigned int released[MANY];
 	unsigned int gave_up;
+	unsigned int fds_before;
 } t;
 
 /* ---- the old server's disks ---- */
@@ -231,6 +234,7 @@ static void setup(void)
 	test_log_begin();
 	temp_dir_make();
 	memset(&t, 0, sizeof(t));
+	t.fds_before = fds_open();
 	t.count = t.config.device_count = DISKS;
 	t.config.devices = t.devices;
 	for (size_t i = 0; i < MANY; i++)
@@ -246,10 +250,12 @@ static void teardown(void)
 {
 	if (t.control_runs)
 		old_server_ends();
+	run(); /* what closes descriptors */
 	if (t.new_runs)
 		takeover_new_exit(&t.new);
 	free(t.old.disks);
 	ring_exit(&t.ring);
+	ck_assert_uint_eq(fds_open(), t.fds_before);
 	temp_dir_remove();
 	test_log_end();
 }
@@ -266,11 +272,93 @@ START_TEST(all_disks_change_over)
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	expect_all(FORGOT);
+	ck_assert(takeover_new_complete(&t.new)); /* and stays so */
 	old_server_ends();
 	run();
 	for (size_t i = 0; i < t.count; i++)
 		ck_assert_uint_eq(t.released[i], 1);
 	ck_assert_uint_eq(t.gave_up, 0);
+}
+END_TEST
+
+/* A start without --takeover goes the same way, with nothing to take. */
+START_TEST(without_a_takeover_there_is_nothing_to_wait_for)
+{
+	struct takeover_new none = { .ops = &new_ops, .config = &t.config };
+
+	ck_assert(!takeover_new_holds(&none, 0));
+	takeover_new_ask(&none, 0);
+	takeover_new_serving(&none, 0);
+	takeover_new_failed(&none, 0);
+	ck_assert(takeover_new_complete(&none));
+	ck_assert_uint_eq(t.gave_up, 0);
+}
+END_TEST
+
+#ifdef HAVE_LIBSYSTEMD
+
+/* Or systemd ends the service when the old process ends. */
+START_TEST(service_manager_is_told_of_the_new_process)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char text[256] = "", want[64];
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/notify", temp_dir);
+	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
+	new_server_asks();
+	ck_assert_int_lt(recv(manager, text, sizeof(text) - 1, 0), 0);
+	for (size_t i = 0; i < t.count; i++)
+		new_server_serves(i);
+	ck_assert_int_lt(recv(manager, text, sizeof(text) - 1, 0), 0);
+	ck_assert(takeover_new_complete(&t.new)); /* it is there when this returns */
+	ck_assert_int_gt(recv(manager, text, sizeof(text) - 1, 0), 0);
+	snprintf(want, sizeof(want), "MAINPID=%d\n", (int)getpid());
+	ck_assert_ptr_eq(strstr(text, want), text);
+	close(manager);
+	run();
+	expect_all(FORGOT);
+}
+END_TEST
+
+#endif
+
+START_TEST(new_server_that_ends_at_once_leaves_no_session)
+{
+	new_server();
+	takeover_new_exit(&t.new);
+	t.new_runs = false;
+	run();
+	expect_all(HAS_IT);
+}
+END_TEST
+
+/* It read nothing of what was sent: the kernel says so (ECONNRESET). */
+START_TEST(old_server_may_be_killed_before_it_reads)
+{
+	struct takeover_agreed *agreed = calloc(1, sizeof(*agreed));
+	struct takeover_agreement agreement = { .servers = agreed, .count = 1 };
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	agreed->pid = getpid();
+	agreed->fd = ends[0];
+	agreed->names = strdup("a\nbb\nc\nd\n");
+	t.new = (struct takeover_new){ .ops = &new_ops, .config = &t.config };
+	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &agreement), 0);
+	takeover_agreement_free(&agreement);
+	t.new_runs = true;
+	takeover_new_start(&t.new);
+	for (size_t i = 0; i < t.count; i++)
+		takeover_new_ask(&t.new, i);
+	run();
+	close(ends[1]);
+	test_log_expect(LOG_LEVEL_WARNING, "its remaining 4 disks are adopted");
+	run();
+	for (size_t i = 0; i < t.count; i++)
+		ck_assert_uint_eq(t.released[i], 1);
+	ck_assert(takeover_new_complete(&t.new));
 }
 END_TEST
 
@@ -630,6 +718,12 @@ int main(void)
 	TCase *tc = suite_case(suite, "takeover", setup, teardown);
 
 	tcase_add_test(tc, all_disks_change_over);
+	tcase_add_test(tc, without_a_takeover_there_is_nothing_to_wait_for);
+#ifdef HAVE_LIBSYSTEMD
+	tcase_add_test(tc, service_manager_is_told_of_the_new_process);
+#endif
+	tcase_add_test(tc, new_server_that_ends_at_once_leaves_no_session);
+	tcase_add_test(tc, old_server_may_be_killed_before_it_reads);
 	tcase_add_test(tc, stalled_disk_follows);
 	tcase_add_test(tc, new_server_that_dies_has_taken_nothing);
 	tcase_add_test(tc, new_server_that_dies_later_leaves_the_stalled_disk);
