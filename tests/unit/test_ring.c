@@ -244,6 +244,23 @@ START_TEST(messages_of_each_thread_come_in_order)
 }
 END_TEST
 
+/* The kernel may tell of a message after another wake-up has brought it. */
+START_TEST(wake_up_for_nothing_is_harmless)
+{
+	static struct mail mail = { .message.run = receive };
+	uint64_t count = 1;
+
+	ck_assert_int_eq(ring_run(&ring, false), 0); /* it waits for messages now */
+	ck_assert_int_eq(write(ring.message_fd, &count, sizeof(count)), sizeof(count));
+	ck_assert_int_eq(read(ring.message_fd, &count, sizeof(count)), sizeof(count));
+	ck_assert_int_eq(ring_run(&ring, false), 0);
+	ck_assert_uint_eq(received, 0);
+	ring_post(&ring, &mail.message);
+	while (!received)
+		turn();
+}
+END_TEST
+
 static volatile sig_atomic_t signals;
 
 static void take_signal(int sig)
@@ -406,6 +423,7 @@ int main(void)
 	tcase_add_test(tc, timer_can_be_made_to_expire_now);
 	tcase_add_test(tc, readiness_is_told_until_it_is_stopped);
 	tcase_add_test(tc, messages_of_each_thread_come_in_order);
+	tcase_add_test(tc, wake_up_for_nothing_is_harmless);
 	tcase_add_test(tc, signal_is_no_error);
 	tcase_add_loop_test(tc, memory_is_pinned_until_its_last_user_lets_go, 0, 2);
 	tcase_add_loop_test(tc, memory_that_cannot_be_registered_takes_no_place, 0, 2);
