@@ -4,7 +4,8 @@
 # Disks on four kinds of stores, one of which stalls again and again. While it stalls the server is killed,
 # taken over, reloaded, or told to detach. The disks on the other stores are served all the while, and
 # no disk loses what was written to it.
-# DISKS: how many (8). ROUNDS: how often the store stalls (4; all four actions, then at random by SEED).
+# DISKS: how many (8). ROUNDS: how often the store stalls (4). ACTIONS: what is done then, in this order
+# (kill_server take_over reload detach), and after that at random by SEED.
 # SLOWEST_MS: what a request of another disk may take while the store stalls and the server is left
 # alone (not checked)
 # deadline: 600
@@ -203,7 +204,7 @@ detach() {
 }
 
 go_on "at first" "${calm[@]}" "${stalling[@]}"
-actions=(kill_server take_over reload detach)
+read -ra actions <<<"${ACTIONS:-kill_server take_over reload detach}"
 for ((round = 0; round < rounds; round++)); do
 	fsfreeze --freeze "$T/stalls"
 	frozen=true
