@@ -143,7 +143,6 @@ static void open_done(struct task *task)
 	if (!disk->result && !task->lost)
 		backend_moved(disk->device.backend);
 	if (!disk->result && task->lost) {
-		device_close_store(&disk->device);
 		disk->result = -EMFILE;
 		snprintf(disk->attempt, sizeof(disk->attempt), "%s: too many open files",
 			 disk->config->name);
@@ -278,23 +277,24 @@ static bool has_rival(struct disk *disk)
 	return rival;
 }
 
+/* A handover may have come, or have been called off, while the store was opened and closed. */
+static void opening_failed(struct disk *disk)
+{
+	if (disk->state == DISK_GONE)
+		return;
+	if (disk->handover)
+		disk_obey(disk);
+	else if (disk->attempt[0])
+		disk_failed(disk);
+	else
+		disk_open(disk);
+}
+
 static void open_finished(struct disk *disk)
 {
-	if (disk->state == DISK_GONE) {
-		if (!disk->result)
-			device_close_store(&disk->device);
-		return;
-	}
-	if (disk->handover) {
-		if (!disk->result)
-			device_close_store(&disk->device);
-		disk_obey(disk);
-	} else if (disk->result) {
-		disk_failed(disk);
-	} else if (has_rival(disk) || disk_create(disk)) {
-		device_close_store(&disk->device);
-		disk_failed(disk);
-	} else {
+	if (disk->state == DISK_GONE || disk->handover || disk->result || has_rival(disk) ||
+	    disk_create(disk))
+		disk_close_store(disk, opening_failed);
+	else
 		disk_created(disk);
-	}
 }

@@ -63,7 +63,7 @@ struct disk_host {
 	void (*gone)(struct disk_host *host, struct disk *disk);
 
 	unsigned int next_worker; /* for the next queue */
-	unsigned int tasks;	  /* tasks that open stores: their disks must not be freed */
+	unsigned int tasks; /* opening and closing stores: the memory of their disks must stay */
 	bool stopping;
 	bool forced;  /* disks in use are detached too */
 	bool leaving; /* disks are not detached, but left for another server */
@@ -83,6 +83,9 @@ struct disk {
 	struct device device;
 	struct attach_job job;
 	struct task opening;
+	struct task closing; /* of @closing_store */
+	struct backend *closing_store;
+	void (*store_closed)(struct disk *disk);
 	struct ring_timer timer;      /* of the current state: for the next try */
 	uint64_t since_ns;	      /* the time when opening or attaching began */
 	struct ring_timer slow_timer; /* until @slow */

@@ -5,6 +5,38 @@
 
 #include "log.h"
 
+static void close_store_work(struct task *task)
+{
+	backend_close(container_of(task, struct disk, closing)->closing_store);
+}
+
+static void close_store_done(struct task *task)
+{
+	struct disk *disk = container_of(task, struct disk, closing);
+
+	disk->host->tasks--;
+	disk->store_closed(disk);
+}
+
+void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk))
+{
+	disk->closing = (struct task){
+		.name = "close",
+		.work = close_store_work,
+		.done = close_store_done,
+		.shares_descriptors = true,
+	};
+	disk->closing_store = disk->device.backend;
+	disk->device.backend = NULL;
+	disk->store_closed = closed;
+	disk->host->tasks++;
+	if (!disk->closing_store || task_start(&disk->closing, disk->host->ring)) {
+		if (disk->closing_store)
+			backend_close(disk->closing_store);
+		close_store_done(&disk->closing);
+	}
+}
+
 static void handover_finished(struct disk *disk)
 {
 	struct handover *handover = disk->handover;
@@ -12,6 +44,26 @@ static void handover_finished(struct disk *disk)
 	disk->handover = NULL;
 	disk_set_state(disk, DISK_RELEASED);
 	handover->done(handover, 0);
+}
+
+/* The device and its store are closed: what comes next? */
+static void store_closed(struct disk *disk)
+{
+	bool failing = disk->failing;
+
+	disk->left = disk->anew = disk->failing = false;
+	if (disk->handover) {
+		handover_finished(disk);
+	} else if (disk->retake && !disk->host->leaving) {
+		disk->retake = false;
+		disk_open(disk); /* to serve it on, or to detach it */
+	} else if (disk->host->stopping) {
+		disk_end(disk);
+	} else if (failing) {
+		disk_failed(disk);
+	} else {
+		disk_end(disk);
+	}
 }
 
 /*
@@ -24,8 +76,8 @@ static void disk_recreate(struct disk *disk)
 
 	disk->anew = disk->inherited = disk->unattached = false;
 	if (device_destroy(&disk->device) || disk_create(disk)) {
-		device_close_store(&disk->device);
-		disk_failed(disk);
+		disk->failing = true;
+		disk_close_store(disk, store_closed);
 	} else if (vduse_dev_adopted(disk->device.dev)) {
 		disk_created(disk); /* another program has added it to the bus again */
 	} else if (attach) {
@@ -40,7 +92,6 @@ static void disk_recreate(struct disk *disk)
 static void close_finished(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
-	bool failing = disk->failing;
 
 	if (disk->anew && !disk->host->stopping && !disk->handover) {
 		disk_recreate(disk);
@@ -48,22 +99,9 @@ static void close_finished(struct device *device)
 	}
 	if (disk->left)
 		device_abandon(device);
-	else if (device_destroy(device) && !failing)
+	else if (device_destroy(device) && !disk->failing)
 		disk->host->failed = true;
-	device_close_store(device);
-	disk->left = disk->anew = disk->failing = false;
-	if (disk->handover) {
-		handover_finished(disk);
-	} else if (disk->retake && !disk->host->leaving) {
-		disk->retake = false;
-		disk_open(disk); /* to serve it on, or to detach it */
-	} else if (disk->host->stopping) {
-		disk_end(disk);
-	} else if (failing) {
-		disk_failed(disk);
-	} else {
-		disk_end(disk);
-	}
+	disk_close_store(disk, store_closed);
 }
 
 void disk_close(struct disk *disk)

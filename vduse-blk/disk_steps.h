@@ -53,6 +53,13 @@ void disk_report_attached(struct disk *disk);
 /** disk_driver_changed() - the driver was reset or started: struct device calls it */
 void disk_driver_changed(struct device *device);
 
+/**
+ * disk_close_store() - close the store in a task, then call @closed on the main thread
+ *
+ * close() of a file on FUSE, virtiofs or NFS waits for the file server. The state does not change.
+ */
+void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk));
+
 /** disk_close() - CLOSING: quiesce, close device and store; then continue according to the flags */
 void disk_close(struct disk *disk);
 

@@ -350,7 +350,8 @@ static int server_threads(struct server *server, const struct server_options *op
 	err = open_and_serve(server, options);
 	stop_workers(server);
 exit_ring:
-	ring_exit(&server->ring);
+	if (!server->disks.host.tasks) /* the process ends: a task may still report to the ring */
+		ring_exit(&server->ring);
 	return err;
 }
 

@@ -98,8 +98,10 @@ static void *task_main(void *arg)
 	struct task *task = arg;
 	struct ring *ring = task->ring;
 	int keep[] = { task->theirs, ring->message_fd };
-	int err = descriptors_isolate(keep, ARRAY_SIZE(keep));
+	int err = -ENOTSUP;
 
+	if (!task->shares_descriptors)
+		err = descriptors_isolate(keep, ARRAY_SIZE(keep));
 	pthread_setname_np(pthread_self(), task->name);
 	if (err && err != -ENOTSUP)
 		log_warn("task \"%s\": no private descriptor table: %s; if this server is killed "

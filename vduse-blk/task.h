@@ -4,7 +4,8 @@
  * flushing a disk.
  *
  * Each task has its own thread with a private descriptor table. So a task that blocks does not
- * delay other disks, neither while the server runs nor after it was killed.
+ * delay other disks, neither while the server runs nor after it was killed. A task that shares the
+ * process's table and is blocked when the server is killed keeps all files of the server open.
  */
 #ifndef VDUSE_BLK_TASK_H
 #define VDUSE_BLK_TASK_H
@@ -21,6 +22,7 @@ struct task {
 	const char *name;		 /* of the thread, 15 characters at most */
 	void (*work)(struct task *task); /* called on the task's thread */
 	void (*done)(struct task *task); /* called on the ring's thread, after @work */
+	bool shares_descriptors;	 /* no private table: @work closes files of the process */
 
 	/* Private to task.c, but for @lost. */
 	struct ring *ring;

@@ -107,6 +107,9 @@ struct fake_dev {
 	unsigned int message_count;
 };
 
+/* NULL, or told of each close() before it is done. */
+extern void (*fake_kern_watch_close)(int fd);
+
 /** fake_kern_reset() - no devices, no failures, no counts; what the fake held open is closed */
 void fake_kern_reset(void);
 

@@ -158,10 +158,14 @@ bool fake_dev_is_open(struct fake_dev *dev)
 	return dev->open_elsewhere || dev->fd >= 0;
 }
 
+void (*fake_kern_watch_close)(int fd);
+
 int close(int fd)
 {
 	struct fake_dev *dev;
 
+	if (fake_kern_watch_close)
+		fake_kern_watch_close(fd);
 	pthread_mutex_lock(&fake_lock);
 	dev = fd >= 0 ? fake_dev_by_fd(fd) : NULL;
 	if (dev)

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "disks.h"
@@ -36,6 +38,23 @@ static struct {
 
 static char names[DISKS][8] = { "one", "two", "three" };
 static unsigned int fds_before;
+
+/*
+ * Does the main thread close the store? On FUSE and virtiofs close() waits for the reply of the file server
+ * (fuse_flush(), uninterruptible), on NFS for what is dirty.
+ */
+static pid_t main_thread;
+static ino_t watched_store;
+static bool main_closed_store;
+
+static void watch_close(int fd)
+{
+	struct stat st;
+
+	if (watched_store && gettid() == main_thread && !fstat(fd, &st) &&
+	    st.st_ino == watched_store)
+		main_closed_store = true;
+}
 
 static int index_of(const char *name)
 {
@@ -673,6 +692,24 @@ START_TEST(stop_waits_for_a_removal_that_was_under_way_before)
 }
 END_TEST
 
+START_TEST(main_thread_does_not_close_a_store)
+{
+	struct handover handover = { .done = handed_over };
+	struct stat st;
+
+	begin_attached();
+	ck_assert_int_eq(stat(t.devices[1].path, &st), 0);
+	main_thread = gettid();
+	watched_store = st.st_ino;
+	fake_kern_watch_close = watch_close;
+	disk_hand_over(disk(1), &handover);
+	wait_for(t.handed_over);
+	watched_store = 0;
+	disk_forget(disk(1));
+	ck_assert(!main_closed_store);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("disk");
@@ -701,6 +738,7 @@ int main(void)
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
 	tcase_add_test(tc, unbound_device_is_shown_and_served_again);
+	tcase_add_test(tc, main_thread_does_not_close_a_store);
 	tcase_add_test(tc, stop_waits_for_a_removal_that_was_under_way_before);
 	return suite_run(suite);
 }

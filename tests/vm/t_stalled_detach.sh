@@ -9,7 +9,7 @@ resume() {
 }
 
 modprobe dm_mod
-null_disk 16
+null_disk 16 cache_size=16 # so that a flush reaches the store
 dmsetup create stalls --table "0 32768 linear $DISK 0"
 defer dmsetup remove --retry stalls
 defer resume
