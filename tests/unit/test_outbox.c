@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +139,7 @@ static void check_number(unsigned int at, unsigned int i)
 	check_line(at, text);
 }
 
-/* In bursts that do not divide the queue, so that texts lie across its end. */
+/* In bursts, between which the queue is empty. */
 START_TEST(texts_come_in_order)
 {
 	box.thread_stays = _i;
@@ -165,6 +166,58 @@ static unsigned int fill_stuck_queue(unsigned int more)
 		outbox_put(&box, "text xx");
 	return 1 + TEXTS_PER_Q;
 }
+
+#define TAKEN_FIRST 50
+
+static void get_stuck_again(void)
+{
+	if (reader.count == TAKEN_FIRST - 1)
+		reader.stuck = true;
+}
+
+static void put_numbered(unsigned int from, unsigned int to)
+{
+	char text[64];
+
+	for (unsigned int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "%u %.*s", i, (int)(i * 7 % 50),
+			 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+		outbox_put(&box, text);
+	}
+}
+
+/* Of a queue that never becomes empty: texts lie across its end, cut at any place. */
+START_TEST(texts_across_the_end_of_the_queue_are_whole)
+{
+	unsigned int taken = 0;
+	char want[64];
+
+	stick(true);
+	put_numbered(0, 1);
+	wait_until_stuck();
+	put_numbered(1, 110);
+	reader.look = get_stuck_again;
+	stick(false);
+	while (taken < TAKEN_FIRST) {
+		pthread_mutex_lock(&reader.lock);
+		taken = reader.count;
+		pthread_mutex_unlock(&reader.lock);
+		sched_yield();
+	}
+	put_numbered(110, 150);
+	pthread_mutex_lock(&reader.lock);
+	reader.look = NULL;
+	pthread_mutex_unlock(&reader.lock);
+	stick(false);
+	outbox_flush(&box, FAR_AWAY_NS);
+	ck_assert_uint_eq(reader.count, 150);
+	for (unsigned int i = 0; i < 150; i++) {
+		snprintf(want, sizeof(want), "%u %.*s", i, (int)(i * 7 % 50),
+			 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+		ck_assert_str_eq(reader.lines[i], want);
+	}
+}
+END_TEST
 
 START_TEST(stuck_reader_holds_up_nobody_and_losses_are_counted)
 {
@@ -376,6 +429,7 @@ int main(void)
 	TCase *tc = suite_case(suite, "outbox", setup, teardown);
 
 	tcase_add_loop_test(tc, texts_come_in_order, 0, 2);
+	tcase_add_test(tc, texts_across_the_end_of_the_queue_are_whole);
 	tcase_add_loop_test(tc, stuck_reader_holds_up_nobody_and_losses_are_counted, 0, 2);
 	tcase_add_test(tc, losses_are_told_in_their_place);
 	tcase_add_test(tc, failed_delivery_is_counted_and_told_when_one_succeeds);
