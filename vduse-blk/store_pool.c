@@ -51,6 +51,7 @@ struct store_pool {
 	uint64_t next_sync;
 	unsigned int syncing; /* bit n: the n-th descriptor for syncs is in use */
 	unsigned int threads; /* with the one that is ordered */
+	unsigned int threads_max;
 	unsigned int idle;
 	bool ordered; /* a thread is ordered and has not started yet */
 	bool stopping;
@@ -161,13 +162,13 @@ static void pool_changed(struct store_pool *pool)
 
 	if (work && pool->idle) {
 		pthread_cond_signal(&pool->wake);
-	} else if (work && !pool->ordered && pool->threads < POOL_THREADS) {
+	} else if (work && !pool->ordered && pool->threads < pool->threads_max) {
 		pool->ordered = true;
 		pool->threads++;
 		store_threads_order(&pool->order);
 	}
 	store_relaxed(&pool->behind,
-		      work && pool->threads == POOL_THREADS && !pool->ordered && !pool->idle);
+		      work && pool->threads == pool->threads_max && !pool->ordered && !pool->idle);
 }
 
 /* Called with the lock. Return: true: there is a job; false: the thread is to end */
@@ -369,6 +370,7 @@ int store_pool_new(const char *name, const struct pool_fds *fds, unsigned int sy
 	pool->name = name;
 	pool->fds = fds;
 	pool->sync_count = sync_count;
+	pool->threads_max = POOL_THREADS;
 	pool->lost = lost;
 	pool->owner = owner;
 	list_init(&pool->jobs);
@@ -428,6 +430,13 @@ void store_pool_cancel(struct store_pool *pool, struct pool_job *job)
 	job->result = -ECANCELED;
 	job->message.run = job_message;
 	ring_post(job->ring, &job->message);
+}
+
+void store_pool_widen(struct store_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->threads_max = POOL_THREADS_WIDE;
+	pthread_mutex_unlock(&pool->lock);
 }
 
 bool store_pool_is_behind(const struct store_pool *pool)

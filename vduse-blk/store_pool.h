@@ -3,7 +3,9 @@
  * The threads of one store, for operations on it that may block. A worker submits a job, and gets a
  * message when the job is done.
  *
- * A pool has at most POOL_THREADS threads. It starts a thread when more jobs wait than idle threads
+ * A pool has at most POOL_THREADS threads, or POOL_THREADS_WIDE where threads do all its reads and
+ * writes: a thread has one operation under way, and such a store may need many (a disk with
+ * encryption, a file server far away). It starts a thread when more jobs wait than idle threads
  * can take, and a thread ends after ten idle seconds. A thread holds the descriptors of its store
  * and no others (store_threads.h). So a store that stalls for ever stalls its own disk only, even
  * after the process was killed.
@@ -25,8 +27,9 @@
 #include "compiler.h"
 #include "ring.h"
 
-#define POOL_THREADS   16
-#define POOL_SYNCS_MAX 4
+#define POOL_THREADS	  16
+#define POOL_THREADS_WIDE 128
+#define POOL_SYNCS_MAX	  4
 
 struct store_pool;
 
@@ -82,7 +85,10 @@ void store_pool_submit(struct store_pool *pool, struct pool_job *job);
  */
 void store_pool_cancel(struct store_pool *pool, struct pool_job *job);
 
-/** store_pool_is_behind() - do jobs wait while all POOL_THREADS threads are busy? Any thread */
+/** store_pool_widen() - from now on threads do all reads or writes of the store. Any thread */
+void store_pool_widen(struct store_pool *pool);
+
+/** store_pool_is_behind() - do jobs wait while all threads that it may have are busy? Any thread */
 bool store_pool_is_behind(const struct store_pool *pool);
 
 #endif

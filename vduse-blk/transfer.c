@@ -104,6 +104,15 @@ static bool must_wait(const struct backend_io *io)
 	       (!file->store.block_device && store_pool_is_behind(file->pool));
 }
 
+/* dm-crypt, thin volumes, NFS, FUSE and others: their reads and writes are all done by threads. */
+static void forbid_nowait(struct backend_io *io)
+{
+	struct file_backend *file = file_of(io);
+
+	store_relaxed(&file->no_nowait[is_write(io)], true);
+	store_pool_widen(file->pool);
+}
+
 static void forbid_pinning(struct file_backend *file)
 {
 	if (!load_relaxed(&file->no_pin))
@@ -204,7 +213,7 @@ static void step_came(struct ring_op *op, int res, uint32_t flags)
 			return;
 		}
 		if (res == -EOPNOTSUPP)
-			store_relaxed(&file_of(io)->no_nowait[is_write(io)], true);
+			forbid_nowait(io);
 		io_to_pool(io, step_work, step_worked);
 		return;
 	}

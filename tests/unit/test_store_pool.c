@@ -360,6 +360,21 @@ START_TEST(stalled_store_keeps_its_own_threads)
 }
 END_TEST
 
+/* A thread has one operation under way: a store that only threads can read and write gets more of them. */
+START_TEST(store_that_refuses_nowait_has_more_under_way)
+{
+	open_held(CACHE_AUTO);
+	store_pool_widen(((struct file_backend *)fb_backend)->pool);
+	for (unsigned int i = 0; i < MANY; i++)
+		submit(i, BACKEND_WRITE_ZEROES);
+	wait_for_calls(MANY);
+	admit(MANY);
+	wait_for_done(MANY);
+	for (unsigned int i = 0; i < MANY; i++)
+		ck_assert_int_eq(results[i], 0);
+}
+END_TEST
+
 /* What comes behind the last one, after that was given up. */
 START_TEST(last_job_that_waits_can_be_cancelled)
 {
@@ -475,6 +490,7 @@ int main(void)
 	tcase_add_test(tc, sync_that_succeeds_does_not_overtake_one_that_failed);
 	tcase_add_loop_test(tc, loss_is_told_to_a_durable_change, 0, 2);
 	tcase_add_test(tc, stalled_store_keeps_its_own_threads);
+	tcase_add_test(tc, store_that_refuses_nowait_has_more_under_way);
 	tcase_add_test(tc, last_job_that_waits_can_be_cancelled);
 	tcase_add_test(tc, nothing_of_a_store_that_is_behind_goes_to_the_ring);
 	tcase_add_test(tc, thread_holds_nothing_of_other_stores);
