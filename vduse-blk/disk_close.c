@@ -67,15 +67,26 @@ static void store_closed(struct disk *disk)
 }
 
 /*
- * Recreates a device that was removed from the vdpa bus: Linux 7.0 leaks memory where the same
- * device is added to the bus a second time.
+ * A device that was removed from the vdpa bus is destroyed: Linux 7.0 leaks memory where the same device
+ * is added to the bus a second time. One that another program has added again already is adopted.
  */
+static int replace_device(struct disk *disk)
+{
+	int err = 0;
+
+	if (vdpa_bus_state(disk->config->name) == VDPA_ABSENT)
+		err = device_destroy(&disk->device);
+	else
+		device_abandon(&disk->device);
+	return err ? err : disk_create(disk);
+}
+
 static void disk_recreate(struct disk *disk)
 {
 	bool attach = !disk->unattached;
 
 	disk->anew = disk->inherited = disk->unattached = false;
-	if (device_destroy(&disk->device) || disk_create(disk)) {
+	if (replace_device(disk)) {
 		disk->failing = true;
 		disk_close_store(disk, store_closed);
 	} else if (vduse_dev_adopted(disk->device.dev)) {

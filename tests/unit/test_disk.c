@@ -658,6 +658,28 @@ START_TEST(removed_device_is_recreated_and_served_when_it_comes_back)
 }
 END_TEST
 
+/* "vdpa dev del" and "vdpa dev add", one right after the other. */
+START_TEST(removed_device_that_is_back_already_is_adopted)
+{
+	struct fake_dev *dev;
+
+	begin_attached();
+	dev = fake_kern_dev("two");
+	dev->msg_timeout = 4711; /* to be recognized */
+	set_bus(1, VDPA_ABSENT, "");
+	test_log_expect(LOG_LEVEL_WARNING, "two: another program removed it from the vdpa bus");
+	disk(1)->device.driver_changed(&disk(1)->device);
+	t.job[1] = NULL;
+	wait_for(disk(1)->state == DISK_CLOSING);
+	set_bus(1, VDPA_BOUND, "/dev/vdx");
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ADOPT);
+	finish_job(1, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+	ck_assert_uint_eq(fake_kern_dev("two")->msg_timeout, 4711);
+}
+END_TEST
+
 START_TEST(unbound_device_is_shown_and_served_again)
 {
 	begin_attached();
@@ -737,6 +759,7 @@ int main(void)
 	tcase_add_test(tc, disk_that_failed_is_handed_over_and_taken_back);
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
+	tcase_add_test(tc, removed_device_that_is_back_already_is_adopted);
 	tcase_add_test(tc, unbound_device_is_shown_and_served_again);
 	tcase_add_test(tc, main_thread_does_not_close_a_store);
 	tcase_add_test(tc, stop_waits_for_a_removal_that_was_under_way_before);
