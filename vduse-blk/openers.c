@@ -16,6 +16,7 @@
 
 #include "descriptors.h"
 #include "log.h"
+#include "own_files.h"
 
 #define PROC_PATH_MAX 128
 #define LOCK_LOOKS    8
@@ -309,6 +310,7 @@ enum file_written openers_written(const char *path)
 	enum file_written written = FILE_MAYBE_WRITTEN;
 	char link[64];
 	struct stat st;
+	bool own;
 
 	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", path_fd);
 	if (path_fd >= 0 && !fstat(path_fd, &st) && S_ISREG(st.st_mode))
@@ -317,11 +319,12 @@ enum file_written openers_written(const char *path)
 		close(path_fd);
 	if (fd < 0)
 		return written;
+	own = own_files_have(&st);
 	if (!fcntl(fd, F_SETSIG, SIGURG) && !fcntl(fd, F_SETLEASE, F_RDLCK)) {
 		written = FILE_UNWRITTEN;
 		fcntl(fd, F_SETLEASE, F_UNLCK);
 	} else if (errno == EAGAIN) {
-		written = FILE_WRITTEN;
+		written = own || own_files_have(&st) ? FILE_MAYBE_WRITTEN : FILE_WRITTEN;
 	}
 	close(fd);
 	return written;

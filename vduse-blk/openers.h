@@ -37,7 +37,7 @@ struct file_range {
 enum file_written {
 	FILE_UNWRITTEN,
 	FILE_WRITTEN,
-	FILE_MAYBE_WRITTEN, /* unknown: no regular file, not the owner, or no leases there */
+	FILE_MAYBE_WRITTEN, /* unknown: this process has it open, no regular file, not the owner, or no leases there */
 };
 
 /* A process that has the file open. */

@@ -119,6 +119,8 @@ static int open_once(const struct device_config *config, bool claim, struct stor
 	store->block_device = S_ISBLK(st->st_mode);
 	/* Two readers of a disk are fine, and a claim would keep the second one out. */
 	err = 0;
+	if (!store->block_device)
+		own_file_add(&store->own, st);
 	if (claim && store->block_device && !store->readonly)
 		err = store_claim_get(path_fd, st->st_rdev, &store->claim);
 	if (!err)
@@ -317,4 +319,5 @@ void store_close(struct store *store)
 		store_claim_put(store->claim);
 	store->claim = NULL;
 	store->fd = -1;
+	own_file_remove(&store->own);
 }

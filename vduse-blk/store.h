@@ -9,6 +9,7 @@
 #include "backend.h"
 #include "compiler.h"
 #include "config.h"
+#include "own_files.h"
 
 struct claim;
 
@@ -17,6 +18,7 @@ struct claim;
 /* An open store. A descriptor that is not open is -1. */
 struct store {
 	int fd;		     /* for all operations but syncs; O_DIRECT where @direct */
+	struct own_file own; /* of a regular file */
 	struct claim *claim; /* of a block device that is written; shared with its other slices */
 	/*
 	 * For syncs. They are opened before any write, so that the kernel reports each lost write

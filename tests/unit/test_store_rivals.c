@@ -265,7 +265,7 @@ START_TEST(read_lock_of_nobody_does_not_stop_where_nobody_can_write)
 	st_wait_ms = _i ? 5000 : 0;
 	test_log_expect(LOG_LEVEL_WARNING, BESIDE);
 	st_expect_open(&st_store);
-	ck_assert_int_eq(openers_written(st_image), FILE_WRITTEN);
+	ck_assert_int_eq(openers_written(st_image), FILE_MAYBE_WRITTEN); /* by this process */
 	store_close(&st_store);
 	st_end_hidden();
 }
