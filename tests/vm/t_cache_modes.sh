@@ -1,6 +1,7 @@
 #!/bin/bash
 # What each cache mode promises, shown by a loss of power: the store forgets what nobody flushed.
 # expect-dmesg: I/O error, dev (vd|disk)|(print_req|buffer_io)_error|Buffer I/O error on dev|EXT4-fs .*shut down
+# once
 . tests/vm/lib.sh
 
 mib=1048576

@@ -1,5 +1,6 @@
 #!/bin/bash
 # check --stores while a server serves a file and two slices of a disk: it does not disturb them.
+# once
 . tests/vm/lib.sh
 
 # check STATUS [OPTION]...: of $T/check.conf

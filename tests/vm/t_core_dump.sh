@@ -1,6 +1,7 @@
 #!/bin/bash
 # A server that crashes leaves no core dump. A dump to a disk of this server would wait for the next
 # server, and the next server for the end of the dump.
+# once
 . tests/vm/lib.sh
 
 pattern=/proc/sys/kernel/core_pattern

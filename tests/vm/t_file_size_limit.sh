@@ -1,6 +1,7 @@
 #!/bin/bash
 # RLIMIT_FSIZE: a write past it fails, and the server goes on.
 # expect-dmesg: error, dev vd|(print_req|buffer_io)_error|Buffer I/O error on dev
+# once
 . tests/vm/lib.sh
 
 AS=(prlimit --fsize=$((8 << 20)))

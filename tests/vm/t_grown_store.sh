@@ -1,6 +1,7 @@
 #!/bin/bash
 # A volume is extended or reduced while its disk has no server: the disk keeps its size until it is
 # attached again; a volume that has shrunk is refused, with both sizes in the log.
+# once
 . tests/vm/lib.sh
 
 # resize SECTORS

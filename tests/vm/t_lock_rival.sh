@@ -2,6 +2,7 @@
 # Another user may read an image, and waits for a read lock until the server closes the image: a
 # takeover, and a start after a crash, serve the disk all the same. The log names a program that has the
 # image open for writing.
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 32M)

@@ -2,6 +2,7 @@
 # Writes to one block of the disk below an image fail. Linux reports a lost write once. Two queues write
 # and flush at the same time: the flush of the program that wrote that block must fail.
 # expect-dmesg: error, dev (vd|dm)|(print_req|buffer_io)_error|[Bb]uffer I/O error on dev|lost async page write|EXT4-fs warning
+# once
 . tests/vm/lib.sh
 
 rounds=${ROUNDS:-5}

@@ -5,6 +5,7 @@
 # DEVICES: how many, one server after the other ("1 64", or "1 16" with a sanitizer; the long form is
 # "1 16 64 256")
 # deadline: 1200
+# once
 . tests/vm/lib.sh
 
 # What a sanitizer does with memory and with time is not looked at.

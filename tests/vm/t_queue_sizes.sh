@@ -1,5 +1,6 @@
 #!/bin/bash
 # Every number and size of queues carries a file system and verified I/O.
+# once
 . tests/vm/lib.sh
 
 mkdir "$T/mnt"

@@ -2,6 +2,7 @@
 # A section is renamed while its disk waits for a server: its image is not served a second time, since
 # the mounted file system still uses it. Nor is an image served that is a loop device or swap space.
 # expect-dmesg: I/O error, dev vd
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 64M)

@@ -3,6 +3,7 @@
 # kernel for a server. rescue and serve bring them to an end; gc says what is going on.
 # deadline: 600
 # expect-dmesg: error, dev vd|Buffer I/O error on dev|I/O error|EXT4-fs|Aborting journal|JBD2
+# once
 . tests/vm/lib.sh
 
 class=/sys/class/vduse/disk/disk # the vdpa device, as long as the kernel has it

@@ -2,6 +2,7 @@
 # A store that fails and comes back: told at once, or tried again; and a failed flush, which is not
 # forgotten until nobody relies on it any more.
 # expect-dmesg: error, dev (vd|dm)|(print_req|buffer_io)_error|Buffer I/O error on dev|I/O error
+# once
 . tests/vm/lib.sh
 
 # The device-mapper disk NAME becomes something else, under whoever has it open: becomes NAME TARGET...

@@ -2,6 +2,7 @@
 # expect-dmesg: I/O error, dev vd[a-z]*, sector [0-9]* op 0x1:.WRITE.
 # The readers of standard output and standard error are stuck: both are full pipes. The server serves
 # disks, logs errors, responds to requests, and ends.
+# once
 . tests/vm/lib.sh
 
 # A pipe that nobody reads and that has no room.
