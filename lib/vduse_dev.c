@@ -341,7 +341,7 @@ int vduse_dev_free(struct vduse_dev *dev)
 
 	dev_close(dev);
 	err = destroy_patiently(dev->control_fd, dev->name);
-	if (err)
+	if (err && err != -EBUSY)
 		log_err("%s: the VDUSE device stays in the kernel: %s", dev->name, strerror(-err));
 	close(dev->control_fd);
 	free(dev);

@@ -101,7 +101,7 @@ bool vduse_dev_running(const struct vduse_dev *dev);
  * No queue may be running, no pointer from the IOTLB in use. @dev is gone afterwards, whatever is
  * returned.
  *
- * Return: 0; -EBUSY: it is still on the vdpa bus, and stays in the kernel
+ * Return: 0; -EBUSY: it is on the vdpa bus, and stays in the kernel, not logged; other -errno, logged
  */
 int vduse_dev_free(struct vduse_dev *dev);
 

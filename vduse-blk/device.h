@@ -126,7 +126,8 @@ int __must_check device_create(struct device *device, const char *runtime_dir, s
 			       struct worker *workers, unsigned int worker_count,
 			       unsigned int *next_worker);
 
-/** device_destroy() - after device_close(): out of the kernel. Return: 0; -errno, logged */
+/** device_destroy() - after device_close(): out of the kernel. Return: 0; -EBUSY: it is on the
+ * vdpa bus, and stays, not logged; other -errno, logged */
 int device_destroy(struct device *device);
 
 /** device_abandon() - after device_close(): stays in the kernel, with its record */

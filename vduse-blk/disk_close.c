@@ -72,13 +72,9 @@ static void store_closed(struct disk *disk)
  */
 static int replace_device(struct disk *disk)
 {
-	int err = 0;
+	int err = device_destroy(&disk->device);
 
-	if (vdpa_bus_state(disk->config->name) == VDPA_ABSENT)
-		err = device_destroy(&disk->device);
-	else
-		device_abandon(&disk->device);
-	return err ? err : disk_create(disk);
+	return err && err != -EBUSY ? err : disk_create(disk);
 }
 
 static void disk_recreate(struct disk *disk)
@@ -100,6 +96,17 @@ static void disk_recreate(struct disk *disk)
 	}
 }
 
+static void destroy_device(struct disk *disk)
+{
+	int err = device_destroy(&disk->device);
+
+	if (err == -EBUSY)
+		log_err("%s: the VDUSE device stays in the kernel: it is on the vdpa bus",
+			disk->config->name);
+	if (err && !disk->failing)
+		disk->host->failed = true;
+}
+
 static void close_finished(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
@@ -110,8 +117,8 @@ static void close_finished(struct device *device)
 	}
 	if (disk->left)
 		device_abandon(device);
-	else if (device_destroy(device) && !disk->failing)
-		disk->host->failed = true;
+	else
+		destroy_device(disk);
 	disk_close_store(disk, store_closed);
 }
 

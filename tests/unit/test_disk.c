@@ -672,6 +672,7 @@ START_TEST(removed_device_that_is_back_already_is_adopted)
 	t.job[1] = NULL;
 	wait_for(disk(1)->state == DISK_CLOSING);
 	set_bus(1, VDPA_BOUND, "/dev/vdx");
+	t.bus[1] = VDPA_ABSENT; /* not in sysfs yet */
 	wait_for(t.job[1]);
 	ck_assert_int_eq(t.job[1]->verb, ADOPT);
 	finish_job(1, 0);
