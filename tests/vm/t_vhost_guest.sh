@@ -1,6 +1,6 @@
 #!/bin/bash
 # A virtual machine on vhost-vdpa makes a file system, reboots with writes in flight, finds its files.
-# deadline: 1500
+# deadline: 3600
 # once
 . tests/vm/lib.sh
 
@@ -73,12 +73,12 @@ qemu-system-x86_64 -accel tcg -cpu qemu64 -machine q35,memory-backend=m -m 256M 
 	-device "vhost-vdpa-device-pci,vhostdev=${NODE[disk]}" >"$T/qemu" 2>&1 &
 GUEST=$!
 defer reap $GUEST
-until_guest 500 guest_said 'disk 524288 sectors, serial of-a-guest, '
+until_guest 1500 guest_said 'disk 524288 sectors, serial of-a-guest, '
 say "first boot after $((SECONDS - start)) s"
-until_guest 200 guest_said 'wrote 40 files'
-until_guest 120 guest_said rebooting
+until_guest 600 guest_said 'wrote 40 files'
+until_guest 600 guest_said rebooting
 say "reboot after $((SECONDS - start)) s"
-until_guest 600 guest_said 'checked the files'
+until_guest 1500 guest_said 'checked the files'
 say "second boot after $((SECONDS - start)) s"
 wait_for 30 "end of the guest" guest_ended
 wait $GUEST || fail "QEMU ended with status $?: $(cat "$T/qemu")"
