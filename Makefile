@@ -174,7 +174,7 @@ vm:
 	$(Q)scripts/vm setup
 	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
-	$(Q)scripts/vm run --timeout 4200 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
+	$(Q)scripts/vm run --timeout 4800 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
 
 stress:
 	$(Q)scripts/deps vm

@@ -2,6 +2,7 @@
 # An error of the store reaches the program that sent the request. The log has the error's name, in one
 # line and a count for thousands. Other disks do not notice; when the store recovers, so does the disk.
 # expect-dmesg: error, dev (vd|dm)|(print_req|buffer_io)_error|Buffer I/O error on dev
+# once
 . tests/vm/lib.sh
 
 mib=1048576

@@ -4,6 +4,7 @@
 # CYCLES: how often (20)
 # expect-dmesg: I/O error
 # deadline: 1200
+# once
 . tests/vm/lib.sh
 
 cycles=${CYCLES:-8}

@@ -3,6 +3,7 @@
 # ranges in one request all count.
 # A loop device on tmpfs learns by trying that it cannot zero and keep the space.
 # expect-dmesg: operation not supported error, dev loop.*WRITE_ZEROES
+# once
 . tests/vm/lib.sh
 
 mib=1048576

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The file system below one image is frozen: only that disk waits. Another disk is flushed meanwhile.
 # After the server is killed, a new one serves the other disk while the file system is still frozen.
+# once
 . tests/vm/lib.sh
 
 writers=16

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A tree of files on XFS survives detach, xfs_repair and re-attach.
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 512M)

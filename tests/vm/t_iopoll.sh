@@ -2,6 +2,7 @@
 # iopoll: completions of a disk with poll queues are polled for, and nothing else of it changes.
 # KILLS: how often (3)
 # expect-dmesg: I/O error
+# once
 . tests/vm/lib.sh
 . tests/vm/load.sh
 

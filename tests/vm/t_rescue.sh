@@ -2,6 +2,7 @@
 # Disks without a server: rescue completes their requests with errors; gc removes devices that have
 # neither a server nor a driver.
 # expect-dmesg: error, dev vd|Buffer I/O error on dev|I/O error|EXT4-fs|Aborting journal
+# once
 . tests/vm/lib.sh
 
 rescue() {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Slices of one store: two disks write their halves at the same time, nothing lands in the other's
 # half or outside, and a part that another server writes is refused.
+# once
 . tests/vm/lib.sh
 
 mib=16
