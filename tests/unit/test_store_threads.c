@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* vduse-blk/store_threads.c and store_pool.c: threads of a store that cannot be had, or not yet. */
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -17,6 +16,7 @@
 #include "guest.h"
 #include "suite.h"
 #include "temp_dir.h"
+#include "threads.h"
 
 static struct rlimit before;
 
@@ -118,28 +118,6 @@ START_TEST(thread_that_gets_no_descriptors_tries_again)
 }
 END_TEST
 
-static unsigned int store_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	const struct dirent *entry;
-	unsigned int count = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while ((entry = readdir(dir))) {
-		char path[300], name[32] = "";
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		count += fgets(name, sizeof(name), f) && !strcmp(name, "store\n");
-		fclose(f);
-	}
-	closedir(dir);
-	return count;
-}
-
 /* One operation at a time needs one thread, which stays for the next one. */
 START_TEST(operations_one_after_the_other_share_a_thread)
 {
@@ -149,7 +127,7 @@ START_TEST(operations_one_after_the_other_share_a_thread)
 	submit_flush(&op);
 	ck_assert_int_eq(finish(&op), 0);
 	for (int i = 0; i < 20; i++) {
-		ck_assert_uint_eq(store_threads(), 1);
+		ck_assert_uint_eq(threads_named("store"), 1);
 		submit_flush(&op);
 		ck_assert_int_eq(finish(&op), 0);
 	}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* vduse-blk/worker.c: a worker begins and ends. What it does in between is in test_request_path.c. */
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "fds.h"
 #include "suite.h"
 #include "test_log.h"
+#include "threads.h"
 #include "worker.h"
 
 static struct polling_place place;
@@ -27,30 +27,6 @@ static void teardown(void)
 {
 	ck_assert_uint_eq(fds_open(), fds_before);
 	test_log_end();
-}
-
-static unsigned int threads_named(const char *wanted)
-{
-	DIR *dir = opendir("/proc/self/task");
-	const struct dirent *entry;
-	unsigned int count = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while ((entry = readdir(dir))) {
-		char path[300], name[32] = "";
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fgets(name, sizeof(name), f))
-			name[strcspn(name, "\n")] = '\0';
-		count += !strcmp(name, wanted);
-		fclose(f);
-	}
-	closedir(dir);
-	return count;
 }
 
 /* ps and top show them by it; scripts pin them to CPUs. */
