@@ -50,7 +50,7 @@ LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq mappi
 DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring ring_setup polling worker \
 	  queue irq_cpu guest_memory request store_health nesting patience store store_limits store_format \
 	  store_claim store_access store_lock openers own_files conflict orphans \
-	  store_kern store_threads store_pool backend_file \
+	  store_kern store_threads store_pool pool_thread backend_file \
 	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
 	  control control_ask control_socket served takeover takeover_ask takeover_new \
 	  takeover_old examine succession background \

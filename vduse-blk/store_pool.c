@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "log.h"
+#include "pool_thread.h"
 #include "store_kern.h"
 #include "store_threads.h"
 
@@ -18,21 +16,6 @@
 struct job_list {
 	struct pool_job *first;
 	struct pool_job **last;
-};
-
-/* The eventfd that wakes a ring, in the descriptor table of the thread. */
-struct waker {
-	struct waker *next;
-	const struct ring *ring; /* outlives the pool */
-	int fd;
-};
-
-/* The state of one thread. */
-struct pool_thread {
-	struct store_pool *pool;
-	struct pool_fds fds;
-	struct waker *wakers;
-	int err; /* the reason why it has no @fds; 0: it has */
 };
 
 struct store_pool {
@@ -86,66 +69,13 @@ static bool list_remove(struct job_list *list, struct pool_job *job)
 	return true;
 }
 
-static void job_message(struct ring_message *message)
-{
-	struct pool_job *job = container_of(message, struct pool_job, message);
-
-	job->done(job);
-}
-
-static int fetch_waker(struct pool_thread *thread, const struct ring *ring)
-{
-	struct waker *waker = calloc(1, sizeof(*waker));
-
-	if (!waker)
-		return -ENOMEM;
-	*waker = (struct waker){
-		.next = thread->wakers,
-		.ring = ring,
-		.fd = store_thread_fetch(ring->message_fd),
-	};
-	if (waker->fd < 0) {
-		int err = waker->fd;
-
-		free(waker);
-		return err;
-	}
-	thread->wakers = waker;
-	return waker->fd;
-}
-
-/* Without the eventfd the completion cannot reach the worker, so this tries until it succeeds. */
-static int waker_fd(struct pool_thread *thread, const struct ring *ring)
-{
-	int fd;
-
-	for (const struct waker *waker = thread->wakers; waker; waker = waker->next)
-		if (waker->ring == ring)
-			return waker->fd;
-	while ((fd = fetch_waker(thread, ring)) < 0) {
-		log_err("%s: cannot send a completion to the worker: %s; trying again",
-			thread->pool->name, strerror(-fd));
-		sleep(1);
-	}
-	return fd;
-}
-
-static void job_post(struct pool_thread *thread, struct pool_job *job, int result)
-{
-	int fd = waker_fd(thread, job->ring);
-
-	job->result = result;
-	job->message.run = job_message;
-	ring_post_by(job->ring, &job->message, fd);
-}
-
 /* All of the list; the submitter may use a job again as soon as it is posted. */
 static void post_all(struct pool_thread *thread, struct pool_job *job, int result)
 {
 	while (job) {
 		struct pool_job *next = job->next;
 
-		job_post(thread, job, result);
+		pool_thread_post(thread, job, result);
 		job = next;
 	}
 }
@@ -186,51 +116,10 @@ static bool wait_for_work(struct store_pool *pool)
 	return pool->jobs.first || can_sync(pool);
 }
 
-/* Return: 0; -errno: a descriptor is missing */
-static int fetch_fds(const struct store_pool *pool, struct pool_fds *own)
-{
-	int err;
-
-	own->fd = store_thread_fetch(pool->fds->fd);
-	err = MIN(own->fd, 0);
-	for (unsigned int i = 0; i < pool->sync_count; i++) {
-		own->sync[i] = store_thread_fetch(pool->fds->sync[i]);
-		err = MIN(own->sync[i], err);
-	}
-	return err;
-}
-
-static void close_fds(const struct store_pool *pool, const struct pool_fds *own)
-{
-	store_thread_close(own->fd);
-	for (unsigned int i = 0; i < pool->sync_count; i++)
-		store_thread_close(own->sync[i]);
-}
-
-/* A job fails while its thread lacks a descriptor. The next job fetches again. Return: 0; -errno */
-static int check_fds(struct pool_thread *thread)
-{
-	if (likely(!thread->err))
-		return 0;
-	close_fds(thread->pool, &thread->fds);
-	thread->err = fetch_fds(thread->pool, &thread->fds);
-	return thread->err;
-}
-
-static void thread_enter(struct pool_thread *thread)
-{
-	pthread_setname_np(pthread_self(), "store");
-	store_thread_enter();
-	thread->err = fetch_fds(thread->pool, &thread->fds);
-	if (thread->err)
-		log_err("%s: a thread of the store cannot fetch its descriptors: %s",
-			thread->pool->name, strerror(-thread->err));
-}
-
 /* Return: 0; -errno: the pool's owner knows of a loss */
-static int sync_once(struct pool_thread *thread, unsigned int slot)
+static int sync_once(struct store_pool *pool, struct pool_thread *thread, unsigned int slot)
 {
-	int err = check_fds(thread);
+	int err = pool_thread_check(thread);
 
 	if (err)
 		return err;
@@ -238,7 +127,7 @@ static int sync_once(struct pool_thread *thread, unsigned int slot)
 		err = store_kern_sync(thread->fds.sync[slot]);
 	} while (err == -EINTR);
 	if (err)
-		thread->pool->lost(thread->pool->owner);
+		pool->lost(pool->owner);
 	return err;
 }
 
@@ -280,9 +169,8 @@ static struct pool_job *take_synced(struct store_pool *pool)
 
 /* Both are called with the lock, which they release while they work. */
 
-static void do_syncs(struct pool_thread *thread)
+static void do_syncs(struct store_pool *pool, struct pool_thread *thread)
 {
-	struct store_pool *pool = thread->pool;
 	struct pool_job *jobs = pool->syncs.first;
 	struct pool_job *synced;
 	unsigned int slot = 0;
@@ -295,7 +183,7 @@ static void do_syncs(struct pool_thread *thread)
 	list_init(&pool->syncs);
 	pool_changed(pool);
 	pthread_mutex_unlock(&pool->lock);
-	err = sync_once(thread, slot);
+	err = sync_once(pool, thread, slot);
 	pthread_mutex_lock(&pool->lock);
 	pool->syncing &= ~(1u << slot);
 	if (!err)
@@ -308,49 +196,39 @@ static void do_syncs(struct pool_thread *thread)
 	pthread_mutex_lock(&pool->lock);
 }
 
-static void do_job(struct pool_thread *thread)
+static void do_job(struct store_pool *pool, struct pool_thread *thread)
 {
-	struct store_pool *pool = thread->pool;
 	struct pool_job *job = pool->jobs.first;
 	int err;
 
 	list_remove(&pool->jobs, job);
 	pool_changed(pool);
 	pthread_mutex_unlock(&pool->lock);
-	err = check_fds(thread);
-	job_post(thread, job, err ? err : job->work(job, &thread->fds));
+	err = pool_thread_check(thread);
+	pool_thread_post(thread, job, err ? err : job->work(job, &thread->fds));
 	pthread_mutex_lock(&pool->lock);
-}
-
-/* Closes all descriptors: the kernel may close the table of a thread after its end. */
-static void thread_leave(struct pool_thread *thread)
-{
-	struct waker *waker;
-
-	close_fds(thread->pool, &thread->fds);
-	while ((waker = thread->wakers)) {
-		thread->wakers = waker->next;
-		store_thread_close(waker->fd);
-		free(waker);
-	}
 }
 
 static void *pool_main(void *arg)
 {
 	struct store_pool *pool = arg;
-	struct pool_thread thread = { .pool = pool };
+	struct pool_thread thread = {
+		.name = pool->name,
+		.shared = pool->fds,
+		.sync_count = pool->sync_count,
+	};
 
-	thread_enter(&thread);
+	pool_thread_enter(&thread);
 	pthread_mutex_lock(&pool->lock);
 	pool->ordered = false;
 	while (wait_for_work(pool)) {
 		if (can_sync(pool))
-			do_syncs(&thread);
+			do_syncs(pool, &thread);
 		else
-			do_job(&thread);
+			do_job(pool, &thread);
 	}
 	pthread_mutex_unlock(&pool->lock);
-	thread_leave(&thread); /* may block: the next job starts another thread */
+	pool_thread_leave(&thread); /* may block: the next job starts another thread */
 	pthread_mutex_lock(&pool->lock);
 	pool->threads--;
 	pool_changed(pool);
@@ -427,8 +305,7 @@ void store_pool_cancel(struct store_pool *pool, struct pool_job *job)
 	pthread_mutex_unlock(&pool->lock);
 	if (!removed)
 		return;
-	job->result = -ECANCELED;
-	job->message.run = job_message;
+	pool_job_end(job, -ECANCELED);
 	ring_post(job->ring, &job->message);
 }
 

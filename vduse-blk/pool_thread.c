@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "pool_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "store_threads.h"
+
+/* The eventfd that wakes a ring, in the descriptor table of the thread. */
+struct waker {
+	struct waker *next;
+	const struct ring *ring; /* outlives the pool */
+	int fd;
+};
+
+static void job_message(struct ring_message *message)
+{
+	struct pool_job *job = container_of(message, struct pool_job, message);
+
+	job->done(job);
+}
+
+void pool_job_end(struct pool_job *job, int result)
+{
+	job->result = result;
+	job->message.run = job_message;
+}
+
+static int fetch_waker(struct pool_thread *thread, const struct ring *ring)
+{
+	struct waker *waker = calloc(1, sizeof(*waker));
+
+	if (!waker)
+		return -ENOMEM;
+	*waker = (struct waker){
+		.next = thread->wakers,
+		.ring = ring,
+		.fd = store_thread_fetch(ring->message_fd),
+	};
+	if (waker->fd < 0) {
+		int err = waker->fd;
+
+		free(waker);
+		return err;
+	}
+	thread->wakers = waker;
+	return waker->fd;
+}
+
+/* Without the eventfd the completion cannot reach the worker, so this tries until it succeeds. */
+static int waker_fd(struct pool_thread *thread, const struct ring *ring)
+{
+	int fd;
+
+	for (const struct waker *waker = thread->wakers; waker; waker = waker->next)
+		if (waker->ring == ring)
+			return waker->fd;
+	while ((fd = fetch_waker(thread, ring)) < 0) {
+		log_err("%s: cannot send a completion to the worker: %s; trying again",
+			thread->name, strerror(-fd));
+		sleep(1);
+	}
+	return fd;
+}
+
+void pool_thread_post(struct pool_thread *thread, struct pool_job *job, int result)
+{
+	int fd = waker_fd(thread, job->ring);
+
+	pool_job_end(job, result);
+	ring_post_by(job->ring, &job->message, fd);
+}
+
+/* Return: 0; -errno: a descriptor is missing */
+static int fetch_fds(struct pool_thread *thread)
+{
+	struct pool_fds *own = &thread->fds;
+	int err;
+
+	own->fd = store_thread_fetch(thread->shared->fd);
+	err = MIN(own->fd, 0);
+	for (unsigned int i = 0; i < thread->sync_count; i++) {
+		own->sync[i] = store_thread_fetch(thread->shared->sync[i]);
+		err = MIN(own->sync[i], err);
+	}
+	return err;
+}
+
+static void close_fds(const struct pool_thread *thread)
+{
+	const struct pool_fds *own = &thread->fds;
+
+	store_thread_close(own->fd);
+	for (unsigned int i = 0; i < thread->sync_count; i++)
+		store_thread_close(own->sync[i]);
+}
+
+int pool_thread_check(struct pool_thread *thread)
+{
+	if (likely(!thread->err))
+		return 0;
+	close_fds(thread);
+	thread->err = fetch_fds(thread);
+	return thread->err;
+}
+
+void pool_thread_enter(struct pool_thread *thread)
+{
+	pthread_setname_np(pthread_self(), "store");
+	store_thread_enter();
+	thread->err = fetch_fds(thread);
+	if (thread->err)
+		log_err("%s: a thread of the store cannot fetch its descriptors: %s", thread->name,
+			strerror(-thread->err));
+}
+
+void pool_thread_leave(struct pool_thread *thread)
+{
+	struct waker *waker;
+
+	close_fds(thread);
+	while ((waker = thread->wakers)) {
+		thread->wakers = waker->next;
+		store_thread_close(waker->fd);
+		free(waker);
+	}
+}
