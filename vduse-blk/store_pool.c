@@ -35,8 +35,8 @@ struct store_pool {
 	unsigned int syncing; /* bit n: the n-th descriptor for syncs is in use */
 	unsigned int threads; /* with the one that is ordered */
 	unsigned int threads_max;
-	unsigned int idle;
-	bool ordered; /* a thread is ordered and has not started yet */
+	unsigned int idle; /* threads that look for the next job, or wait for one */
+	bool ordered;	   /* a thread is ordered and has not started yet */
 	bool stopping;
 	bool behind;
 	struct thread_order order;
@@ -167,7 +167,10 @@ static struct pool_job *take_synced(struct store_pool *pool)
 	return first;
 }
 
-/* Both are called with the lock, which they release while they work. */
+/*
+ * Both are called with the lock, which they release while they work. A thread that only has to post
+ * counts as idle: a submitter that waited for that result starts no other thread with its next job.
+ */
 
 static void do_syncs(struct store_pool *pool, struct pool_thread *thread)
 {
@@ -189,11 +192,13 @@ static void do_syncs(struct store_pool *pool, struct pool_thread *thread)
 	if (!err)
 		hold_synced(pool, jobs);
 	synced = take_synced(pool);
+	pool->idle++;
 	pthread_mutex_unlock(&pool->lock);
 	if (err)
 		post_all(thread, jobs, err);
 	post_all(thread, synced, 0);
 	pthread_mutex_lock(&pool->lock);
+	pool->idle--;
 }
 
 static void do_job(struct store_pool *pool, struct pool_thread *thread)
@@ -205,8 +210,14 @@ static void do_job(struct store_pool *pool, struct pool_thread *thread)
 	pool_changed(pool);
 	pthread_mutex_unlock(&pool->lock);
 	err = pool_thread_check(thread);
-	pool_thread_post(thread, job, err ? err : job->work(job, &thread->fds));
+	if (!err)
+		err = job->work(job, &thread->fds);
 	pthread_mutex_lock(&pool->lock);
+	pool->idle++;
+	pthread_mutex_unlock(&pool->lock);
+	pool_thread_post(thread, job, err);
+	pthread_mutex_lock(&pool->lock);
+	pool->idle--;
 }
 
 static void *pool_main(void *arg)
