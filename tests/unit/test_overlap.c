@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "overlap.h"
@@ -13,8 +14,8 @@
 
 #define IMAGE_SIZE 65536
 
-static struct device_config devices[2];
-static const struct config config = { .devices = devices, .device_count = 2 };
+static struct device_config devices[3];
+static struct config config = { .devices = devices, .device_count = 2 };
 
 static void setup(void)
 {
@@ -67,15 +68,60 @@ START_TEST(readers_and_slices_side_by_side_are_fine)
 }
 END_TEST
 
-START_TEST(two_files_are_fine)
+static char *other_image(void)
 {
-	int fd = open(temp_path("other"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	char *path = temp_path("other");
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, IMAGE_SIZE), 0);
 	close(fd);
-	devices[1].path = temp_path("other");
+	return path;
+}
+
+START_TEST(two_files_are_fine)
+{
+	devices[1].path = other_image();
 	ck_assert_int_eq(overlap_check(&config), 0);
+}
+END_TEST
+
+START_TEST(each_device_is_compared_with_all_others)
+{
+	int same = _i;
+
+	config.device_count = 3;
+	devices[1].path = other_image();
+	devices[2] = (struct device_config){ .name = (char *)"c", .path = devices[same].path };
+	test_log_expect(LOG_LEVEL_ERROR, same ? "has the same bytes as [b] serves from"
+					      : "has the same bytes as [a] serves from");
+	ck_assert_int_eq(overlap_check(&config), -EBUSY);
+	ck_assert_uint_eq(test_log_count("c: "), 1);
+}
+END_TEST
+
+static void make_node(char *path, unsigned int minor)
+{
+	unlink(path);
+	if (mknod(path, S_IFBLK | 0600, makedev(7, minor)))
+		ck_assert_int_eq(errno, EPERM);
+}
+
+/* Only root can make nodes, and not in every container. */
+START_TEST(nodes_of_one_block_device_are_refused)
+{
+	bool same = _i;
+
+	devices[0].path = temp_path("node");
+	devices[1].path = temp_path("other-node");
+	make_node(devices[0].path, 1);
+	make_node(devices[1].path, same ? 1 : 2);
+	if (access(devices[1].path, F_OK))
+		return;
+	if (same)
+		expect_refusal();
+	else
+		ck_assert_int_eq(overlap_check(&config), 0);
 }
 END_TEST
 
@@ -98,6 +144,8 @@ int main(void)
 	tcase_add_loop_test(tc, one_file_by_two_paths_is_refused, 0, 3);
 	tcase_add_test(tc, readers_and_slices_side_by_side_are_fine);
 	tcase_add_test(tc, two_files_are_fine);
+	tcase_add_loop_test(tc, each_device_is_compared_with_all_others, 0, 2);
+	tcase_add_loop_test(tc, nodes_of_one_block_device_are_refused, 0, 2);
 	tcase_add_loop_test(tc, what_cannot_be_served_is_passed_over, 0, 3);
 	return suite_run(suite);
 }
