@@ -2,6 +2,7 @@
 /* vduse-blk/store_health.c: few log lines for many errors, and one when the store works again. */
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 
 #include "store_health.h"
 #include "suite.h"
@@ -99,6 +100,59 @@ START_TEST(each_kind_of_operation_fails_for_itself)
 }
 END_TEST
 
+START_TEST(counts_of_all_operations_are_told_at_the_end)
+{
+	static const char *const counts[] = {
+		[BACKEND_READ] = "disk0: read: 2 more errors of the store",
+		[BACKEND_WRITE] = "disk0: write: 3 more errors of the store",
+		[BACKEND_FLUSH] = "disk0: flush: 4 more errors of the store",
+		[BACKEND_DISCARD] = "disk0: discard: 5 more errors of the store",
+		[BACKEND_WRITE_ZEROES] = "disk0: write zeroes: 6 more errors of the store",
+	};
+
+	for (unsigned int op = 0; op < ARRAY_SIZE(counts); op++) {
+		test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 3: ");
+		for (unsigned int i = 0; i < 3 + op; i++)
+			fails(op, -EIO, 100);
+		test_log_expect(LOG_LEVEL_ERROR, counts[op]);
+	}
+	store_health_exit(&health);
+}
+END_TEST
+
+#define MANY	20000
+#define THREADS 4
+
+static pthread_barrier_t barrier;
+
+static void *fail_often(void *arg)
+{
+	(void)arg;
+	pthread_barrier_wait(&barrier);
+	for (int i = 0; i < MANY; i++) {
+		fails(BACKEND_READ, -EIO, 100);
+		store_health_worked_slow(&health, BACKEND_READ, 100 * S);
+	}
+	return NULL;
+}
+
+/* Workers meet errors of one store at the same time. */
+START_TEST(errors_of_all_threads_are_counted)
+{
+	pthread_t threads[THREADS];
+
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 3: read of 512");
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, fail_often, NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(health.ops[BACKEND_READ].errors, THREADS * MANY);
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: read: 79999 more errors of the store");
+	store_health_exit(&health);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_health");
@@ -108,5 +162,7 @@ int main(void)
 	tcase_add_test(tc, each_minute_has_a_count);
 	tcase_add_test(tc, store_that_works_again_is_a_line);
 	tcase_add_test(tc, each_kind_of_operation_fails_for_itself);
+	tcase_add_test(tc, counts_of_all_operations_are_told_at_the_end);
+	tcase_add_test(tc, errors_of_all_threads_are_counted);
 	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* vduse-blk/store_threads.c and store_pool.c: threads of a store that cannot be had, or not yet. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -12,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "fake_store_kern.h"
 #include "file_bench.h"
 #include "guest.h"
 #include "suite.h"
@@ -48,18 +50,28 @@ static void op_done(struct backend_io *io, int err)
 	op->err = err;
 }
 
-static void submit_flush(struct fb_op *op)
+static void submit_flush_on(struct ring *ring, struct fb_op *op)
 {
 	*op = fb_make_op(BACKEND_FLUSH, 0, 0);
 	op->io.done = op_done;
-	backend_submit(fb_backend, &fb_ring, &op->io);
+	backend_submit(fb_backend, ring, &op->io);
+}
+
+static void submit_flush(struct fb_op *op)
+{
+	submit_flush_on(&fb_ring, op);
+}
+
+static int finish_on(struct ring *ring, struct fb_op *op)
+{
+	while (!op->completions)
+		ck_assert_int_eq(ring_run(ring, true), 0);
+	return op->err;
 }
 
 static int finish(struct fb_op *op)
 {
-	while (!op->completions)
-		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
-	return op->err;
+	return finish_on(&fb_ring, op);
 }
 
 static void forbid_pidfd_getfd(void)
@@ -134,6 +146,55 @@ START_TEST(operations_one_after_the_other_share_a_thread)
 }
 END_TEST
 
+/* Queues of several workers share the threads of a store. */
+START_TEST(completion_comes_on_the_ring_of_its_operation)
+{
+	static struct ring other; /* outlives the store */
+	struct fb_op op;
+
+	ck_assert_int_eq(ring_init(&other, 8), 0);
+	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
+	for (int i = 0; i < 4; i++) {
+		struct ring *ring = i % 2 ? &other : &fb_ring;
+
+		submit_flush_on(ring, &op);
+		ck_assert_int_eq(finish_on(ring, &op), 0);
+	}
+	backend_close(fb_backend);
+	fb_backend = NULL;
+	ring_exit(&other);
+}
+END_TEST
+
+static unsigned int descriptors; /* of the thread that made the last call */
+
+static void count_descriptors(const struct store_call *call)
+{
+	DIR *dir = opendir("/proc/thread-self/fd");
+
+	(void)call;
+	for (descriptors = 0; readdir(dir);)
+		descriptors++;
+	closedir(dir);
+}
+
+START_TEST(thread_keeps_no_more_descriptors_with_each_operation)
+{
+	unsigned int after_the_first = 0;
+	struct fb_op op;
+
+	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
+	fake_store_watch(count_descriptors, NULL);
+	for (int i = 0; i < 10; i++) {
+		submit_flush(&op);
+		ck_assert_int_eq(finish(&op), 0);
+		if (i == 1)
+			after_the_first = descriptors;
+	}
+	ck_assert_uint_le(descriptors, after_the_first);
+}
+END_TEST
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 START_TEST(thread_that_cannot_be_started_is_tried_again)
@@ -180,6 +241,8 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, sandbox_without_pidfd_getfd_serves_all_the_same);
 	tcase_add_test(tc, operations_one_after_the_other_share_a_thread);
+	tcase_add_test(tc, completion_comes_on_the_ring_of_its_operation);
+	tcase_add_test(tc, thread_keeps_no_more_descriptors_with_each_operation);
 	tcase_add_test(tc, thread_that_gets_no_descriptors_tries_again);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	tcase_add_test(tc, thread_that_cannot_be_started_is_tried_again);
