@@ -60,6 +60,7 @@ static int ask(const char *question)
 static void setup(void)
 {
 	test_log_begin();
+	control_ask_wait_ms = 3600 * 1000;
 	questions = 0;
 	socket_path = control_bench_start(temp_dir, answer);
 }
