@@ -63,7 +63,7 @@ UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
 	  backend_file_stage store_pool store_threads store_health \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
-	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush device device_faults device_recovery \
+	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush queue_bounce device device_faults device_recovery \
 	  control control_clients control_sockets takeover takeover_ask examine background served bounce overlap adopt polling irq_cpu rescue \
 	  outbox logger conflict vdpa_bus vdpa_autoprobe mappings sigbus
 FUZZ   := virtq blk_req config inflight control

@@ -23,7 +23,7 @@
 
 #define FAKE_VQS_MAX	  16
 #define FAKE_REGIONS_MAX  16
-#define FAKE_MESSAGES_MAX 64
+#define FAKE_MESSAGES_MAX 256
 #define FAKE_FOR_EVER	  (~0u)
 
 enum fake_call {

@@ -157,6 +157,7 @@ int rig_try_open(void)
 		end_server();
 		return err;
 	}
+	rig.device.umem = rig.bounce;
 	rig.store = manual_backend_new(rig.device.backend);
 	rig.device.backend = rig.store;
 	if (rig.scarce)
@@ -185,7 +186,8 @@ void rig_start(void)
 	rig_restart();
 	ck_assert_int_eq(fake_kern_bus_add(rig.kern), 0);
 	for (uint32_t i = 0; i < rig.config.queues; i++)
-		rig.guests[i] = guest_new_at(rig.num, GUEST_ONE_REGION, i * GUEST_STRIDE);
+		rig.guests[i] =
+			guest_new_at(rig.num, GUEST_ONE_REGION, (i + rig.bounce) * GUEST_STRIDE);
 }
 
 void rig_restart(void)
@@ -307,6 +309,8 @@ void rig_map(void)
 
 		fake_kern_map_fd(rig.kern, a->start, a->size, rig.guests[i]->memfd, a->offset);
 	}
+	if (rig.bounce)
+		fake_kern_map_bounce(rig.kern);
 }
 
 void rig_unmap(void)
@@ -448,6 +452,15 @@ struct rig_req rig_add_in_pieces(uint32_t queue, uint64_t sector, uint32_t piece
 struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector)
 {
 	return rig_add_in_pieces(queue, sector, SLOT_IOVS + 1);
+}
+
+struct rig_req rig_add_at(uint32_t queue, uint64_t sector, uint64_t addr, uint32_t len)
+{
+	struct guest_seg data = { .in = true, .len = len, .addr = addr };
+
+	return finish_adding(queue, VIRTIO_BLK_T_IN, sector,
+			     guest_add(rig.guests[queue], G_OUT(sizeof(struct virtio_blk_outhdr)),
+				       data, G_IN(1)));
 }
 
 void rig_fill(const struct rig_req *req, const void *data, uint32_t len)

@@ -36,6 +36,7 @@ struct rig {
 	unsigned int worker_count;   /* (t) 1 */
 	uint16_t num;		     /* (t) descriptors of the driver's rings; 64 */
 	bool event_idx, indirect;    /* (t) accepted and used by the driver; at any reset */
+	bool bounce;		     /* (t) bounce memory at IOVA 0 is ours; guests lie behind it */
 	bool scarce;		     /* (t) device_create() gets @descriptors and no more */
 	unsigned int descriptors;
 	uint64_t refused; /* (t) features that are offered and not accepted; at any reset */
@@ -151,6 +152,9 @@ struct rig_req rig_add(uint32_t queue, uint32_t type, uint64_t sector, uint32_t 
  */
 struct rig_req rig_add_in_pieces(uint32_t queue, uint64_t sector, uint32_t pieces);
 struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector);
+
+/** rig_add_at() - a read of @len bytes to @addr, which need not be the guest's memory */
+struct rig_req rig_add_at(uint32_t queue, uint64_t sector, uint64_t addr, uint32_t len);
 
 /** rig_fill() - write the data of a request that is not published yet */
 void rig_fill(const struct rig_req *req, const void *data, uint32_t len);

@@ -190,6 +190,28 @@ START_TEST(kick_for_nothing_is_harmless)
 }
 END_TEST
 
+START_TEST(kicks_interrupts_and_requests_are_counted)
+{
+	const struct queue_stats *stats;
+
+	start(_i);
+	stats = &rig.device.queues[0].stats;
+	for (int i = 0; i < 5; i++) {
+		ck_assert(fake_kern_kick(rig.kern, 0));
+		rig_settle();
+	}
+	ck_assert_uint_eq(stats->kicks, 5);
+	for (unsigned int i = 1; i <= 3; i++) {
+		guest_want_interrupt(rig.guests[0]);
+		add_reads(0, 4);
+		finish_together(0, 4);
+		ck_assert_uint_eq(stats->interrupts, i);
+		ck_assert_uint_eq(rig.workers[0].served, 4 * i);
+	}
+	ck_assert_uint_eq(rig.device.queues[1].stats.interrupts, 0);
+}
+END_TEST
+
 /* Which of two queues is asked to kick depends on nothing that the other does. */
 START_TEST(sleeping_queue_asks_for_its_kick)
 {
@@ -295,6 +317,27 @@ START_TEST(broken_ring_stops_alone_and_until_the_next_reset)
 	restart_driver();
 	add_reads(0, 1);
 	finish_together(0, 1);
+}
+END_TEST
+
+#define BREAKS 40
+
+/* A driver that does nothing else. */
+START_TEST(broken_rings_do_not_flood_the_log)
+{
+	start(false);
+	test_log_allow(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver broke the ring");
+	test_log_allow(LOG_LEVEL_WARNING, "more lines like this were held back");
+	for (unsigned int i = 1; i <= BREAKS; i++) {
+		guest_expose(rig.guests[0], rig.num);
+		guest_publish(rig.guests[0]);
+		ck_assert(fake_kern_kick(rig.kern, 0));
+		rig_settle();
+		restart_driver();
+		ck_assert_uint_eq(rig.device.queues[0].stats.broken, i);
+	}
+	ck_assert_uint_ge(test_log_count("broke the ring"), 1);
+	ck_assert_uint_lt(test_log_count("broke the ring"), BREAKS);
 }
 END_TEST
 
@@ -411,10 +454,12 @@ int main(void)
 	tcase_add_loop_test(tc, interrupt_that_is_never_taken_does_not_keep_a_queue, 0, 2);
 	tcase_add_test(tc, interrupt_that_fails_is_told);
 	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
+	tcase_add_loop_test(tc, kicks_interrupts_and_requests_are_counted, 0, 2);
 	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);
 	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
 	tcase_add_loop_test(tc, events_that_are_none_hide_no_work, 0, 2);
 	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
+	tcase_add_test(tc, broken_rings_do_not_flood_the_log);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
 	tcase_add_loop_test(tc, other_queue_is_not_blamed_for_memory_that_is_gone, 0, 2);
