@@ -134,6 +134,83 @@ right "^$T/stores.conf: correct, and its stores too$" check -c "$T/stores.conf" 
 printf '[again]\npath = %s/./good.img\n' "$T" >>"$T/stores.conf"
 run check --stores -c "$T/stores.conf"
 [ $status -eq 1 ] || fail "status $status, not 1, from two devices on one image"
+
+# Mistakes in a configuration: mistake PATTERN, with the file on standard input
+mistake() {
+	cat >"$T/mistake.conf"
+	wrong "$1" serve -c "$T/mistake.conf"
+}
+
+# A key of an otherwise good device: mistake_in_key KEY VALUE PATTERN
+mistake_in_key() {
+	mistake "mistake.conf:3: .*$1.*$3" <<-C
+		[disk]
+		path = $T/good.img
+		$1 = $2
+	C
+}
+
+mistake_in_name() {
+	mistake "mistake.conf:1: .*$2" <<-C
+		[$1]
+		path = $T/good.img
+	C
+}
+
+mistake_in_key quues 2 '" is not a key; accepted: path, driver'
+mistake_in_key workers 2 'belongs into \[global\]'
+mistake_in_key path "$T/good.img" '; the first is in line 2'
+mistake_in_key queue_size 100 '"100" is not understood; accepted: .*a power of two'
+mistake_in_key queue_size 2048 '"2048" is not understood'
+mistake_in_key queue_size 1 '"1" is not understood'
+mistake_in_key queues 0 '"0" is not understood; accepted: auto, or 1 to'
+mistake_in_key queues -1 '"-1" is not understood'
+mistake_in_key queues many '"many" is not understood'
+mistake_in_key serial 123456789012345678901 'accepted: 1 to 20'
+mistake_in_key driver vhost '"vhost" is not understood; accepted: virtio-vdpa or vhost-vdpa'
+mistake_in_key cache directsync '"directsync" is not understood; accepted: auto, none'
+mistake_in_key readonly perhaps '"perhaps" is not understood; accepted: yes or no'
+mistake_in_key logical_block_size 8192 '"8192" is not understood'
+mistake_in_key size 100 '"100" is not understood; accepted: auto, or a multiple of 512'
+mistake_in_key size 0 '"0" is not understood'
+mistake_in_key size 12X '"12X" is not understood'
+mistake_in_key size 10MB '"10MB" is not understood; .*; K, M, G or T may follow the number$'
+mistake_in_key size garbage '"garbage" is not understood'
+mistake_in_key offset 1000 '"1000" is not understood; accepted: a multiple of 512'
+mistake_in_key bounce_size 4K '"4K" is not understood'
+mistake_in_key poll_us 1s '"1s" is not understood'
+mistake_in_key '' x 'not understood'
+mistake_in_name vq0 'is what the kernel calls a queue'
+mistake_in_name control "control"
+mistake_in_name a/b 'character other than'
+mistake_in_name ../up 'begins with a dot'
+mistake_in_name '' 'characters long'
+mistake_in_name "$(printf 'x%.0s' {1..256})" 'characters long'
+mistake 'mistake.conf:3: .*a second section \[disk\]; the first is in line 1' <<-C
+	[disk]
+	path = $T/good.img
+	[disk]
+C
+mistake 'mistake.conf:2: .*log_level.*"loud" is not understood; accepted: error' <<-C
+	[global]
+	log_level = loud
+	[disk]
+	path = $T/good.img
+C
+mistake 'mistake.conf:2: .*"pth" is not a key' <<-C
+	[disk]
+	pth = $T/good.img
+C
+mistake 'no device section' <<<''
+mistake 'mistake.conf:1: .*before the first \[SECTION\]' <<<'path = x'
+mistake 'mistake.conf:1: .*no path' <<<'[disk]'
+mistake 'mistake.conf:4: .*would write to the same part of' <<-C
+	[disk]
+	path = $T/good.img
+	[again]
+	path = $T/good.img
+C
+
 right '^\[no-such-device\]' dump -c "$conf"
 right '"name": "no-such-device"' dump --json -c "$conf"
 right '^\[\]' list --json -c "$conf"

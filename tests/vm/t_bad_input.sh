@@ -19,22 +19,6 @@ one_line() {
 	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
 }
 
-# A key of an otherwise good device: bad_key KEY VALUE PATTERN
-bad_key() {
-	bad 2 "refused.conf:3: .*$1" "$3" <<-C
-		[disk]
-		path = $img
-		$1 = $2
-	C
-}
-
-bad_name() {
-	bad 2 "refused.conf:1: .*$2" <<-C
-		[$1]
-		path = $img
-	C
-}
-
 # A store that cannot be served: bad_store PATH PATTERN [LINE]
 bad_store() {
 	bad 1 "error: disk: .*$2" <<-C
@@ -45,60 +29,12 @@ bad_store() {
 }
 
 #
-# The configuration
+# The configuration: tests/unit/usage.sh has the mistakes in it
 #
-bad_key quues 2 '"quues" is not a key; accepted: path, driver'
-bad_key workers 2 'belongs into \[global\]'
-bad_key path "$img" 'a second path; the first is in line 2'
-bad_key queue_size 100 '"100" is not understood; accepted: .*a power of two'
-bad_key queue_size 2048 '"2048" is not understood'
-bad_key queue_size 1 '"1" is not understood'
-bad_key queues 0 '"0" is not understood; accepted: auto, or 1 to'
-bad_key queues -1 '"-1" is not understood'
-bad_key queues many '"many" is not understood'
-bad_key serial 123456789012345678901 'accepted: 1 to 20'
-bad_key driver vhost '"vhost" is not understood; accepted: virtio-vdpa or vhost-vdpa'
-bad_key cache directsync '"directsync" is not understood; accepted: auto, none'
-bad_key readonly perhaps '"perhaps" is not understood; accepted: yes or no'
-bad_key logical_block_size 8192 '"8192" is not understood'
-bad_key size 100 '"100" is not understood; accepted: auto, or a multiple of 512'
-bad_key size 0 '"0" is not understood'
-bad_key size 12X '"12X" is not understood'
-bad_key size 10MB '"10MB" is not understood; .*; K, M, G or T may follow the number$'
-bad_key size garbage '"garbage" is not understood'
-bad_key offset 1000 '"1000" is not understood; accepted: a multiple of 512'
-bad_key bounce_size 4K '"4K" is not understood'
-bad_key poll_us 1s '"1s" is not understood'
-bad_key '' x 'not understood'
-bad_name vq0 'is what the kernel calls a queue'
-bad_name control "control"
-bad_name a/b 'character other than'
-bad_name ../up 'begins with a dot'
-bad_name '' 'characters long'
-bad_name "$(printf 'x%.0s' {1..256})" 'characters long'
-bad 2 'refused.conf:3: .*a second section \[disk\]; the first is in line 1' <<-C
+bad 2 'refused.conf:3: .*"quues" is not a key; accepted: path, driver' <<-C
 	[disk]
 	path = $img
-	[disk]
-C
-bad 2 'refused.conf:2: .*log_level.*"loud" is not understood; accepted: error' <<-C
-	[global]
-	log_level = loud
-	[disk]
-	path = $img
-C
-bad 2 'refused.conf:2: .*"pth" is not a key' <<-C
-	[disk]
-	pth = $img
-C
-bad 2 'no device section' <<<''
-bad 2 'refused.conf:1: .*before the first \[SECTION\]' <<<'path = x'
-bad 2 'refused.conf:1: .*no path' <<<'[disk]'
-bad 2 'refused.conf:4: .*would write to the same part of' <<-C
-	[disk]
-	path = $img
-	[again]
-	path = $img
+	quues = 2
 C
 
 # The file itself.
