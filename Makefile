@@ -185,12 +185,18 @@ stress:
 	$(Q)scripts/vm chroot make -j2 O=build/vm-tsan tools # one that races on purpose
 	$(Q)tests/stress $(BOOTS)
 
-check: deps
+# The root of the virtual machine is made while the tests run that do not need it.
+check:
+	$(Q)scripts/deps host fuzz vm
+	$(Q)$(MAKE) -j$$(($$(nproc) + 1)) vm-root tiers-here
+	$(Q)$(MAKE) vm
+vm-root:
+	$(Q)scripts/vm setup
+tiers-here:
 	$(Q)$(MAKE) O=build/unit unit
 	$(Q)$(MAKE) O=build/unit-asan SAN=address,undefined unit
 	$(Q)$(MAKE) O=build/unit-tsan SAN=thread unit
 	$(Q)$(MAKE) fuzz-seeds
-	$(Q)$(MAKE) vm
 
 demo: deps
 	$(Q)scripts/demo
@@ -219,4 +225,4 @@ clean:
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
 .PHONY: all tools bench bench-tools deps unit unit-build print-unit mutants fuzz fuzz-seeds fuzzers vm stress \
-	check demo lint format install clean
+	vm-root tiers-here check demo lint format install clean
