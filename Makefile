@@ -167,14 +167,15 @@ fuzz-seeds:
 	$(Q)tests/fuzz/run -runs=3000 -seed=1 $(TARGETS)
 fuzzers: $(FUZZERS)
 
-# Both builds of the daemon, one boot. KERNEL=next: Debian forky's kernel.
+# Both builds of the daemon. KERNEL=next: Debian forky's kernel. VMS: how many machines side by side.
+VMS ?= 2
 vm:
 	$(Q)tests/vm/run --list $(TESTS) >/dev/null
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
 	$(Q)scripts/vm chroot make -j2 O=build/vm all tools
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
-	$(Q)scripts/vm run --timeout 4800 tests/vm/run --builds "build/vm build/vm-asan" $(TESTS)
+	$(Q)tests/vm/machines $(VMS) "build/vm build/vm-asan" $(TESTS)
 
 stress:
 	$(Q)scripts/deps vm
