@@ -1,7 +1,8 @@
 #!/bin/bash
 # A virtual machine on vhost-vdpa makes a file system, reboots with writes in flight, finds its files.
+# Emulated twice it takes ten minutes: t_vhost_bios is the short form.
 # deadline: 3600
-# once
+# on request
 . tests/vm/lib.sh
 
 kernel=/boot/vmlinuz-$(uname -r)
