@@ -1,6 +1,7 @@
 #!/bin/bash
 # Another program removes a served disk from the vdpa bus, adds it again, or unbinds its driver: the
 # server notices and logs it, and data that is written afterwards is in the store.
+# once
 . tests/vm/lib.sh
 
 img=$(image disk.img 16M)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What fio writes, 64 requests deep on four queues, is there: through the disk while it is attached
 # and in the store afterwards; for every cache mode on every kind of store.
+# once
 . tests/vm/lib.sh
 
 mib=16

@@ -1,12 +1,12 @@
 #!/bin/bash
 # iopoll: completions of a disk with poll queues are polled for, and nothing else of it changes.
-# KILLS: how often (3)
+# KILLS: how often (1)
 # expect-dmesg: I/O error
 # once
 . tests/vm/lib.sh
 . tests/vm/load.sh
 
-kills=${KILLS:-3}
+kills=${KILLS:-1}
 trace=/sys/kernel/tracing
 mountpoint -q $trace || mount -t tracefs tracefs $trace
 

@@ -36,8 +36,6 @@ while read -r size indirect tags <&3; do
 done 3<<-END
 	2 auto 2
 	16 no 8
-	16 auto 16
-	256 auto 256
 	1024 yes 1024
 	auto auto 512
 END

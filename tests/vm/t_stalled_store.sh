@@ -1,5 +1,6 @@
 #!/bin/bash
 # A store that ends nothing for a while: resets and kills wait for it, other disks do not, nothing is lost.
+# once
 . tests/vm/lib.sh
 
 stall() {
