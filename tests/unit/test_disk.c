@@ -336,10 +336,15 @@ END_TEST
 
 START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
 {
-	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
+	bool has_reason = _i;
+
+	test_log_expect(LOG_LEVEL_ERROR,
+			has_reason ? "one: no driver" : "one: cannot attach: No such device");
 	test_log_expect(LOG_LEVEL_WARNING, "one: is not served");
 	begin();
 	wait_for(t.job[0]);
+	if (has_reason)
+		snprintf(t.job[0]->error, sizeof(t.job[0]->error), "one: no driver");
 	finish_job(0, -ENODEV);
 	wait_for(disk(0)->state == DISK_FAILED);
 	ck_assert_ptr_null(fake_kern_dev("one"));
@@ -422,15 +427,63 @@ START_TEST(disk_that_cannot_be_detached_by_force_stays_in_the_kernel)
 {
 	begin_attached();
 	disks_stop(&t.disks, true);
-	test_log_expect(LOG_LEVEL_ERROR, "two: /dev/vdb is still in use");
+	test_log_expect(LOG_LEVEL_ERROR, _i ? "two: is still being removed by another process"
+					    : "two: /dev/vdb is still in use");
 	snprintf(t.job[1]->node, sizeof(t.job[1]->node), "/dev/vdb");
-	finish_job(1, -EBUSY);
+	finish_job(1, _i ? -EINPROGRESS : -EBUSY);
 	finish_job(0, 0);
 	finish_job(2, 0);
 	wait_for(!t.disks.remaining);
 	ck_assert(t.disks.host.failed);
 	ck_assert_ptr_nonnull(fake_kern_dev("two"));
 	ck_assert_ptr_null(fake_kern_dev("one"));
+}
+END_TEST
+
+/* What keeps it in use is told once, and not before a program such as udev had time to close it. */
+START_TEST(disk_that_stays_in_use_is_named_once)
+{
+	begin_attached();
+	test_log_expect(LOG_LEVEL_WARNING,
+			_i ? "two: is being removed by another process; it is served until that "
+			     "has ended, or until a second signal"
+			   : "two: /dev/vdb is in use: mkfs (4711); it is served until it is free, "
+			     "or until a second signal");
+	disks_stop(&t.disks, false);
+	for (int i = 0; i < 12; i++) {
+		wait_for(t.job[1]);
+		snprintf(t.job[1]->node, sizeof(t.job[1]->node), "/dev/vdb");
+		snprintf(t.job[1]->users, sizeof(t.job[1]->users), "mkfs (4711)");
+		ck_assert_uint_eq(test_log_count("two:"), i >= 10);
+		finish_job(1, _i ? -EINPROGRESS : -EBUSY);
+		ck_assert_int_eq(disk(1)->state, DISK_BUSY);
+	}
+}
+END_TEST
+
+START_TEST(disk_in_use_is_left_when_another_server_comes)
+{
+	begin_attached();
+	disks_stop(&t.disks, false);
+	finish_job(0, 0);
+	finish_job(2, 0);
+	disks_leave(&t.disks);
+	ck_assert_int_eq(disk(1)->state, DISK_DETACHING);
+	finish_job(1, -EBUSY);
+	wait_for(!t.disks.remaining);
+	ck_assert_ptr_nonnull(fake_kern_dev("two"));
+	ck_assert(!t.disks.host.failed);
+}
+END_TEST
+
+START_TEST(device_that_waits_for_its_turn_is_destroyed_at_a_stop)
+{
+	begin();
+	wait_for(t.job[0] && disk(1)->state == DISK_CREATED);
+	disks_stop(&t.disks, false);
+	ck_assert_ptr_null(t.job[1]); /* no driver ever had it */
+	end();
+	ck_assert_ptr_null(fake_kern_dev("two"));
 }
 END_TEST
 
@@ -694,6 +747,132 @@ START_TEST(unbound_device_is_shown_and_served_again)
 }
 END_TEST
 
+/* The driver is reset or started: the only sign that another program may have changed the bus. */
+static void driver_changes(int i)
+{
+	disk(i)->device.driver_changed(&disk(i)->device);
+	ck_assert(disk(i)->watch.active);
+}
+
+START_TEST(driver_that_only_restarts_changes_nothing)
+{
+	begin_attached();
+	driver_changes(0);
+	wait_for(!disk(0)->watch.active);
+	ck_assert_int_eq(disk(0)->state, DISK_ATTACHED);
+	ck_assert_str_eq(disk(0)->job.node, "/dev/vda");
+	ck_assert_uint_eq(test_log_count("another program"), 0);
+}
+END_TEST
+
+START_TEST(driver_that_is_bound_again_may_give_another_node)
+{
+	begin_attached();
+	set_bus(0, VDPA_BOUND, "/dev/vdx");
+	driver_changes(0);
+	wait_for(!disk(0)->watch.active);
+	ck_assert_int_eq(disk(0)->state, DISK_ATTACHED);
+	ck_assert_str_eq(disk(0)->job.node, "/dev/vdx");
+	ck_assert_uint_eq(test_log_count("one: another program attached it"), 1);
+}
+END_TEST
+
+START_TEST(changes_of_the_bus_are_told_once)
+{
+	begin_attached();
+	test_log_expect(LOG_LEVEL_WARNING, "one: another program unbound its driver: /dev/vda is");
+	t.bus[0] = VDPA_UNBOUND;
+	test_log_expect(LOG_LEVEL_WARNING, "two: another program removed it");
+	set_bus(1, VDPA_REMOVING, "");
+	for (int i = 0; i < 2; i++)
+		driver_changes(i);
+	wait_for(disk(0)->state == DISK_UNBOUND);
+	ck_assert_str_eq(disk(0)->job.node, "");
+	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED); /* until it is gone */
+	set_bus(1, VDPA_ABSENT, "");
+	wait_for(disk(1)->state == DISK_REMOVED);
+	for (int i = 0; i < 2; i++) {
+		driver_changes(i);
+		wait_for(!disk(i)->watch.active);
+	}
+	ck_assert_int_eq(disk(0)->state, DISK_UNBOUND);
+	ck_assert_int_eq(disk(1)->state, DISK_REMOVED);
+}
+END_TEST
+
+/* The driver creates the disk, and udev its node, some time after it was bound. */
+START_TEST(node_that_comes_late_is_waited_for)
+{
+	begin_attached();
+	t.bus[0] = VDPA_UNBOUND;
+	test_log_expect(LOG_LEVEL_WARNING, "one: another program unbound its driver");
+	driver_changes(0);
+	wait_for(disk(0)->state == DISK_UNBOUND);
+	set_bus(0, VDPA_BOUND, "");
+	driver_changes(0);
+	wait_for(disk(0)->node_checks == 2);
+	ck_assert_int_eq(disk(0)->state, DISK_UNBOUND);
+	if (_i) {
+		set_bus(0, VDPA_BOUND, "/dev/vdx");
+		wait_for(disk(0)->state == DISK_ATTACHED);
+		ck_assert_str_eq(disk(0)->job.node, "/dev/vdx");
+		return;
+	}
+	disk(0)->node_checks = 18; /* time has passed: not for ever */
+	wait_for(!disk(0)->watch.active);
+	ck_assert_int_eq(disk(0)->state, DISK_UNBOUND);
+}
+END_TEST
+
+/* A disk that this server detaches, or that another server has, is not looked at. */
+START_TEST(bus_is_not_watched_at_the_end)
+{
+	struct handover handover = { .done = handed_over };
+	bool stops = _i;
+
+	begin_attached();
+	driver_changes(1);
+	if (stops) {
+		disks_stop(&t.disks, false);
+	} else {
+		disk_hand_over(disk(1), &handover);
+		wait_for(t.handed_over);
+	}
+	t.bus[1] = VDPA_ABSENT;
+	wait_for(!disk(1)->watch.active);
+	ck_assert_int_eq(disk(1)->state, stops ? DISK_DETACHING : DISK_RELEASED);
+	if (!stops)
+		disk_forget(disk(1));
+}
+END_TEST
+
+/* It is another program's removal: the disk is made again when it has ended. */
+START_TEST(disk_whose_removal_was_under_way_is_recreated)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin_attached();
+	disk_hand_over(disk(1), &handover);
+	wait_for(t.handed_over);
+	disk_take_back(disk(1));
+	for (int i = 0; i < 3; i++) {
+		wait_for(t.job[1]);
+		ck_assert_int_eq(t.job[1]->verb, ADOPT);
+		finish_job(1, -EINPROGRESS);
+		ck_assert_int_eq(disk(1)->state, DISK_CREATED);
+	}
+	ck_assert_uint_eq(test_log_count("two: is being removed by another process"), 1);
+	wait_for(t.job[1]);
+	set_bus(1, VDPA_ABSENT, "");
+	finish_job(1, -ESTALE);
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ATTACH);
+	ck_assert_uint_eq(test_log_count("two: was removed from the vdpa bus"), 1);
+	finish_job(1, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+}
+END_TEST
+
 /* A removal that was under way when this server came goes on when the server is to end. */
 START_TEST(stop_waits_for_a_removal_that_was_under_way_before)
 {
@@ -744,11 +923,14 @@ int main(void)
 	tcase_add_test(tc, disk_that_failed_is_reported_whatever_it_does_when_the_start_ends);
 	tcase_add_test(tc, server_whose_disks_all_fail_ends);
 	tcase_add_test(tc, server_whose_disks_fail_one_after_the_other_ends);
-	tcase_add_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again);
+	tcase_add_loop_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again, 0, 2);
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
 	tcase_add_test(tc, busy_disk_is_served_until_it_is_free);
-	tcase_add_test(tc, disk_that_cannot_be_detached_by_force_stays_in_the_kernel);
+	tcase_add_loop_test(tc, disk_that_cannot_be_detached_by_force_stays_in_the_kernel, 0, 2);
+	tcase_add_loop_test(tc, disk_that_stays_in_use_is_named_once, 0, 2);
+	tcase_add_test(tc, disk_in_use_is_left_when_another_server_comes);
+	tcase_add_test(tc, device_that_waits_for_its_turn_is_destroyed_at_a_stop);
 	tcase_add_loop_test(tc, stop_while_a_disk_is_being_attached_detaches_it, 0, 2);
 	tcase_add_test(tc, stop_while_stores_are_being_opened_does_not_wait);
 	tcase_add_test(tc, leaving_keeps_all_in_the_kernel);
@@ -762,6 +944,12 @@ int main(void)
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
 	tcase_add_test(tc, removed_device_that_is_back_already_is_adopted);
 	tcase_add_test(tc, unbound_device_is_shown_and_served_again);
+	tcase_add_test(tc, driver_that_only_restarts_changes_nothing);
+	tcase_add_test(tc, driver_that_is_bound_again_may_give_another_node);
+	tcase_add_test(tc, changes_of_the_bus_are_told_once);
+	tcase_add_loop_test(tc, node_that_comes_late_is_waited_for, 0, 2);
+	tcase_add_loop_test(tc, bus_is_not_watched_at_the_end, 0, 2);
+	tcase_add_test(tc, disk_whose_removal_was_under_way_is_recreated);
 	tcase_add_test(tc, main_thread_does_not_close_a_store);
 	tcase_add_test(tc, stop_waits_for_a_removal_that_was_under_way_before);
 	return suite_run(suite);
