@@ -3,10 +3,14 @@
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -133,6 +137,33 @@ START_TEST(memory_of_others_is_not_lost)
 }
 END_TEST
 
+/* The smallest range that contains all lost pages counts as lost; nothing beside it does. */
+START_TEST(lost_pages_of_other_ranges_do_not_count)
+{
+	static const size_t first[] = { 0, 1, 4, 5 }; /* pages of three ranges */
+	uint8_t *all =
+		mmap(NULL, 5 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(all, MAP_FAILED);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(
+			sigbus_guard_range(all + first[i] * PAGE, (first[i + 1] - first[i]) * PAGE),
+			0);
+	for (size_t i = 0; i < 5; i += 2) {
+		raise_sigbus(BUS_MCEERR_AR, all + i * PAGE);
+		ck_assert(sigbus_seen());
+	}
+	ck_assert_uint_eq(sigbus_lost_ranges, 3);
+	ck_assert(!sigbus_is_lost(all + PAGE, PAGE));
+	ck_assert(sigbus_is_lost(all + PAGE, PAGE + 1));
+	ck_assert(sigbus_is_lost(all + 3 * PAGE - 1, PAGE));
+	ck_assert(!sigbus_is_lost(all + 3 * PAGE, PAGE));
+	for (size_t i = 0; i < 3; i++)
+		sigbus_unguard_range(all + first[i] * PAGE);
+	munmap(all, 5 * PAGE);
+}
+END_TEST
+
 START_TEST(range_that_is_mapped_anew_is_not_lost)
 {
 	guard();
@@ -171,6 +202,34 @@ START_TEST(memory_of_our_own_is_fatal)
 	ck_assert(!handler_is_there());
 	ck_assert(!sigbus_pending());
 	ck_assert_uint_eq(memory[0], 0x5a);
+}
+END_TEST
+
+START_TEST(byte_beside_a_range_is_our_own)
+{
+	uint8_t *range = memory + PAGE;
+
+	ck_assert_int_eq(sigbus_guard_range(range, PAGE), 0);
+	raise_sigbus(BUS_MCEERR_AR, _i ? range + PAGE : range - 1);
+	ck_assert(!handler_is_there());
+	ck_assert_uint_eq(memory[0], 0x5a);
+	ck_assert_uint_eq(memory[2 * PAGE], 0x5a);
+	sigbus_unguard_range(range);
+}
+END_TEST
+
+/* Also where ranges that were registered later are still there. */
+START_TEST(range_that_was_removed_is_our_own)
+{
+	uint8_t *later = memory + PAGE;
+
+	ck_assert_int_eq(sigbus_guard_range(memory, PAGE), 0);
+	ck_assert_int_eq(sigbus_guard_range(later, PAGE), 0);
+	sigbus_unguard_range(memory);
+	raise_sigbus(BUS_MCEERR_AR, memory);
+	ck_assert(!handler_is_there());
+	ck_assert_uint_eq(memory[0], 0x5a);
+	sigbus_unguard_range(later);
 }
 END_TEST
 
@@ -221,6 +280,134 @@ START_TEST(ranges_come_and_go)
 			sigbus_unguard_range(base + count * PAGE);
 	ck_assert(sigbus_is_lost(memory, 1));
 	sigbus_ranges_max = max;
+}
+END_TEST
+
+START_TEST(removed_ranges_make_room)
+{
+	static uint8_t *const base = (uint8_t *)(1ul << 40);
+	const unsigned int max = sigbus_ranges_max;
+
+	sigbus_ranges_max = 4;
+	for (unsigned int round = 0; round < 3; round++) {
+		for (unsigned int i = 0; i < 4; i++)
+			ck_assert_int_eq(sigbus_guard_range(base + i * PAGE, PAGE), 0);
+		ck_assert_int_eq(sigbus_guard_range(base + 4 * PAGE, PAGE), -ENOSPC);
+		for (unsigned int i = 0; i < 4; i++) /* from the first, from the last, mixed */
+			sigbus_unguard_range(base + (round == 0	  ? i
+						     : round == 1 ? 3 - i
+								  : i ^ 1) *
+							    PAGE);
+	}
+	sigbus_ranges_max = max;
+}
+END_TEST
+
+/* The process ends with them: to remove so many takes long. */
+START_TEST(ranges_beyond_the_largest_number_are_refused)
+{
+	static uint8_t *const base = (uint8_t *)(1ul << 40);
+
+	for (unsigned int i = 0; i < sigbus_ranges_max; i++)
+		ck_assert_int_eq(sigbus_guard_range(base + i * PAGE, PAGE), 0);
+	ck_assert_int_eq(sigbus_guard_range(memory, PAGE), -ENOSPC);
+}
+END_TEST
+
+/* ---- pages that cannot be replaced alone ---- */
+
+#define HUGE (2ul << 20)
+
+/* From now on the replacement of memory fails: of pages of this size; 0: of any. */
+static void refuse_replacement(size_t size, int err)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAP_FIXED, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)size, 0, size ? 1 : 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)err),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_SIZE(code), .filter = code };
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* Huge pages, as far as the addresses say. Return: the second one of three */
+static uint8_t *map_huge_pages(void)
+{
+	uint8_t *all =
+		mmap(NULL, 4 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *start = (uint8_t *)(((uintptr_t)all + 2 * HUGE - 1) & ~(HUGE - 1));
+
+	ck_assert_ptr_ne(all, MAP_FAILED);
+	start[-1] = start[0] = start[HUGE - 1] = start[HUGE] = 0x5a;
+	return start;
+}
+
+/* As hugetlbfs does, with EINVAL. */
+START_TEST(huge_page_is_replaced_as_a_whole)
+{
+	uint8_t *page = map_huge_pages();
+
+	ck_assert_int_eq(sigbus_guard_range(page - PAGE, HUGE + 2 * PAGE), 0);
+	refuse_replacement(PAGE, EINVAL);
+	raise_sigbus(BUS_MCEERR_AR, page + 5 * PAGE + 7);
+	ck_assert(sigbus_seen());
+	ck_assert_uint_eq(page[-1], 0x5a);
+	ck_assert_uint_eq(page[0], 0);
+	ck_assert_uint_eq(page[HUGE - 1], 0);
+	ck_assert_uint_eq(page[HUGE], 0x5a);
+	ck_assert(!sigbus_is_lost(page - PAGE, PAGE));
+	ck_assert(sigbus_is_lost(page, 1));
+	ck_assert(sigbus_is_lost(page + HUGE - 1, 1));
+	ck_assert(!sigbus_is_lost(page + HUGE, PAGE));
+	sigbus_unguard_range(page - PAGE);
+}
+END_TEST
+
+/* There is no mapping left (ENOMEM). */
+START_TEST(range_is_replaced_where_a_page_cannot_be)
+{
+	uint8_t *page = map_huge_pages();
+
+	ck_assert_int_eq(sigbus_guard_range(page, 4 * PAGE), 0);
+	page[4 * PAGE] = page[4 * PAGE - 1] = 0x5a;
+	refuse_replacement(PAGE, ENOMEM);
+	raise_sigbus(BUS_MCEERR_AR, page + PAGE);
+	ck_assert(sigbus_seen());
+	ck_assert_uint_eq(page[-1], 0x5a);
+	ck_assert_uint_eq(page[0], 0);
+	ck_assert_uint_eq(page[4 * PAGE - 1], 0);
+	ck_assert_uint_eq(page[4 * PAGE], 0x5a);
+	ck_assert(sigbus_is_lost(page, 1));
+	ck_assert(sigbus_is_lost(page + 4 * PAGE - 1, 1));
+	sigbus_unguard_range(page);
+}
+END_TEST
+
+START_TEST(memory_that_cannot_be_replaced_ends_the_process)
+{
+	guard();
+	refuse_replacement(0, _i ? EINVAL : ENOMEM);
+	raise_sigbus(BUS_MCEERR_AR, memory);
+	ck_assert(!handler_is_there());
+	ck_assert(!sigbus_pending());
+}
+END_TEST
+
+START_TEST(handler_keeps_errno)
+{
+	guard();
+	refuse_replacement(PAGE, ENOMEM);
+	errno = ENOTTY;
+	raise_sigbus(BUS_MCEERR_AR, memory);
+	ck_assert_int_eq(errno, ENOTTY);
+	ck_assert(sigbus_seen());
 }
 END_TEST
 
@@ -359,12 +546,21 @@ int main(void)
 	tcase_add_test(tc, truncated_driver_memory_is_survived);
 	tcase_add_test(tc, page_that_another_thread_has_met_is_known);
 	tcase_add_loop_test(tc, memory_of_others_is_not_lost, 0, 2);
+	tcase_add_test(tc, lost_pages_of_other_ranges_do_not_count);
 	tcase_add_test(tc, range_that_is_mapped_anew_is_not_lost);
 	tcase_add_loop_test(tc, error_that_nobody_has_touched_is_ignored, 0, 2);
 	tcase_add_loop_test(tc, memory_of_our_own_is_fatal, 0, 3);
+	tcase_add_loop_test(tc, byte_beside_a_range_is_our_own, 0, 2);
+	tcase_add_test(tc, range_that_was_removed_is_our_own);
 	tcase_add_test(tc, thread_that_is_not_guarded_dies);
 	tcase_add_test(tc, truncated_file_of_our_own_ends_the_process);
 	tcase_add_test(tc, ranges_come_and_go);
+	tcase_add_test(tc, removed_ranges_make_room);
+	tcase_add_test(tc, ranges_beyond_the_largest_number_are_refused);
+	tcase_add_test(tc, huge_page_is_replaced_as_a_whole);
+	tcase_add_test(tc, range_is_replaced_where_a_page_cannot_be);
+	tcase_add_loop_test(tc, memory_that_cannot_be_replaced_ends_the_process, 0, 2);
+	tcase_add_test(tc, handler_keeps_errno);
 	tc = suite_case(suite, "readers", ring_setup, ring_teardown);
 	tcase_add_test(tc, lost_avail_ring_gives_no_old_chain);
 	tcase_add_test(tc, lost_descriptors_make_no_chain);
