@@ -32,7 +32,7 @@ static int lock_range(int fd, short type, const struct file_range *range)
 		.l_type = type,
 		.l_whence = SEEK_SET,
 		.l_start = (off_t)range->first,
-		.l_len = range->last == INT64_MAX ? 0 : (off_t)(range->last - range->first + 1),
+		.l_len = (off_t)(range->last - range->first + 1),
 	};
 
 	if (!fcntl(fd, F_OFD_SETLK, &lock))

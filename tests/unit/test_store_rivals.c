@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,12 +20,18 @@
 #include "openers.h"
 #include "places.h"
 #include "store_bench.h"
+#include "store_lock.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
 #define NOBODY 65534 /* the user */
 #define BESIDE "cannot be locked for this server alone"
+
+/* The mark of "disk0", the lowest one, and the highest one. */
+#define MARK	   4611686009933047347ull
+#define FIRST_MARK ((1ull << 62) - (1ull << 33) + 1)
+#define LAST_MARK  ((1ull << 62) - (1ull << 32) - 2)
 
 /* What another process does with the image. */
 struct hold {
@@ -197,6 +205,19 @@ START_TEST(reader_of_the_owner_refuses_a_new_disk)
 }
 END_TEST
 
+START_TEST(reader_that_owns_the_image_refuses_a_new_disk)
+{
+	const struct hold owner = { .flags = O_RDONLY, .nobody = true };
+
+	if (geteuid())
+		return;
+	ck_assert_int_eq(chown(st_image, NOBODY, 0), 0);
+	start_holder(&owner);
+	st_expect_refusal(-EBUSY, "has it open for reading, with a lock");
+	end_holder();
+}
+END_TEST
+
 START_TEST(reader_of_another_user_does_not_stop_a_new_disk)
 {
 	const struct hold nobody = { .flags = O_RDONLY, .nobody = true };
@@ -289,18 +310,204 @@ START_TEST(mark_of_a_name_is_where_every_version_has_it)
 	static const struct {
 		const char *name;
 		uint64_t mark;
-	} marks[] = { { "disk0", 4611686009933047347ull }, { "another", 4611686013281240835ull } };
+	} marks[] = {
+		{ "disk0", MARK },	   { "another", 4611686013281240835ull },
+		{ "zsjpxah", FIRST_MARK }, /* its hash is 0 */
+		{ "zsjpxai", FIRST_MARK }, { "zsjpxaf", LAST_MARK },
+		{ "zsjpxag", LAST_MARK }, /* all ones */
+	};
 
 	st_config.name = (char *)marks[_i].name;
+	st_config.offset = 4096;
 	st_config.size = 8192;
 	st_expect_open(&st_store);
-	ck_assert(byte_is_locked(0));
-	ck_assert(byte_is_locked(8191));
-	ck_assert(!byte_is_locked(8192));
+	ck_assert(!byte_is_locked(4095));
+	ck_assert(byte_is_locked(4096));
+	ck_assert(byte_is_locked(4096 + 8191));
+	ck_assert(!byte_is_locked(4096 + 8192));
 	ck_assert(!byte_is_locked(marks[_i].mark - 1));
 	ck_assert(byte_is_locked(marks[_i].mark));
 	ck_assert(!byte_is_locked(marks[_i].mark + 1));
 	store_close(&st_store);
+}
+END_TEST
+
+/* An image may grow while it is served. */
+START_TEST(disk_without_a_size_has_all_bytes_up_to_the_marks)
+{
+	st_config.offset = 4096;
+	st_expect_open(&st_store);
+	ck_assert(!byte_is_locked(4095));
+	ck_assert(byte_is_locked(4096));
+	ck_assert(byte_is_locked(FIRST_MARK - 2));
+	ck_assert(!byte_is_locked(FIRST_MARK - 1));
+	store_close(&st_store);
+}
+END_TEST
+
+/* That is how I/O in flight holds it. A lock of other bytes that ends or begins there hides nothing. */
+START_TEST(lock_of_the_mark_alone_stops_a_successor)
+{
+	static const struct hold beside[] = {
+		{ .start = 1 << 20, .len = 1 },
+		{ .start = 0, .len = (off_t)MARK },
+		{ .start = (off_t)MARK + 1, .len = 0 },
+	};
+	int mark;
+
+	start_holder(&beside[_i]);
+	mark = open_locked(O_RDONLY, (off_t)MARK, 1);
+	st_wait_ms = 50;
+	st_expect_refusal(-EBUSY, "I/O of a killed server, or a process in another PID namespace");
+	close(mark);
+	end_holder();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+START_TEST(mark_of_another_disk_stops_nobody)
+{
+	int other = open_locked(O_RDWR, (off_t)MARK + 1, 1);
+
+	st_wait_ms = 5000;
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	close(other);
+}
+END_TEST
+
+/* A lock of all bytes covers the mark. What that may hide is looked for. */
+START_TEST(reader_of_all_bytes_is_no_mark)
+{
+	int writer, mark;
+
+	start_holder(&read_locks[0]);
+	writer = open(st_image, O_RDWR | O_CLOEXEC); /* without a lock: not judged here */
+	ck_assert_int_ge(writer, 0);
+	st_wait_ms = 5000;
+	expect_beside(&st_store);
+	store_close(&st_store);
+	close(writer);
+
+	st_config.readonly = true;
+	st_expect_open(&st_store);
+	store_close(&st_store);
+	mark = open_locked(O_RDONLY, (off_t)MARK, 1);
+	st_wait_ms = 50;
+	st_expect_refusal(-EBUSY, "in use by another process");
+	close(mark);
+	end_holder();
+}
+END_TEST
+
+/* This process serves another slice, so whether others write the image is unknown. */
+START_TEST(visible_reader_does_not_stop_the_successor_of_a_slice)
+{
+	const struct hold reader = { .flags = O_RDONLY, .start = 8192, .len = 4096 };
+	struct store other;
+
+	start_holder(&reader);
+	st_configure_part(&(struct st_part){ .size = 8192 });
+	st_config.name = (char *)"another";
+	st_expect_open(&other);
+	st_configure_part(&(struct st_part){ .offset = 8192, .size = 8192 });
+	st_config.name = (char *)"disk0";
+	st_wait_ms = 5000;
+	expect_beside(&st_store);
+	store_close(&st_store);
+	store_close(&other);
+	end_holder();
+}
+END_TEST
+
+START_TEST(holder_of_a_write_lock_is_named)
+{
+	struct st_part whole = { 0 };
+	pid_t pid = st_start_holder(&whole, 60000);
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "(process %d) has it open for writing", (int)pid);
+	st_expect_refusal(-EBUSY, reason);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+
+	st_expect_open(&st_store);
+	snprintf(reason, sizeof(reason), "(process %d, this one) has it open for writing",
+		 (int)getpid());
+	st_expect_refusal(-EBUSY, reason);
+	st_hide(st_store.fd);
+	st_store.fd = -1;
+	store_close(&st_store);
+	st_expect_refusal(-EBUSY, "I/O of a killed server, or a process in another PID namespace");
+	st_end_hidden();
+}
+END_TEST
+
+/* /proc as some containers have it: processes, and no table of locks. */
+START_TEST(without_a_table_of_locks_a_reader_stops_a_successor)
+{
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("proc", "/proc", "proc", 0, "subset=pid"))
+		return; /* not root, or in a sandbox */
+	start_holder(&read_locks[1]);
+	st_wait_ms = 50;
+	st_expect_refusal(-EBUSY, "in use by another process");
+	end_holder();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+/* ---- the functions alone ---- */
+
+/* A store as store_lock() sees it. */
+static struct store open_plain(int flags)
+{
+	struct store store = { .fd = open(st_image, flags | O_CLOEXEC) };
+
+	ck_assert_int_ge(store.fd, 0);
+	return store;
+}
+
+START_TEST(failed_system_call_is_no_lock)
+{
+	struct store_rivals rivals = { .successor = _i, .written = FILE_UNWRITTEN };
+	struct store store = open_plain(O_PATH);
+
+	ck_assert_int_eq(store_lock(&st_config, &store, &rivals), -EBADF);
+	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), -EBADF);
+	close(store.fd);
+}
+END_TEST
+
+/* Or two successors that try again and again keep each other out. */
+START_TEST(server_that_waits_holds_no_mark)
+{
+	struct store_rivals rivals = { .successor = true, .written = FILE_WRITTEN };
+	struct store store = open_plain(O_RDWR);
+	int all = open_locked(O_RDONLY, 0, 0), mark = open_locked(O_RDONLY, (off_t)MARK, 1);
+
+	ck_assert_int_eq(store_lock(&st_config, &store, &rivals), -EBUSY);
+	close(all);
+	close(mark);
+	ck_assert(!byte_is_locked(MARK));
+	close(store.fd);
+}
+END_TEST
+
+START_TEST(rival_of_an_earlier_try_is_forgotten)
+{
+	struct store_rivals rivals = { .successor = true, .written = FILE_WRITTEN };
+	struct store store = open_plain(O_RDWR);
+
+	start_holder(&(struct hold){ .flags = O_RDWR });
+	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(rivals.text, "has it open for writing"));
+	end_holder();
+	test_log_expect(LOG_LEVEL_WARNING, "since a process in another PID namespace holds");
+	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), 0);
+	close(store.fd);
 }
 END_TEST
 
@@ -385,11 +592,22 @@ int main(void)
 	tcase_add_test(tc, waiting_read_lock_that_wins_does_not_stop_a_successor);
 	tcase_add_loop_test(tc, process_that_may_write_is_named_and_refused, 0, 2);
 	tcase_add_test(tc, reader_of_the_owner_refuses_a_new_disk);
+	tcase_add_test(tc, reader_that_owns_the_image_refuses_a_new_disk);
 	tcase_add_test(tc, reader_of_another_user_does_not_stop_a_new_disk);
 	tcase_add_test(tc, io_of_a_dead_server_is_waited_for_beside_a_reader);
 	tcase_add_loop_test(tc, read_lock_of_nobody_stops_where_somebody_may_write, 0, 2);
 	tcase_add_loop_test(tc, read_lock_of_nobody_does_not_stop_where_nobody_can_write, 0, 2);
-	tcase_add_loop_test(tc, mark_of_a_name_is_where_every_version_has_it, 0, 2);
+	tcase_add_loop_test(tc, mark_of_a_name_is_where_every_version_has_it, 0, 6);
+	tcase_add_test(tc, disk_without_a_size_has_all_bytes_up_to_the_marks);
+	tcase_add_loop_test(tc, lock_of_the_mark_alone_stops_a_successor, 0, 3);
+	tcase_add_test(tc, mark_of_another_disk_stops_nobody);
+	tcase_add_test(tc, reader_of_all_bytes_is_no_mark);
+	tcase_add_test(tc, visible_reader_does_not_stop_the_successor_of_a_slice);
+	tcase_add_test(tc, holder_of_a_write_lock_is_named);
+	tcase_add_test(tc, without_a_table_of_locks_a_reader_stops_a_successor);
+	tcase_add_loop_test(tc, failed_system_call_is_no_lock, 0, 2);
+	tcase_add_test(tc, server_that_waits_holds_no_mark);
+	tcase_add_test(tc, rival_of_an_earlier_try_is_forgotten);
 	tcase_add_loop_test(tc, io_of_a_dead_server_of_an_earlier_version_is_waited_for, 0, 2);
 	tcase_add_loop_test(tc, image_that_others_may_open_is_a_warning, 0, ARRAY_SIZE(modes));
 	tcase_add_test(tc, image_that_a_group_may_open_is_a_warning);
