@@ -190,7 +190,7 @@ START_TEST(kick_for_nothing_is_harmless)
 }
 END_TEST
 
-START_TEST(kicks_interrupts_and_requests_are_counted)
+START_TEST(kicks_and_interrupts_are_counted)
 {
 	const struct queue_stats *stats;
 
@@ -200,15 +200,14 @@ START_TEST(kicks_interrupts_and_requests_are_counted)
 		ck_assert(fake_kern_kick(rig.kern, 0));
 		rig_settle();
 	}
-	ck_assert_uint_eq(stats->kicks, 5);
+	ck_assert_uint_eq(load_relaxed(&stats->kicks), 5);
 	for (unsigned int i = 1; i <= 3; i++) {
 		guest_want_interrupt(rig.guests[0]);
 		add_reads(0, 4);
 		finish_together(0, 4);
-		ck_assert_uint_eq(stats->interrupts, i);
-		ck_assert_uint_eq(rig.workers[0].served, 4 * i);
+		ck_assert_uint_eq(load_relaxed(&stats->interrupts), i);
 	}
-	ck_assert_uint_eq(rig.device.queues[1].stats.interrupts, 0);
+	ck_assert_uint_eq(load_relaxed(&rig.device.queues[1].stats.interrupts), 0);
 }
 END_TEST
 
@@ -334,7 +333,7 @@ START_TEST(broken_rings_do_not_flood_the_log)
 		ck_assert(fake_kern_kick(rig.kern, 0));
 		rig_settle();
 		restart_driver();
-		ck_assert_uint_eq(rig.device.queues[0].stats.broken, i);
+		ck_assert_uint_eq(load_relaxed(&rig.device.queues[0].stats.broken), i);
 	}
 	ck_assert_uint_ge(test_log_count("broke the ring"), 1);
 	ck_assert_uint_lt(test_log_count("broke the ring"), BREAKS);
@@ -454,7 +453,7 @@ int main(void)
 	tcase_add_loop_test(tc, interrupt_that_is_never_taken_does_not_keep_a_queue, 0, 2);
 	tcase_add_test(tc, interrupt_that_fails_is_told);
 	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
-	tcase_add_loop_test(tc, kicks_interrupts_and_requests_are_counted, 0, 2);
+	tcase_add_loop_test(tc, kicks_and_interrupts_are_counted, 0, 2);
 	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);
 	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
 	tcase_add_loop_test(tc, events_that_are_none_hide_no_work, 0, 2);
