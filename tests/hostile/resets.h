@@ -9,8 +9,8 @@
  * @node:     with 2 queues of at least 384
  * @inflight: the file of its slow store in sysfs which says how many requests that has
  *
- * Ends the process where something is wrong. Return: exit status; 1 also where the store was
- * seldom full
+ * Ends the process where something is wrong. Prints how often all 128 requests were at the store.
+ * Return: exit status
  */
 int resets_run(const char *node, const char *inflight, uint64_t count);
 

@@ -50,8 +50,10 @@ serve <<-C
 	queues = 2
 	queue_size = 512
 C
-hold_back 2000 # until all threads are there that do its reads and writes
-attack 3
+# Long enough for all 128 threads to come that do its reads and writes.
+hold_back 4000
+attack 2
+grep -q ' [1-9][0-9]* times 128 at the store' "$T/hostile" || fail "not all requests were at the store at once"
 hold_back 250
 idle_threads_end
 fds_before=$(fds) maps_before=$(maps) rss_before=$(rss)
