@@ -2,6 +2,7 @@
 # A takeover with an error in the configuration is refused, and the old server goes on. A start that fails
 # later leaves earlier disks as they were, idle or in use, and the next server adopts them.
 # once
+# expect-dmesg: I/O error
 . tests/vm/lib.sh
 
 for name in data b c new; do
