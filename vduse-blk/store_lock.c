@@ -197,15 +197,19 @@ static int look_around(const struct locked_fd *fd, struct judgement *j)
 	return locks.read > j->seen + 1 && rivals->written != FILE_UNWRITTEN ? -EBUSY : 0;
 }
 
-/* Names the process that prevents even a read lock. */
+/* Names the process that prevents even a read lock: it has a lock on our bytes, or on the mark. */
 static void name_writer(const struct locked_fd *fd, struct judgement *j)
 {
+	struct store_rivals *rivals = j->rivals;
 	struct file_key key;
 
-	if (!openers_key(fd->fd, &key) && !openers_scan(&key, &fd->data, judge, j) &&
-	    !j->rivals->text[0])
-		snprintf(j->rivals->text, sizeof(j->rivals->text),
-			 "I/O of a killed server, or a process in another PID namespace");
+	if (openers_key(fd->fd, &key) || openers_scan(&key, &fd->data, judge, j) || rivals->text[0])
+		return;
+	j->readers[0] = '\0';
+	if (openers_scan(&key, &fd->mark, judge, j) || rivals->text[0])
+		return;
+	snprintf(rivals->text, sizeof(rivals->text), "I/O of a killed server, or a lock of %s",
+		 j->readers[0] ? j->readers : "a process in another PID namespace");
 }
 
 int store_lock_beside(const struct device_config *config, const struct store *store,

@@ -33,7 +33,7 @@
 struct store_rivals {
 	bool successor; /* a server of this device may have been killed: its I/O must end first */
 	enum file_written written; /* from just before this process opened the file */
-	char text[128]; /* out: the process that prevents the lock, as a phrase; empty: not known */
+	char text[192]; /* out: the process that prevents the lock, as a phrase; empty: not known */
 };
 
 /**

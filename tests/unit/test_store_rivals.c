@@ -358,8 +358,25 @@ START_TEST(lock_of_the_mark_alone_stops_a_successor)
 	start_holder(&beside[_i]);
 	mark = open_locked(O_RDONLY, (off_t)MARK, 1);
 	st_wait_ms = 50;
-	st_expect_refusal(-EBUSY, "I/O of a killed server, or a process in another PID namespace");
+	st_expect_refusal(-EBUSY, "in use by another process");
 	close(mark);
+	end_holder();
+	st_expect_open(&st_store);
+	store_close(&st_store);
+}
+END_TEST
+
+/* The lock may be I/O in flight all the same: who holds another lock of these bytes does not tell. */
+START_TEST(program_that_imitates_the_mark_is_named)
+{
+	static const struct hold imitation = { .start = (off_t)MARK, .len = 1 };
+	char reason[64];
+
+	start_holder(&imitation);
+	st_wait_ms = 50;
+	snprintf(reason, sizeof(reason), "(process %d, user %u)", (int)holder, getuid());
+	st_expect_refusal(-EBUSY, reason);
+	st_expect_refusal(-EBUSY, "I/O of a killed server, or a lock of test_store_riv");
 	end_holder();
 	st_expect_open(&st_store);
 	store_close(&st_store);
@@ -439,7 +456,8 @@ START_TEST(holder_of_a_write_lock_is_named)
 	st_hide(st_store.fd);
 	st_store.fd = -1;
 	store_close(&st_store);
-	st_expect_refusal(-EBUSY, "I/O of a killed server, or a process in another PID namespace");
+	st_expect_refusal(
+		-EBUSY, "I/O of a killed server, or a lock of a process in another PID namespace");
 	st_end_hidden();
 }
 END_TEST
@@ -600,6 +618,7 @@ int main(void)
 	tcase_add_loop_test(tc, mark_of_a_name_is_where_every_version_has_it, 0, 6);
 	tcase_add_test(tc, disk_without_a_size_has_all_bytes_up_to_the_marks);
 	tcase_add_loop_test(tc, lock_of_the_mark_alone_stops_a_successor, 0, 3);
+	tcase_add_test(tc, program_that_imitates_the_mark_is_named);
 	tcase_add_test(tc, mark_of_another_disk_stops_nobody);
 	tcase_add_test(tc, reader_of_all_bytes_is_no_mark);
 	tcase_add_test(tc, visible_reader_does_not_stop_the_successor_of_a_slice);
