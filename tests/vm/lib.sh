@@ -147,7 +147,7 @@ ended() {
 }
 
 server_ended() {
-	! kill -0 "$SERVER" 2>/dev/null || grep -q '^State:.*Z' "/proc/$SERVER/status"
+	process_ended "$SERVER"
 }
 
 # No warning or error line from the server but those that match a pattern: quiet [PATTERN]. That a driver
@@ -239,6 +239,16 @@ is() {
 # Does something at the end, whatever happens, last first: defer COMMAND [ARGUMENT]...
 defer() {
 	DEFERRED+=("$(printf '%q ' "$@")")
+}
+
+# Ends a process that a test started: defer reap PID
+reap() {
+	kill -KILL "$1" 2>/dev/null
+}
+
+# Has a process of ours ended, which may still wait for wait()? process_ended PID
+process_ended() {
+	! kill -0 "$1" 2>/dev/null || grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
 }
 
 # A block device in memory: null_disk MIB [ATTRIBUTE=VALUE]... (of null_blk). Sets DISK.

@@ -8,10 +8,6 @@ switch=/sys/bus/vdpa/drivers_autoprobe
 lock=/sys/bus/vdpa/drivers_probe
 mark=/run/vduse-blk.autoprobe
 
-reap() {
-	kill -KILL "$1" 2>/dev/null
-}
-
 # hold COMMAND...: in the background, until the end of the test; sets HOLDER
 hold() {
 	"$@" &

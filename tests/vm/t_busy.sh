@@ -40,10 +40,6 @@ in_use() {
 	! server_ended || fail "the server ended, but its disk is in use"
 }
 
-reap() {
-	kill -KILL "$1" 2>/dev/null
-}
-
 # A client of the vhost-vdpa node that stays: it does what is written to descriptor 9.
 client() {
 	mkfifo "$T/orders"
@@ -61,10 +57,6 @@ client_does() {
 	echo "$1" >&9
 	wait_for 60 "answer to the client's $1" grep -q "$2" "$T/client"
 	! grep -qE 'failed|rror' "$T/client" || fail "the client: $(cat "$T/client")"
-}
-
-client_gone() {
-	! kill -0 "$CLIENT" 2>/dev/null || grep -q '^State:.*Z' "/proc/$CLIENT/status" 2>/dev/null
 }
 
 # Mounted: it says where, the file system goes on, and umount is all that is needed.
@@ -173,7 +165,7 @@ client_does 'read -P 0x41 0 1M' 'read 1048576/1048576 bytes at offset 0'
 grep -q 'wrote 1048576/1048576 bytes at offset 2097152' "$T/client" ||
 	fail "a request from between two servers was lost: $(cat "$T/client")"
 echo quit >&9
-wait_for 30 "end of the client" client_gone
+wait_for 30 "end of the client" process_ended "$CLIENT"
 stop
 quiet
 clean
@@ -193,7 +185,7 @@ kill -KILL "$CLIENT"
 exec 9>&-
 sleep 1
 serve_vhost
-wait_for 30 "end of the client" client_gone
+wait_for 30 "end of the client" process_ended "$CLIENT"
 timeout 60 qemu-io --image-opts "driver=virtio-blk-vhost-vdpa,path=$node,cache.direct=on" \
 	-c 'read -P 0x44 0 1M' >"$T/client" 2>&1 || fail "the next client: $(cat "$T/client")"
 stop
@@ -212,7 +204,7 @@ ended 1
 echo 1 >/sys/class/vduse/guest/msg_timeout
 kill -KILL "$CLIENT"
 exec 9>&-
-wait_for 30 "end of the client" client_gone
+wait_for 30 "end of the client" process_ended "$CLIENT"
 timeout 30 vdpa dev del guest || fail "vdpa dev del of what was left: status $?"
 serve_vhost
 said 'guest: replaced a device of that name that nobody served'

@@ -31,10 +31,6 @@ listen() {
 	AS=(env "NOTIFY_SOCKET=$1")
 }
 
-reap() {
-	kill -KILL "$1" 2>/dev/null
-}
-
 heard() {
 	grep -q -- "$1" "$T/heard"
 }

@@ -109,9 +109,6 @@ qemu-storage-daemon --blockdev driver=file,node-name=f,filename="$T/other.img" \
 qsd=$!
 disown $qsd
 defer reap $qsd
-reap() {
-	kill -KILL "$1" 2>/dev/null
-}
 wait_for 30 "device of qemu-storage-daemon" test -e /sys/class/vduse/three
 start_partly 2 < <(config)
 fails_alone 'three: .*another process'

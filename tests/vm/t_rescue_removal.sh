@@ -18,13 +18,9 @@ within() {
 	shift
 	"$@" >"$T/words" 2>&1 &
 	pid=$!
-	wait_for "$seconds" "end of $(basename "$1") $2: $(cat "$T/words")" gone $pid
+	wait_for "$seconds" "end of $(basename "$1") $2: $(cat "$T/words")" process_ended $pid
 	STATUS=0
 	wait $pid || STATUS=$?
-}
-
-gone() {
-	! kill -0 "$1" 2>/dev/null || grep -q '^State:.*Z' "/proc/$1/status"
 }
 
 says() {
@@ -95,7 +91,7 @@ unbind() {
 # The task that removes it came to its end, and well.
 removed() {
 	local status=0
-	wait_for 60 "end of the removal" gone $remover
+	wait_for 60 "end of the removal" process_ended $remover
 	wait $remover || status=$?
 	remover=
 	is "status of the removal" $status 0
@@ -204,7 +200,7 @@ rescue_in_background
 within 30 "$VDUSE_BLK" gc
 is "words of gc" "$(cat "$T/words")" "disk served"
 kill -TERM $rescuer
-wait_for 30 "end of rescue" gone $rescuer
+wait_for 30 "end of rescue" process_ended $rescuer
 status=0
 wait $rescuer || status=$?
 is "status of rescue" $status 1
@@ -212,6 +208,6 @@ says 'still being removed' "$T/rescue"
 rescue_in_background
 kill $machine
 removed
-wait_for 30 "end of rescue" gone $rescuer
+wait_for 30 "end of rescue" process_ended $rescuer
 wait $rescuer || fail "rescue: $(cat "$T/rescue")"
 clean

@@ -3,14 +3,6 @@
 # virtio driver reads and writes. t_vhost_guest has Linux as the guest, which takes ten minutes here.
 . tests/vm/lib.sh
 
-reap() {
-	kill -KILL "$1" 2>/dev/null
-}
-
-machine_ended() {
-	! kill -0 "$GUEST" 2>/dev/null
-}
-
 img=$(image disk.img 1M)
 as --32 -o "$T/boot.o" tests/vm/boot_sector.S
 ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$T/boot" "$T/boot.o"
@@ -31,7 +23,7 @@ qemu-system-x86_64 -accel tcg -cpu qemu64 -machine q35,memory-backend=m -m 32M \
 	-device "vhost-vdpa-device-pci,vhostdev=${NODE[disk]}" >"$T/qemu" 2>&1 &
 GUEST=$!
 defer reap $GUEST
-wait_for 200 "end of the virtual machine" machine_ended
+wait_for 200 "end of the virtual machine" process_ended $GUEST
 status=0
 wait $GUEST || status=$?
 is "status of QEMU ($(cat "$T/qemu" "$T/console"))" $status 1 # isa-debug-exit: twice the number, and one

@@ -31,16 +31,8 @@ make_initramfs() {
 	rm -rf "$T/root"
 }
 
-reap() {
-	kill -KILL "$1" 2>/dev/null
-}
-
 guest_said() {
 	grep -qE "GUEST $1" "$T/console" 2>/dev/null
-}
-
-guest_ended() {
-	! kill -0 "$GUEST" 2>/dev/null
 }
 
 # until_guest SECONDS COMMAND...: but not longer than the guest is well.
@@ -48,7 +40,7 @@ until_guest() {
 	local deadline=$((SECONDS + $1))
 	shift
 	until "$@"; do
-		if guest_said failed || guest_ended || [ $SECONDS -ge $deadline ]; then
+		if guest_said failed || process_ended $GUEST || [ $SECONDS -ge $deadline ]; then
 			fail "the guest: $* not in time: $(tail -n 20 "$T/console" "$T/qemu")"
 		fi
 		sleep 0.5
@@ -81,7 +73,7 @@ until_guest 600 guest_said rebooting
 say "reboot after $((SECONDS - start)) s"
 until_guest 1500 guest_said 'checked the files'
 say "second boot after $((SECONDS - start)) s"
-wait_for 30 "end of the guest" guest_ended
+wait_for 30 "end of the guest" process_ended $GUEST
 wait $GUEST || fail "QEMU ended with status $?: $(cat "$T/qemu")"
 is "number of boots" "$(grep -c 'GUEST disk' "$T/console")" 2
 stop
