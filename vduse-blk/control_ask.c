@@ -13,7 +13,7 @@
 
 #include "log.h"
 
-unsigned int control_ask_wait_ms = 5000;
+unsigned int control_ask_seconds = 5;
 
 /* A server that got the request. */
 struct asked {
@@ -102,7 +102,7 @@ static void wait_for_answers(struct round *round)
 	int ready;
 
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += control_ask_wait_ms / 1000;
+	deadline.tv_sec += control_ask_seconds;
 	while (missing) {
 		ready = poll(round->polls, round->count, ms_until(&deadline));
 		if (!ready || (ready < 0 && errno != EINTR))

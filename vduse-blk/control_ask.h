@@ -18,14 +18,14 @@ struct control_answer {
 /* The text of the error response to requests that a server does not know, as of later versions. */
 #define CONTROL_UNKNOWN "it does not understand the question"
 
-/* How long control_ask() waits for responses: five seconds. Tests set more, for machines that are busy. */
-extern unsigned int control_ask_wait_ms;
+/* How long control_ask() waits for responses: 5. A test that must not depend on a busy machine sets more. */
+extern unsigned int control_ask_seconds;
 
 /**
  * control_ask() - send a request to every server that listens in @directory
  * @take: called for each response
  *
- * Sends to all servers at once, then waits for control_ask_wait_ms at most. A server that does not
+ * Sends to all servers at once, then waits for control_ask_seconds at most. A server that does not
  * respond, as one whose process is stopped, is named in the log and passed over. Return: how many
  * responses came; -errno: the directory cannot be read, logged
  */

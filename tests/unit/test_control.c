@@ -60,7 +60,7 @@ static int ask(const char *question)
 static void setup(void)
 {
 	test_log_begin();
-	control_ask_wait_ms = 3600 * 1000;
+	control_ask_seconds = 3600;
 	questions = 0;
 	socket_path = control_bench_start(temp_dir, answer);
 }
