@@ -138,7 +138,7 @@ static uint64_t at_store(const struct resets *r)
 	return reads + writes;
 }
 
-/* Has the store begun to end requests? Then they are no longer all there. */
+/* Has a request completed? From then on fewer than all are at the store. */
 static bool has_response(const struct ring *ring)
 {
 	return load_acquire(&ring->used->idx) != ring->last_used;

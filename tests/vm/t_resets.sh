@@ -50,8 +50,7 @@ serve <<-C
 	queues = 2
 	queue_size = 512
 C
-# Long enough for all 128 threads to come that do its reads and writes.
-hold_back 4000
+hold_back 2000 # until all 128 threads exist that do its reads and writes
 attack 2
 grep -q ' [1-9][0-9]* times 128 at the store' "$T/hostile" || fail "not all requests were at the store at once"
 hold_back 250
