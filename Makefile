@@ -167,7 +167,7 @@ fuzz-seeds:
 	$(Q)tests/fuzz/run -runs=3000 -seed=1 $(TARGETS)
 fuzzers: $(FUZZERS)
 
-# Both builds of the daemon. KERNEL=next: Debian forky's kernel. VMS: how many machines side by side.
+# Both builds of the daemon. KERNEL=next: the kernel of Debian forky. VMS: how many machines at a time.
 VMS ?= 2
 vm:
 	$(Q)tests/vm/run --list $(TESTS) >/dev/null
