@@ -197,7 +197,7 @@ static int look_around(const struct locked_fd *fd, struct judgement *j)
 	return locks.read > j->seen + 1 && rivals->written != FILE_UNWRITTEN ? -EBUSY : 0;
 }
 
-/* Names the process that prevents even a read lock: it has a lock on our bytes, or on the mark. */
+/* Names the process that prevents even a read lock: it holds a lock on our bytes, or on the mark. */
 static void name_writer(const struct locked_fd *fd, struct judgement *j)
 {
 	struct store_rivals *rivals = j->rivals;

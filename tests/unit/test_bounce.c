@@ -15,7 +15,7 @@
 #define MIB  (1u << 20)
 #define PAGE 4096ul
 
-/* One more than the configuration has: nobody may look at it. */
+/* The third one is not part of the configuration: bounce.c must not read it. */
 static struct device_config devices[3];
 static const struct config config = { .devices = devices, .device_count = 2 };
 static uint64_t share; /* a sixteenth of the machine's memory */

@@ -440,7 +440,7 @@ START_TEST(disk_that_cannot_be_detached_by_force_stays_in_the_kernel)
 }
 END_TEST
 
-/* What keeps it in use is told once, and not before a program such as udev had time to close it. */
+/* The log names the user of a disk once, after a time in which a program such as udev can close it. */
 START_TEST(disk_that_stays_in_use_is_named_once)
 {
 	begin_attached();

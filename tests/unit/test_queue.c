@@ -321,7 +321,7 @@ END_TEST
 
 #define BREAKS 40
 
-/* A driver that does nothing else. */
+/* A driver may break its ring, reset the device and break it again, for ever. */
 START_TEST(broken_rings_do_not_flood_the_log)
 {
 	start(false);

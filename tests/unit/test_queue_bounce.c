@@ -41,7 +41,7 @@ static struct ring_buffer read_bounced(uint32_t queue)
 	return buffer;
 }
 
-/* Of the ring's table: how many queues use the bounce memory? */
+/* Return: how many queues use the bounce memory, by the ring's table of buffers */
 static unsigned int users(void)
 {
 	const struct ring *ring = &rig.workers[0].ring;
@@ -53,7 +53,7 @@ static unsigned int users(void)
 	return count;
 }
 
-/* The first request is what makes it: before it there is nothing to register. */
+/* The kernel allocates bounce memory at the first request: before it there is nothing to register. */
 START_TEST(memory_is_registered_after_the_first_request)
 {
 	uint8_t data[4096], expected[4096];
@@ -94,7 +94,7 @@ START_TEST(memory_is_registered_until_a_reset)
 }
 END_TEST
 
-/* Nor does it go away while memory moves, which is not about the bounce memory. */
+/* An UPDATE_IOTLB for other memory pauses the queue, and the bounce memory stays registered. */
 START_TEST(memory_stays_registered_while_the_queue_pauses)
 {
 	start(1);
@@ -119,7 +119,7 @@ START_TEST(memory_that_cannot_be_registered_is_used_all_the_same)
 }
 END_TEST
 
-/* Before Linux 6.0, for example; its own line says so. */
+/* Linux before 6.0 has no VDUSE_IOTLB_REG_UMEM; vduse_memory.c logs that. */
 START_TEST(nothing_is_registered_where_the_memory_is_the_kernels)
 {
 	start(1);

@@ -303,7 +303,7 @@ START_TEST(removed_ranges_make_room)
 }
 END_TEST
 
-/* The process ends with them: to remove so many takes long. */
+/* They stay registered: to remove so many takes long, and this process ends. */
 START_TEST(ranges_beyond_the_largest_number_are_refused)
 {
 	static uint8_t *const base = (uint8_t *)(1ul << 40);
@@ -318,7 +318,7 @@ END_TEST
 
 #define HUGE (2ul << 20)
 
-/* From now on the replacement of so many bytes fails; a sanitizer may still map what it needs. */
+/* From now on, replacing @size bytes fails with @err. A sanitizer can still map other sizes. */
 static void refuse_replacement(size_t size, int err)
 {
 	struct sock_filter code[] = {
@@ -337,7 +337,7 @@ static void refuse_replacement(size_t size, int err)
 	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-/* Huge pages, as far as the addresses say. Return: the second one of three */
+/* Memory at the addresses of three huge pages, in small pages. Return: the second one */
 static uint8_t *map_huge_pages(void)
 {
 	uint8_t *all =

@@ -136,7 +136,7 @@ static void *fail_often(void *arg)
 	return NULL;
 }
 
-/* Workers meet errors of one store at the same time. */
+/* Several workers report errors of one store at the same time. */
 START_TEST(errors_of_all_threads_are_counted)
 {
 	pthread_t threads[THREADS];

@@ -345,7 +345,7 @@ START_TEST(disk_without_a_size_has_all_bytes_up_to_the_marks)
 }
 END_TEST
 
-/* That is how I/O in flight holds it. A lock of other bytes that ends or begins there hides nothing. */
+/* I/O in flight locks exactly the mark. A lock of other bytes, beside the mark, does not hide that. */
 START_TEST(lock_of_the_mark_alone_stops_a_successor)
 {
 	static const struct hold beside[] = {
@@ -366,7 +366,7 @@ START_TEST(lock_of_the_mark_alone_stops_a_successor)
 }
 END_TEST
 
-/* The lock may be I/O in flight all the same: who holds another lock of these bytes does not tell. */
+/* The server cannot tell whether I/O in flight holds a lock of the mark too: the log names both. */
 START_TEST(program_that_imitates_the_mark_is_named)
 {
 	static const struct hold imitation = { .start = (off_t)MARK, .len = 1 };
@@ -394,7 +394,7 @@ START_TEST(mark_of_another_disk_stops_nobody)
 }
 END_TEST
 
-/* A lock of all bytes covers the mark. What that may hide is looked for. */
+/* A lock of all bytes covers the mark, so the server searches for a second lock, of the mark alone. */
 START_TEST(reader_of_all_bytes_is_no_mark)
 {
 	int writer, mark;
@@ -499,7 +499,7 @@ START_TEST(failed_system_call_is_no_lock)
 }
 END_TEST
 
-/* Or two successors that try again and again keep each other out. */
+/* Otherwise two successors that retry would refuse each other for ever. */
 START_TEST(server_that_waits_holds_no_mark)
 {
 	struct store_rivals rivals = { .successor = true, .written = FILE_WRITTEN };

@@ -164,7 +164,8 @@ for size in 10G 8T; do
 	clean
 	rm "$T/images"/disk*
 done
-# udev's reads touch stages of 64 KiB, more or fewer by chance. A bit for each MiB would take 4 MiB more.
+# The number of stages (64 KiB) that udev's reads touch differs between two runs. A bit for each 64 KiB of the
+# images would be 64 MiB.
 [ "$memory" -le $((small_memory + 4096)) ] || sanitized ||
 	fail "images of 8T cost $memory KiB, of 10G $small_memory KiB"
 is "descriptors for images of 8T" "$fds" "$small_fds"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Every number and size of queues carries a file system and verified I/O.
+# One to four queues, of the smallest, the largest and the default size, with and without indirect
+# descriptors, carry a file system and verified I/O.
 # once
 . tests/vm/lib.sh
 
