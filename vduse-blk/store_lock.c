@@ -82,8 +82,7 @@ static int look_for_mark(const struct locked_fd *fd)
 		err = openers_key(fd->fd, &key);
 	if (!err)
 		err = openers_locks(&key, &fd->mark, true, &locks);
-	if (err || locks.read > 1)
-		lock_range(fd->fd, F_UNLCK, &fd->mark);
+	lock_range(fd->fd, F_UNLCK, &fd->mark);
 	return err || locks.read > 1 ? -EBUSY : 0;
 }
 
