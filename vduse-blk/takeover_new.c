@@ -16,14 +16,14 @@
 #define RETRY_US 100000 /* after a full socket, or for a disk that was busy */
 
 /*
- * A disk pauses from its release until it is adopted, and each server handles one disk after the
- * other. So the new server asks for few disks at a time: the pause of a disk does not depend on the
- * number of disks. A disk that is not served after two ticks no longer counts as one of these few:
- * its store may stall, and the others must not wait for it.
+ * A disk pauses from its release until it is adopted, and disks that pause together compete for the
+ * CPUs. So the new server asks for one disk after the other: the pause of a disk does not depend on
+ * the number of disks. A disk that is not served after two ticks no longer counts: its store may
+ * stall, and the others must not wait for it.
  */
-#define UNDER_WAY_MAX 4u
-#define TICKS_LATE    2u
-#define TICK_US	      250000
+#define AT_A_TIME  1u
+#define TICKS_LATE 2u
+#define TICK_US	   250000
 
 struct old_server {
 	struct takeover_new *takeover;
@@ -101,7 +101,7 @@ static void ask_for(struct takeover_new *takeover, size_t i)
 {
 	struct taken *disk = &takeover->disks[i];
 
-	if (count_under_way(takeover) >= UNDER_WAY_MAX) {
+	if (count_under_way(takeover) >= (takeover->at_a_time ? takeover->at_a_time : AT_A_TIME)) {
 		ring_timer_start(takeover->ring, &takeover->tick,
 				 takeover->tick_us ? takeover->tick_us : TICK_US, tick_expired);
 		return;

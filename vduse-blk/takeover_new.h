@@ -30,6 +30,7 @@ struct takeover_new {
 	/* Set by the caller. A disk's number is that of its device in @config. */
 	const struct takeover_new_ops *ops;
 	const struct config *config;
+	unsigned int at_a_time; /* disks that may pause together; 0: one */
 	uint64_t tick_us; /* a disk counts as stalled after two ticks; 0: a quarter of a second */
 
 	struct ring *ring;
