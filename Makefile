@@ -29,7 +29,7 @@ HAVE       += -DHAVE_LIBSYSTEMD
 endif
 
 WARN         = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
-ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(HAVE) -Ilib -I/usr/include/iniparser \
+ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(HAVE) -Ilib -Ivduse-blk -I/usr/include/iniparser \
 	       $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CPPFLAGS)
 ALL_CFLAGS   = -std=gnu11 $(WARN) -pthread $(CFLAGS)
 ifneq ($(SAN),)
@@ -44,18 +44,10 @@ LDLIBS       = $(shell $(PKG_CONFIG) --libs $(PKGS)) -liniparser
 Q   = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)")
 
-# These lists are the architecture: vduse-blk/ uses lib/, and lib/ nothing of ours.
-LIB    := log outbox iov pages umem sigbus vduse_kern iotlb inflight virtq mappings vduse_memory vduse_dev vdpa_nl \
-	  vdpa_bus vdpa_autoprobe sysfs modules
-DAEMON := config config_keys config_value config_serial config_scan config_dump json virtio_blk ring ring_setup polling worker \
-	  queue irq_cpu guest_memory request store_health nesting patience store store_limits store_format \
-	  store_claim store_access store_lock openers own_files conflict orphans \
-	  store_kern store_threads store_pool pool_thread backend_file \
-	  transfer backend_error device device_store messages descriptors task attach holders identity adopt status \
-	  control control_ask control_socket served takeover takeover_ask takeover_new \
-	  takeover_old examine succession background \
-	  overlap logger notify bounce disk disk_attach disk_watch disk_detach disk_close disks disks_answer process server rescue check_stores main
-UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
+# The architecture is the folders; scripts/lint has the arrows between them.
+LIB    := $(patsubst lib/%.c,%,$(sort $(wildcard lib/*.c)))
+DAEMON := $(patsubst vduse-blk/%.c,%,$(sort $(wildcard vduse-blk/*.c vduse-blk/*/*.c)))
+UNIT   := disk task iov pages umem iotlb iotlb_many inflight node_users \
 	  vduse_dev vduse_dev_messages vduse_dev_manage vduse_dev_memory \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
@@ -64,8 +56,8 @@ UNIT   := disk task iov pages umem iotlb iotlb_many inflight holders \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush queue_bounce device device_faults device_recovery \
-	  control control_clients control_sockets takeover takeover_ask examine background served bounce overlap adopt polling irq_cpu rescue \
-	  outbox logger conflict vdpa_bus vdpa_autoprobe mappings sigbus
+	  control control_clients control_sockets takeover takeover_ask examine background ownership bounce backing_conflict adopt polling irq_cpu rescue \
+	  outbox logger store_users vdpa_bus vdpa_autoprobe mappings sigbus
 FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main
@@ -100,7 +92,7 @@ $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 # For scripts/bench: the daemon without I/O, and a client that Debian lacks.
 bench-tools: $(O)/tests/bench/vduse-blk-null $(O)/tests/bench/blkio_load
 $(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
-		$(filter-out %/backend_file.o %/transfer.o,$(DAEMON_OBJS)) $(LIB_OBJS)
+		$(filter-out %/backend_file.o %/file_rw.o,$(DAEMON_OBJS)) $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -123,7 +115,7 @@ $(O)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/tests/%.o: ALL_CPPFLAGS += -Itests/lib -Ivduse-blk
+$(O)/tests/%.o: ALL_CPPFLAGS += -Itests/lib
 $(O)/tests/unit.a: $(UNIT_OBJS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(O)/tests/libunit.so: $(UNIT_OBJS)
@@ -136,7 +128,7 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(O)/tests/unit.a
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
 .SECONDARY:
 
--include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c tests/*/*.c))
+-include $(patsubst %.c,$(O)/%.d,$(wildcard lib/*.c vduse-blk/*.c vduse-blk/*/*.c tests/*/*.c))
 
 deps:
 	$(Q)scripts/deps host

@@ -9,7 +9,7 @@
  *
  * From then on all threads of the process read zeroes there. So code that has read driver memory
  * calls sigbus_is_lost() before the data has an effect. The readers are virtq.c (rings),
- * iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and transfer.c (data to be
+ * iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and file_rw.c (data to be
  * written, where they are copied). A writer need not ask: the driver cannot read a lost page
  * either.
  *

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#include "device.h"
-#include "overlap.h"
-#include "store.h"
+#include "frontend/device.h"
+#include "disk/backing_conflict.h"
+#include "store/store.h"
 #include "vduse_dev.h"
 
 /* Does a server have this block device open for another disk? It may share it with this one. */
@@ -29,7 +29,7 @@ static bool check_store(const struct config *config, const struct device_config 
 
 bool check_stores(const struct config *config)
 {
-	bool right = !overlap_check(config);
+	bool right = !backing_conflict_check(config);
 
 	for (size_t i = 0; i < config->device_count; i++)
 		right &= check_store(config, &config->devices[i]);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "compiler.h"
-#include "config.h"
+#include "config/config.h"
 
 /**
  * check_stores() - open and examine the store of each device, and close it again

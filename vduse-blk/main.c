@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "check_stores.h"
-#include "background.h"
-#include "config.h"
-#include "control_ask.h"
+#include "process/background.h"
+#include "config/config.h"
+#include "control/control_ask.h"
 #include "log.h"
-#include "logger.h"
+#include "process/logger.h"
 #include "rescue.h"
-#include "served.h"
+#include "control/ownership.h"
 #include "server.h"
 #include "vduse_dev.h"
 
@@ -139,7 +139,7 @@ static enum exit_status verb_stats(const struct config *config, const struct arg
 
 static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)
 {
-	if (served_refuse(args->name, runtime_dir(config)))
+	if (ownership_refuse(args->name, runtime_dir(config)))
 		return EXIT_RUNTIME;
 	return rescue_device(args->name, runtime_dir(config));
 }

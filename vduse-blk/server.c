@@ -9,26 +9,26 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "bounce.h"
-#include "control.h"
-#include "device.h"
-#include "disks.h"
+#include "frontend/bounce.h"
+#include "control/control.h"
+#include "frontend/device.h"
+#include "disk/disks.h"
 #include "inflight.h"
-#include "irq_cpu.h"
+#include "frontend/irq_cpu.h"
 #include "log.h"
-#include "logger.h"
+#include "process/logger.h"
 #include "modules.h"
-#include "notify.h"
-#include "overlap.h"
-#include "patience.h"
-#include "process.h"
+#include "process/notify.h"
+#include "disk/backing_conflict.h"
+#include "process/startup_wait.h"
+#include "process/process_limits.h"
 #include "ring.h"
 #include "sigbus.h"
-#include "succession.h"
-#include "takeover.h"
+#include "takeover/succession.h"
+#include "takeover/takeover.h"
 #include "time_ns.h"
 #include "vdpa_bus.h"
-#include "worker.h"
+#include "queue/worker.h"
 
 #define MAIN_RING_ENTRIES 64
 
@@ -277,7 +277,7 @@ static void check_paths(struct task *task)
 {
 	struct path_check *check = container_of(task, struct path_check, task);
 
-	check->result = overlap_check(check->config);
+	check->result = backing_conflict_check(check->config);
 }
 
 static void paths_checked(struct task *task)

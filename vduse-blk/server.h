@@ -6,14 +6,8 @@
 #include <stdbool.h>
 
 #include "compiler.h"
-#include "config.h"
-
-enum exit_status {
-	EXIT_OK = 0,
-	EXIT_RUNTIME = 1,
-	EXIT_USAGE = 2,
-	EXIT_NO_VDUSE = 77,
-};
+#include "config/config.h"
+#include "process/exit_status.h"
 
 struct server_options {
 	bool takeover; /* take over from the servers that have these devices */

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "backend.h"
-#include "store.h"
+#include "store/backend.h"
+#include "store/store.h"
 
 struct null_backend {
 	struct backend base;

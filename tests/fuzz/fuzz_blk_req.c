@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "fuzz.h"
-#include "virtio_blk.h"
+#include "queue/virtio_blk.h"
 
 #define PIECES_MAX 48u
 #define WRITABLE   ((uint8_t *)0x10000) /* nothing is mapped there */

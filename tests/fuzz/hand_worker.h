@@ -3,7 +3,7 @@
 #ifndef TESTS_FUZZ_HAND_WORKER_H
 #define TESTS_FUZZ_HAND_WORKER_H
 
-#include "worker.h"
+#include "queue/worker.h"
 
 /** hand_worker_init() - @worker, zeroed, and its ring belong to the calling thread */
 void hand_worker_init(struct worker *worker);

@@ -8,7 +8,7 @@
 #ifndef TESTS_FUZZ_SLOW_STORE_H
 #define TESTS_FUZZ_SLOW_STORE_H
 
-#include "backend.h"
+#include "store/backend.h"
 
 #define SLOW_STORE_SIZE	 (1u << 20)
 #define SLOW_STORE_BLOCK 512u

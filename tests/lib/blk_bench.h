@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vduse-blk/virtio_blk.c and chains built by hand, cut into pieces as a test likes. */
+/* vduse-blk/queue/virtio_blk.c and chains built by hand, cut into pieces as a test likes. */
 #ifndef TESTS_BLK_BENCH_H
 #define TESTS_BLK_BENCH_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "virtio_blk.h"
+#include "queue/virtio_blk.h"
 
 #define BIT(n)	  (1ull << (n))
 #define HEADER	  sizeof(struct virtio_blk_outhdr)

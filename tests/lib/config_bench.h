@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "config.h"
+#include "config/config.h"
 
 #define CFG_DEVICE "[vdb]\npath = /a\n"
 #define CFG_MIB	   (1024ull * 1024)

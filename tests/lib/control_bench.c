@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control_ask.h"
+#include "control/control_ask.h"
 #include "ring.h"
 
 struct control_bench_options control_bench;

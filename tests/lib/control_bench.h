@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "control.h"
+#include "control/control.h"
 
 typedef bool control_bench_answer(struct control *control, const char *question, FILE *to);
 

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "store_kern.h"
+#include "store/store_kern.h"
 
 static void (*watch_before)(const struct store_call *call);
 static int (*watch_after)(const struct store_call *call, int res);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Replaces vduse-blk/store_kern.c: a test can watch each call, hold it, and change its result. */
+/* Replaces vduse-blk/store/store_kern.c: a test can watch each call, hold it, and change its result. */
 #ifndef TESTS_FAKE_STORE_KERN_H
 #define TESTS_FAKE_STORE_KERN_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vduse-blk/backend_file.c: a real ring and real files, compared with an array of bytes.
+ * vduse-blk/store/backend_file.c: a real ring and real files, compared with an array of bytes.
  *
  * The bench records the steps of each operation as short words, where they enter the kernel, and a
  * test may replace the result of a step. A step that ends with EAGAIN on the ring, and the call of
@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
-#include "backend.h"
+#include "store/backend.h"
 #include "test_log.h"
 
 #define FB_IMAGE_SIZE  (2u << 20)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backend.h"
+#include "store/backend.h"
 
 /* Results of an operation. */
 #define MANUAL_DO	  1 /* the result of the inner store, which does the operation */

@@ -14,12 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "device.h"
+#include "frontend/device.h"
 #include "fake_kern.h"
 #include "guest.h"
 #include "manual_backend.h"
 #include "ring.h"
-#include "worker.h"
+#include "queue/worker.h"
 
 #define RIG_DISK_SIZE	(1u << 20)
 #define RIG_QUEUES_MAX	4

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vduse-blk/store.c and an image in temp_dir: what its tests share. The directory should be on a
+ * vduse-blk/store/store.c and an image in temp_dir: what its tests share. The directory should be on a
  * disk file system.
  */
 #ifndef TESTS_STORE_BENCH_H
@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "store.h"
+#include "store/store.h"
 
 #define ST_IMAGE_SIZE (1u << 20)
 

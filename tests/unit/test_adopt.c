@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/adopt.c, identity.c: comparing a disk that is to be adopted with its inflight log. */
+/* vduse-blk/disk/adopt.c, identity.c: comparing a disk that is to be adopted with its inflight log. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "adopt.h"
-#include "identity.h"
+#include "disk/adopt.h"
+#include "store/identity.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"

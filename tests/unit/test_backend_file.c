@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/backend_file.c: reads and writes, whole and short, and what opening gives. */
+/* vduse-blk/store/backend_file.c: reads and writes, whole and short, and what opening gives. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

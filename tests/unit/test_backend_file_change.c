@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/backend_file.c: flush, discard, write zeroes. */
+/* vduse-blk/store/backend_file.c: flush, discard, write zeroes. */
 #include <check.h>
 #include <errno.h>
 #include <linux/falloc.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/backend_file.c with iopoll: which operations use the second io_uring, and their
+ * vduse-blk/store/backend_file.c with iopoll: which operations use the second io_uring, and their
  * completions.
  *
  * The server would refuse this file for iopoll. The kernel may poll its disk, use an interrupt, or
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "backend_file.h"
+#include "store/backend_file.h"
 #include "file_bench.h"
 #include "places.h"
 #include "suite.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/backend_file.c: many operations at a time, and one after the other. */
+/* vduse-blk/store/backend_file.c: many operations at a time, and one after the other. */
 #include <check.h>
 #include <linux/falloc.h>
 #include <string.h>
 
-#include "backend_file.h"
+#include "store/backend_file.h"
 #include "fake_store_kern.h"
 #include "file_bench.h"
 #include "guest.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/transfer.c: memory that cannot be pinned, as the kernel's bounce memory since Linux
+ * vduse-blk/store/file_rw.c: memory that cannot be pinned, as the kernel's bounce memory since Linux
  * 6.12.118. It is copied through a stage, from the first EFAULT of a disk on.
  */
 #include <check.h>
@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "backend_file.h"
+#include "store/backend_file.h"
 #include "file_bench.h"
 #include "places.h"
 #include "sigbus.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/background.c: when the command ends, and its exit status. */
+/* vduse-blk/process/background.c: when the command ends, and its exit status. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "background.h"
+#include "process/background.h"
 #include "suite.h"
 #include "test_log.h"
 

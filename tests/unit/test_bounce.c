@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/bounce.c: how much bounce memory a disk has, and whose it is. */
+/* vduse-blk/frontend/bounce.c: how much bounce memory a disk has, and whose it is. */
 #include <check.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bounce.h"
+#include "frontend/bounce.h"
 #include "fake_kern.h"
 #include "suite.h"
 #include "test_log.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/control.c: requests and responses over a real socket; takeover.c: lists of names. */
+/* vduse-blk/control/control.c: requests and responses over a real socket; takeover.c: lists of names. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,10 +8,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "control_ask.h"
+#include "control/control_ask.h"
 #include "control_bench.h"
 #include "suite.h"
-#include "takeover.h"
+#include "takeover/takeover.h"
 #include "temp_dir.h"
 #include "test_log.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/control.c: clients that send no request, and sessions. */
+/* vduse-blk/control/control.c: clients that send no request, and sessions. */
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control_ask.h"
+#include "control/control_ask.h"
 #include "control_bench.h"
 #include "suite.h"
 #include "temp_dir.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/control_socket.c, control_ask.c: sockets of servers that were killed, that are stopped,
+ * vduse-blk/control/control_socket.c, control_ask.c: sockets of servers that were killed, that are stopped,
  * or that are starting; and servers in two PID namespaces.
  */
 #include <check.h>
@@ -16,11 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control_ask.h"
+#include "control/control_ask.h"
 #include "control_bench.h"
 #include "suite.h"
-#include "takeover.h"
-#include "takeover_ask.h"
+#include "takeover/takeover.h"
+#include "takeover/takeover_ask.h"
 #include "temp_dir.h"
 #include "test_log.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/device.c: control messages, and that each is answered when its effect holds. */
+/* vduse-blk/frontend/device.c: control messages, and that each is answered when its effect holds. */
 #include <check.h>
 #include <errno.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/device.c, messages.c and queue.c with failures: a device that cannot be created, writes
+ * vduse-blk/frontend/device.c, messages.c and queue.c with failures: a device that cannot be created, writes
  * that were lost, a reply that has to wait.
  */
 #include <check.h>
@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "inflight.h"
-#include "messages.h"
+#include "frontend/messages.h"
 #include "rig.h"
-#include "status.h"
+#include "disk/status.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"

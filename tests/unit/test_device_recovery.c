@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A server is killed and another goes on: vduse-blk/device.c and queue.c where the device was there
+ * A server is killed and another goes on: vduse-blk/frontend/device.c and queue.c where the device was there
  * before.
  */
 #include <check.h>

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "disks.h"
+#include "disk/disks.h"
 #include "fake_kern.h"
 #include "fds.h"
 #include "suite.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/examine.c: every disk is examined; one that takes too long reports later. */
+/* vduse-blk/takeover/examine.c: every disk is examined; one that takes too long reports later. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "examine.h"
+#include "takeover/examine.h"
 #include "fake_kern.h"
 #include "suite.h"
 #include "temp_dir.h"

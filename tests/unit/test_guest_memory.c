@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/guest_memory.c: what is registered when, and given back before it goes. */
+/* vduse-blk/queue/guest_memory.c: what is registered when, and given back before it goes. */
 #include <check.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "guest_memory.h"
+#include "queue/guest_memory.h"
 #include "iotlb_bench.h"
 #include "rig.h"
 #include "suite.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/irq_cpu.c: which CPUs the interrupts of a queue go to. */
+/* vduse-blk/frontend/irq_cpu.c: which CPUs the interrupts of a queue go to. */
 #include <check.h>
 #include <errno.h>
 #include <sched.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "irq_cpu.h"
+#include "frontend/irq_cpu.h"
 #include "rig.h"
 #include "suite.h"
 #include "temp_dir.h"

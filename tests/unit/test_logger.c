@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/logger.c and notify.c: no caller waits for a stuck reader. */
+/* vduse-blk/process/logger.c and notify.c: no caller waits for a stuck reader. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +15,8 @@
 
 #include "compiler.h"
 #include "log.h"
-#include "logger.h"
-#include "notify.h"
+#include "process/logger.h"
+#include "process/notify.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "time_ns.h"

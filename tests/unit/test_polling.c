@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "polling.h"
+#include "queue/polling.h"
 #include "suite.h"
 #include "test_log.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/queue.c and its ring: kicks, interrupts, and rings that cannot be trusted. */
+/* vduse-blk/queue/queue.c and its ring: kicks, interrupts, and rings that cannot be trusted. */
 #include <check.h>
 #include <endian.h>
 #include <errno.h>

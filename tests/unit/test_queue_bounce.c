@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/queue.c: bounce memory of ours is registered with the ring of the queue's worker. */
+/* vduse-blk/queue/queue.c: bounce memory of ours is registered with the ring of the queue's worker. */
 #include <check.h>
 #include <errno.h>
 #include <string.h>

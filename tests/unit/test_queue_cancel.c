@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/queue.c: requests that are ended early, tried again, or given up. */
+/* vduse-blk/queue/queue.c: requests that are ended early, tried again, or given up. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>

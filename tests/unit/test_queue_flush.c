@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/request.c: which flushes of a queue share a sync. */
+/* vduse-blk/queue/request.c: which flushes of a queue share a sync. */
 #include <check.h>
 #include <endian.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Memory of requests: vduse-blk/request.c and worker.c. Pieces and ranges of small requests lie in
+ * Memory of requests: vduse-blk/queue/request.c and worker.c. Pieces and ranges of small requests lie in
  * their slots, those of large ones in buffers that the queues of a worker share; data that must be
  * copied have a stage.
  */

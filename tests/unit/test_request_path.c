@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The way of a request: vduse-blk/worker.c, queue.c, and what they call, over a real ring and a
+ * The way of a request: vduse-blk/queue/worker.c, queue.c, and what they call, over a real ring and a
  * real file. The kernel, the driver, and the store's time are the test's.
  */
 #include <check.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/ring.c: each completion and message comes once, and an idle thread sleeps. */
+/* lib/ring.c: each completion and message comes once, and an idle thread sleeps. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>

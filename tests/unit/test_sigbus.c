@@ -18,7 +18,7 @@
 #include "sigbus.h"
 #include "suite.h"
 #include "test_log.h"
-#include "virtio_blk.h"
+#include "queue/virtio_blk.h"
 #include "virtq_bench.h"
 
 #define PAGE  4096ul

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store.c: what can be a store, its slices and limits, and who may open it. */
+/* vduse-blk/store/store.c: what can be a store, its slices and limits, and who may open it. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store.c with loop devices, where root may make them. */
+/* vduse-blk/store/store.c with loop devices, where root may make them. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store.c: cache modes, and file systems that cannot do them all. */
+/* vduse-blk/store/store.c: cache modes, and file systems that cannot do them all. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

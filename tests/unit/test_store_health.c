@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store_health.c: few log lines for many errors, and one when the store works again. */
+/* vduse-blk/store/store_health.c: few log lines for many errors, and one when the store works again. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
 
-#include "store_health.h"
+#include "store/store_health.h"
 #include "suite.h"
 #include "test_log.h"
 

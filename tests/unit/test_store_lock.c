@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store.c: a store that another user has locked. */
+/* vduse-blk/store/store.c: a store that another user has locked. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store_pool.c, store_threads.c: blocked threads hold their store only; lost writes. */
+/* vduse-blk/store/store_pool.c, store_threads.c: blocked threads hold their store only; lost writes. */
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "backend_file.h"
+#include "store/backend_file.h"
 #include "fake_store_kern.h"
 #include "file_bench.h"
 #include "suite.h"

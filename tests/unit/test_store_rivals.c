@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/store_lock.c and openers.c: processes with locks on an image, those that prevent
+ * vduse-blk/store/store_lock.c and openers.c: processes with locks on an image, those that prevent
  * serving it and those that do not; store_access.c: users that may open it.
  */
 #include <check.h>
@@ -20,7 +20,7 @@
 #include "openers.h"
 #include "places.h"
 #include "store_bench.h"
-#include "store_lock.h"
+#include "store/store_lock.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"

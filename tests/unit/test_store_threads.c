@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store_threads.c and store_pool.c: threads of a store that cannot be had, or not yet. */
+/* vduse-blk/store/store_threads.c and store_pool.c: threads of a store that cannot be had, or not yet. */
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/takeover_old.c and takeover_new.c, connected by a real socket, with disks of the test:
+ * vduse-blk/takeover/takeover_old.c and takeover_new.c, connected by a real socket, with disks of the test:
  * which server has which disk after failures, and after the end of either server at any time.
  */
 #include <check.h>
@@ -13,12 +13,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "control/control.h"
 #include "fds.h"
 #include "suite.h"
-#include "takeover.h"
-#include "takeover_new.h"
-#include "takeover_old.h"
+#include "takeover/takeover.h"
+#include "takeover/takeover_new.h"
+#include "takeover/takeover_old.h"
 #include "temp_dir.h"
 #include "test_log.h"
 

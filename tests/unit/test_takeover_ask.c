@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/takeover_ask.c: which servers agree to be taken over, with servers of every version. */
+/* vduse-blk/takeover/takeover_ask.c: which servers agree to be taken over, with servers of every version. */
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -8,11 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control_ask.h"
+#include "control/control_ask.h"
 #include "control_bench.h"
 #include "suite.h"
-#include "takeover.h"
-#include "takeover_ask.h"
+#include "takeover/takeover.h"
+#include "takeover/takeover_ask.h"
 #include "temp_dir.h"
 #include "test_log.h"
 

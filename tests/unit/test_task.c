@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/task.c and descriptors.c: a thread that blocks holds no descriptors of other disks. */
+/* lib/task.c and descriptors.c: a thread that blocks holds no descriptors of other disks. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

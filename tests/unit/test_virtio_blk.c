@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/virtio_blk.c: what is offered to a driver, and what it is told at the end. */
+/* vduse-blk/queue/virtio_blk.c: what is offered to a driver, and what it is told at the end. */
 #include <check.h>
 #include <endian.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/virtio_blk.c: reads, writes, flush, id; in whatever pieces a request comes. */
+/* vduse-blk/queue/virtio_blk.c: reads, writes, flush, id; in whatever pieces a request comes. */
 #include <check.h>
 #include <string.h>
 

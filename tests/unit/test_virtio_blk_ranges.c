@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/virtio_blk.c: discard, write zeroes, and chains that are no request. */
+/* vduse-blk/queue/virtio_blk.c: discard, write zeroes, and chains that are no request. */
 #include <check.h>
 #include <endian.h>
 #include <errno.h>

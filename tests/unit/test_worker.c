@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/worker.c: a worker begins and ends. What it does in between is in test_request_path.c. */
+/* vduse-blk/queue/worker.c: a worker begins and ends. What it does in between is in test_request_path.c. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "suite.h"
 #include "test_log.h"
 #include "threads.h"
-#include "worker.h"
+#include "queue/worker.h"
 
 static struct polling_place place;
 static struct worker workers[2];

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A private descriptor table for a thread that may block in the kernel for ever.
+ *
+ * Threads share one table by default. When the process is killed while one thread sleeps
+ * uninterruptibly, that thread keeps all files of the table open: every store and every
+ * /dev/vduse/NAME of the process stays busy, and no other server can serve them. A thread with a
+ * private table keeps only the files in that table open.
+ */
+#ifndef LIB_DESCRIPTORS_H
+#define LIB_DESCRIPTORS_H
+
+#include <stdbool.h>
+
+#include "compiler.h"
+
+/**
+ * descriptors_isolate() - leave the shared table; keep standard input, output, error and @keep
+ * @keep:  sorted by this function; -1 entries are ignored
+ * @count: of @keep
+ *
+ * For the calling thread. Does not block. Return: 0; -ENOTSUP: a build with the thread sanitizer;
+ * other -errno. After a failure the table is shared still, or has lost some of the descriptors to
+ * be closed
+ */
+int descriptors_isolate(int *keep, unsigned int count);
+
+/** descriptors_isolated() - does the calling thread have a private table? */
+bool descriptors_isolated(void);
+
+#endif

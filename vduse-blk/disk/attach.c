@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_ids.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node_users.h"
+#include "log.h"
+#include "vdpa_nl.h"
+
+/*
+ * Opens a disk with O_EXCL, so that it cannot be mounted between the check and the unbind, and
+ * writes back its page cache. Return: an fd; -EBUSY: it is mounted or opened with O_EXCL; other
+ * -errno
+ */
+static int claim_and_flush(const struct attach_job *job)
+{
+	int fd = open(job->node, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
+		log_warn("%s: cannot flush %s: %s", job->name, job->node, strerror(errno));
+	return fd;
+}
+
+/* Only one process can have a vhost-vdpa node open, perhaps one that /proc does not show. */
+static int try_vhost_node(const struct attach_job *job)
+{
+	int fd = open(job->node, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd); /* before the unbind, which would wait for it */
+	return -ENODEV;
+}
+
+/* Return: is the node in use? Then @job->users names its users. */
+static bool node_is_used(struct attach_job *job, int claim)
+{
+	int users = node_users_find(job->node, job->users, sizeof(job->users));
+
+	if (users > 0)
+		return true;
+	/* A loop device, an LIO target, or a process that /proc does not show. */
+	if (claim == -EBUSY)
+		snprintf(job->users, sizeof(job->users),
+			 "held by the kernel or a process in another PID namespace");
+	return claim == -EBUSY;
+}
+
+static int do_detach(struct attach_job *job)
+{
+	/* Another process may have bound it again, which changes the node. */
+	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
+	enum vdpa_driver driver;
+	bool must_be_unused;
+	int claim = -ENODEV, err;
+
+	if (vdpa_bus_state(job->name) == VDPA_REMOVING)
+		return -EINPROGRESS; /* to open the node would wait for the removal, or delay it */
+	if (vdpa_bus_driver(job->name, &driver))
+		driver = job->driver;
+	/* An unbind from vhost_vdpa waits, unkillable, until the VM closes the node. */
+	must_be_unused = job->verb == DETACH_UNUSED || driver == VDPA_DRIVER_VHOST;
+	if (has_node)
+		claim = driver == VDPA_DRIVER_VIRTIO ? claim_and_flush(job) : try_vhost_node(job);
+	if (has_node && must_be_unused && node_is_used(job, claim))
+		err = -EBUSY;
+	else
+		err = vdpa_bus_detach(job->name);
+	if (claim >= 0)
+		close(claim);
+	return err;
+}
+
+/* Return: 0: it is on the bus; -ESTALE: it is not; -EINPROGRESS: it is being removed */
+static int check_state(const char *name)
+{
+	switch (vdpa_bus_state(name)) {
+	case VDPA_ABSENT:
+		return -ESTALE;
+	case VDPA_REMOVING:
+		return -EINPROGRESS;
+	case VDPA_UNBOUND:
+	case VDPA_BOUND:
+		break;
+	}
+	return 0;
+}
+
+/* Another program may have added a different device of this name. */
+static int adopt(struct attach_job *job)
+{
+	struct vdpa_nl_info info;
+	int err = check_state(job->name);
+
+	if (err)
+		return err;
+	err = vdpa_nl_show(job->name, &info); /* waits for a removal that is under way */
+	if (err == -ENODEV) {
+		err = check_state(job->name);
+		return err ? err : -EINPROGRESS; /* it was removed and added again */
+	}
+	if (err)
+		return err;
+	if (info.device_id != VIRTIO_ID_BLOCK || strcmp(info.mgmtdev, "vduse")) {
+		log_err("%s: is on the vdpa bus, but a device of type %u of %s", job->name,
+			info.device_id, info.mgmtdev);
+		return -EINVAL;
+	}
+	return vdpa_bus_adopt(job->name, job->driver, job->node);
+}
+
+static int do_job(struct attach_job *job)
+{
+	switch (job->verb) {
+	case ATTACH:
+		return vdpa_bus_attach(job->name, job->driver, job->node);
+	case ADOPT:
+		return adopt(job);
+	case DETACH_UNUSED:
+	case DETACH_FORCE:
+		return do_detach(job);
+	}
+	return -EINVAL;
+}
+
+static void run_job(struct task *task)
+{
+	struct attach_job *job = container_of(task, struct attach_job, task);
+
+	if (job->verb == ATTACH || job->verb == ADOPT)
+		log_capture(job->error);
+	job->result = do_job(job);
+	log_capture(NULL);
+}
+
+static void job_done(struct task *task)
+{
+	struct attach_job *job = container_of(task, struct attach_job, task);
+
+	job->finished(job);
+}
+
+void attach_submit(struct attach_job *job, struct ring *ring)
+{
+	int err;
+
+	job->users[0] = '\0';
+	job->task = (struct task){ .name = "attach", .work = run_job, .done = job_done };
+	err = task_start(&job->task, ring);
+	if (!err)
+		return;
+	log_err("%s: cannot start a thread: %s", job->name, strerror(-err));
+	job->result = err;
+	job->finished(job);
+}

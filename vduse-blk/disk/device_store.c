@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the driver will see, from a store and a configuration; and is it what the kernel has? */
+#include "frontend/device.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "adopt.h"
+#include "store/identity.h"
+#include "log.h"
+#include "orphans.h"
+#include "control/ownership.h"
+#include "store/store.h"
+#include "store/store_access.h"
+#include "vdpa_bus.h"
+
+/* How long the I/O of a killed server may take to end, where there is a device to adopt. */
+#define STORE_WAIT_MS 30000
+
+uint16_t device_queue_count(const struct device_config *config)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->queues)
+		return (uint16_t)config->queues;
+	return (uint16_t)(cpus < 1 ? 1 : MIN(cpus, 256));
+}
+
+/*
+ * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and
+ * Linux refuses more than the device's maximum since 6.12.115 and 7.3.
+ */
+uint16_t device_queue_size(const struct device_config *config)
+{
+	return (uint16_t)(config->queue_size ? config->queue_size : 1024);
+}
+
+/*
+ * For virtio-vdpa a table of descriptors is one more piece of memory that the kernel bounces with
+ * each request: 5 % of all instructions of a 4 KiB read. Without them a ring of 1024 still has
+ * 341 such requests, or 4 of 1 MiB in pages; smaller ones would have too few.
+ */
+static bool wants_indirect(const struct device_config *config)
+{
+	if (config->indirect == SWITCH_AUTO)
+		return config->driver == VDPA_DRIVER_VHOST || device_queue_size(config) < 1024;
+	return config->indirect == SWITCH_YES;
+}
+
+static int settle_discard(const struct device_config *config, const struct backend_limits *store,
+			  struct blk_limits *limits)
+{
+	if (config->discard == SWITCH_YES && !store->discard_max) {
+		log_err("%s: discard = yes, but %s cannot discard; accepted are auto and no",
+			config->name, config->path);
+		return -EINVAL;
+	}
+	limits->discard = config->discard != SWITCH_NO && store->discard_max && !config->readonly;
+	limits->discard_granularity = store->discard_granularity;
+	limits->discard_max = store->discard_max;
+	limits->write_zeroes = config->write_zeroes != SWITCH_NO && !config->readonly;
+	limits->zeroes_max = store->zeroes_max;
+	return 0;
+}
+
+int device_settle(struct device *device)
+{
+	const struct device_config *config = device->config;
+	const struct backend_limits *store = &device->backend->limits;
+	char serial[VIRTIO_BLK_ID_BYTES + 1];
+
+	device->limits = (struct blk_limits){
+		.size = store->size,
+		.logical_block = store->logical_block,
+		.physical_block = store->physical_block,
+		.alignment_offset = store->alignment_offset,
+		.io_min = store->io_min,
+		.io_opt = store->io_opt,
+		.queues = device_queue_count(config),
+		.queue_size = device_queue_size(config),
+		.indirect = wants_indirect(config),
+		.readonly = config->readonly,
+		.flush = store->volatile_cache,
+	};
+	config_serial(config, serial);
+	memcpy(device->limits.serial, serial, strlen(serial));
+	return settle_discard(config, store, &device->limits);
+}
+
+void device_identity(const struct device *device, struct disk_identity *out)
+{
+	const struct blk_limits *l = &device->limits;
+
+	*out = (struct disk_identity){
+		.offset = device->backend->offset,
+		.size = l->size,
+		.block = l->logical_block,
+	};
+	strcpy(out->store, device->backend->identity);
+	memcpy(out->serial, l->serial, sizeof(l->serial));
+}
+
+void device_describe_record(const struct device *device, const char *runtime_dir,
+			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params)
+{
+	struct disk_identity disk;
+
+	*params = (struct inflight_params){
+		.directory = runtime_dir,
+		.name = device->config->name,
+		.features = virtio_blk_features(&device->limits),
+		.vq_num = device->limits.queues,
+		.vq_size = device->limits.queue_size,
+		.identity = identity,
+	};
+	device_identity(device, &disk);
+	identity_print(&disk, identity);
+}
+
+int device_open_record(struct device *device, const char *runtime_dir)
+{
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+
+	device_describe_record(device, runtime_dir, identity, &params);
+	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
+		device->limits.queue_size = params.vq_size;
+		return 0;
+	}
+	if (device->config->rescue || !vduse_dev_adopted(device->dev))
+		return inflight_create(&params, &device->inflight);
+	return adopt_record(device, runtime_dir, false, &device->inflight);
+}
+
+/* Said before anything is touched: what is attached must be gone on with as it is. */
+static int compare_with_kernel(struct device *device, const char *runtime_dir, bool tell)
+{
+	const struct device_config *config = device->config;
+	struct inflight *record;
+	enum vdpa_driver driver;
+	int err;
+
+	if (config->rescue)
+		return 0;
+	if (vdpa_bus_state(config->name) == VDPA_ABSENT)
+		return orphans_check(device, runtime_dir);
+	if (!vdpa_bus_driver(config->name, &driver) && driver != config->driver) {
+		log_err("%s: is bound to driver %s, not %s", config->name, vdpa_driver_name(driver),
+			vdpa_driver_name(config->driver));
+		return -EBUSY;
+	}
+	err = adopt_record(device, runtime_dir, tell, &record);
+	if (!err)
+		inflight_close(record, false);
+	return err;
+}
+
+int device_open_store(struct device *device, const struct device_config *config,
+		      const char *runtime_dir)
+{
+	unsigned int wait_ms = 0;
+	int err;
+
+	device->config = config;
+	if (vduse_dev_exists(config->name)) {
+		err = ownership_wait(config->name, runtime_dir);
+		if (err)
+			return err;
+		wait_ms = STORE_WAIT_MS;
+	}
+	if (config->rescue)
+		err = backend_error_open(&device->backend);
+	else
+		err = backend_file_open(config, wait_ms, &device->backend);
+	if (err)
+		return err;
+	err = device_settle(device);
+	if (!err)
+		err = compare_with_kernel(device, runtime_dir, true);
+	if (err)
+		device_close_store(device);
+	return err;
+}
+
+/* Sets the limits that the driver would see. Both objects are on the caller's stack. */
+static int examine_store(struct device *device, struct backend *backend, bool try_lock)
+{
+	struct store store;
+	int err = store_examine(device->config, try_lock, &store);
+
+	if (err)
+		return err;
+	backend->limits = store.limits;
+	backend->offset = store.offset;
+	memcpy(backend->identity, store.identity, sizeof(backend->identity));
+	return device_settle(device);
+}
+
+int device_examine(const struct device_config *config, const char *runtime_dir)
+{
+	struct backend backend = { 0 };
+	struct device device = { .config = config, .backend = &backend };
+	int err;
+
+	err = examine_store(&device, &backend, !vduse_dev_exists(config->name));
+	return err ? err : compare_with_kernel(&device, runtime_dir, false);
+}
+
+int device_check_store(const struct device_config *config, const char *runtime_dir)
+{
+	struct backend backend = { 0 };
+	struct device device = { .config = config, .backend = &backend };
+	bool exists = vduse_dev_exists(config->name);
+	struct stat st;
+	int err;
+
+	err = examine_store(&device, &backend, !exists);
+	if (!err && !exists)
+		err = orphans_check(&device, runtime_dir);
+	if (!err && !stat(config->path, &st))
+		store_access_warn(config, &st);
+	return err;
+}
+
+void device_close_store(struct device *device)
+{
+	if (device->backend)
+		backend_close(device->backend);
+	device->backend = NULL;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One disk, from its section in the configuration to its end: a state machine. Main thread.
+ *
+ *     opening -> created -> attaching -> attached -> detaching -> closing -> gone
+ *
+ *     waiting           before opening, until another server has released it (takeover)
+ *     failed            after opening, or after closing where a later step failed; then opening
+ *     unbound, removed  after attached, by another program; attached when a driver is bound again
+ *     busy              after detaching, where it is in use; then detaching
+ *     released          after closing, in a takeover; then gone, or opening where it is called off
+ *
+ * Opening a store, attaching and detaching are tasks (task.h). Each may last for ever without a
+ * delay for other disks.
+ */
+#ifndef VDUSE_BLK_DISK_H
+#define VDUSE_BLK_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "attach.h"
+#include "compiler.h"
+#include "config/config.h"
+#include "frontend/device.h"
+#include "log.h"
+#include "ring.h"
+#include "task.h"
+#include "queue/worker.h"
+
+enum disk_state {
+	DISK_WAITING,	/* another server has it, and has not released it yet */
+	DISK_OPENING,	/* a task opens the store; this server has no device yet */
+	DISK_FAILED,	/* see @why; a timer runs, and then it is opened again */
+	DISK_CREATED,	/* it has a VDUSE device, and waits for its turn to be attached */
+	DISK_ATTACHING, /* a task adds it to the vdpa bus and binds the driver */
+	DISK_ATTACHED,	/* it can be used */
+	DISK_UNBOUND,	/* another program unbound its driver */
+	DISK_REMOVED,	/* another program removed it from the bus; has a new device, unattached */
+	DISK_DETACHING, /* a task unbinds the driver and removes it from the bus */
+	DISK_BUSY,	/* it is to be detached, but is in use; a timer runs */
+	DISK_CLOSING,	/* its queues stop, then the device and the store are closed */
+	DISK_RELEASED,	/* closed in a takeover: the new server adopts it */
+	DISK_GONE,	/* it has ended */
+};
+
+struct disk;
+struct handover;
+
+/* Shared by all disks of a server. */
+struct disk_host {
+	/* Set by the caller, constant. */
+	struct ring *ring;
+	const struct config *config;
+	struct worker *workers;
+	unsigned int worker_count;
+
+	/** @rival: an open disk that shares bytes with @disk, one of both writable; or NULL */
+	const struct disk *(*rival)(struct disk_host *host, const struct disk *disk);
+	/** @changed: the state of @disk has changed, to any state but GONE */
+	void (*changed)(struct disk_host *host, struct disk *disk);
+	/** @gone: @disk has ended; only a task that opens its store may still run */
+	void (*gone)(struct disk_host *host, struct disk *disk);
+
+	unsigned int next_worker; /* for the next queue */
+	unsigned int tasks; /* opening and closing stores: the memory of their disks must stay */
+	bool stopping;
+	bool forced;  /* disks in use are detached too */
+	bool leaving; /* disks are not detached, but left for another server */
+	bool failed;  /* the exit status is 1: the start, a takeover or the end failed */
+};
+
+/* The release of a disk to a new server. */
+struct handover {
+	/** @done: 0: the device and the store are closed; -errno: this server keeps the disk */
+	void (*done)(struct handover *handover, int err);
+	struct disk *disk; /* NULL: none */
+};
+
+struct disk {
+	struct disk_host *host;
+	const struct device_config *config;
+	struct device device;
+	struct attach_job job;
+	struct task opening;
+	struct task closing; /* of @closing_store */
+	struct backend *closing_store;
+	void (*store_closed)(struct disk *disk);
+	struct ring_timer timer;      /* of the current state: for the next try */
+	uint64_t since_ns;	      /* the time when opening or attaching began */
+	struct ring_timer slow_timer; /* until @slow */
+	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
+	struct handover *handover;
+	enum disk_state state;
+	int result; /* of the task that opened the store */
+
+	char why[LOG_CAPTURE_MAX];     /* the error text of the last failure; empty: none */
+	char attempt[LOG_CAPTURE_MAX]; /* the error text of the attempt under way */
+	unsigned int failures;	       /* since it was attached the last time */
+	unsigned int busy_checks, node_checks;
+	bool slow;    /* it takes too long to open or attach: the next disks are attached first */
+	bool overdue; /* it takes even longer: the start ends without it */
+	bool removal_logged;
+	bool inherited;	 /* an earlier server attached it, and it had a driver at our start */
+	bool left;	 /* CLOSING: it stays in the kernel */
+	bool failing;	 /* CLOSING: since a step failed */
+	bool anew;	 /* CLOSING: then recreate it: it was removed from the vdpa bus */
+	bool unattached; /* CLOSING, with @anew: do not attach it again */
+	bool taken_back; /* its handover was called off, and it is not served again yet */
+	bool retake;	 /* CLOSING: then open it again: its handover was called off */
+};
+
+/** disk_start() - open it; where another server has it, wait for disk_released() */
+void disk_start(struct disk *disk, bool held_by_other);
+
+/** disk_released() - the other server has closed it: open it now */
+void disk_released(struct disk *disk);
+
+/** disk_wants_turn() - is it ready to be attached to the bus for the first time? */
+bool disk_wants_turn(const struct disk *disk);
+
+/** disk_attach() - attach it, or adopt what an earlier server attached */
+void disk_attach(struct disk *disk);
+
+/** disk_is_settled() - has its start succeeded or failed? */
+bool disk_is_settled(const struct disk *disk);
+
+/** disk_stop() - detach it; unless @host->forced, try a disk in use again until it is not in use */
+void disk_stop(struct disk *disk);
+
+/** disk_leave() - stop serving it, and leave it in the kernel as it is */
+void disk_leave(struct disk *disk);
+
+/**
+ * disk_hand_over() - release it to a new server: quiesce it, close its device and its store
+ *
+ * @handover->done is called after the last request in flight has completed. Where nothing is open,
+ * this function calls it.
+ */
+void disk_hand_over(struct disk *disk, struct handover *handover);
+
+/** disk_take_back() - call a handover off: serve the disk again. @done is not called any more */
+void disk_take_back(struct disk *disk);
+
+/** disk_forget() - the new server serves it: it ends here. Only after @handover->done() with 0 */
+void disk_forget(struct disk *disk);
+
+/** disk_has_store() - is its store open? */
+static inline bool disk_has_store(const struct disk *disk)
+{
+	return disk->state != DISK_OPENING && disk->device.backend;
+}
+
+/** disk_state_name() - as "list" prints it */
+const char *disk_state_name(const struct disk *disk);
+
+#endif

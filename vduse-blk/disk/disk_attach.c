@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "disk_steps.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "process/logger.h"
+
+/* How often to check whether the removal by another process has ended. */
+#define REMOVAL_CHECK_US 100000
+
+void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state,
+		 void (*finished)(struct attach_job *job))
+{
+	disk->job = (struct attach_job){
+		.verb = verb,
+		.name = disk->config->name,
+		.driver = disk->config->driver,
+		.finished = finished,
+	};
+	disk_set_state(disk, state);
+	attach_submit(&disk->job, disk->host->ring);
+}
+
+/*
+ * Another program is removing a disk of an earlier server, and waits in the kernel for requests
+ * that we serve. When the removal has ended, the disk is added to the bus again.
+ */
+static void await_removal(struct disk *disk)
+{
+	if (disk->job.result == -ESTALE) {
+		disk->anew = true;
+		disk_close(disk);
+		return;
+	}
+	if (!disk->removal_logged)
+		log_info("%s: is being removed by another process; it is served until that has "
+			 "ended",
+			 disk->job.name);
+	disk->removal_logged = true;
+	disk_timer_start(disk, REMOVAL_CHECK_US);
+}
+
+/* A new device is destroyed; one that an earlier server attached stays for the next attempt. */
+static void attach_failed(struct disk *disk)
+{
+	if (disk->job.error[0])
+		memcpy(disk->attempt, disk->job.error, sizeof(disk->attempt));
+	else
+		snprintf(disk->attempt, sizeof(disk->attempt), "%s: cannot attach: %s",
+			 disk->config->name, strerror(-disk->job.result));
+	disk->failing = true;
+	disk->left = disk->inherited;
+	disk_close(disk);
+}
+
+void disk_report_attached(struct disk *disk)
+{
+	logger_output("%s %s\n", disk->config->name, disk->job.node);
+	if (disk->failures)
+		log_info("%s: is served after %u failed attempts", disk->config->name,
+			 disk->failures);
+	disk->failures = 0;
+	disk->why[0] = disk->attempt[0] = '\0';
+}
+
+static void attach_finished(struct attach_job *job)
+{
+	struct disk *disk = container_of(job, struct disk, job);
+
+	disk->state = job->result ? DISK_CREATED : DISK_ATTACHED;
+	disk->taken_back = disk->taken_back && job->result;
+	if (disk_obey(disk))
+		return;
+	if (job->result == -EINPROGRESS || job->result == -ESTALE) {
+		await_removal(disk);
+	} else if (job->result) {
+		attach_failed(disk);
+	} else {
+		disk_report_attached(disk);
+		disk_set_state(disk, DISK_ATTACHED);
+	}
+}
+
+void disk_attach(struct disk *disk)
+{
+	disk_time_start(disk);
+	disk_submit(disk, vduse_dev_adopted(disk->device.dev) ? ADOPT : ATTACH, DISK_ATTACHING,
+		    attach_finished);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The list of all disks of a server. Main thread.
+ *
+ * Each disk is independent (disk.h). The list decides in which order new disks are attached: in the
+ * order of the file, so that /dev/vdX is the same at each start. It also decides when the start has
+ * ended, and when all disks have ended.
+ */
+#ifndef VDUSE_BLK_DISKS_H
+#define VDUSE_BLK_DISKS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "compiler.h"
+#include "config/config.h"
+#include "disk.h"
+
+struct disks {
+	/* Set by the caller before disks_start(): host.ring, host.config, host.workers. */
+	struct disk_host host;
+	/* The same, or NULL. */
+	void *watcher;
+	/** @watch: the state of @disk has changed, to any state but GONE */
+	void (*watch)(struct disks *disks, struct disk *disk);
+	/** @start_ended: as @started. Return: shall the service manager be notified? */
+	bool (*start_ended)(struct disks *disks);
+
+	struct disk *all;
+	size_t count;
+	size_t remaining; /* disks that have not ended: serve until it is 0 */
+	bool started;	  /* each disk is served, has failed, or takes too long */
+};
+
+/** disks_init() - create one disk for each device of host.config. Return: 0; -ENOMEM */
+int __must_check disks_init(struct disks *disks);
+
+/** disks_exit() - free everything. Only after disks_init() has succeeded */
+void disks_exit(struct disks *disks);
+
+/** disks_hold() - do not open @name before disk_released(): another server has it. Call it first */
+void disks_hold(struct disks *disks, const char *name);
+
+/**
+ * disks_start() - open all stores, create or adopt the devices, attach them
+ *
+ * Prints "NAME /dev/NODE" on standard output when a disk becomes usable. A disk that fails is tried
+ * again. When each disk is attached, has failed, or takes too long, the start has ended: then the
+ * service manager is notified. Where every disk has failed, all of them end.
+ */
+void disks_start(struct disks *disks);
+
+/**
+ * disks_stop() - detach all disks; try disks in use again until they are not in use, and log their
+ * users
+ * @force: detach disks in use too, now and later
+ */
+void disks_stop(struct disks *disks, bool force);
+
+/** disks_leave() - stop serving, and leave everything in the kernel as it is */
+void disks_leave(struct disks *disks);
+
+/** disks_find() - Return: the disk of that name that has not ended; NULL */
+struct disk *disks_find(struct disks *disks, const char *name);
+
+/**
+ * disks_answer() - write the response to a request of the control protocol to @to
+ *
+ * Return: true: "ok"; false: "error"
+ */
+bool disks_answer(struct disks *disks, const char *question, FILE *to);
+
+#endif

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "status.h"
+
+#include <inttypes.h>
+
+#include "config/config.h"
+#include "json.h"
+
+static const char *const queue_states[] = {
+	[QUEUE_STOPPED] = "stopped", [QUEUE_WAITING] = "waiting", [QUEUE_RUNNING] = "running",
+	[QUEUE_PAUSED] = "paused",   [QUEUE_BROKEN] = "broken",
+};
+
+struct stat_name {
+	const char *name;
+	size_t offset;
+};
+
+#define STAT(member)                                                                               \
+	{                                                                                          \
+#member, offsetof(struct queue_stats, member)                                      \
+	}
+
+static const struct stat_name stat_names[] = {
+	STAT(popped), STAT(pushed),	STAT(errors), STAT(retries),
+	STAT(kicks),  STAT(interrupts), STAT(broken),
+};
+
+static uint64_t stat_of(const struct queue *queue, const struct stat_name *stat)
+{
+	return load_relaxed((const uint64_t *)((const char *)&queue->stats + stat->offset));
+}
+
+static uint64_t us(uint64_t ns)
+{
+	return ns / 1000;
+}
+
+static const char *node_of(const struct disk *disk)
+{
+	return disk->job.node[0] ? disk->job.node : "-";
+}
+
+/* While a task opens the store the size is not known: 0. */
+static uint64_t size_of(const struct disk *disk)
+{
+	return disk->state == DISK_OPENING ? 0 : disk->device.limits.size;
+}
+
+void status_list(const struct disk *disk, FILE *to)
+{
+	fprintf(to, "%s %s %s %s %" PRIu64 " %s\n", disk->config->name, node_of(disk),
+		vdpa_driver_name(disk->config->driver), disk_state_name(disk), size_of(disk),
+		disk->config->path);
+}
+
+void status_stats(const struct disk *disk, FILE *to)
+{
+	const struct device *device = &disk->device;
+
+	fprintf(to,
+		"%s %s: %s, %" PRIu64 " control messages, the slowest answered in %" PRIu64
+		" us%s%s%s%s\n",
+		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_answered,
+		us(device->worst_answer_ns),
+		device->stalled ? ", one cannot be answered: the store is stalled" : "",
+		load_relaxed(&device->flush_failed) ? ", a flush has failed" : "",
+		disk->why[0] ? ", " : "", disk->why);
+	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
+		const struct queue *queue = &device->queues[i];
+
+		fprintf(to, "  queue %" PRIu32 ": %s", i,
+			queue_states[load_relaxed(&queue->state)]);
+		for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++)
+			fprintf(to, ", %" PRIu64 " %s", stat_of(queue, &stat_names[n]),
+				stat_names[n].name);
+		fputc('\n', to);
+	}
+}
+
+static void queue_json(const struct queue *queue, FILE *to)
+{
+	fprintf(to, "{\"state\": \"%s\"", queue_states[load_relaxed(&queue->state)]);
+	for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++)
+		fprintf(to, ", \"%s\": %" PRIu64, stat_names[n].name,
+			stat_of(queue, &stat_names[n]));
+	fputc('}', to);
+}
+
+void status_json(const struct disk *disk, FILE *to)
+{
+	const struct device *device = &disk->device;
+
+	fprintf(to, "{\"name\": \"%s\", \"node\": \"%s\", \"driver\": \"%s\", \"state\": \"%s\", ",
+		disk->config->name, disk->job.node, vdpa_driver_name(disk->config->driver),
+		disk_state_name(disk));
+	fputs("\"error\": ", to);
+	json_string(disk->why, to);
+	fputs(", \"path\": ", to);
+	json_string(disk->config->path, to);
+	fprintf(to,
+		", \"size\": %" PRIu64 ", \"stalled\": %s, \"flush_failed\": %s, "
+		"\"messages\": %" PRIu64 ", \"slowest_answer_us\": %" PRIu64 ", \"queues\": [",
+		size_of(disk), device->stalled ? "true" : "false",
+		load_relaxed(&device->flush_failed) ? "true" : "false", device->messages_answered,
+		us(device->worst_answer_ns));
+	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
+		fputs(i ? ", " : "", to);
+		queue_json(&device->queues[i], to);
+	}
+	fputs("]}", to);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A backing store: something that holds the bytes of a disk.
+ *
+ * A task opens a store, and then all workers use it at the same time. A worker submits an operation
+ * on its ring, and gets one completion on the same thread. The table fits a store over the network
+ * too.
+ */
+#ifndef VDUSE_BLK_BACKEND_H
+#define VDUSE_BLK_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "compiler.h"
+#include "config/config.h"
+#include "ring.h"
+#include "store_pool.h"
+
+#define BACKEND_STAGE 65536u
+
+/* The properties of an open store, in bytes. Constant. */
+struct backend_limits {
+	uint64_t size;		/* of the disk, that is of the slice */
+	uint32_t logical_block; /* smallest unit of a transfer */
+	uint32_t physical_block;
+	uint32_t alignment_offset;
+	uint32_t io_min;
+	uint32_t io_opt;
+	uint32_t discard_granularity;
+	uint32_t discard_max; /* of one operation; 0: it cannot discard */
+	uint32_t zeroes_max;  /* of one operation */
+	bool volatile_cache;  /* a flush is needed for durability */
+};
+
+enum backend_op {
+	BACKEND_READ,
+	BACKEND_WRITE,
+	BACKEND_FLUSH,
+	BACKEND_DISCARD,
+	BACKEND_WRITE_ZEROES,
+};
+
+/*
+ * One operation. The submitter owns it and everything it points at until @done; the store may
+ * change @iov in the meantime. Arguments are checked before: inside the store, whole blocks.
+ */
+struct backend_io {
+	enum backend_op op;
+	bool durable; /* not of a read: complete only when it survives a power cut */
+	bool unmap;   /* zeroes: space may be given back */
+	uint64_t offset;
+	uint64_t len;
+	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
+	uint32_t iov_count;
+	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
+
+	/*
+	 * Returns the staging buffer of @io, BACKEND_STAGE bytes, for memory that O_DIRECT refuses.
+	 * Called on the worker; a system call the first time. NULL: there is no memory
+	 */
+	void *(*stage)(struct backend_io *io);
+
+	/* On the worker; 0 or -errno. May submit @io again. */
+	void (*done)(struct backend_io *io, int err);
+
+	/* The store's own, until @done. */
+	struct backend *backend;
+	struct ring *ring;
+	struct ring_op ring_op;
+	struct pool_job job;
+	uint64_t done_bytes;
+	const struct iovec *step; /* the pieces of the step under way: in @iov, or @piece */
+	uint32_t step_count;
+	struct iovec piece;
+	uint32_t parts; /* under way, all of them with @ring_op */
+	uint64_t batch_bytes, batch_done;
+	bool one_by_one;  /* one part at a time, since a part of a batch failed */
+	bool iopoll;	  /* completions may be polled for; false after the disk refused that */
+	bool staged;	  /* the step reads or writes the staging buffer */
+	bool torn;	  /* the last step moved less than a block */
+	bool in_pool;	  /* @job is under way */
+	bool cancelled;	  /* set on the worker, read by the pool */
+	bool sync_failed; /* out: a sync failed, so earlier writes may be lost too */
+};
+
+struct backend_ops {
+	/** @submit: begin @io; the SQE goes out with the ring's next round. Never fails by itself */
+	void (*submit)(struct backend *backend, struct ring *ring, struct backend_io *io);
+
+	/**
+	 * @cancel: end @io early, where that is possible; its @done comes in any case
+	 *
+	 * -ECANCELED or -EINTR: part of it may have had an effect.
+	 */
+	void (*cancel)(struct backend *backend, struct backend_io *io);
+
+	/** @descriptors: as backend_descriptors(). NULL: the store has no descriptors */
+	unsigned int (*descriptors)(struct backend *backend, int **fds, unsigned int max);
+
+	/** @moved: as backend_moved(). NULL: nothing to do */
+	void (*moved)(struct backend *backend);
+
+	/** @close: nothing is in flight any more. Frees @backend */
+	void (*close)(struct backend *backend);
+};
+
+#define BACKEND_IDENTITY_MAX 96
+
+struct backend {
+	const struct backend_ops *ops;
+	struct backend_limits limits;
+	bool cached; /* completed writes may be in this host's page cache only */
+	char identity[BACKEND_IDENTITY_MAX]; /* text; equal only for the same file or disk */
+	uint64_t offset;		     /* of the disk's first byte in that file or disk */
+
+	/*
+	 * A sync has failed: any completed write may be lost. Called before the completion of every
+	 * operation that could cover that write; on any thread, on several at the same time; must
+	 * not block. The user of the store sets it while nothing is in flight. NULL: not called
+	 */
+	void (*lost)(void *owner);
+	void *owner;
+};
+
+/**
+ * backend_file_open() - a regular file or a block device as a store
+ * @wait_ms: as store_open()
+ *
+ * Locks it: an open-file-description lock on the bytes served, shared where @config->readonly, and
+ * O_EXCL for a block device that is written. Logs its failure with the path.
+ *
+ * Return: 0; -EBUSY: in use elsewhere; -EINVAL: the store does not suit the configuration; other
+ *         -errno
+ */
+int __must_check backend_file_open(const struct device_config *config, unsigned int wait_ms,
+				   struct backend **out);
+
+/** backend_error_open() - a store whose operations all fail, for a device that is rescued */
+int __must_check backend_error_open(struct backend **out);
+
+static inline void backend_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
+{
+	io->backend = backend;
+	io->ring = ring;
+	backend->ops->submit(backend, ring, io);
+}
+
+static inline void *backend_stage(struct backend_io *io)
+{
+	return io->stage ? io->stage(io) : NULL;
+}
+
+/** backend_lost() - for stores: call @lost */
+static inline void backend_lost(struct backend *backend)
+{
+	if (backend->lost)
+		backend->lost(backend->owner);
+}
+
+static inline void backend_cancel(struct backend_io *io)
+{
+	io->backend->ops->cancel(io->backend, io);
+}
+
+/**
+ * backend_descriptors() - the addresses of the descriptors of an open store
+ * @fds: out, @max of them at most
+ *
+ * For a task that opens a store: it gives them to the process (task_give()). Return: their number
+ */
+static inline unsigned int backend_descriptors(struct backend *backend, int **fds, unsigned int max)
+{
+	return backend->ops->descriptors ? backend->ops->descriptors(backend, fds, max) : 0;
+}
+
+/** backend_moved() - the descriptors are now numbers of the process's table */
+static inline void backend_moved(struct backend *backend)
+{
+	if (backend->ops->moved)
+		backend->ops->moved(backend);
+}
+
+static inline void backend_close(struct backend *backend)
+{
+	backend->ops->close(backend);
+}
+
+#endif

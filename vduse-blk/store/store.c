@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "store_users.h"
+#include "log.h"
+#include "self_backing.h"
+#include "process/startup_wait.h"
+#include "store_access.h"
+#include "store_claim.h"
+#include "store_format.h"
+#include "store_limits.h"
+#include "store_lock.h"
+
+#define LOCK_ROUND_MS 100u
+
+/* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
+static int open_path(const struct device_config *config, struct stat *st)
+{
+	int fd, err = 0;
+
+	fd = open(config->path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st))
+		err = -errno;
+	else if (S_ISDIR(st->st_mode))
+		err = -EISDIR;
+	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		err = -ENOTBLK;
+	else if (self_backing_lies_on(st, config->name))
+		err = -EDEADLK;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int open_syncs(const struct device_config *config, struct store *store, int path_fd,
+		      int flags)
+{
+	unsigned int wanted = store->readonly ? 1 : STORE_SYNCS;
+
+	if (config->cache == CACHE_UNSAFE)
+		wanted = 0;
+	while (store->sync_count < wanted) {
+		int fd = store_reopen(path_fd, flags);
+
+		if (fd < 0)
+			return fd;
+		store->sync_fds[store->sync_count++] = fd;
+	}
+	return 0;
+}
+
+static int open_fds(const struct device_config *config, struct store *store, int path_fd)
+{
+	int flags = store->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
+
+	if (config->cache == CACHE_NONE || config->cache == CACHE_AUTO) {
+		fd = store_reopen(path_fd, flags | O_DIRECT);
+		store->direct = fd >= 0;
+	}
+	if (fd == -EINVAL && config->cache != CACHE_NONE)
+		fd = store_reopen(path_fd, flags);
+	if (fd < 0)
+		return fd;
+	store->fd = fd;
+	return open_syncs(config, store, path_fd, flags);
+}
+
+static void log_open_error(const struct device_config *config, int err)
+{
+	const char *reason = strerror(-err);
+
+	if (err == -EBUSY)
+		reason = "in use by another process";
+	else if (err == -EISDIR || err == -ENOTBLK)
+		reason = "neither a regular file nor a block device";
+	else if (err == -EDEADLK)
+		reason = "it lies on the disk that would be made of it";
+	else if (err == -EINVAL && config->cache == CACHE_NONE)
+		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
+			 "accepted are auto, writeback, writethrough and unsafe";
+	log_err("%s: cannot open %s: %s", config->name, config->path, reason);
+}
+
+static void log_busy(const struct device_config *config, const struct store_rivals *rivals)
+{
+	log_err("%s: cannot open %s: in use by another process%s%s", config->name, config->path,
+		rivals->text[0] ? ": " : "", rivals->text);
+}
+
+static void set_cache(const struct device_config *config, struct store *store)
+{
+	store->cache = config->cache;
+	if (config->cache == CACHE_AUTO)
+		store->cache = store->direct ? CACHE_NONE : CACHE_WRITEBACK;
+	store->limits.volatile_cache = store->cache != CACHE_WRITETHROUGH;
+}
+
+static int open_once(const struct device_config *config, bool claim, struct store *store,
+		     struct stat *st)
+{
+	int path_fd, err;
+
+	path_fd = open_path(config, st);
+	if (path_fd < 0)
+		return path_fd;
+	store->block_device = S_ISBLK(st->st_mode);
+	/* Two readers of a disk are fine, and a claim would keep the second one out. */
+	err = 0;
+	if (!store->block_device)
+		own_file_add(&store->own, st);
+	if (claim && store->block_device && !store->readonly)
+		err = store_claim_get(path_fd, st->st_rdev, &store->claim);
+	if (!err)
+		err = open_fds(config, store, path_fd);
+	close(path_fd);
+	if (err)
+		store_close(store);
+	return err;
+}
+
+static void set_identity(struct store *store, const struct stat *st)
+{
+	dev_t dev = store->block_device ? st->st_rdev : st->st_dev;
+
+	snprintf(store->identity, sizeof(store->identity), "%s %u:%u/%llu",
+		 store->block_device ? "block device" : "file", major(dev), minor(dev),
+		 store->block_device ? 0ull : (unsigned long long)st->st_ino);
+}
+
+/* Opens the store, examines it, and applies the configuration, without a lock. Logs a failure. */
+static int open_and_settle(const struct device_config *config, bool claim, unsigned int *wait_ms,
+			   struct store *store)
+{
+	uint64_t store_size = 0;
+	struct stat st;
+	int err;
+
+	*store = (struct store){
+		.readonly = config->readonly,
+		.fd = -1,
+	};
+	memset(store->sync_fds, -1, sizeof(store->sync_fds));
+	do {
+		err = open_once(config, claim, store, &st);
+	} while (err == -EBUSY && wait_a_little(wait_ms));
+	if (!err)
+		err = store_limits_examine(store, &st, &store_size);
+	if (err) {
+		log_open_error(config, err);
+		return err;
+	}
+	err = store_limits_apply(config, store, store_size, st.st_rdev);
+	if (err)
+		return err;
+	set_cache(config, store);
+	set_identity(store, &st);
+	return 0;
+}
+
+/* Tries to lock for @wait_ms, and looks for the holders of locks only then: that takes long. */
+static int lock_patiently(const struct device_config *config, const struct store *store,
+			  unsigned int *wait_ms, struct store_rivals *rivals)
+{
+	int err;
+
+	do {
+		err = store_lock(config, store, rivals);
+	} while (err == -EBUSY && wait_a_little(wait_ms));
+	return err == -EBUSY ? store_lock_beside(config, store, rivals) : err;
+}
+
+/*
+ * Works in rounds of LOCK_ROUND_MS, and closes the store in between: openers_written() is only
+ * valid while this process does not have the store open.
+ */
+static int open_and_lock(const struct device_config *config, unsigned int wait_ms,
+			 struct store *store)
+{
+	struct store_rivals rivals = { .successor = wait_ms > 0 };
+	unsigned int round_ms, left_ms;
+	int err;
+
+	for (;;) {
+		rivals.written = openers_written(config->path);
+		err = open_and_settle(config, true, &wait_ms, store);
+		if (err)
+			return err;
+		round_ms = left_ms = MIN(wait_ms, LOCK_ROUND_MS);
+		err = lock_patiently(config, store, &left_ms, &rivals);
+		wait_ms -= round_ms - left_ms;
+		if (err != -EBUSY || stop_pending() || !wait_ms)
+			break;
+		store_close(store);
+	}
+	if (err == -EBUSY)
+		log_busy(config, &rivals);
+	else if (err)
+		log_open_error(config, err);
+	else if (!rivals.successor)
+		err = store_users_check(config, store, rivals.written);
+	return err;
+}
+
+int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
+{
+	bool successor = wait_ms > 0; /* an earlier server may have been killed just now */
+	struct stat st;
+	int err;
+
+	err = open_and_lock(config, wait_ms, store);
+	if (err)
+		goto close_store;
+	if (config->cache == CACHE_AUTO && !store->direct)
+		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
+			 config->path);
+	if (!successor && !config->offset)
+		store_format_warn(config, store);
+	if (!successor && !fstat(store->fd, &st))
+		store_access_warn(config, &st);
+	return 0;
+
+close_store:
+	store_close(store);
+	return err;
+}
+
+/* Locks the store as store_open() would, but without waiting. */
+static int lock_for_a_look(const struct device_config *config, const struct store *store,
+			   enum file_written written)
+{
+	struct store_rivals rivals = { .written = written };
+	int err = store_lock(config, store, &rivals);
+
+	if (err == -EBUSY)
+		err = store_lock_beside(config, store, &rivals);
+	if (err == -EBUSY)
+		log_busy(config, &rivals);
+	else if (err)
+		log_open_error(config, err);
+	return err;
+}
+
+int store_examine(const struct device_config *config, bool try_lock, struct store *store)
+{
+	enum file_written written = try_lock ? openers_written(config->path) : FILE_MAYBE_WRITTEN;
+	unsigned int wait_ms = 0;
+	int err;
+
+	err = open_and_settle(config, false, &wait_ms, store);
+	if (!err && try_lock && !store->block_device)
+		err = lock_for_a_look(config, store, written);
+	if (!err && try_lock)
+		err = store_users_check(config, store, written);
+	store_close(store);
+	return err;
+}
+
+int store_try_claim(const struct device_config *config)
+{
+	struct stat st;
+	int path_fd, fd = 0;
+
+	if (config->readonly)
+		return 0;
+	path_fd = open_path(config, &st);
+	if (path_fd < 0)
+		return path_fd;
+	if (S_ISBLK(st.st_mode))
+		fd = store_reopen(path_fd, O_RDONLY | O_EXCL);
+	close(path_fd);
+	if (fd > 0)
+		close(fd);
+	if (fd == -EBUSY)
+		log_open_error(config, fd);
+	return MIN(fd, 0);
+}
+
+unsigned int store_descriptors(struct store *store, int **fds, unsigned int max)
+{
+	unsigned int count = 0;
+
+	assert(max >= 2 + STORE_SYNCS);
+	fds[count++] = &store->fd;
+	for (unsigned int i = 0; i < store->sync_count; i++)
+		fds[count++] = &store->sync_fds[i];
+	if (store->claim && store_claim_is_moving(store->claim))
+		fds[count++] = store_claim_fd(store->claim);
+	return count;
+}
+
+void store_moved(struct store *store)
+{
+	if (store->claim && store_claim_is_moving(store->claim))
+		store_claim_moved(store->claim);
+}
+
+void store_close(struct store *store)
+{
+	while (store->sync_count) {
+		close(store->sync_fds[--store->sync_count]);
+		store->sync_fds[store->sync_count] = -1;
+	}
+	if (store->fd >= 0)
+		close(store->fd);
+	if (store->claim)
+		store_claim_put(store->claim);
+	store->claim = NULL;
+	store->fd = -1;
+	own_file_remove(&store->own);
+}

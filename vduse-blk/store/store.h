@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opens a file or block device as a backing store: examines, claims and locks it. */
+#ifndef VDUSE_BLK_STORE_H
+#define VDUSE_BLK_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "compiler.h"
+#include "config/config.h"
+#include "own_files.h"
+
+struct claim;
+
+#define STORE_SYNCS 4
+
+/* An open store. A descriptor that is not open is -1. */
+struct store {
+	int fd;		     /* for all operations but syncs; O_DIRECT where @direct */
+	struct own_file own; /* of a regular file */
+	struct claim *claim; /* of a block device that is written; shared with its other slices */
+	/*
+	 * For syncs. They are opened before any write, so that the kernel reports each lost write
+	 * once to each of them. The caller remembers a failed sync: the next one may succeed.
+	 */
+	int sync_fds[STORE_SYNCS];
+	unsigned int sync_count; /* the number of them; 0 where nothing is written */
+	bool direct;
+	bool block_device;
+	bool readonly;
+	uint32_t memory_align; /* of O_DIRECT buffers, bytes, a power of two */
+	uint32_t length_align; /* of O_DIRECT pieces */
+	uint64_t part_max;     /* most bytes of an operation, a multiple of 4096 */
+	uint32_t part_pieces;  /* most pieces of memory of an operation */
+	enum cache_mode cache; /* never CACHE_AUTO */
+	uint64_t offset;       /* of the disk's first byte */
+	struct backend_limits limits;
+	char identity[BACKEND_IDENTITY_MAX]; /* of the file or disk, without @offset */
+};
+
+/**
+ * store_open() - open, examine, lock
+ * @wait_ms: how long to wait for another process that has it: a killed one has it until its last
+ * I/O
+ *           has ended
+ *
+ * Any thread. Logs a failure with the device's name and the path; then nothing stays open.
+ *
+ * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit; other -errno
+ */
+int __must_check store_open(const struct device_config *config, unsigned int wait_ms,
+			    struct store *store);
+
+/**
+ * store_examine() - open and examine a store, without a claim or a lock, and close it again
+ * @try_lock: no server should have it: also lock a file for a moment, and look for other users
+ * @store:    out: its limits and identity
+ *
+ * Works for a store that a running server has. Return: as store_open()
+ */
+int __must_check store_examine(const struct device_config *config, bool try_lock,
+			       struct store *store);
+
+/**
+ * store_try_claim() - open a block device that is written with O_EXCL, and close it again
+ *
+ * Does nothing for a file. Return: 0; -EBUSY, logged; other -errno
+ */
+int __must_check store_try_claim(const struct device_config *config);
+
+/** store_descriptors() - the addresses of its open descriptors. Return: their number */
+unsigned int store_descriptors(struct store *store, int **fds, unsigned int max);
+
+/** store_moved() - its descriptors are now in the process's table; others may share the claim */
+void store_moved(struct store *store);
+
+/** store_close() - close all descriptors, which unlocks the store */
+void store_close(struct store *store);
+
+#endif

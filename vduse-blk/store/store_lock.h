@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Locks on a store: the part of store.c that refuses other users, and waits for I/O of a killed
+ * server.
+ *
+ * A store that is written gets a write lock, a store that is only read gets a read lock. A lock
+ * exists as long as its open file, and the open file as long as I/O on it: when a server gets the
+ * lock after another one was killed, all I/O of the killed server has ended.
+ *
+ * Every user who may read a file can hold a read lock on it, and so prevent a write lock. So where
+ * only read locks are in the way, this rule decides whether the store is served all the same, with
+ * a read lock and a warning:
+ *
+ *   - It is not served where the lock's holder has the file open for writing.
+ *   - It is not served where the holder only reads and belongs to root or to the file's owner. The
+ *     successor of a killed server serves it: that disk was written before.
+ *   - It is served where all holders only read and belong to other users.
+ *   - A read lock without a visible process belongs to I/O of a killed server, or to a process in
+ *     another PID namespace. The store is not served, unless a read lease shows that no process has
+ *     the file open for writing.
+ */
+#ifndef VDUSE_BLK_STORE_LOCK_H
+#define VDUSE_BLK_STORE_LOCK_H
+
+#include <stdbool.h>
+
+#include "compiler.h"
+#include "config/config.h"
+#include "openers.h"
+#include "store.h"
+
+/* Other users of the store, while a server tries again and again to lock it. */
+struct store_rivals {
+	bool successor; /* a server of this device may have been killed: its I/O must end first */
+	enum file_written written; /* from just before this process opened the file */
+	char text[192]; /* out: the process that prevents the lock, as a phrase; empty: not known */
+};
+
+/**
+ * store_lock() - lock the bytes of the disk, with the descriptor that is used for I/O
+ *
+ * Return: 0; -EBUSY: another open file holds a lock; other -errno
+ */
+int __must_check store_lock(const struct device_config *config, const struct store *store,
+			    const struct store_rivals *rivals);
+/**
+ * store_lock_beside() - after -EBUSY: apply the rule above; where it permits, take a read lock
+ *
+ * Reads /proc of all processes. Logs a warning on success.
+ *
+ * Return: 0; -EBUSY: @rivals->text names the process; other -errno
+ */
+int __must_check store_lock_beside(const struct device_config *config, const struct store *store,
+				   struct store_rivals *rivals);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Users of an image file that hold no lock: loop devices, swap, programs. */
+#ifndef VDUSE_BLK_STORE_USERS_H
+#define VDUSE_BLK_STORE_USERS_H
+
+#include <sys/stat.h>
+
+#include "compiler.h"
+#include "config/config.h"
+#include "openers.h"
+#include "store.h"
+
+/**
+ * store_users_check() - look for users of a new disk's store that take no lock and no O_EXCL
+ * @store:   open and locked
+ * @written: the result of openers_written() before this process opened the store
+ *
+ * Refuses a store that a loop device can write to, or that is swap space. Warns of a loop device
+ * that only reads it, and of programs that have an image open for writing without a lock. Of a
+ * block device it looks for loop devices only, since O_EXCL refuses other users. Reads tables in
+ * /sys and /proc; looks at a file named there only where its name ends like that of the store.
+ *
+ * Return: 0; -EBUSY, logged
+ */
+int __must_check store_users_check(const struct device_config *config, const struct store *store,
+				   enum file_written written);
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "succession.h"
+
+#include <errno.h>
+
+#include "frontend/bounce.h"
+#include "log.h"
+#include "process/startup_wait.h"
+#include "control/ownership.h"
+#include "takeover.h"
+
+static struct disk *disk_at(struct succession *succession, size_t i)
+{
+	return &succession->disks->all[i];
+}
+
+/* ---- to the next server ---- */
+
+static struct succession *of_old(struct takeover_old *old)
+{
+	return container_of(old, struct succession, to);
+}
+
+static const char *old_name(struct takeover_old *old, size_t i)
+{
+	const struct disk *disk = disk_at(of_old(old), i);
+
+	return disk->state == DISK_GONE || disk->state == DISK_WAITING ? NULL : disk->config->name;
+}
+
+static void old_release(struct takeover_old *old, size_t i, struct handover *handover)
+{
+	disk_hand_over(disk_at(of_old(old), i), handover);
+}
+
+static void old_take_back(struct takeover_old *old, size_t i)
+{
+	disk_take_back(disk_at(of_old(old), i));
+}
+
+static void old_forget(struct takeover_old *old, size_t i)
+{
+	disk_forget(disk_at(of_old(old), i));
+}
+
+static const struct takeover_old_ops old_ops = {
+	.name = old_name,
+	.release = old_release,
+	.take_back = old_take_back,
+	.forget = old_forget,
+};
+
+bool succession_begin(struct succession *succession, struct control_client *client,
+		      const char *question, FILE *to, bool *ok)
+{
+	return takeover_old_begin(&succession->to, client, question, to, ok);
+}
+
+bool succession_is_leaving(const struct succession *succession)
+{
+	return succession->to.active;
+}
+
+/* ---- from the servers before ---- */
+
+static void new_released(struct takeover_new *takeover, size_t i)
+{
+	disk_released(disk_at(container_of(takeover, struct succession, from), i));
+}
+
+static void new_gave_up(struct takeover_new *takeover)
+{
+	struct disks *disks = container_of(takeover, struct succession, from)->disks;
+
+	disks->host.failed = true;
+	disks_leave(disks);
+}
+
+static const struct takeover_new_ops new_ops = {
+	.released = new_released,
+	.gave_up = new_gave_up,
+};
+
+static void examined_late(struct examine *examine, size_t i, int result)
+{
+	struct succession *succession = container_of(examine, struct succession, examine);
+
+	if (result)
+		log_warn("%s: is not taken over: the old server goes on serving it",
+			 examine->config->devices[i].name);
+	else
+		takeover_new_ask(&succession->from, i);
+}
+
+/* A server with another runtime_dir, or another program, cannot be asked to release a disk. */
+static int check_strangers(const struct succession *succession, const struct config *config)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < config->device_count && !err; i++)
+		if (!takeover_new_holds(&succession->from, i))
+			err = ownership_by_other(config->devices[i].name, config->runtime_dir);
+	return err;
+}
+
+/* Return: 0; -errno, logged */
+static int look_at_all(struct succession *succession, const struct config *config)
+{
+	int err = check_strangers(succession, config);
+
+	if (!err)
+		err = examine_all(&succession->examine, succession->disks->host.ring);
+	if (err)
+		return err;
+	bounce_reserve(config); /* before the first release: from there on a disk pauses */
+	if (stop_pending()) {
+		log_info("a signal came before the takeover began: no disk is taken over");
+		return -EINTR;
+	}
+	return 0;
+}
+
+int succession_prepare(struct succession *succession)
+{
+	const struct config *config = succession->disks->host.config;
+	struct takeover_agreement agreement = { 0 };
+	bool plain;
+	int err = takeover_ask(config, &agreement);
+
+	plain = agreement.plain;
+	succession->from.ops = &new_ops;
+	succession->from.config = config;
+	if (!err)
+		err = takeover_new_init(&succession->from, succession->disks->host.ring,
+					&agreement);
+	takeover_agreement_free(&agreement);
+	if (err)
+		return err;
+	succession->examine.config = config;
+	succession->examine.late = examined_late;
+	err = look_at_all(succession, config);
+	return err || !plain ? err : takeover_plain(config);
+}
+
+static void disk_changed(struct disks *disks, struct disk *disk)
+{
+	struct succession *succession = disks->watcher;
+	size_t i = (size_t)(disk - disks->all);
+
+	if (disk->state == DISK_ATTACHED)
+		takeover_new_serving(&succession->from, i);
+	else if (disk->state == DISK_FAILED)
+		takeover_new_failed(&succession->from, i);
+}
+
+static bool start_ended(struct disks *disks)
+{
+	struct succession *succession = disks->watcher;
+
+	if (!takeover_new_complete(&succession->from))
+		return false;
+	if (succession->ready)
+		succession->ready(succession);
+	return true;
+}
+
+void succession_start(struct succession *succession)
+{
+	struct disks *disks = succession->disks;
+
+	succession->to.ops = &old_ops;
+	succession->to.disk_count = disks->count;
+	succession->to.ring = disks->host.ring;
+	disks->watcher = succession;
+	disks->watch = disk_changed;
+	disks->start_ended = start_ended;
+	takeover_new_start(&succession->from);
+	for (size_t i = 0; i < disks->count; i++) {
+		if (!takeover_new_holds(&succession->from, i))
+			continue;
+		disks_hold(disks, disks->all[i].config->name);
+		if (!examine_pending(&succession->examine, i))
+			takeover_new_ask(&succession->from, i);
+	}
+}
+
+bool succession_cancel(struct succession *succession, const char *signal_name)
+{
+	return takeover_new_give_up(&succession->from, signal_name);
+}
+
+void succession_stop(struct succession *succession)
+{
+	takeover_new_end(&succession->from);
+}
+
+void succession_exit(struct succession *succession)
+{
+	takeover_new_exit(&succession->from);
+	examine_exit(&succession->examine);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Connects both sides of a takeover to the disks of this server: takeover_new.h, where this server
+ * is the new one, and takeover_old.h, where it is the old one. Main thread.
+ */
+#ifndef VDUSE_BLK_SUCCESSION_H
+#define VDUSE_BLK_SUCCESSION_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "compiler.h"
+#include "control/control.h"
+#include "disk/disks.h"
+#include "examine.h"
+#include "takeover_new.h"
+#include "takeover_old.h"
+
+struct succession {
+	struct disks *disks; /* set by the caller, like @ready */
+	/** @ready: the start has ended, and with it a takeover. May be NULL */
+	void (*ready)(struct succession *succession);
+
+	struct takeover_new from; /* the servers before this one */
+	struct takeover_old to;	  /* the server after it */
+	struct examine examine;
+};
+
+/**
+ * succession_prepare() - for --takeover: all steps that may fail before a disk is released
+ *
+ * Begins a session with each server that has disks of the configuration; these release nothing yet.
+ * Examines every disk: opens its store, and compares what the driver would see with the inflight
+ * log. Blocks. Return: 0; -errno, logged: the old servers go on serving
+ */
+int __must_check succession_prepare(struct succession *succession);
+
+/** succession_start() - between disks_init() and disks_start() */
+void succession_start(struct succession *succession);
+
+/** succession_begin() - a request that begins a session with the next server: control->begin */
+bool succession_begin(struct succession *succession, struct control_client *client,
+		      const char *question, FILE *to, bool *ok);
+
+/** succession_is_leaving() - is another server taking over from this one? */
+bool succession_is_leaving(const struct succession *succession);
+
+/**
+ * succession_cancel() - a signal ends this server: give up its takeover unless that is complete
+ *
+ * Return: true: this server leaves every disk, and the old server takes it back; false: there is no
+ * such takeover
+ */
+bool succession_cancel(struct succession *succession, const char *signal_name);
+
+/** succession_stop() - this server detaches its disks; those not released stay with the old one */
+void succession_stop(struct succession *succession);
+
+/** succession_exit() - free everything. Call it when the ring is not run any more */
+void succession_exit(struct succession *succession);
+
+#endif

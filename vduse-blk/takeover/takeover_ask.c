@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "takeover_ask.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/control_ask.h"
+#include "log.h"
+#include "process/notify.h"
+#include "takeover.h"
+
+/* How long a server of version 0.1.0 may take to complete its requests in flight and to end. */
+#define LEAVE_WAIT_MS 60000
+
+struct asking {
+	struct takeover_agreement *agreement;
+	int result;
+};
+
+/* Return: @verb and all names, to be freed; NULL: no memory */
+static char *make_question(const struct config *config, const char *verb)
+{
+	size_t len = strlen(verb) + 1, at = strlen(verb);
+	char *text;
+
+	for (size_t i = 0; i < config->device_count; i++)
+		len += strlen(config->devices[i].name) + 1;
+	text = malloc(len);
+	if (!text)
+		return NULL;
+	strcpy(text, verb);
+	for (size_t i = 0; i < config->device_count; i++)
+		at += (size_t)sprintf(text + at, "%s\n", config->devices[i].name);
+	return text;
+}
+
+static void refused(struct asking *asking, const struct control_answer *answer)
+{
+	char server[CONTROL_PEER_NAME_MAX];
+
+	log_err("cannot take over from %s: %s", control_peer_name(answer->from->pid, server),
+		answer->text);
+	asking->result = -EBUSY;
+}
+
+/* Return: 0; -ENOMEM */
+static int add_agreed(struct takeover_agreement *agreement, const struct control_answer *answer)
+{
+	struct takeover_agreed *servers;
+	char *names;
+
+	servers = realloc(agreement->servers, (agreement->count + 1) * sizeof(*agreement->servers));
+	if (!servers)
+		return -ENOMEM;
+	agreement->servers = servers;
+	names = strdup(answer->text);
+	if (!names)
+		return -ENOMEM;
+	servers[agreement->count++] = (struct takeover_agreed){
+		.fd = *answer->connection,
+		.pid = answer->from->pid,
+		.names = names,
+	};
+	*answer->connection = -1;
+	return 0;
+}
+
+static void take_agreed(const struct control_answer *answer, void *ctx)
+{
+	struct asking *asking = ctx;
+
+	if (answer->error && !strcmp(answer->text, CONTROL_UNKNOWN))
+		asking->agreement->plain = true;
+	else if (answer->error)
+		refused(asking, answer);
+	else if (answer->text[0] && add_agreed(asking->agreement, answer))
+		asking->result = -ENOMEM;
+	/* else: the server has none of our disks */
+}
+
+static int wait_for_end(int pidfd)
+{
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd < 0)
+		return 0; /* it has ended; if not, the lock of each store shows when it has */
+	return poll(&end, 1, LEAVE_WAIT_MS) > 0 ? 0 : -EBUSY;
+}
+
+static void take_leaving(const struct control_answer *answer, void *ctx)
+{
+	char server[CONTROL_PEER_NAME_MAX];
+	struct asking *asking = ctx;
+
+	if (answer->error) {
+		refused(asking, answer);
+		return;
+	}
+	if (strcmp(answer->text, TAKEOVER_LEAVING))
+		return; /* it has none of our disks, or it has a session with us */
+	if (wait_for_end(answer->from->pidfd)) {
+		log_err("cannot take over from %s: it has not ended within %d s",
+			control_peer_name(answer->from->pid, server), LEAVE_WAIT_MS / 1000);
+		asking->result = -EBUSY;
+	}
+}
+
+static int ask_all(const struct config *config, const char *verb, struct asking *asking,
+		   void (*take)(const struct control_answer *answer, void *ctx))
+{
+	char *question = make_question(config, verb);
+	int count;
+
+	if (!question)
+		return -ENOMEM;
+	count = control_ask(config->runtime_dir, question, take, asking);
+	free(question);
+	return count < 0 ? count : asking->result;
+}
+
+int takeover_ask(const struct config *config, struct takeover_agreement *out)
+{
+	struct asking asking = { .agreement = out };
+	int err = ask_all(config, TAKEOVER_BEGIN, &asking, take_agreed);
+
+	if (!err && out->plain)
+		err = ask_all(config, TAKEOVER_ASK, &asking, take_leaving);
+	return err;
+}
+
+int takeover_plain(const struct config *config)
+{
+	struct asking asking = { 0 };
+
+	notify_main_pid();
+	return ask_all(config, TAKEOVER_LEAVE, &asking, take_leaving);
+}
+
+void takeover_agreement_free(struct takeover_agreement *agreement)
+{
+	for (size_t i = 0; i < agreement->count; i++) {
+		if (agreement->servers[i].fd >= 0)
+			close(agreement->servers[i].fd);
+		free(agreement->servers[i].names);
+	}
+	free(agreement->servers);
+	*agreement = (struct takeover_agreement){ 0 };
+}

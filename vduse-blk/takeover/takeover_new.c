@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "takeover_new.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/control_socket.h"
+#include "log.h"
+#include "process/notify.h"
+#include "takeover.h"
+
+#define RETRY_US 100000 /* after a full socket, or for a disk that was busy */
+
+/*
+ * A disk pauses from its release until it is adopted, and disks that pause together compete for the
+ * CPUs. So the new server asks for one disk after the other: the pause of a disk does not depend on
+ * the number of disks. A disk that is not served after two ticks no longer counts: its store may
+ * stall, and the others must not wait for it.
+ */
+#define AT_A_TIME  1u
+#define TICKS_LATE 2u
+#define TICK_US	   250000
+
+struct old_server {
+	struct takeover_new *takeover;
+	struct ring_poll poll;
+	int fd; /* -1: the session has ended */
+	pid_t pid;
+	bool told_complete;
+};
+
+struct taken {
+	struct old_server *from; /* the server that has or had the disk; NULL: none */
+	bool ready;		 /* this server is ready for the release */
+	bool asked;		 /* "release" was sent */
+	unsigned int ticks;	 /* since @asked, up to TICKS_LATE */
+	bool released;		 /* "released" came, or the old server has ended */
+	bool serving;		 /* this server has adopted the disk */
+	bool told_serving;	 /* "serving" was sent */
+};
+
+static const char *name_of(const struct takeover_new *takeover, size_t disk)
+{
+	return takeover->config->devices[disk].name;
+}
+
+/* ---- messages to the old servers ---- */
+
+static void tell_all(struct takeover_new *takeover);
+
+static void retry_expired(struct ring_timer *timer)
+{
+	tell_all(container_of(timer, struct takeover_new, retry));
+}
+
+static void retry_later(struct takeover_new *takeover)
+{
+	ring_timer_start(takeover->ring, &takeover->retry, RETRY_US, retry_expired);
+}
+
+/* Return: was the message sent? If not, it is sent later, unless the session has ended */
+static bool tell(struct old_server *server, const char *word, const char *name)
+{
+	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
+
+	if (server->fd < 0)
+		return false;
+	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
+	if (send(server->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return true;
+	if (errno == EAGAIN)
+		retry_later(server->takeover);
+	return false;
+}
+
+static unsigned int count_under_way(const struct takeover_new *takeover)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		count += takeover->disks[i].asked && !takeover->disks[i].serving &&
+			 takeover->disks[i].ticks < TICKS_LATE;
+	return count;
+}
+
+static void tick_expired(struct ring_timer *timer)
+{
+	struct takeover_new *takeover = container_of(timer, struct takeover_new, tick);
+
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover->disks[i].asked && takeover->disks[i].ticks < TICKS_LATE)
+			takeover->disks[i].ticks++;
+	tell_all(takeover);
+}
+
+static void ask_for(struct takeover_new *takeover, size_t i)
+{
+	struct taken *disk = &takeover->disks[i];
+
+	if (count_under_way(takeover) >= (takeover->at_a_time ? takeover->at_a_time : AT_A_TIME)) {
+		ring_timer_start(takeover->ring, &takeover->tick,
+				 takeover->tick_us ? takeover->tick_us : TICK_US, tick_expired);
+		return;
+	}
+	disk->ticks = 0;
+	disk->asked = tell(disk->from, TAKEOVER_RELEASE, name_of(takeover, i));
+}
+
+static void tell_disk(struct takeover_new *takeover, size_t i)
+{
+	struct taken *disk = &takeover->disks[i];
+
+	if (!disk->from || takeover->given_up)
+		return;
+	if (disk->ready && !disk->asked && !disk->released)
+		ask_for(takeover, i);
+	if (disk->serving && !disk->told_serving)
+		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, name_of(takeover, i));
+}
+
+/* "complete" is sent after "serving" of each of the server's disks. */
+static bool has_untold(const struct takeover_new *takeover, const struct old_server *server)
+{
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover->disks[i].from == server && takeover->disks[i].serving &&
+		    !takeover->disks[i].told_serving)
+			return true;
+	return false;
+}
+
+static void tell_all(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		tell_disk(takeover, i);
+	for (size_t i = 0; i < takeover->server_count && takeover->complete; i++) {
+		struct old_server *server = &takeover->servers[i];
+
+		if (!server->told_complete && !has_untold(takeover, server))
+			server->told_complete = tell(server, TAKEOVER_COMPLETE, NULL);
+	}
+}
+
+/* ---- messages from the old servers ---- */
+
+static void released(struct takeover_new *takeover, size_t i)
+{
+	if (takeover->disks[i].released || takeover->given_up)
+		return;
+	takeover->disks[i].released = true;
+	takeover->ops->released(takeover, i);
+}
+
+static void obey(struct old_server *server, const struct takeover_line *line)
+{
+	struct takeover_new *takeover = server->takeover;
+	size_t i = 0;
+
+	while (i < takeover->config->device_count &&
+	       (takeover->disks[i].from != server || strcmp(name_of(takeover, i), line->name)))
+		i++;
+	if (i == takeover->config->device_count || !takeover->disks[i].asked)
+		return;
+	if (!strcmp(line->word, TAKEOVER_RELEASED)) {
+		released(takeover, i);
+	} else if (!strcmp(line->word, TAKEOVER_BUSY)) {
+		takeover->disks[i].asked = false;
+		retry_later(takeover);
+	}
+}
+
+static void session_closed(struct ring_poll *poll)
+{
+	close(poll->fd);
+}
+
+static void end_session(struct old_server *server)
+{
+	if (server->fd < 0)
+		return;
+	shutdown(server->fd, SHUT_RDWR); /* tells the old server at once */
+	if (server->poll.ring)
+		ring_poll_stop(&server->poll, session_closed);
+	else
+		close(server->fd);
+	server->fd = -1;
+}
+
+/* The old process has ended, and the kernel has closed its descriptors, as after a crash. */
+static void server_ended(struct old_server *server)
+{
+	struct takeover_new *takeover = server->takeover;
+	char who[CONTROL_PEER_NAME_MAX];
+	size_t left = 0;
+
+	end_session(server);
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		left += takeover->disks[i].from == server && !takeover->disks[i].released;
+	if (left && !takeover->given_up)
+		log_warn("%s has ended during the takeover: its remaining %zu disks are adopted as "
+			 "after a crash",
+			 control_peer_name(server->pid, who), left);
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover->disks[i].from == server)
+			released(takeover, i);
+}
+
+static void session_ready(struct ring_poll *poll)
+{
+	struct old_server *server = container_of(poll, struct old_server, poll);
+	char text[8192 + 1];
+	const char *at;
+	struct takeover_line line;
+	ssize_t len;
+
+	while (server->fd >= 0) {
+		len = recv(server->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+		if (len < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (len <= 0) {
+			server_ended(server);
+			return;
+		}
+		text[len] = 0;
+		at = text;
+		while (server->fd >= 0 && takeover_next(&at, &line))
+			obey(server, &line);
+	}
+}
+
+/* ---- states of the disks ---- */
+
+bool takeover_new_holds(const struct takeover_new *takeover, size_t disk)
+{
+	return takeover->disks && takeover->disks[disk].from && !takeover->disks[disk].released;
+}
+
+void takeover_new_ask(struct takeover_new *takeover, size_t disk)
+{
+	if (!takeover_new_holds(takeover, disk))
+		return;
+	takeover->disks[disk].ready = true;
+	tell_disk(takeover, disk);
+}
+
+void takeover_new_serving(struct takeover_new *takeover, size_t disk)
+{
+	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
+		return;
+	takeover->disks[disk].serving = true;
+	tell_all(takeover); /* also asks for the next disk */
+}
+
+void takeover_new_failed(struct takeover_new *takeover, size_t disk)
+{
+	char why[TAKEOVER_NAME_MAX + 32];
+
+	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
+		return;
+	snprintf(why, sizeof(why), "disk %s cannot be adopted", name_of(takeover, disk));
+	takeover_new_give_up(takeover, why);
+}
+
+static bool has_session(const struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++)
+		if (takeover->servers[i].fd >= 0)
+			return true;
+	return false;
+}
+
+bool takeover_new_give_up(struct takeover_new *takeover, const char *why)
+{
+	if (takeover->complete || takeover->given_up || !has_session(takeover))
+		return false;
+	log_err("the takeover is given up: %s; the old server goes on serving its disks", why);
+	takeover->given_up = true;
+	takeover->ops->gave_up(takeover);
+	takeover_new_end(takeover);
+	return true;
+}
+
+void takeover_new_end(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++)
+		end_session(&takeover->servers[i]);
+}
+
+static void say_late(const struct takeover_new *takeover)
+{
+	char who[CONTROL_PEER_NAME_MAX];
+
+	for (size_t i = 0; i < takeover->config->device_count; i++)
+		if (takeover_new_holds(takeover, i))
+			log_warn(
+				"%s: is not taken over yet: %s waits for requests in flight (does "
+				"the store stall?), and releases the disk when they have completed",
+				name_of(takeover, i),
+				control_peer_name(takeover->disks[i].from->pid, who));
+}
+
+/* Was any disk released, of those that an old server has or had? True where there are none. */
+static bool any_released(const struct takeover_new *takeover)
+{
+	size_t held = 0;
+
+	for (size_t i = 0; i < takeover->config->device_count; i++) {
+		if (takeover->disks[i].released)
+			return true;
+		held += takeover->disks[i].from != NULL;
+	}
+	return !held;
+}
+
+bool takeover_new_complete(struct takeover_new *takeover)
+{
+	if (!takeover->disks || takeover->complete)
+		return true;
+	if (takeover->given_up)
+		return false;
+	if (!any_released(takeover)) {
+		takeover_new_give_up(takeover, "the old server has released no disk");
+		return false;
+	}
+	say_late(takeover);
+	takeover->complete = true;
+	if (takeover->server_count)
+		notify_main_pid(); /* before the old main process may end */
+	tell_all(takeover);
+	return true;
+}
+
+/* ---- init and exit ---- */
+
+int takeover_new_init(struct takeover_new *takeover, struct ring *ring,
+		      struct takeover_agreement *agreement)
+{
+	takeover->ring = ring;
+	takeover->disks = calloc(takeover->config->device_count, sizeof(*takeover->disks));
+	takeover->servers = calloc(agreement->count + 1, sizeof(*takeover->servers));
+	if (!takeover->disks || !takeover->servers) {
+		free(takeover->disks);
+		free(takeover->servers);
+		takeover->disks = NULL;
+		takeover->servers = NULL;
+		return -ENOMEM;
+	}
+	for (size_t s = 0; s < agreement->count; s++) {
+		struct takeover_agreed *agreed = &agreement->servers[s];
+		struct old_server *server = &takeover->servers[s];
+
+		*server = (struct old_server){
+			.takeover = takeover,
+			.fd = agreed->fd,
+			.pid = agreed->pid,
+		};
+		agreed->fd = -1;
+		for (size_t i = 0; i < takeover->config->device_count; i++)
+			if (takeover_names(agreed->names, name_of(takeover, i)))
+				takeover->disks[i].from = server;
+	}
+	takeover->server_count = agreement->count;
+	return 0;
+}
+
+void takeover_new_start(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++)
+		ring_poll_start(takeover->ring, &takeover->servers[i].poll, takeover->servers[i].fd,
+				session_ready);
+}
+
+void takeover_new_exit(struct takeover_new *takeover)
+{
+	for (size_t i = 0; i < takeover->server_count; i++) {
+		if (takeover->servers[i].fd < 0)
+			continue;
+		shutdown(takeover->servers[i].fd, SHUT_RDWR); /* the ring may still hold the file */
+		close(takeover->servers[i].fd);
+	}
+	free(takeover->disks);
+	free(takeover->servers);
+}
