@@ -12,27 +12,26 @@ void hand_worker_init(struct worker *worker)
 {
 	list_init(&worker->scheduled);
 	list_init(&worker->awake);
-	list_init(&worker->starved);
 	must(worker_alloc(worker) == 0);
 	must(ring_init(&worker->ring, WORKER_RING_ENTRIES) == 0);
 }
 
 void hand_worker_round(struct worker *worker)
 {
-	if (worker->scheduled.first)
+	if (!list_is_empty(&worker->scheduled))
 		run_scheduled(worker);
-	if (!worker->scheduled.first)
+	if (list_is_empty(&worker->scheduled))
 		prepare_sleep(worker);
 	must(ring_run(&worker->ring, false) == 0);
 }
 
 bool hand_worker_is_idle(const struct worker *worker)
 {
-	const union large_buffer *buffer = worker->large_free;
+	const struct pool *pool = &worker->iov_pool.shared;
 	unsigned int count = 0;
 
-	for (; buffer; buffer = buffer->next_free)
+	for (void *item = pool->free; item; item = *(void **)item)
 		count++;
-	return !worker->scheduled.first && !worker->awake.first && !worker->starved.first &&
-	       count == worker->large_used;
+	return list_is_empty(&worker->scheduled) && list_is_empty(&worker->awake) &&
+	       list_is_empty(&worker->iov_pool.waiting) && count == pool->touched;
 }

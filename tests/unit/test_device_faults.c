@@ -149,7 +149,7 @@ START_TEST(memory_of_a_queue_goes_with_it)
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(rig_do((uint32_t)i, VIRTIO_BLK_T_IN, 0, 512), OK);
 		slots[i] = rig.device.queues[i].slots;
-		large[i] = rig.device.queues[i].own_large;
+		large[i] = rig.device.queues[i].large.own;
 		ck_assert(is_mapped(slots[i]) && is_mapped(large[i]));
 	}
 	rig_close();

@@ -47,7 +47,7 @@ static void queue_drain(struct queue *queue)
 	int taken = 1;
 
 	for (uint32_t n = 0; n < queue->slot_count && taken == 1 && queue_takes(queue); n++) {
-		if (unlikely(!worker_has_large(queue->worker, queue)))
+		if (unlikely(!iov_pool_has(&queue->worker->iov_pool, &queue->large)))
 			return;
 		taken = virtq_pop(&queue->vq, &chain);
 		if (taken == 1) {
@@ -69,7 +69,7 @@ static void irq_retry(struct ring_timer *timer)
 	struct queue *queue = container_of(timer, struct queue, irq_retry);
 
 	if (queue->removing || queue->state == QUEUE_STOPPED)
-		worker_schedule(queue->worker, queue);
+		worker_schedule(queue->worker, &queue->work);
 	else
 		queue_interrupted(queue, vduse_dev_vq_irq_anyway(queue->dev, queue->index));
 }
@@ -117,9 +117,9 @@ static void queue_finish_command(struct queue *queue)
 		return;
 	if (queue->verb == QUEUE_REMOVE) {
 		if (queue->kick.ring || queue->irq_retry.active || queue->retry.active ||
-		    queue->starved)
+		    iov_share_waits(&queue->large))
 			return; /* something on the worker still points here */
-		worker_forget(queue->worker, queue);
+		worker_forget(&queue->work);
 		ring_buffer_remove(&queue->worker->ring, &queue->buffer);
 		queue_give_back_irq_cpu(queue);
 		log_limit_flush(&queue->ring_errors, queue->device_name);
@@ -165,8 +165,10 @@ static void queue_register_buffer(struct queue *queue)
 			 queue->device_name, queue->index, strerror(-err));
 }
 
-void queue_round(struct queue *queue)
+static void queue_round(struct work *work)
 {
+	struct queue *queue = container_of(work, struct queue, work);
+
 	queue->in_round = true;
 	if (unlikely(queue->wants_buffer))
 		queue_register_buffer(queue);
@@ -181,19 +183,36 @@ void queue_round(struct queue *queue)
 	queue_finish_command(queue);
 }
 
-bool queue_has_work(struct queue *queue)
+static bool queue_has_work(struct work *work)
 {
-	bool work = queue_takes(queue) && !queue->starved && virtq_has_work(&queue->vq);
+	struct queue *queue = container_of(work, struct queue, work);
+	bool has = queue_takes(queue) && !iov_share_waits(&queue->large) &&
+		   virtq_has_work(&queue->vq);
 
 	queue_check_memory(queue);
-	return work;
+	return has;
 }
 
-void queue_prepare_sleep(struct queue *queue)
+static void queue_before_sleep(struct work *work)
 {
-	if (queue_takes(queue) && !queue->starved && virtq_want_kick(&queue->vq))
-		worker_schedule(queue->worker, queue);
+	struct queue *queue = container_of(work, struct queue, work);
+
+	if (queue_takes(queue) && !iov_share_waits(&queue->large) && virtq_want_kick(&queue->vq))
+		worker_schedule(queue->worker, &queue->work);
 	queue_check_memory(queue);
+}
+
+static const struct work_ops queue_work = {
+	.run = queue_round,
+	.has_work = queue_has_work,
+	.before_sleep = queue_before_sleep,
+};
+
+static void large_available(struct iov_share *share)
+{
+	struct queue *queue = container_of(share, struct queue, large);
+
+	worker_schedule(queue->worker, &queue->work);
 }
 
 /* Maps the rings. Return: 0; 1: served again from a record; -errno */
@@ -278,7 +297,7 @@ static void queue_open(struct queue *queue)
 		queue->irq_cpu = irq_cpu_take(queue->dev, queue->index);
 	queue_set_state(queue, QUEUE_RUNNING);
 	queue_check_memory(queue);
-	worker_schedule(queue->worker, queue);
+	worker_schedule(queue->worker, &queue->work);
 	if (err == 1) /* the last one may have died with the server */
 		queue_interrupted(queue, vduse_dev_vq_irq_anyway(queue->dev, queue->index));
 }
@@ -321,7 +340,7 @@ static void queue_resume(struct queue *queue)
 {
 	queue->held = false;
 	queue_reopen(queue);
-	worker_schedule(queue->worker, queue);
+	worker_schedule(queue->worker, &queue->work);
 	command_done(queue, 0);
 }
 
@@ -332,7 +351,7 @@ static void kicked(struct ring_poll *poll)
 	queue_stat_add(&queue->stats.kicks, 1);
 	if (!queue->held)
 		queue_reopen(queue);
-	worker_schedule(queue->worker, queue);
+	worker_schedule(queue->worker, &queue->work);
 }
 
 static void kick_stopped(struct ring_poll *poll)
@@ -340,14 +359,14 @@ static void kick_stopped(struct ring_poll *poll)
 	struct queue *queue = container_of(poll, struct queue, kick);
 
 	poll->ring = NULL;
-	worker_schedule(queue->worker, queue);
+	worker_schedule(queue->worker, &queue->work);
 }
 
 static void queue_drain_command(struct queue *queue)
 {
 	queue->draining = true;
 	queue->held = true;
-	worker_schedule(queue->worker, queue);
+	worker_schedule(queue->worker, &queue->work);
 }
 
 static void queue_add(struct queue *queue)
@@ -404,24 +423,22 @@ static void run_answer(struct ring_message *message)
 static void queue_release(struct queue *queue)
 {
 	pages_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
-	pages_free(queue->own_large, sizeof(*queue->own_large));
+	iov_share_exit(&queue->large);
 	if (queue->stages)
 		pages_free(queue->stages, queue->slot_count * sizeof(*queue->stages));
 	guest_memory_free(queue->guest_memory);
 	queue->slots = NULL;
 	queue->stages = NULL;
-	queue->own_large = NULL;
 	queue->guest_memory = NULL;
 }
 
 static int queue_alloc(struct queue *queue)
 {
 	queue->slots = pages_alloc(queue->slot_count * sizeof(*queue->slots));
-	queue->own_large = pages_alloc(sizeof(*queue->own_large));
 	if (queue->device->config->pin_guest_memory)
 		queue->guest_memory = guest_memory_new(&queue->worker->ring, &queue->vq.view,
 						       queue->device_name, GUEST_SLICE_SHIFT);
-	if (!queue->slots || !queue->own_large ||
+	if (!queue->slots || iov_share_init(&queue->large) ||
 	    (queue->device->config->pin_guest_memory && !queue->guest_memory)) {
 		queue_release(queue);
 		return -ENOMEM;
@@ -441,7 +458,8 @@ int queue_init(struct queue *queue, struct device *device, uint32_t index, struc
 	queue->limits = &device->limits;
 	queue->worker = worker;
 	queue->main_ring = device->ring;
-	queue->poll_us = device->config->poll_us;
+	queue->work = (struct work){ .ops = &queue_work, .poll_us = device->config->poll_us };
+	queue->large.available = large_available;
 	queue->retry_s = device->config->on_error;
 	queue->command.run = run_command;
 	queue->answer.run = run_answer;

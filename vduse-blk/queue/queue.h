@@ -68,7 +68,7 @@ struct req_slot {
 	struct queue *queue;
 	struct blk_req req;
 	struct backend_io io;
-	union large_buffer *large;     /* NULL: iov or ranges are below */
+	union iov_buffer *large;       /* NULL: iov or ranges are below */
 	union stage *stage;	       /* NULL: it has not needed one */
 	bool in_store;		       /* @io is under way */
 	uint32_t bytes;		       /* its part of queue->bytes_under_way */
@@ -103,16 +103,15 @@ struct queue {
 	const struct blk_limits *limits;
 	struct worker *worker;
 	struct ring *main_ring; /* where commands are answered */
-	uint32_t poll_us;	/* as in struct device_config */
-	uint32_t retry_s;	/* likewise */
+	uint32_t retry_s;	/* on_error of struct device_config */
 	struct req_slot *slots;
 	uint32_t slot_count;
-	uint32_t bytes_max;	       /* QUEUE_BYTES_MAX; tests set less */
-	union large_buffer *own_large; /* as in worker.h */
+	uint32_t bytes_max; /* QUEUE_BYTES_MAX; tests set less */
 	int kick_fd;
 	int irq_cpu; /* as of irq_cpu_take(); the worker's */
 
 	/* The worker's. */
+	struct work work;
 	enum queue_state state;
 	struct virtq vq;
 	uint64_t features; /* of the driver, since START */
@@ -122,20 +121,14 @@ struct queue {
 	uint16_t first_avail; /* of a queue that is WAITING */
 	bool in_round;
 	bool completed; /* pushed something that is not published */
-	bool scheduled;
-	bool starved;
-	bool own_large_taken;
 	bool removing;
-	bool awake;
 	bool wants_buffer; /* bounce memory of ours may be there, and is not registered yet */
 	struct ring_buffer buffer;
 	struct guest_memory *guest_memory; /* NULL: not to be registered */
 	union stage *stages;  /* as many as there are slots; NULL: none was needed yet */
 	uint32_t stages_used; /* the first so many of them have been in use */
 	union stage *stage_free;
-	struct queue *next_scheduled;
-	struct queue *next_awake;
-	struct queue *next_starved;
+	struct iov_share large;
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
 	uint32_t bytes_under_way;
@@ -193,14 +186,5 @@ static inline void queue_set_state(struct queue *queue, enum queue_state state)
 
 /** queue_check_memory() - after every piece of work on the driver's memory: was it there? */
 void queue_check_memory(struct queue *queue);
-
-/** queue_round() - drain, publish, interrupt; after a REMOVE the queue may be gone */
-void queue_round(struct queue *queue);
-
-/** queue_has_work() - for polling: did the driver make something available? */
-bool queue_has_work(struct queue *queue);
-
-/** queue_prepare_sleep() - ask for kicks; schedules the queue where work came meanwhile */
-void queue_prepare_sleep(struct queue *queue);
 
 #endif

@@ -38,7 +38,7 @@ static void put_stage(struct queue *queue, union stage *stage)
 static void req_free_memory(struct req_slot *slot)
 {
 	if (slot->large)
-		worker_put_large(slot->queue->worker, slot->queue, slot->large);
+		iov_pool_put(&slot->queue->worker->iov_pool, &slot->queue->large, slot->large);
 	if (unlikely(slot->stage))
 		put_stage(slot->queue, slot->stage);
 	slot->large = NULL;
@@ -72,7 +72,7 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	queue_check_memory(queue);
 	/* In its own round it publishes at the end by itself, and others must get their turn. */
 	if (!queue->in_round)
-		worker_schedule(queue->worker, queue);
+		worker_schedule(queue->worker, &queue->work);
 }
 
 /* The other way out: it was cancelled, and will be taken again after a RESUME. */
@@ -83,7 +83,7 @@ static void req_put_back(struct req_slot *slot, uint16_t head)
 	req_free_memory(slot);
 	virtq_put_back(&queue->vq, head);
 	queue_stat_add(&queue->stats.popped, -1ull);
-	worker_schedule(queue->worker, queue);
+	worker_schedule(queue->worker, &queue->work);
 }
 
 static uint16_t slot_head(const struct req_slot *slot)
@@ -153,7 +153,7 @@ static void retry_expired(struct ring_timer *timer)
 		slot = next;
 	}
 	if (queue->removing)
-		worker_schedule(queue->worker, queue);
+		worker_schedule(queue->worker, &queue->work);
 }
 
 /* Goes on where it stopped: what was transferred before the failure is done. */
@@ -291,7 +291,7 @@ static void req_keep(struct req_slot *slot)
 	struct blk_range *ranges = slot->small.ranges;
 
 	if (!small) {
-		slot->large = worker_get_large(worker, slot->queue);
+		slot->large = iov_pool_get(&worker->iov_pool, &slot->queue->large);
 		iov = slot->large->iov;
 		ranges = slot->large->ranges;
 	}

@@ -9,61 +9,28 @@
 #include <string.h>
 
 #include "log.h"
+#include "config/config.h"
 #include "process/logger.h"
-#include "pages.h"
-#include "queue.h"
 #include "sigbus.h"
 #include "time_ns.h"
 
 /* Operations prepared between two system calls; more only cost an earlier submit. */
 #define WORKER_RING_ENTRIES 256
 
-/* Large requests in flight at a time on one worker; 128 KiB in 4 KiB pieces needs one each. */
-#define WORKER_LARGE_BUFFERS 256
-
-static void list_init(struct queue_list *list)
-{
-	list->first = NULL;
-	list->last = &list->first;
-}
-
-static bool has_shared(const struct worker *worker)
-{
-	return worker->large_free || worker->large_used < WORKER_LARGE_BUFFERS;
-}
-
-/* One that was used before, so that those that nobody needed yet take no memory. */
-static union large_buffer *get_shared(struct worker *worker)
-{
-	union large_buffer *buffer = worker->large_free;
-
-	if (!buffer)
-		return &worker->large[worker->large_used++];
-	worker->large_free = buffer->next_free;
-	return buffer;
-}
-
-static void put_shared(struct worker *worker, union large_buffer *buffer)
-{
-	buffer->next_free = worker->large_free;
-	worker->large_free = buffer;
-}
-
 static int worker_alloc(struct worker *worker)
 {
 	worker->chain_iov = calloc(VIRTQ_MAX_IOV, sizeof(*worker->chain_iov));
 	worker->ranges = calloc(BLK_MAX_RANGES, sizeof(*worker->ranges));
-	worker->large = pages_alloc(WORKER_LARGE_BUFFERS * sizeof(*worker->large));
-	if (!worker->chain_iov || !worker->ranges || !worker->large)
+	if (!worker->chain_iov || !worker->ranges)
 		return -ENOMEM;
-	return 0;
+	return iov_pool_init(&worker->iov_pool);
 }
 
 static void worker_free(struct worker *worker)
 {
 	free(worker->chain_iov);
 	free(worker->ranges);
-	pages_free(worker->large, WORKER_LARGE_BUFFERS * sizeof(*worker->large));
+	iov_pool_exit(&worker->iov_pool);
 }
 
 static void worker_report(struct worker *worker, int result)
@@ -74,53 +41,59 @@ static void worker_report(struct worker *worker, int result)
 	pthread_mutex_unlock(&worker->lock);
 }
 
+static struct work *awake_work(struct list_node *node)
+{
+	return container_of(node, struct work, awake);
+}
+
 static void run_scheduled(struct worker *worker)
 {
-	struct queue *queue = worker->scheduled.first;
+	struct list_node *node;
+	struct list now;
 
-	/* The list as it is now: a queue that schedules itself again comes after the ring. */
-	list_init(&worker->scheduled);
-	while (queue) {
-		struct queue *next = queue->next_scheduled;
+	/* The list as it is now: an item that schedules itself again runs after the ring. */
+	list_init(&now);
+	list_move(&worker->scheduled, &now);
+	while ((node = list_take(&now))) {
+		struct work *work = container_of(node, struct work, scheduled);
 
-		queue->scheduled = false;
-		if (!queue->awake) {
-			queue->awake = true;
-			queue->next_awake = NULL;
-			*worker->awake.last = queue;
-			worker->awake.last = &queue->next_awake;
-		}
-		queue_round(queue); /* the queue may be gone after it */
-		queue = next;
+		if (!list_has(&work->awake))
+			list_add(&worker->awake, &work->awake);
+		work->ops->run(work); /* it may be gone after it */
 	}
 }
 
-/* How long to spin for the queues that were just busy; 0: not at all. */
+/* How long to poll for the items that were just busy; 0: not at all. */
 static uint32_t poll_budget_us(const struct worker *worker)
 {
 	uint32_t budget = 0;
 
-	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
-		budget = MAX(budget, queue->poll_us == CONFIG_POLL_AUTO
-					     ? polling_auto_us(&worker->polling)
-					     : queue->poll_us);
+	list_for_each (node, &worker->awake) {
+		uint32_t poll_us = awake_work(node)->poll_us;
+
+		budget = MAX(budget, poll_us == CONFIG_POLL_AUTO ? polling_auto_us(&worker->polling)
+								 : poll_us);
+	}
 	return budget;
 }
 
 static bool may_poll(const struct worker *worker)
 {
-	for (const struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
-		if (queue->poll_us)
+	list_for_each (node, &worker->awake)
+		if (awake_work(node)->poll_us)
 			return true;
 	return false;
 }
 
-/* Schedules the queues that have not asked for kicks and have work. */
+/* Schedules the items that have not asked to be woken and have work. */
 static void look_for_work(struct worker *worker)
 {
-	for (struct queue *queue = worker->awake.first; queue; queue = queue->next_awake)
-		if (queue_has_work(queue))
-			worker_schedule(worker, queue);
+	list_for_each (node, &worker->awake) {
+		struct work *work = awake_work(node);
+
+		if (work->ops->has_work(work))
+			worker_schedule(worker, work);
+	}
 }
 
 /*
@@ -137,10 +110,10 @@ static void give_way(struct polling *polling)
 }
 
 /*
- * Spins until a queue has work or an operation is complete. Return: there is something to do
+ * Spins until an item has work or an operation is complete. Return: there is something to do
  *
  * Events only cut a turn short: they may be said where there are none (ring_has_events()). So each
- * call looks at the queues, and time counts from when the worker ran out of work.
+ * call looks at the items, and time counts from when the worker ran out of work.
  */
 static int poll(struct worker *worker)
 {
@@ -148,7 +121,7 @@ static int poll(struct worker *worker)
 	uint64_t deadline_ns;
 	int err;
 
-	if (ring_is_polling(&worker->ring)) { /* in ring_run(), once for each look at the queues */
+	if (ring_is_polling(&worker->ring)) { /* in ring_run(), once for each look at the items */
 		look_for_work(worker);
 		return 1;
 	}
@@ -161,7 +134,7 @@ static int poll(struct worker *worker)
 	deadline_ns = worker->polling.idle_since_ns + budget_us * 1000ull;
 	do {
 		look_for_work(worker);
-		if (worker->scheduled.first)
+		if (!list_is_empty(&worker->scheduled))
 			return 1;
 		if (time_now_ns() > deadline_ns)
 			return 0;
@@ -170,16 +143,13 @@ static int poll(struct worker *worker)
 	return 1;
 }
 
-/* Asks for kicks before sleeping; what came meanwhile is scheduled. */
+/* What came while the items asked to be woken is scheduled. */
 static void prepare_sleep(struct worker *worker)
 {
-	struct queue *queue = worker->awake.first;
+	struct list_node *node;
 
-	list_init(&worker->awake);
-	for (; queue; queue = queue->next_awake) {
-		queue->awake = false;
-		queue_prepare_sleep(queue);
-	}
+	while ((node = list_take(&worker->awake)))
+		awake_work(node)->ops->before_sleep(awake_work(node));
 }
 
 /* The one system call of a round: submits, and sleeps where there is nothing to do. */
@@ -200,12 +170,12 @@ static int worker_loop(struct worker *worker)
 	int ret = 0;
 
 	while (!worker->stopping && ret >= 0) {
-		if (worker->scheduled.first) {
+		if (!list_is_empty(&worker->scheduled)) {
 			if (worker->polling.idle_since_ns)
 				polling_work(&worker->polling, time_now_ns());
 			run_scheduled(worker);
 		}
-		if (!worker->scheduled.first) {
+		if (list_is_empty(&worker->scheduled)) {
 			if (!worker->polling.idle_since_ns && may_poll(worker))
 				polling_idle(&worker->polling, worker->served, time_now_ns());
 			ret = poll(worker);
@@ -214,7 +184,7 @@ static int worker_loop(struct worker *worker)
 			if (ret < 0)
 				break;
 		}
-		ret = enter_ring(worker, ret == 0 && !worker->scheduled.first);
+		ret = enter_ring(worker, ret == 0 && list_is_empty(&worker->scheduled));
 	}
 	return ret;
 }
@@ -251,7 +221,6 @@ int worker_start(struct worker *worker, unsigned int index, struct polling_place
 	polling_init(&worker->polling, place);
 	list_init(&worker->scheduled);
 	list_init(&worker->awake);
-	list_init(&worker->starved);
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_cond_init(&worker->started, NULL);
 
@@ -295,62 +264,13 @@ void worker_stop(struct worker *worker)
 	worker_free(worker);
 }
 
-void worker_schedule(struct worker *worker, struct queue *queue)
+void worker_schedule(struct worker *worker, struct work *work)
 {
-	if (queue->scheduled)
-		return;
-	queue->scheduled = true;
-	queue->next_scheduled = NULL;
-	*worker->scheduled.last = queue;
-	worker->scheduled.last = &queue->next_scheduled;
+	if (!list_has(&work->scheduled))
+		list_add(&worker->scheduled, &work->scheduled);
 }
 
-void worker_forget(struct worker *worker, struct queue *queue)
+void worker_forget(struct work *work)
 {
-	struct queue **link = &worker->awake.first;
-
-	if (!queue->awake)
-		return;
-	while (*link != queue)
-		link = &(*link)->next_awake;
-	*link = queue->next_awake;
-	if (!*link)
-		worker->awake.last = link;
-}
-
-bool worker_has_large(struct worker *worker, struct queue *queue)
-{
-	if (likely(has_shared(worker) || !queue->own_large_taken))
-		return true;
-	if (!queue->starved) {
-		queue->starved = true;
-		queue->next_starved = NULL;
-		*worker->starved.last = queue;
-		worker->starved.last = &queue->next_starved;
-	}
-	return false;
-}
-
-union large_buffer *worker_get_large(struct worker *worker, struct queue *queue)
-{
-	if (likely(has_shared(worker)))
-		return get_shared(worker);
-	queue->own_large_taken = true;
-	return queue->own_large;
-}
-
-void worker_put_large(struct worker *worker, struct queue *owner, union large_buffer *buffer)
-{
-	struct queue *queue = worker->starved.first;
-
-	if (unlikely(buffer == owner->own_large))
-		owner->own_large_taken = false;
-	else
-		put_shared(worker, buffer);
-	/* All of them: the first may turn out to need none, and then would give none back. */
-	list_init(&worker->starved);
-	for (; queue; queue = queue->next_starved) {
-		queue->starved = false;
-		worker_schedule(worker, queue);
-	}
+	list_remove(&work->awake);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker: one thread with one io_uring, which serves any number of queues.
+ * A worker: one thread with one io_uring, which runs any number of work items.
  *
- * A queue stays on the worker it was given. Nothing on the request path is shared with another
- * thread, so there are no locks on it.
+ * An item stays on the worker it was given. Nothing that it does is shared with another thread, so
+ * there are no locks on the request path. A virtqueue is one kind of item.
  */
 #ifndef VDUSE_BLK_WORKER_H
 #define VDUSE_BLK_WORKER_H
@@ -13,28 +13,33 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "iov_pool.h"
+#include "list.h"
 #include "polling.h"
 #include "ring.h"
 #include "virtio_blk.h"
-#include "virtq.h"
 
-struct queue;
+struct work;
 
-/*
- * Room for the pieces of one large request: beyond what a slot holds by itself. A fixed number per
- * worker, and one per queue that no other can take: a device whose store is slow may hold all the
- * rest. A queue that finds none waits until one is given back.
- */
-union large_buffer {
-	union large_buffer *next_free;
-	struct iovec iov[VIRTQ_MAX_IOV];
-	struct blk_range ranges[BLK_MAX_RANGES];
+struct work_ops {
+	/** @run: do what there is to do, for a bounded time; @work may be gone after it */
+	void (*run)(struct work *work);
+
+	/** @has_work: for polling: is there something to do? */
+	bool (*has_work)(struct work *work);
+
+	/** @before_sleep: ask to be woken; schedule @work where something came meanwhile */
+	void (*before_sleep)(struct work *work);
 };
 
-/* A first-in first-out list of queues, linked through a member of theirs. */
-struct queue_list {
-	struct queue *first;
-	struct queue **last;
+/* Embedded in what a worker runs. Zeroed but for: */
+struct work {
+	const struct work_ops *ops;
+	uint32_t poll_us; /* how long to poll for more of it; CONFIG_POLL_AUTO; 0: not at all */
+
+	/* The worker's. */
+	struct list_node scheduled;
+	struct list_node awake;
 };
 
 struct worker {
@@ -43,18 +48,15 @@ struct worker {
 	unsigned int index;
 	bool stopping;
 
-	struct queue_list scheduled; /* want a round */
-	struct queue_list awake;     /* had a round since this thread slept: kicks not asked for */
-	struct queue_list starved;   /* want a large buffer */
+	struct list scheduled; /* items to run */
+	struct list awake;     /* ran since this thread slept: they have not asked to be woken */
 
 	struct polling polling; /* for poll_us = auto */
-	uint64_t served;	/* requests that its queues have taken */
+	uint64_t served;	/* requests that its items have taken */
 
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */
 	struct blk_range *ranges; /* of the request being parsed; BLK_MAX_RANGES */
-	union large_buffer *large;
-	unsigned int large_used; /* the first so many of them have been in use */
-	union large_buffer *large_free;
+	struct iov_pool iov_pool;
 
 	/* How worker_start() learns whether the thread came up. */
 	pthread_mutex_t lock;
@@ -74,20 +76,15 @@ struct worker {
 int __must_check worker_start(struct worker *worker, unsigned int index,
 			      struct polling_place *place);
 
-/** worker_stop() - end the thread and free its memory; no queue may be on it any more */
+/** worker_stop() - end the thread and free its memory; no item may be on it any more */
 void worker_stop(struct worker *worker);
 
 /* The rest is for the worker's own thread. */
 
-/** worker_schedule() - give @queue a round before the worker sleeps */
-void worker_schedule(struct worker *worker, struct queue *queue);
+/** worker_schedule() - run @work before the worker sleeps */
+void worker_schedule(struct worker *worker, struct work *work);
 
-/** worker_forget() - @queue, which is not scheduled, is going away */
-void worker_forget(struct worker *worker, struct queue *queue);
-
-/** worker_has_large() - one for @queue? If not, it is scheduled when any is given back */
-bool worker_has_large(struct worker *worker, struct queue *queue);
-union large_buffer *worker_get_large(struct worker *worker, struct queue *queue);
-void worker_put_large(struct worker *worker, struct queue *owner, union large_buffer *buffer);
+/** worker_forget() - @work, which is not scheduled, is going away */
+void worker_forget(struct work *work);
 
 #endif
