@@ -92,7 +92,7 @@ $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 # For scripts/bench: the daemon without I/O, and a client that Debian lacks.
 bench-tools: $(O)/tests/bench/vduse-blk-null $(O)/tests/bench/blkio_load
 $(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
-		$(filter-out %/backend_file.o %/file_rw.o,$(DAEMON_OBJS)) $(LIB_OBJS)
+		$(filter-out %/backend_file.o %/file_rw.o %/file_batch.o,$(DAEMON_OBJS)) $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -19,15 +19,7 @@ static void null_submit(struct backend *backend, struct ring *ring, struct backe
 {
 	(void)backend;
 	(void)ring;
-	io->done_bytes = 0;
-	io->cancelled = io->sync_failed = false;
 	io->done(io, 0);
-}
-
-static void null_cancel(struct backend *backend, struct backend_io *io)
-{
-	(void)backend;
-	(void)io; /* it has ended before this could be called */
 }
 
 static void null_close(struct backend *backend)
@@ -40,7 +32,6 @@ static void null_close(struct backend *backend)
 
 static const struct backend_ops null_ops = {
 	.submit = null_submit,
-	.cancel = null_cancel,
 	.close = null_close,
 };
 

@@ -45,7 +45,6 @@ static void submit(struct backend *backend, struct ring *ring, struct backend_io
 	}
 	if (io->op == BACKEND_READ || io->op == BACKEND_WRITE)
 		touch_memory(io);
-	io->cancelled = false;
 	store->pending[store->count++] = io;
 }
 
@@ -57,7 +56,6 @@ static void cancel(struct backend *backend, struct backend_io *io)
 	while (at < store->count && store->pending[at] != io)
 		at++;
 	must(at < store->count);
-	io->cancelled = true;
 }
 
 static const struct backend_ops ops = { .submit = submit, .cancel = cancel };

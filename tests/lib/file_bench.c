@@ -204,20 +204,20 @@ static void watch_step(struct fb_op *op)
 	iopoll_tail = fb_ring.iopoll.sq.sqe_tail;
 	uring_tail = fb_ring.uring.sq.sqe_tail;
 	sqe = &sq->sqes[(sq->sqe_tail - 1) & sq->ring_mask];
-	if ((void *)(uintptr_t)sqe->user_data != &op->io.ring_op)
+	if ((void *)(uintptr_t)sqe->user_data != &file_io(&op->io)->ring_op)
 		return;
 	begin_step(op);
 	op->polled = polled;
 	if (polled)
 		add_word(op, "polled");
 	add_sqe(op, sqe);
-	op->forward = op->io.ring_op.done;
-	op->io.ring_op.done = step_done;
+	op->forward = file_io(&op->io)->ring_op.done;
+	file_io(&op->io)->ring_op.done = step_done;
 }
 
 static void step_done(struct ring_op *ring_op, int res, uint32_t flags)
 {
-	struct fb_op *op = container_of(ring_op, struct fb_op, io.ring_op);
+	struct fb_op *op = container_of(io_of_ring_op(ring_op), struct fb_op, io);
 	int fake = op->fakes[op->steps - 1];
 
 	/* It would have waited: the same step is done by a thread, with that result. */

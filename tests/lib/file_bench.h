@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
-#include "store/backend.h"
+#include "store/backend_file.h"
 #include "test_log.h"
 
 #define FB_IMAGE_SIZE  (2u << 20)

@@ -261,7 +261,7 @@ START_TEST(torn_block_is_transferred_again_once)
 	op.fakes[0] = op.fakes[1] = 100;
 	ck_assert_int_eq(fb_run(&op), -ENODATA);
 	ck_assert_uint_eq(op.steps, 2);
-	ck_assert(op.io.torn);
+	ck_assert(file_io(&op.io)->torn);
 
 	op.io.iov[0] = fb_pieces[0];
 	op.io.iov_count = 1;

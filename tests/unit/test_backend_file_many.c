@@ -163,7 +163,7 @@ static struct {
 
 static void part_came(struct ring_op *ring_op, int res, uint32_t flags)
 {
-	struct fb_op *op = container_of(ring_op, struct fb_op, io.ring_op);
+	struct fb_op *op = container_of(io_of_ring_op(ring_op), struct fb_op, io);
 
 	must(res <= (int)batch.max, "a part has %d bytes, not at most %zu", res, batch.max);
 	batch.bytes += res > 0 ? (uint64_t)res : 0;
@@ -184,15 +184,15 @@ static int run_cut(struct fb_op *op, unsigned int parts, size_t max)
 	unsigned int before = fb_ring.uring.sq.sqe_tail;
 
 	op->io.done = cut_done;
-	op->io.one_by_one = true; /* as the last request left it */
+	file_io(&op->io)->one_by_one = true; /* as the last request left it */
 	backend_submit(fb_backend, &fb_ring, &op->io);
 	ck_assert_uint_eq(fb_ring.uring.sq.sqe_tail - before, parts);
 	if (parts > 1) {
-		batch.forward = op->io.ring_op.done;
+		batch.forward = file_io(&op->io)->ring_op.done;
 		batch.left = parts;
 		batch.bytes = 0;
 		batch.max = max;
-		op->io.ring_op.done = part_came;
+		file_io(&op->io)->ring_op.done = part_came;
 	}
 	while (!op->completions)
 		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
@@ -329,7 +329,7 @@ START_TEST(hog_has_few_parts_under_way_and_its_neighbour_has_its_turn)
 	for (tail = fb_ring.uring.sq.sqe_tail; !hog.completions; turns++) {
 		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
 		ck_assert_uint_le(fb_ring.uring.sq.sqe_tail - tail, 16);
-		ck_assert_uint_le(hog.io.parts, 16);
+		ck_assert_uint_le(file_io(&hog.io)->parts, 16);
 		if (turns == 1)
 			ck_assert_uint_eq(neighbour.completions, 1);
 		tail = fb_ring.uring.sq.sqe_tail;
@@ -386,8 +386,8 @@ static void spoil(struct fb_op *op, unsigned int part, int result)
 {
 	parts_to_spoil = part;
 	spoilt_result = result;
-	part_forward = op->io.ring_op.done;
-	op->io.ring_op.done = spoil_part;
+	part_forward = file_io(&op->io)->ring_op.done;
+	file_io(&op->io)->ring_op.done = spoil_part;
 }
 
 static const int spoilt[] = { -EIO, -EAGAIN, 0, 512, -ECANCELED };
@@ -435,7 +435,8 @@ START_TEST(cancelled_parts_end_once)
 	backend_cancel(&op.io);
 	while (!op.completions) {
 		ck_assert_int_eq(ring_run(&fb_ring, true), 0);
-		ck_assert_msg(op.completions || op.io.parts, "it goes on with something else");
+		ck_assert_msg(op.completions || file_io(&op.io)->parts,
+			      "it goes on with something else");
 	}
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(ring_run(&fb_ring, false), 0);

@@ -49,7 +49,7 @@ enum queue_state {
  * The limit for data of reads and writes under way in one queue. A queue above it takes no more
  * requests until one has completed. Without it, a ring full of large requests would delay the other
  * queues of the worker. A request counts with the most that it has under way at a time
- * (file_rw.c).
+ * (file_batch.c).
  */
 #define QUEUE_BYTES_MAX	  (32u << 20)
 #define REQUEST_BYTES_MAX (4u << 20)

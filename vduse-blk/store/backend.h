@@ -16,9 +16,9 @@
 #include "compiler.h"
 #include "config/config.h"
 #include "ring.h"
-#include "store_pool.h"
 
-#define BACKEND_STAGE 65536u
+#define BACKEND_STAGE	   65536u
+#define BACKEND_IO_PRIVATE 128u /* bytes of an operation that belong to the store */
 
 /* The properties of an open store, in bytes. Constant. */
 struct backend_limits {
@@ -48,13 +48,16 @@ enum backend_op {
  */
 struct backend_io {
 	enum backend_op op;
-	bool durable; /* not of a read: complete only when it survives a power cut */
-	bool unmap;   /* zeroes: space may be given back */
+	bool durable;	  /* not of a read: complete only when it survives a power cut */
+	bool unmap;	  /* zeroes: space may be given back */
+	bool cancelled;	  /* out: backend_cancel() was called. Threads of the store may read it */
+	bool sync_failed; /* out: a sync failed, so earlier writes may be lost too */
 	uint64_t offset;
 	uint64_t len;
 	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
 	uint32_t iov_count;
 	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
+	uint64_t done_bytes; /* out: of a read or write that failed, the bytes before that */
 
 	/*
 	 * Returns the staging buffer of @io, BACKEND_STAGE bytes, for memory that O_DIRECT refuses.
@@ -65,24 +68,14 @@ struct backend_io {
 	/* On the worker; 0 or -errno. May submit @io again. */
 	void (*done)(struct backend_io *io, int err);
 
-	/* The store's own, until @done. */
-	struct backend *backend;
-	struct ring *ring;
-	struct ring_op ring_op;
-	struct pool_job job;
-	uint64_t done_bytes;
-	const struct iovec *step; /* the pieces of the step under way: in @iov, or @piece */
-	uint32_t step_count;
-	struct iovec piece;
-	uint32_t parts; /* under way, all of them with @ring_op */
-	uint64_t batch_bytes, batch_done;
-	bool one_by_one;  /* one part at a time, since a part of a batch failed */
-	bool iopoll;	  /* completions may be polled for; false after the disk refused that */
-	bool staged;	  /* the step reads or writes the staging buffer */
-	bool torn;	  /* the last step moved less than a block */
-	bool in_pool;	  /* @job is under way */
-	bool cancelled;	  /* set on the worker, read by the pool */
-	bool sync_failed; /* out: a sync failed, so earlier writes may be lost too */
+	struct backend *backend; /* set by backend_submit() */
+	struct ring *ring;	 /* likewise: of the worker */
+
+	/*
+	 * For the store, from @submit to @done: a struct of that store, whose size it asserts. It
+	 * consists of characters, so that the compiler expects accesses as any type.
+	 */
+	_Alignas(uint64_t) unsigned char private[BACKEND_IO_PRIVATE];
 };
 
 struct backend_ops {
@@ -90,8 +83,9 @@ struct backend_ops {
 	void (*submit)(struct backend *backend, struct ring *ring, struct backend_io *io);
 
 	/**
-	 * @cancel: end @io early, where that is possible; its @done comes in any case
+	 * @cancel: end @io early, where that is possible; its @done comes in any case, later
 	 *
+	 * @io->cancelled is set. NULL: all operations end in @submit.
 	 * -ECANCELED or -EINTR: part of it may have had an effect.
 	 */
 	void (*cancel)(struct backend *backend, struct backend_io *io);
@@ -144,6 +138,8 @@ static inline void backend_submit(struct backend *backend, struct ring *ring, st
 {
 	io->backend = backend;
 	io->ring = ring;
+	io->done_bytes = 0;
+	io->cancelled = io->sync_failed = false;
 	backend->ops->submit(backend, ring, io);
 }
 
@@ -161,6 +157,7 @@ static inline void backend_lost(struct backend *backend)
 
 static inline void backend_cancel(struct backend_io *io)
 {
+	store_relaxed(&io->cancelled, true);
 	io->backend->ops->cancel(io->backend, io);
 }
 

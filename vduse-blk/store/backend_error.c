@@ -9,15 +9,7 @@ static void error_submit(struct backend *backend, struct ring *ring, struct back
 {
 	(void)backend;
 	(void)ring;
-	io->cancelled = io->sync_failed = false;
-	io->done_bytes = 0;
 	io->done(io, -EIO);
-}
-
-static void error_cancel(struct backend *backend, struct backend_io *io)
-{
-	(void)backend;
-	(void)io; /* it has ended before this could be called */
 }
 
 static void error_close(struct backend *backend)
@@ -27,7 +19,6 @@ static void error_close(struct backend *backend)
 
 static const struct backend_ops error_ops = {
 	.submit = error_submit,
-	.cancel = error_cancel,
 	.close = error_close,
 };
 

@@ -20,27 +20,24 @@
 
 static const uint8_t zeroes[ZERO_CHUNK] __attribute__((aligned(4096)));
 
-static struct backend_io *io_of(struct pool_job *job)
-{
-	return container_of(job, struct backend_io, job);
-}
-
 void io_to_pool(struct backend_io *io,
 		int (*work)(struct pool_job *job, const struct pool_fds *fds),
 		void (*done)(struct pool_job *job))
 {
-	io->job.work = work;
-	io->job.done = done;
-	io->job.ring = io->ring;
-	io->in_pool = true;
-	store_pool_submit(file_of(io)->pool, &io->job);
+	struct file_io *own = file_io(io);
+
+	own->job.work = work;
+	own->job.done = done;
+	own->job.ring = io->ring;
+	own->in_pool = true;
+	store_pool_submit(file_of(io)->pool, &own->job);
 }
 
 static void sync_done(struct pool_job *job)
 {
-	struct backend_io *io = io_of(job);
+	struct backend_io *io = io_of_job(job);
 
-	io->in_pool = false;
+	file_io(io)->in_pool = false;
 	io->sync_failed = job->result && job->result != -ECANCELED;
 	io_finish(io, job->result);
 }
@@ -115,7 +112,7 @@ static int allocate(const struct backend_io *io, int fd, int mode)
  */
 static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 {
-	struct backend_io *io = io_of(job);
+	struct backend_io *io = io_of_job(job);
 	struct file_backend *file = file_of(io);
 	bool give_back = !file->keep_space && (io->unmap || !file->store.block_device);
 	int err = -EOPNOTSUPP;
@@ -136,7 +133,7 @@ static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 /* A discard is a hint: where the store cannot free space it succeeds without an effect. */
 static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 {
-	struct backend_io *io = io_of(job);
+	struct backend_io *io = io_of_job(job);
 	struct file_backend *file = file_of(io);
 	int err;
 
@@ -152,9 +149,9 @@ static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 
 static void change_done(struct pool_job *job)
 {
-	struct backend_io *io = io_of(job);
+	struct backend_io *io = io_of_job(job);
 
-	io->in_pool = false;
+	file_io(io)->in_pool = false;
 	io_finish_changed(io, job->result);
 }
 
@@ -164,10 +161,7 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 
 	(void)backend;
 	(void)ring;
-	io->done_bytes = 0;
-	io->iopoll = file->iopoll;
-	io->cancelled = false;
-	io->sync_failed = false;
+	file_io(io)->iopoll = file->iopoll;
 	if (file->store.cache == CACHE_UNSAFE)
 		io->durable = false;
 	switch (io->op) {
@@ -197,11 +191,10 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 static void file_cancel(struct backend *backend, struct backend_io *io)
 {
 	(void)backend;
-	store_relaxed(&io->cancelled, true);
-	if (io->in_pool)
-		store_pool_cancel(file_of(io)->pool, &io->job);
+	if (file_io(io)->in_pool)
+		store_pool_cancel(file_of(io)->pool, &file_io(io)->job);
 	else
-		ring_cancel(io->ring, &io->ring_op);
+		ring_cancel(io->ring, &file_io(io)->ring_op);
 }
 
 static unsigned int file_descriptors(struct backend *backend, int **fds, unsigned int max)

@@ -28,9 +28,52 @@ struct file_backend {
 	bool no_nowait[2]; /* reads, writes: the file refuses RWF_NOWAIT */
 };
 
+/* The private part of an operation. */
+struct file_io {
+	struct ring_op ring_op;
+	struct pool_job job;
+	const struct iovec *step; /* the pieces of the step under way: in @iov, or @piece */
+	uint32_t step_count;
+	uint32_t parts; /* under way, all of them with @ring_op */
+	struct iovec piece;
+	uint64_t batch_bytes, batch_done;
+	bool one_by_one; /* one part at a time, since a part of a batch failed */
+	bool iopoll;	 /* completions may be polled for; false after the disk refused that */
+	bool staged;	 /* the step reads or writes the staging buffer */
+	bool torn;	 /* the last step moved less than a block */
+	bool in_pool;	 /* @job is under way */
+};
+
+_Static_assert(sizeof(struct file_io) <= BACKEND_IO_PRIVATE, "BACKEND_IO_PRIVATE");
+
+static inline struct file_io *file_io(const struct backend_io *io)
+{
+	return (struct file_io *)io->private;
+}
+
+static inline struct backend_io *io_of_file(struct file_io *own)
+{
+	return container_of((unsigned char(*)[BACKEND_IO_PRIVATE])own, struct backend_io, private);
+}
+
+static inline struct backend_io *io_of_job(struct pool_job *job)
+{
+	return io_of_file(container_of(job, struct file_io, job));
+}
+
+static inline struct backend_io *io_of_ring_op(struct ring_op *op)
+{
+	return io_of_file(container_of(op, struct file_io, ring_op));
+}
+
 static inline struct file_backend *file_of(const struct backend_io *io)
 {
 	return container_of(io->backend, struct file_backend, base);
+}
+
+static inline uint64_t io_bytes_left(const struct backend_io *io)
+{
+	return io->len - io->done_bytes;
 }
 
 static inline void io_finish(struct backend_io *io, int err)
@@ -48,5 +91,18 @@ void io_finish_changed(struct backend_io *io, int err);
 
 /** file_rw_start() - read or write all of @io, in as many steps as it takes; then io_finish() */
 void file_rw_start(struct backend_io *io);
+
+/** file_rw_rest() - read or write what is left, from @io->done_bytes on; @io->iov begins there */
+void file_rw_rest(struct backend_io *io);
+
+/**
+ * file_rw_submit() - submit one operation to the ring, with RWF_NOWAIT
+ * @at: bytes from the beginning of @io
+ */
+void file_rw_submit(struct backend_io *io, const struct iovec *iov, uint32_t count, uint64_t at,
+		    void (*done)(struct ring_op *op, int res, uint32_t flags));
+
+/** file_batch_start() - submit the next parts, as many as may be under way; then file_rw_rest() */
+void file_batch_start(struct backend_io *io);
 
 #endif

@@ -7,11 +7,7 @@
  * worker share. A step that would have to wait ends with EAGAIN, and a thread of the store does it.
  * After a short step another one follows.
  *
- * A transfer that is larger than one operation of the disk is cut into parts, for two reasons. The
- * block layer does not split a request with RWF_NOWAIT (block/blk-merge.c). And a read from the
- * page cache is copied on the worker, while its other queues wait. Several parts, a batch, are
- * under way at a time. The next batch begins when all of them are done. So the amount under way is
- * limited, however long the request is.
+ * A transfer that is larger than one operation of the disk is cut into parts (file_batch.c).
  *
  * Direct I/O. Memory or lengths that O_DIRECT refuses are copied through a staging buffer, one step
  * after the other. They do not go through the page cache: write-back of a page could undo a direct
@@ -31,21 +27,9 @@
 #include "sigbus.h"
 #include "store_kern.h"
 
-/* Parts end at multiples of this, so that the next part is aligned for every disk. */
-#define PART_ALIGN 4096u
-
-/* The limit for what one request has under way. */
-#define BATCH_PARTS 16u
-#define BATCH_BYTES (4u << 20) /* REQUEST_BYTES_MAX of queue.h */
-
 static bool is_write(const struct backend_io *io)
 {
 	return io->op == BACKEND_WRITE;
-}
-
-static uint64_t bytes_left(const struct backend_io *io)
-{
-	return io->len - io->done_bytes;
 }
 
 /* The cheapest operation that does it. */
@@ -71,13 +55,19 @@ static void prep(struct io_uring_sqe *sqe, const struct backend_io *io, const st
 	sqe->rw_flags = RWF_NOWAIT;
 }
 
-static struct io_uring_sqe *get_sqe(struct backend_io *io,
-				    void (*done)(struct ring_op *op, int res, uint32_t flags))
+void file_rw_submit(struct backend_io *io, const struct iovec *iov, uint32_t count, uint64_t at,
+		    void (*done)(struct ring_op *op, int res, uint32_t flags))
 {
-	io->ring_op.done = done;
-	if (unlikely(io->iopoll) && io->ring->has_iopoll)
-		return ring_iopoll_sqe(io->ring);
-	return ring_sqe(io->ring);
+	struct file_io *own = file_io(io);
+	struct io_uring_sqe *sqe;
+
+	own->ring_op.done = done;
+	if (unlikely(own->iopoll) && io->ring->has_iopoll)
+		sqe = ring_iopoll_sqe(io->ring);
+	else
+		sqe = ring_sqe(io->ring);
+	prep(sqe, io, iov, count, at);
+	ring_sqe_done(sqe, &own->ring_op);
 }
 
 static bool must_stage(const struct backend_io *io)
@@ -125,48 +115,52 @@ static void forbid_pinning(struct file_backend *file)
 /* What is to be in the staging buffer next. Return: 0; -ENOMEM; -EFAULT: memory is not there */
 static int stage_fill(struct backend_io *io)
 {
+	struct file_io *own = file_io(io);
 	uint64_t max = MIN(file_of(io)->store.part_max, (uint64_t)BACKEND_STAGE);
 	void *stage = backend_stage(io);
 
 	if (!stage)
 		return -ENOMEM;
-	io->piece = (struct iovec){ .iov_base = stage, .iov_len = MIN(bytes_left(io), max) };
+	own->piece = (struct iovec){ .iov_base = stage, .iov_len = MIN(io_bytes_left(io), max) };
 	if (is_write(io))
-		iov_to_buf(io->iov, io->iov_count, stage, io->piece.iov_len);
+		iov_to_buf(io->iov, io->iov_count, stage, own->piece.iov_len);
 	/* Zeroes of a lost page must not be written. The queue stops after its next check. */
-	return iov_is_lost(io->iov, io->iov_count, io->piece.iov_len) ? -EFAULT : 0;
+	return iov_is_lost(io->iov, io->iov_count, own->piece.iov_len) ? -EFAULT : 0;
 }
 
 /* As many pieces as a part takes; or as much of the first one. */
 static void step_cut(struct backend_io *io)
 {
+	struct file_io *own = file_io(io);
 	const struct store *store = &file_of(io)->store;
 	uint64_t bytes = 0;
 
-	io->step = io->iov;
-	io->step_count = 0;
-	while (io->step_count < io->iov_count && io->step_count < store->part_pieces &&
-	       bytes + io->iov[io->step_count].iov_len <= store->part_max)
-		bytes += io->iov[io->step_count++].iov_len;
-	if (io->step_count)
+	own->step = io->iov;
+	own->step_count = 0;
+	while (own->step_count < io->iov_count && own->step_count < store->part_pieces &&
+	       bytes + io->iov[own->step_count].iov_len <= store->part_max)
+		bytes += io->iov[own->step_count++].iov_len;
+	if (own->step_count)
 		return;
-	io->piece = (struct iovec){ .iov_base = io->iov->iov_base, .iov_len = store->part_max };
-	io->step = &io->piece;
-	io->step_count = 1;
+	own->piece = (struct iovec){ .iov_base = io->iov->iov_base, .iov_len = store->part_max };
+	own->step = &own->piece;
+	own->step_count = 1;
 }
 
 /* Sets the pieces of the next step. Return: 0; -errno */
 static int step_set(struct backend_io *io)
 {
-	io->staged = must_stage(io);
-	if (unlikely(io->staged)) {
-		io->step = &io->piece;
-		io->step_count = 1;
+	struct file_io *own = file_io(io);
+
+	own->staged = must_stage(io);
+	if (unlikely(own->staged)) {
+		own->step = &own->piece;
+		own->step_count = 1;
 		return stage_fill(io);
 	}
-	io->step = io->iov;
-	io->step_count = io->iov_count;
-	if (unlikely(bytes_left(io) > file_of(io)->store.part_max))
+	own->step = io->iov;
+	own->step_count = io->iov_count;
+	if (unlikely(io_bytes_left(io) > file_of(io)->store.part_max))
 		step_cut(io);
 	return 0;
 }
@@ -175,18 +169,18 @@ static void step_done(struct backend_io *io, int res);
 
 static int step_work(struct pool_job *job, const struct pool_fds *fds)
 {
-	const struct backend_io *io = container_of(job, struct backend_io, job);
+	const struct backend_io *io = io_of_job(job);
 
-	return (int)store_kern_transfer(is_write(io), fds->fd, io->step,
-					MIN(io->step_count, (uint32_t)IOV_MAX),
+	return (int)store_kern_transfer(is_write(io), fds->fd, file_io(io)->step,
+					MIN(file_io(io)->step_count, (uint32_t)IOV_MAX),
 					file_of(io)->store.offset + io->offset + io->done_bytes);
 }
 
 static void step_worked(struct pool_job *job)
 {
-	struct backend_io *io = container_of(job, struct backend_io, job);
+	struct backend_io *io = io_of_job(job);
 
-	io->in_pool = false;
+	file_io(io)->in_pool = false;
 	step_done(io, job->result);
 }
 
@@ -194,21 +188,20 @@ static void step_came(struct ring_op *op, int res, uint32_t flags);
 
 static void step_submit(struct backend_io *io)
 {
-	struct io_uring_sqe *sqe = get_sqe(io, step_came);
+	const struct file_io *own = file_io(io);
 
-	prep(sqe, io, io->step, io->step_count, io->done_bytes);
-	ring_sqe_done(sqe, &io->ring_op);
+	file_rw_submit(io, own->step, own->step_count, io->done_bytes, step_came);
 }
 
 static void step_came(struct ring_op *op, int res, uint32_t flags)
 {
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
+	struct backend_io *io = io_of_ring_op(op);
 
 	(void)flags;
 	if (unlikely(res == -EAGAIN || res == -EOPNOTSUPP) && !io->cancelled) {
-		if (io->iopoll && io->ring->has_iopoll) {
+		if (file_io(io)->iopoll && io->ring->has_iopoll) {
 			/* The disk refused to be polled: try again with an interrupt. */
-			io->iopoll = false;
+			file_io(io)->iopoll = false;
 			step_submit(io);
 			return;
 		}
@@ -239,7 +232,7 @@ static bool step_again(struct backend_io *io, int res)
 
 	if (io->cancelled)
 		return false;
-	if (res == -EFAULT && file->bounce && file->store.direct && !io->staged) {
+	if (res == -EFAULT && file->bounce && file->store.direct && !file_io(io)->staged) {
 		forbid_pinning(file);
 		return true;
 	}
@@ -254,30 +247,30 @@ static int whole_blocks(struct backend_io *io, int res)
 
 	if (res > 0 && store->direct)
 		whole -= whole & (int)(store->length_align - 1);
-	if (!whole && (!res || io->torn))
+	if (!whole && (!res || file_io(io)->torn))
 		return -ENODATA; /* the file ends before the disk does: it was truncated */
-	io->torn = !whole;
+	file_io(io)->torn = !whole;
 	return whole;
 }
 
-static void transfer_rest(struct backend_io *io);
-
 static void step_done(struct backend_io *io, int res)
 {
+	struct file_io *own = file_io(io);
+
 	/* The fast path: one step has transferred everything. */
-	if (likely(res > 0 && (uint64_t)res == bytes_left(io) && !io->staged)) {
+	if (likely(res > 0 && (uint64_t)res == io_bytes_left(io) && !own->staged)) {
 		io->done_bytes = io->len;
 		io_finish_changed(io, 0);
 		return;
 	}
 	if (unlikely(res < 0) && step_again(io, res)) {
-		transfer_rest(io);
+		file_rw_rest(io);
 		return;
 	}
 	if (res >= 0)
 		res = whole_blocks(io, res);
-	if (unlikely(io->staged) && res > 0 && !is_write(io)) {
-		iov_from_buf(io->iov, io->iov_count, io->piece.iov_base, (size_t)res);
+	if (unlikely(own->staged) && res > 0 && !is_write(io)) {
+		iov_from_buf(io->iov, io->iov_count, own->piece.iov_base, (size_t)res);
 		if (sigbus_pending())
 			res = -EFAULT;
 	}
@@ -295,105 +288,20 @@ static void step_done(struct backend_io *io, int res)
 		return;
 	}
 	iov_skip(&io->iov, &io->iov_count, (size_t)res);
-	transfer_rest(io);
+	file_rw_rest(io);
 }
 
-/* A batch is done. Where a part failed or was short, the batch is repeated, one step at a time. */
-static void batch_done(struct backend_io *io)
+void file_rw_rest(struct backend_io *io)
 {
-	bool whole = io->batch_done == io->batch_bytes;
-
-	if (whole)
-		io->done_bytes += io->batch_bytes;
-	if (io->done_bytes == io->len) {
-		io_finish_changed(io, 0);
-		return;
-	}
-	if (io->cancelled) {
-		io_finish(io, -ECANCELED);
-		return;
-	}
-	if (whole)
-		iov_skip(&io->iov, &io->iov_count, io->batch_bytes);
-	io->one_by_one = !whole;
-	io->iopoll = io->iopoll && whole; /* the disk may have refused to be polled */
-	transfer_rest(io);
-}
-
-/* The parts share one ring_op. */
-static void part_done(struct ring_op *op, int res, uint32_t flags)
-{
-	struct backend_io *io = container_of(op, struct backend_io, ring_op);
-
-	(void)flags;
-	io->batch_done += res > 0 ? (uint64_t)res : 0;
-	if (!--io->parts)
-		batch_done(io);
-}
-
-static void part_start(struct backend_io *io, const struct iovec *iov, uint32_t count,
-		       uint64_t bytes)
-{
-	struct io_uring_sqe *sqe = get_sqe(io, part_done);
-
-	prep(sqe, io, iov, count, io->done_bytes + io->batch_bytes);
-	ring_sqe_done(sqe, &io->ring_op);
-	io->parts++;
-	io->batch_bytes += bytes;
-}
-
-static bool batch_takes_more(const struct backend_io *io)
-{
-	return io->parts < BATCH_PARTS && io->batch_bytes < BATCH_BYTES;
-}
-
-/* Parts of one piece. */
-static void batch_cut(struct backend_io *io, const struct iovec *piece, size_t size)
-{
-	struct iovec part = { .iov_base = piece->iov_base };
-
-	for (size_t left = piece->iov_len; left && batch_takes_more(io); left -= part.iov_len) {
-		part.iov_len = MIN(left, size);
-		part_start(io, &part, 1, part.iov_len);
-		part.iov_base = (uint8_t *)part.iov_base + part.iov_len;
-	}
-}
-
-/* All about the same size, each of whole pieces, or of a piece that alone is too large. */
-static void batch_start(struct backend_io *io)
-{
-	const struct store *store = &file_of(io)->store;
-	uint64_t count = (bytes_left(io) - 1) / store->part_max + 1;
-	uint64_t size = ROUND_UP((bytes_left(io) - 1) / count + 1, (uint64_t)PART_ALIGN);
-	uint32_t i = 0;
-
-	io->parts = 0;
-	io->batch_bytes = io->batch_done = 0;
-	while (i < io->iov_count && batch_takes_more(io)) {
-		uint32_t first = i;
-		uint64_t bytes = 0;
-
-		while (i < io->iov_count && i - first < store->part_pieces &&
-		       bytes + io->iov[i].iov_len <= size)
-			bytes += io->iov[i++].iov_len;
-		if (bytes)
-			part_start(io, &io->iov[first], i - first, bytes);
-		else
-			batch_cut(io, &io->iov[i++], size);
-	}
-}
-
-static void transfer_rest(struct backend_io *io)
-{
-	if (unlikely(bytes_left(io) > file_of(io)->store.part_max) && !io->one_by_one &&
+	if (unlikely(io_bytes_left(io) > file_of(io)->store.part_max) && !file_io(io)->one_by_one &&
 	    !must_stage(io) && !must_wait(io))
-		batch_start(io);
+		file_batch_start(io);
 	else
 		step_start(io);
 }
 
 void file_rw_start(struct backend_io *io)
 {
-	io->one_by_one = io->torn = false;
-	transfer_rest(io);
+	file_io(io)->one_by_one = file_io(io)->torn = false;
+	file_rw_rest(io);
 }
