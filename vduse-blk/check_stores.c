@@ -5,7 +5,7 @@
 
 #include "frontend/device.h"
 #include "disk/backing_conflict.h"
-#include "store/store.h"
+#include "store/store_type.h"
 #include "vduse_dev.h"
 
 /* Does a server have this block device open for another disk? It may share it with this one. */
@@ -22,9 +22,12 @@ static bool is_shared(const struct config *config, const struct device_config *d
 
 static bool check_store(const struct config *config, const struct device_config *device)
 {
+	int (*check_use)(const struct device_config *device, bool shared) =
+		store_type_of(device)->check_use;
+
 	if (device_check_store(device, config->runtime_dir))
 		return false;
-	return is_shared(config, device) || !store_try_claim(device);
+	return !check_use || !check_use(device, is_shared(config, device));
 }
 
 bool check_stores(const struct config *config)

@@ -9,6 +9,7 @@
 
 #include "store/backend.h"
 #include "store/store.h"
+#include "store/store_type.h"
 
 struct null_backend {
 	struct backend base;
@@ -35,8 +36,7 @@ static const struct backend_ops null_ops = {
 	.close = null_close,
 };
 
-int backend_file_open(const struct device_config *config, unsigned int wait_ms,
-		      struct backend **out)
+static int null_open(const struct device_config *config, unsigned int wait_ms, struct backend **out)
 {
 	struct null_backend *null = calloc(1, sizeof(*null));
 	int err;
@@ -53,3 +53,5 @@ int backend_file_open(const struct device_config *config, unsigned int wait_ms,
 	*out = &null->base;
 	return 0;
 }
+
+const struct store_type store_type_file = { .open = null_open };

@@ -106,7 +106,7 @@ bool fb_open_place(enum place place, enum cache_mode cache)
 	}
 
 	fb_config.cache = cache;
-	ck_assert_int_eq(backend_file_open(&fb_config, 0, &fb_backend), 0);
+	ck_assert_int_eq(store_type_file.open(&fb_config, 0, &fb_backend), 0);
 	fb_plain_fd = open(fb_config.path, O_RDWR | O_CLOEXEC);
 	ck_assert_int_ge(fb_plain_fd, 0);
 	return true;

@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "store/backend_file.h"
+#include "store/store_type.h"
 #include "test_log.h"
 
 #define FB_IMAGE_SIZE  (2u << 20)

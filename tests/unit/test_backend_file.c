@@ -399,7 +399,7 @@ START_TEST(open_that_fails_leaves_nothing)
 
 	unlink(fb_image);
 	test_log_expect(LOG_LEVEL_ERROR, fb_image);
-	ck_assert_int_eq(backend_file_open(&fb_config, 0, &out), -ENOENT);
+	ck_assert_int_eq(store_type_file.open(&fb_config, 0, &out), -ENOENT);
 	ck_assert_ptr_eq(out, untouched);
 }
 END_TEST

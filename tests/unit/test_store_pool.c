@@ -289,7 +289,7 @@ static struct backend *open_other(void)
 	ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
 	close(fd);
 	config.cache = CACHE_WRITEBACK;
-	ck_assert_int_eq(backend_file_open(&config, 0, &other), 0);
+	ck_assert_int_eq(store_type_file.open(&config, 0, &other), 0);
 	return other;
 }
 

@@ -225,7 +225,7 @@ START_TEST(store_closes_while_its_thread_cannot_be_started)
 	ck_assert_int_eq(finish(&op), -ECANCELED);
 	backend_close(fb_backend);
 	lift_limit(RLIMIT_AS);
-	ck_assert_int_eq(backend_file_open(&fb_config, 0, &fb_backend), 0);
+	ck_assert_int_eq(store_type_file.open(&fb_config, 0, &fb_backend), 0);
 	submit_flush(&op);
 	ck_assert_int_eq(finish(&op), 0);
 }

@@ -3,34 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 
 #include "log.h"
-
-/* What a path leads to. */
-struct place {
-	mode_t type; /* 0: nothing that can be served */
-	dev_t dev;
-	ino_t ino;
-};
-
-static struct place find_place(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st))
-		return (struct place){ 0 };
-	if (S_ISBLK(st.st_mode))
-		return (struct place){ .type = S_IFBLK, .dev = st.st_rdev };
-	if (S_ISREG(st.st_mode))
-		return (struct place){ .type = S_IFREG, .dev = st.st_dev, .ino = st.st_ino };
-	return (struct place){ 0 };
-}
-
-static bool same_place(const struct place *a, const struct place *b)
-{
-	return a->type && a->type == b->type && a->dev == b->dev && a->ino == b->ino;
-}
+#include "store/store_type.h"
 
 static int refuse(const struct device_config *first, const struct device_config *second)
 {
@@ -43,18 +19,18 @@ static int refuse(const struct device_config *first, const struct device_config 
 int backing_conflict_check(const struct config *config)
 {
 	const struct device_config *devices = config->devices;
-	struct place *places = calloc(config->device_count, sizeof(*places));
+	char(*identities)[BACKEND_IDENTITY_MAX] = calloc(config->device_count, sizeof(*identities));
 	int err = 0;
 
-	if (!places)
+	if (!identities)
 		return -ENOMEM;
 	for (size_t i = 0; i < config->device_count && !err; i++) {
-		places[i] = find_place(devices[i].path);
-		for (size_t j = 0; j < i && !err; j++)
-			if (same_place(&places[i], &places[j]) &&
+		store_identify(&devices[i], identities[i]);
+		for (size_t j = 0; j < i && identities[i][0] && !err; j++)
+			if (!strcmp(identities[i], identities[j]) &&
 			    config_slices_collide(&devices[i], &devices[j]))
 				err = refuse(&devices[j], &devices[i]);
 	}
-	free(places);
+	free(identities);
 	return err;
 }

@@ -7,7 +7,7 @@
 #include "config/config.h"
 
 /**
- * backing_conflict_check() - look what the paths lead to; nothing is opened
+ * backing_conflict_check() - look where the stores keep their bytes; nothing is opened
  *
  * The lock of the first would keep the second out, as it does another process, and who reads that
  * would look for one. Return: 0, also where a path leads nowhere; -EBUSY, logged; -ENOMEM

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "adopt.h"
@@ -14,8 +13,7 @@
 #include "log.h"
 #include "orphans.h"
 #include "control/ownership.h"
-#include "store/store.h"
-#include "store/store_access.h"
+#include "store/store_type.h"
 #include "vdpa_bus.h"
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
@@ -172,10 +170,7 @@ int device_open_store(struct device *device, const struct device_config *config,
 			return err;
 		wait_ms = STORE_WAIT_MS;
 	}
-	if (config->rescue)
-		err = backend_error_open(&device->backend);
-	else
-		err = backend_file_open(config, wait_ms, &device->backend);
+	err = store_type_of(config)->open(config, wait_ms, &device->backend);
 	if (err)
 		return err;
 	err = device_settle(device);
@@ -186,18 +181,13 @@ int device_open_store(struct device *device, const struct device_config *config,
 	return err;
 }
 
-/* Sets the limits that the driver would see. Both objects are on the caller's stack. */
-static int examine_store(struct device *device, struct backend *backend, bool try_lock)
+/* Sets the limits that the driver would see. */
+static int examine_store(struct device *device, bool try_lock)
 {
-	struct store store;
-	int err = store_examine(device->config, try_lock, &store);
+	const struct device_config *config = device->config;
+	int err = store_type_of(config)->examine(config, try_lock, device->backend);
 
-	if (err)
-		return err;
-	backend->limits = store.limits;
-	backend->offset = store.offset;
-	memcpy(backend->identity, store.identity, sizeof(backend->identity));
-	return device_settle(device);
+	return err ? err : device_settle(device);
 }
 
 int device_examine(const struct device_config *config, const char *runtime_dir)
@@ -206,7 +196,7 @@ int device_examine(const struct device_config *config, const char *runtime_dir)
 	struct device device = { .config = config, .backend = &backend };
 	int err;
 
-	err = examine_store(&device, &backend, !vduse_dev_exists(config->name));
+	err = examine_store(&device, !vduse_dev_exists(config->name));
 	return err ? err : compare_with_kernel(&device, runtime_dir, false);
 }
 
@@ -215,14 +205,11 @@ int device_check_store(const struct device_config *config, const char *runtime_d
 	struct backend backend = { 0 };
 	struct device device = { .config = config, .backend = &backend };
 	bool exists = vduse_dev_exists(config->name);
-	struct stat st;
 	int err;
 
-	err = examine_store(&device, &backend, !exists);
+	err = examine_store(&device, !exists);
 	if (!err && !exists)
 		err = orphans_check(&device, runtime_dir);
-	if (!err && !stat(config->path, &st))
-		store_access_warn(config, &st);
 	return err;
 }
 

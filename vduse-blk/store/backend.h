@@ -14,7 +14,6 @@
 #include <sys/uio.h>
 
 #include "compiler.h"
-#include "config/config.h"
 #include "ring.h"
 
 #define BACKEND_STAGE	   65536u
@@ -106,8 +105,12 @@ struct backend {
 	const struct backend_ops *ops;
 	struct backend_limits limits;
 	bool cached; /* completed writes may be in this host's page cache only */
-	char identity[BACKEND_IDENTITY_MAX]; /* text; equal only for the same file or disk */
-	uint64_t offset;		     /* of the disk's first byte in that file or disk */
+	/*
+	 * Text; equal only for the same file, disk or other place of bytes. "": the store keeps no
+	 * bytes, and has nothing in common with another one
+	 */
+	char identity[BACKEND_IDENTITY_MAX];
+	uint64_t offset; /* of the disk's first byte in that place */
 
 	/*
 	 * A sync has failed: any completed write may be lost. Called before the completion of every
@@ -117,22 +120,6 @@ struct backend {
 	void (*lost)(void *owner);
 	void *owner;
 };
-
-/**
- * backend_file_open() - a regular file or a block device as a store
- * @wait_ms: as store_open()
- *
- * Locks it: an open-file-description lock on the bytes served, shared where @config->readonly, and
- * O_EXCL for a block device that is written. Logs its failure with the path.
- *
- * Return: 0; -EBUSY: in use elsewhere; -EINVAL: the store does not suit the configuration; other
- *         -errno
- */
-int __must_check backend_file_open(const struct device_config *config, unsigned int wait_ms,
-				   struct backend **out);
-
-/** backend_error_open() - a store whose operations all fail, for a device that is rescued */
-int __must_check backend_error_open(struct backend **out);
 
 static inline void backend_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {

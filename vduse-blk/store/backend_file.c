@@ -12,9 +12,12 @@
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "store_access.h"
 #include "store_kern.h"
 #include "store_threads.h"
+#include "store_type.h"
 
 #define ZERO_CHUNK 65536u /* bytes of zeroes in memory, for stores that cannot make them */
 
@@ -243,13 +246,19 @@ static const struct backend_ops file_ops = {
 	.close = file_close,
 };
 
+/* What the store tells its users. */
+static void set_base(struct backend *base, const struct store *store)
+{
+	base->limits = store->limits;
+	base->offset = store->offset;
+	memcpy(base->identity, store->identity, sizeof(base->identity));
+	base->cached = !store->direct;
+}
+
 static void file_init(struct file_backend *file, const struct device_config *config)
 {
+	set_base(&file->base, &file->store);
 	file->base.ops = &file_ops;
-	file->base.limits = file->store.limits;
-	file->base.offset = file->store.offset;
-	memcpy(file->base.identity, file->store.identity, sizeof(file->base.identity));
-	file->base.cached = !file->store.direct;
 	file->name = config->name;
 	file->keep_space = config->discard == SWITCH_NO;
 	file->iopoll = config->iopoll;
@@ -263,8 +272,7 @@ static int pool_open(struct file_backend *file)
 			      &file->pool);
 }
 
-int backend_file_open(const struct device_config *config, unsigned int wait_ms,
-		      struct backend **out)
+static int file_open(const struct device_config *config, unsigned int wait_ms, struct backend **out)
 {
 	struct file_backend *file;
 	int err;
@@ -293,3 +301,29 @@ free_file:
 	free(file);
 	return err;
 }
+
+static int file_examine(const struct device_config *config, bool try_lock, struct backend *out)
+{
+	struct store store;
+	int err = store_examine(config, try_lock, &store);
+
+	if (!err)
+		set_base(out, &store);
+	return err;
+}
+
+static int file_check_use(const struct device_config *config, bool shared)
+{
+	struct stat st;
+
+	if (!stat(config->path, &st))
+		store_access_warn(config, &st);
+	return shared ? 0 : store_try_claim(config);
+}
+
+const struct store_type store_type_file = {
+	.open = file_open,
+	.examine = file_examine,
+	.check_use = file_check_use,
+	.identify = store_identify_path,
+};

@@ -131,13 +131,23 @@ static int open_once(const struct device_config *config, bool claim, struct stor
 	return err;
 }
 
-static void set_identity(struct store *store, const struct stat *st)
+static void set_identity(const struct stat *st, char identity[BACKEND_IDENTITY_MAX])
 {
-	dev_t dev = store->block_device ? st->st_rdev : st->st_dev;
+	if (S_ISBLK(st->st_mode))
+		snprintf(identity, BACKEND_IDENTITY_MAX, "block device %u:%u/0", major(st->st_rdev),
+			 minor(st->st_rdev));
+	else
+		snprintf(identity, BACKEND_IDENTITY_MAX, "file %u:%u/%llu", major(st->st_dev),
+			 minor(st->st_dev), (unsigned long long)st->st_ino);
+}
 
-	snprintf(store->identity, sizeof(store->identity), "%s %u:%u/%llu",
-		 store->block_device ? "block device" : "file", major(dev), minor(dev),
-		 store->block_device ? 0ull : (unsigned long long)st->st_ino);
+void store_identify_path(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX])
+{
+	struct stat st;
+
+	identity[0] = '\0';
+	if (!stat(config->path, &st) && (S_ISBLK(st.st_mode) || S_ISREG(st.st_mode)))
+		set_identity(&st, identity);
 }
 
 /* Opens the store, examines it, and applies the configuration, without a lock. Logs a failure. */
@@ -166,7 +176,7 @@ static int open_and_settle(const struct device_config *config, bool claim, unsig
 	if (err)
 		return err;
 	set_cache(config, store);
-	set_identity(store, &st);
+	set_identity(&st, store->identity);
 	return 0;
 }
 

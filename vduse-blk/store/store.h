@@ -69,6 +69,9 @@ int __must_check store_examine(const struct device_config *config, bool try_lock
  */
 int __must_check store_try_claim(const struct device_config *config);
 
+/** store_identify_path() - the identity of the file or block device at the path; "": none is there */
+void store_identify_path(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
+
 /** store_descriptors() - the addresses of its open descriptors. Return: their number */
 unsigned int store_descriptors(struct store *store, int **fds, unsigned int max);
 
