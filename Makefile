@@ -47,7 +47,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 # The architecture is the folders; scripts/lint has the arrows between them.
 LIB    := $(patsubst lib/%.c,%,$(sort $(wildcard lib/*.c)))
 DAEMON := $(patsubst vduse-blk/%.c,%,$(sort $(wildcard vduse-blk/*.c vduse-blk/*/*.c)))
-UNIT   := disk task list iov pages umem iotlb iotlb_many inflight node_users \
+UNIT   := server disk task list iov pages umem iotlb iotlb_many inflight node_users \
 	  vduse_dev vduse_dev_messages vduse_dev_manage vduse_dev_memory \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \

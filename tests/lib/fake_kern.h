@@ -110,6 +110,9 @@ struct fake_dev {
 /* NULL, or told of each close() before it is done. */
 extern void (*fake_kern_watch_close)(int fd);
 
+/* NULL, or asked by access() first. Return: 1: @path is there; 0: it is not; -1: as it would be */
+extern int (*fake_kern_has_path)(const char *path);
+
 /** fake_kern_reset() - no devices, no failures, no counts; what the fake held open is closed */
 void fake_kern_reset(void);
 

@@ -183,15 +183,19 @@ static bool class_has(const char *path)
 	return dev && (strlen(path) == strlen(VDUSE_DEVICES) + strlen(last) || dev->on_bus);
 }
 
+int (*fake_kern_has_path)(const char *path);
+
 int access(const char *path, int mode)
 {
-	bool there;
+	int there = fake_kern_has_path ? fake_kern_has_path(path) : -1;
 
-	if (strncmp(path, VDUSE_DEVICES, strlen(VDUSE_DEVICES)))
+	if (there < 0 && strncmp(path, VDUSE_DEVICES, strlen(VDUSE_DEVICES)))
 		return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
-	pthread_mutex_lock(&fake_lock);
-	there = class_has(path);
-	pthread_mutex_unlock(&fake_lock);
+	if (there < 0) {
+		pthread_mutex_lock(&fake_lock);
+		there = class_has(path);
+		pthread_mutex_unlock(&fake_lock);
+	}
 	errno = there ? 0 : ENOENT;
 	return there ? 0 : -1;
 }
