@@ -55,11 +55,12 @@ filled "$full" 103 $((2 * mib)) $((20 * mib)) || fail "what was written after sp
 stop
 quiet 'full: queue 0: (write|discard) of|full: .* more errors of the store'
 clean
-# A line when it began, for each kind of operation; of the others their number.
+# A line when it began, for each kind of operation; of the others their number. On a slow machine the
+# writes that succeed come late enough for the line that the store works again.
 lines=$(errors full)
 [ "$lines" -le $((2 + (SECONDS - began) / 5)) ] || fail "$lines lines for $failed errors"
-said 'error: full: write: [0-9]+ more errors of the store'
-more=$(grep -oE '[0-9]+ more errors of the store' "$T/err" | awk '{ n += $1 } END { print n + 0 }')
+said 'full: write: ([0-9]+ more errors of the store|the store works again, after [0-9]+ errors)'
+more=$(grep -oE '[0-9]+ (more errors of the store|errors in [0-9]+ s)' "$T/err" | awk '{ n += $1 } END { print n + 0 }')
 [ $((lines + more)) -ge "$failed" ] || fail "$failed errors, but $lines lines and $more counted"
 
 # An image that ends too early.
