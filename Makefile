@@ -52,7 +52,7 @@ UNIT   := server disk task list iov pages umem iotlb iotlb_many inflight node_us
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
 	  backend_file backend_file_change backend_file_many backend_file_iopoll \
-	  backend_file_stage store_pool store_threads store_health \
+	  backend_file_stage store_type store_pool store_threads store_health \
 	  store store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush queue_bounce device device_faults device_recovery \
@@ -89,12 +89,8 @@ $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-# For scripts/bench: the daemon without I/O, and a client that Debian lacks.
-bench-tools: $(O)/tests/bench/vduse-blk-null $(O)/tests/bench/blkio_load
-$(O)/tests/bench/vduse-blk-null: $(O)/tests/bench/null_store.o \
-		$(filter-out %/backend_file.o %/file_rw.o %/file_batch.o,$(DAEMON_OBJS)) $(LIB_OBJS)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# For scripts/bench: a client that Debian lacks.
+bench-tools: $(O)/tests/bench/blkio_load
 
 # For scripts/profile: what runs in QEMU, and what tells it when.
 profile-tools: $(O)/tests/bench/profile_plugin.so $(O)/tests/bench/mark
@@ -214,7 +210,7 @@ install: all
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/vduse-blk-null tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
 .PHONY: all tools bench bench-tools deps unit unit-build print-unit mutants fuzz fuzz-seeds fuzzers vm stress \

@@ -25,7 +25,7 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 	const struct server_options options = { .ready_fd = -1 };
 	struct device_config device = {
 		.name = (char *)name,
-		.path = (char *)"(none)",
+		.path = (char *)"error:",
 		.queue_size = VIRTQ_MAX_SIZE,
 		.rescue = true,
 	};

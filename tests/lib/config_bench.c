@@ -263,6 +263,18 @@ const struct cfg_path cfg_paths[] = {
 	{ "'/a\"b'", "/a\"b" },
 	{ "\"/a'b\"  # \"c\"", "/a'b" },
 	{ "'\"a'", "\"a" },
+	{ "file:/srv/a.img", "/srv/a.img" },
+	{ "file:a.img", "a.img" },
+	{ "file:a:b", "./a:b" },
+	{ "file::b", "./:b" },
+	{ "file:./a:b", "./a:b" },
+	{ "file:file:a", "./file:a" },
+	{ "/a:b", "/a:b" },
+	{ "./a:b", "./a:b" },
+	{ "../a:b", "../a:b" },
+	{ ".a:b", ".a:b" },
+	{ "images/a:b", "images/a:b" },
+	{ "null", "null" },
 	{ "/\xe2\x82\xac\xf0\x9f\x92\xbe", "/\xe2\x82\xac\xf0\x9f\x92\xbe" },
 };
 

@@ -135,6 +135,13 @@ START_TEST(what_cannot_be_served_is_passed_over)
 }
 END_TEST
 
+START_TEST(stores_without_bytes_are_fine)
+{
+	devices[0].path = devices[1].path = (char *)"null:";
+	ck_assert_int_eq(backing_conflict_check(&config), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("overlap");
@@ -147,5 +154,6 @@ int main(void)
 	tcase_add_loop_test(tc, each_device_is_compared_with_all_others, 0, 2);
 	tcase_add_loop_test(tc, nodes_of_one_block_device_are_refused, 0, 2);
 	tcase_add_loop_test(tc, what_cannot_be_served_is_passed_over, 0, 3);
+	tcase_add_test(tc, stores_without_bytes_are_fine);
 	return suite_run(suite);
 }

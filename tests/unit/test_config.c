@@ -33,7 +33,10 @@ START_TEST(good_value_is_taken)
 }
 END_TEST
 
-#define LEVELS	 "error, warning, info or debug"
+#define LEVELS "error, warning, info or debug"
+#define STORES                                                                                      \
+	"the path of a regular file or a block device, with / or ./ at its beginning where it has " \
+	"a colon; file:PATH; null: or error:"
 #define COUNT	 "auto, or 1 to 256"
 #define CACHES	 "auto, none, writeback, writethrough or unsafe"
 #define POWER	 "auto, or a power of two, 2 to 1024"
@@ -57,7 +60,16 @@ static const struct bad {
 	{ "global", "runtime_dir", "run", "an absolute path" },
 	{ "global", "workers", "0", COUNT },
 	{ "global", "workers", "257", COUNT },
-	{ "vdb", "path", "", "the path of a regular file or a block device" },
+	{ "vdb", "path", "", STORES },
+	{ "vdb", "path", "file:", STORES },
+	{ "vdb", "path", ":", STORES },
+	{ "vdb", "path", ":a", STORES },
+	{ "vdb", "path", "nbd:/a", STORES },
+	{ "vdb", "path", "a:b", STORES },
+	{ "vdb", "path", "Null:", STORES },
+	{ "vdb", "path", "nul:", STORES },
+	{ "vdb", "path", "null:a", STORES },
+	{ "vdb", "path", "error:/a", STORES },
 	{ "vdb", "driver", "virtio_vdpa", "virtio-vdpa or vhost-vdpa" },
 	{ "vdb", "readonly", "auto", "yes or no" },
 	{ "vdb", "readonly", "yes please", "yes or no" },

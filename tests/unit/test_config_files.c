@@ -156,6 +156,23 @@ START_TEST(two_writers_of_one_slice_are_refused)
 }
 END_TEST
 
+START_TEST(one_file_by_two_schemes_is_one_store)
+{
+	test_log_expect(LOG_LEVEL_ERROR, ": [b] would write to the same part of \"/a\" as [a]");
+	ck_assert_int_eq(cfg_load("[a]\npath = /a\n[b]\npath = file:/a\n"), -EINVAL);
+}
+END_TEST
+
+START_TEST(stores_without_bytes_share_none)
+{
+	ck_assert_int_eq(cfg_load("[a]\npath = null:\nsize = 1M\n[b]\npath = null:\nsize = 2M\n"
+				  "[c]\npath = error:\nsize = 1M\n[d]\npath = error:\nsize = 1M\n"),
+			 0);
+	ck_assert_str_eq(cfg.devices[1].path, "null:");
+	cfg_round_trip();
+}
+END_TEST
+
 #define LONG1 "customer-database-node-1"
 #define LONG2 "customer-database-node-2"
 
@@ -244,6 +261,8 @@ int main(void)
 	tcase_add_test(tc, devices_keep_the_order_of_the_file);
 	tcase_add_test(tc, example_configuration_is_right_once_its_device_is_uncommented);
 	tcase_add_test(tc, example_configuration_shows_every_key_with_its_default);
+	tcase_add_test(tc, one_file_by_two_schemes_is_one_store);
+	tcase_add_test(tc, stores_without_bytes_share_none);
 	tcase_add_loop_test(tc, two_writers_of_one_slice_are_refused, 0, ARRAY_SIZE(slices));
 	tcase_add_loop_test(tc, two_disks_of_one_serial_are_refused, 0, ARRAY_SIZE(serials));
 	tcase_add_test(tc, serial_of_a_long_name_is_made_of_all_of_it);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config_keys.h"
+#include "config_path.h"
 #include "config_scan.h"
 
 /* ---- reading ---- */
@@ -164,11 +165,32 @@ static unsigned int key_line(const struct config_section *section, const char *k
 	return line ? line : section->line;
 }
 
+/* A store without bytes has no end that the disk could go to, and is no disk itself. */
+static void check_empty_store(struct config_scan *scan, const struct config_section *section,
+			      const struct device_config *device)
+{
+	if (config_path_file(device->path))
+		return;
+	if (device->size == CONFIG_AUTO)
+		config_mistake(scan, key_line(section, "size"),
+			       "[%s] path = %s has no size of its own: size is required",
+			       device->name, device->path);
+	if (device->offset)
+		config_mistake(scan, key_line(section, "offset"),
+			       "[%s] offset, but path = %s keeps no bytes; accepted: 0",
+			       device->name, device->path);
+	if (device->iopoll)
+		config_mistake(scan, key_line(section, "iopoll"),
+			       "[%s] iopoll = yes, but path = %s is no disk; accepted: no",
+			       device->name, device->path);
+}
+
 static void check_device(struct config_scan *scan, const struct config_section *section,
 			 const struct device_config *device)
 {
 	uint32_t block = device->logical_block_size;
 
+	check_empty_store(scan, section, device);
 	if (device->driver == VDPA_DRIVER_VHOST && device->umem == SWITCH_YES)
 		config_mistake(scan, key_line(section, "umem"),
 			       "[%s] umem = on, but driver = vhost-vdpa has no bounce memory; "
@@ -229,10 +251,12 @@ bool config_slices_collide(const struct device_config *a, const struct device_co
 static void check_stores(struct config_scan *scan, const struct config *config, size_t index)
 {
 	const struct device_config *device = &config->devices[index];
+	const char *file = config_path_file(device->path), *other;
 	size_t i;
 
 	for (i = 0; i < index; i++) {
-		if (!strcmp(config->devices[i].path, device->path) &&
+		other = config_path_file(config->devices[i].path);
+		if (file && other && !strcmp(other, file) &&
 		    config_slices_collide(&config->devices[i], device))
 			config_mistake(scan, key_line(&scan->devices[index], "path"),
 				       "[%s] would write to the same part of \"%.200s\" as [%s] in "

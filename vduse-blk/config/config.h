@@ -33,7 +33,7 @@ enum config_switch { SWITCH_AUTO, SWITCH_YES, SWITCH_NO };
 
 struct device_config {
 	char *name; /* of the section, of the VDUSE device and of the vdpa device */
-	char *path;
+	char *path; /* of a file, or another store: config_path.h */
 	enum vdpa_driver driver;
 	bool readonly;
 	enum cache_mode cache;
@@ -53,7 +53,7 @@ struct device_config {
 	uint64_t offset;      /* bytes into the store where the disk begins */
 	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */
 
-	bool rescue; /* no key: there is no store, every request is answered with an error */
+	bool rescue; /* no key: ends what waits for an unserved device; @path is "error:" */
 };
 
 struct config {

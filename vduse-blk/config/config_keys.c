@@ -97,7 +97,8 @@ static const struct config_key device_keys[] = {
 	{ .name = "path",
 	  .type = &config_type_path,
 	  MEMBER(struct device_config, path),
-	  .accepts = "the path of a regular file or a block device",
+	  .accepts = "the path of a regular file or a block device, with / or ./ at its beginning "
+		     "where it has a colon; file:PATH; null: or error:",
 	  .help = "file or block device that holds the disk; required" },
 	{ .name = "driver",
 	  .type = &config_type_word,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "config_path.h"
 #include "json.h"
 
 static const char units[] = "KMGT";
@@ -193,17 +194,14 @@ static void switch_print_json(const struct config_key *key, const void *member, 
 static int path_parse(const struct config_key *key, const char *text, void *member)
 {
 	char **string = member;
-	char *copy;
+	char *path;
+	int err = config_path_read(text, &path);
 
 	(void)key;
-	if (!*text)
-		return -EINVAL;
-	copy = strdup(text);
-	if (!copy)
-		return -ENOMEM;
-
+	if (err)
+		return err;
 	free(*string);
-	*string = copy;
+	*string = path;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kinds of stores, one row of a table each. Who opens or examines a store does it through its
- * row; once a store is open, backend.h has its operations.
+ * The kinds of stores: a table with a row for each scheme of the key path (config_path.h). Who opens
+ * or examines a store does it through its row; once a store is open, backend.h has its operations.
  *
  * The functions may block for ever, so a task calls them. They log failures with the device's name
  * and path.
@@ -52,10 +52,9 @@ struct store_type {
 	void (*identify)(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
 };
 
-/* Files and block devices; a store whose operations all fail, for a device that is rescued. */
-extern const struct store_type store_type_file, store_type_error;
+extern const struct store_type store_type_file, store_type_null, store_type_error;
 
-/** store_type_of() - the row of the store of a disk. Never NULL */
+/** store_type_of() - the row of the store of a disk */
 const struct store_type *store_type_of(const struct device_config *config);
 
 /**
