@@ -24,8 +24,8 @@ static char record_file[sizeof(dir) + sizeof(RECORD_FILE)];
 
 static void check_queue(const struct queue *queue)
 {
-	must(queue->stats.popped == queue->stats.pushed + queue->vq.in_flight);
-	must(queue->vq.in_flight <= queue->slot_count);
+	must(queue->requests.stats.popped == queue->requests.stats.pushed + queue->vq.in_flight);
+	must(queue->vq.in_flight <= queue->requests.slot_count);
 }
 
 /* Nothing that lies in [@start, @last] may be in use. */
@@ -36,8 +36,8 @@ static void check_idle(uint64_t start, uint64_t last)
 	for (size_t i = 0; i < table->count; i++)
 		must(table->regions[i].start > last || table->regions[i].last < start);
 	for (uint32_t i = 0; i < rig.device.limits.queues; i++) {
-		must(rig.device.queues[i].held);
-		must(rig.device.queues[i].vq.in_flight == 0);
+		must(rig.device.queues.all[i].held);
+		must(rig.device.queues.all[i].vq.in_flight == 0);
 	}
 	must(rig.store.count == 0);
 }
@@ -53,12 +53,12 @@ static void judge_status(uint8_t status, bool ok)
 	if (!status) {
 		check_idle(0, UINT64_MAX);
 		for (uint32_t i = 0; i < rig.device.limits.queues; i++)
-			must(rig.device.queues[i].state == QUEUE_STOPPED);
+			must(rig.device.queues.all[i].state == QUEUE_STOPPED);
 		rig_kernel_reset();
 	} else if (ok) {
 		for (uint32_t i = 0; i < rig.device.limits.queues; i++)
 			must(!(status & VIRTIO_CONFIG_S_DRIVER_OK) ||
-			     rig.device.queues[i].state != QUEUE_STOPPED);
+			     rig.device.queues.all[i].state != QUEUE_STOPPED);
 		rig.status = status;
 	}
 }
@@ -73,7 +73,7 @@ static void judge_state(uint32_t index, bool ok, const struct vduse_dev_response
 		return;
 	}
 	check_idle(1, 0);
-	queue = &rig.device.queues[index];
+	queue = &rig.device.queues.all[index];
 	must(ok == !(virtq_waiting(&queue->vq) || queue->recovering));
 	if (!ok)
 		return;
@@ -138,7 +138,7 @@ void rig_let_time_pass(void)
 	bool wait = false;
 
 	for (uint32_t i = 0; i < rig.device.limits.queues; i++)
-		wait |= rig.device.queues[i].irq_retry.active;
+		wait |= rig.device.queues.all[i].irq_retry.active;
 	if (wait)
 		usleep(TIMER_US);
 }

@@ -6,7 +6,7 @@
 #include "hand_worker.h"
 
 #include "fuzz.h"
-#include "worker.c"
+#include "queue/worker.c"
 
 void hand_worker_init(struct worker *worker)
 {

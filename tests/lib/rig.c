@@ -507,9 +507,9 @@ uint8_t rig_do(uint32_t queue, uint32_t type, uint64_t sector, uint32_t len)
 void rig_check_stopped(void)
 {
 	for (uint32_t i = 0; i < rig.config.queues; i++) {
-		const struct queue *queue = &rig.device.queues[i];
+		const struct queue *queue = &rig.device.queues.all[i];
 
 		ck_assert_uint_eq(queue->vq.in_flight, 0);
-		ck_assert_uint_eq(queue->stats.popped, queue->stats.pushed);
+		ck_assert_uint_eq(queue->requests.stats.popped, queue->requests.stats.pushed);
 	}
 }

@@ -191,7 +191,7 @@ START_TEST(reset_is_answered_when_nothing_is_in_flight_and_nothing_is_mapped)
 	ck_assert(rig_answer(id));
 	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_check_stopped();
-	ck_assert_uint_eq(rig.device.queues[0].stats.popped, 3);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.popped, 3);
 }
 END_TEST
 

@@ -148,14 +148,14 @@ START_TEST(memory_of_a_queue_goes_with_it)
 	start();
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(rig_do((uint32_t)i, VIRTIO_BLK_T_IN, 0, 512), OK);
-		slots[i] = rig.device.queues[i].slots;
-		large[i] = rig.device.queues[i].large.own;
+		slots[i] = rig.device.queues.all[i].requests.slots;
+		large[i] = rig.device.queues.all[i].requests.large.own;
 		ck_assert(is_mapped(slots[i]) && is_mapped(large[i]));
 	}
 	rig_close();
 	for (int i = 0; i < 2; i++)
 		ck_assert(!is_mapped(slots[i]) && !is_mapped(large[i]));
-	ck_assert_ptr_null(rig.device.queues);
+	ck_assert_ptr_null(rig.device.queues.all);
 }
 END_TEST
 
@@ -200,12 +200,12 @@ START_TEST(lost_writes_are_known_to_the_server_after_a_crash)
 {
 	start();
 	crash_with_mark((uint32_t)_i);
-	ck_assert(rig.device.flush_failed);
+	ck_assert(rig.device.queues.disk.flush_failed);
 	ck_assert_uint_eq(flush(0), IOERR);
 	ck_assert_uint_eq(flush(1), IOERR);
 	rig_crash(); /* and to the one after that */
 	rig_restart();
-	ck_assert(rig.device.flush_failed);
+	ck_assert(rig.device.queues.disk.flush_failed);
 }
 END_TEST
 
@@ -215,7 +215,7 @@ START_TEST(server_after_a_crash_knows_of_no_loss_where_there_was_none)
 	ck_assert_uint_eq(flush(0), OK);
 	rig_crash();
 	rig_restart();
-	ck_assert(!rig.device.flush_failed);
+	ck_assert(!rig.device.queues.disk.flush_failed);
 	ck_assert_uint_eq(flush(0), OK);
 }
 END_TEST
@@ -226,13 +226,13 @@ START_TEST(reset_forgives_for_this_server_and_the_next)
 	crash_with_mark((uint32_t)_i);
 	rig.device.backend->cached = false;
 	rig_status(0);
-	ck_assert(!rig.device.flush_failed);
+	ck_assert(!rig.device.queues.disk.flush_failed);
 	ck_assert_uint_eq(marks(), 0);
 	rig_driver_start();
 	ck_assert_uint_eq(flush(0), OK);
 	rig_crash();
 	rig_restart();
-	ck_assert(!rig.device.flush_failed);
+	ck_assert(!rig.device.queues.disk.flush_failed);
 	ck_assert_uint_eq(flush(1), OK);
 }
 END_TEST
@@ -245,7 +245,7 @@ START_TEST(reset_forgives_nothing_where_there_is_a_page_cache)
 	test_log_expect(LOG_LEVEL_ERROR, "writes may be lost");
 	rig.device.backend->lost(rig.device.backend->owner);
 	rig_status(0);
-	ck_assert(rig.device.flush_failed);
+	ck_assert(rig.device.queues.disk.flush_failed);
 	ck_assert_uint_eq(marks(), 1);
 	rig_driver_start();
 	ck_assert_uint_eq(flush(0), IOERR);

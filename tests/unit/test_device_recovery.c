@@ -90,7 +90,7 @@ START_TEST(what_was_in_flight_comes_first_and_in_its_order)
 	rig_wait(manual_held(rig.store) == 1);
 	finish_all(0);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.popped, 7);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.popped, 7);
 }
 END_TEST
 

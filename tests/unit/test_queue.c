@@ -195,7 +195,7 @@ START_TEST(kicks_and_interrupts_are_counted)
 	const struct queue_stats *stats;
 
 	start(_i);
-	stats = &rig.device.queues[0].stats;
+	stats = &rig.device.queues.all[0].stats;
 	for (int i = 0; i < 5; i++) {
 		ck_assert(fake_kern_kick(rig.kern, 0));
 		rig_settle();
@@ -207,7 +207,7 @@ START_TEST(kicks_and_interrupts_are_counted)
 		finish_together(0, 4);
 		ck_assert_uint_eq(load_relaxed(&stats->interrupts), i);
 	}
-	ck_assert_uint_eq(load_relaxed(&rig.device.queues[1].stats.interrupts), 0);
+	ck_assert_uint_eq(load_relaxed(&rig.device.queues.all[1].stats.interrupts), 0);
 }
 END_TEST
 
@@ -333,7 +333,7 @@ START_TEST(broken_rings_do_not_flood_the_log)
 		ck_assert(fake_kern_kick(rig.kern, 0));
 		rig_settle();
 		restart_driver();
-		ck_assert_uint_eq(load_relaxed(&rig.device.queues[0].stats.broken), i);
+		ck_assert_uint_eq(load_relaxed(&rig.device.queues.all[0].stats.broken), i);
 	}
 	ck_assert_uint_ge(test_log_count("broke the ring"), 1);
 	ck_assert_uint_lt(test_log_count("broke the ring"), BREAKS);
@@ -412,7 +412,7 @@ static void touch_broken_page(struct ring_message *message)
 	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_MCEERR_AR };
 
 	(void)message;
-	info.si_addr = (void *)rig.device.queues[0].vq.avail;
+	info.si_addr = (void *)rig.device.queues.all[0].vq.avail;
 	ck_assert_int_eq(syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGBUS, &info), 0);
 }
 

@@ -50,7 +50,7 @@ START_TEST(memory_that_moves_has_what_was_cancelled_taken_again)
 	rig_next(0);
 	rig_next(0);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.errors, 0);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.errors, 0);
 }
 END_TEST
 
@@ -123,7 +123,7 @@ START_TEST(failure_is_tried_again_as_long_as_it_is_to_be)
 	finish(MANUAL_DO);
 	ck_assert_int_eq(rig_finish(&req), OK);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 1);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.retries, 1);
 }
 END_TEST
 
@@ -148,7 +148,7 @@ START_TEST(next_try_goes_on_where_the_last_one_stopped)
 	}
 	ck_assert_int_eq(rig_finish(&req), OK);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 2);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.retries, 2);
 }
 END_TEST
 
@@ -220,9 +220,10 @@ START_TEST(store_that_works_again_is_told)
 	finish(-EIO);
 	rig_next(0);
 	rig_status(0);
-	pthread_mutex_lock(&rig.device.health.lock);
-	rig.device.health.ops[flush ? BACKEND_FLUSH : BACKEND_READ].last_ns = 0; /* long ago */
-	pthread_mutex_unlock(&rig.device.health.lock);
+	pthread_mutex_lock(&rig.device.queues.disk.health.lock);
+	rig.device.queues.disk.health.ops[flush ? BACKEND_FLUSH : BACKEND_READ].last_ns =
+		0; /* long ago */
+	pthread_mutex_unlock(&rig.device.queues.disk.health.lock);
 	rig_driver_start();
 	manual_hold(rig.store, false);
 	test_log_expect(LOG_LEVEL_INFO,
@@ -280,7 +281,7 @@ START_TEST(operation_that_is_tried_again_is_cancelled)
 	manual_hold(rig.store, false);
 	finish(-ECANCELED);
 	ck_assert(rig_answer(id));
-	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 1);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.retries, 1);
 }
 END_TEST
 

@@ -68,7 +68,7 @@ START_TEST(flushes_of_a_round_share_a_sync)
 	finish(0);
 	expect_answers(0, 3, OK);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.pushed, 3);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.pushed, 3);
 }
 END_TEST
 
@@ -103,7 +103,7 @@ START_TEST(all_that_share_a_failed_sync_fail_and_all_later_ones)
 	test_log_expect(LOG_LEVEL_ERROR, "flush: Input/output error");
 	finish(-EIO);
 	expect_answers(0, 3, IOERR);
-	ck_assert(rig.device.queues[0].vq.log->marked);
+	ck_assert(rig.device.queues.all[0].vq.log->marked);
 	for (uint32_t queue = 0; queue < 2; queue++) {
 		add_flushes(queue, 2);
 		finish(0);
@@ -158,9 +158,9 @@ START_TEST(failed_sync_of_a_durable_change_is_remembered)
 	test_log_expect(LOG_LEVEL_ERROR, "Input/output error");
 	finish(MANUAL_SYNC_FAILS);
 	ck_assert_int_eq(rig_finish(&req), IOERR);
-	ck_assert_uint_eq(rig.device.queues[0].stats.retries, 0);
-	ck_assert(rig.device.flush_failed);
-	ck_assert(rig.device.queues[0].vq.log->marked);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.retries, 0);
+	ck_assert(rig.device.queues.disk.flush_failed);
+	ck_assert(rig.device.queues.all[0].vq.log->marked);
 
 	/* On all queues, and for all that has to be durable; a read has not. */
 	req = rig_add(1, VIRTIO_BLK_T_OUT, 0, 512);
@@ -199,7 +199,7 @@ START_TEST(memory_that_moves_has_flushes_taken_again)
 	expect_answers(0, 3, OK);
 	expect_syncs(0);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.errors, 0);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.errors, 0);
 }
 END_TEST
 
@@ -216,7 +216,7 @@ START_TEST(reset_gives_up_flushes)
 	ck_assert(rig_answer(id));
 	rig_check_stopped();
 	expect_syncs(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.errors, cut_short[_i] ? 3 : 0);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.errors, cut_short[_i] ? 3 : 0);
 
 	rig_status(0);
 	rig_driver_start();
@@ -279,7 +279,7 @@ START_TEST(flushes_that_complete_at_once_are_answered_once)
 	add_flushes(0, 20);
 	expect_answers(0, 20, OK);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.pushed, 20);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.pushed, 20);
 }
 END_TEST
 

@@ -49,7 +49,7 @@ START_TEST(device_without_descriptors_for_all_queues_leaves_nothing)
 	test_log_allow(LOG_LEVEL_WARNING, "");
 	while (rig_try_open()) {
 		ck_assert_uint_eq(fds_open(), before);
-		ck_assert_ptr_null(rig.device.queues);
+		ck_assert_ptr_null(rig.device.queues.all);
 		rig.descriptors++;
 		failures++;
 	}

@@ -120,7 +120,7 @@ START_TEST(bad_request_is_refused_and_the_next_one_served)
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 0), OK);
 	check_bytes(0, SECTORS - 1, 0, 512);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].stats.errors, 3);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.errors, 3);
 }
 END_TEST
 
@@ -347,7 +347,7 @@ START_TEST(hog_has_little_under_way)
 	struct rig_req neighbour;
 
 	rig_start();
-	rig.device.queues[0].bytes_max = 3 * 4096;
+	rig.device.queues.all[0].requests.bytes_max = 3 * 4096;
 	rig_driver_start();
 	manual_hold(rig.store, true);
 	for (uint32_t i = 0; i < 8; i++)
@@ -371,7 +371,7 @@ START_TEST(hog_has_little_under_way)
 		rig_settle();
 	}
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.bytes_in_flight, 0);
 }
 END_TEST
 
@@ -381,7 +381,7 @@ START_TEST(hog_can_be_paused_and_reset)
 	uint32_t id;
 
 	rig_start();
-	rig.device.queues[0].bytes_max = 2 * 4096;
+	rig.device.queues.all[0].requests.bytes_max = 2 * 4096;
 	rig_driver_start();
 	manual_hold(rig.store, true);
 	for (uint32_t i = 0; i < 4; i++)
@@ -395,7 +395,7 @@ START_TEST(hog_can_be_paused_and_reset)
 	rig_settle();
 	ck_assert_uint_eq(manual_held(rig.store), _i ? 0 : 2);
 	if (_i) {
-		ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
+		ck_assert_uint_eq(rig.device.queues.all[0].requests.bytes_in_flight, 0);
 		return;
 	}
 	manual_hold(rig.store, false);
@@ -403,7 +403,7 @@ START_TEST(hog_can_be_paused_and_reset)
 	for (uint32_t i = 0; i < 4; i++)
 		rig_next(0);
 	rig_status(0);
-	ck_assert_uint_eq(rig.device.queues[0].bytes_under_way, 0);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.bytes_in_flight, 0);
 }
 END_TEST
 

@@ -16,19 +16,19 @@ struct stat_name {
 	size_t offset;
 };
 
-#define STAT(member)                                                                               \
-	{                                                                                          \
-#member, offsetof(struct queue_stats, member)                                      \
-	}
-
 static const struct stat_name stat_names[] = {
-	STAT(popped), STAT(pushed),	STAT(errors), STAT(retries),
-	STAT(kicks),  STAT(interrupts), STAT(broken),
+	{ "popped", offsetof(struct queue, requests.stats.popped) },
+	{ "pushed", offsetof(struct queue, requests.stats.pushed) },
+	{ "errors", offsetof(struct queue, requests.stats.errors) },
+	{ "retries", offsetof(struct queue, requests.stats.retries) },
+	{ "kicks", offsetof(struct queue, stats.kicks) },
+	{ "interrupts", offsetof(struct queue, stats.interrupts) },
+	{ "broken", offsetof(struct queue, stats.broken) },
 };
 
 static uint64_t stat_of(const struct queue *queue, const struct stat_name *stat)
 {
-	return load_relaxed((const uint64_t *)((const char *)&queue->stats + stat->offset));
+	return load_relaxed((const uint64_t *)((const char *)queue + stat->offset));
 }
 
 static uint64_t us(uint64_t ns)
@@ -64,10 +64,10 @@ void status_stats(const struct disk *disk, FILE *to)
 		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_answered,
 		us(device->worst_answer_ns),
 		device->stalled ? ", one cannot be answered: the store is stalled" : "",
-		load_relaxed(&device->flush_failed) ? ", a flush has failed" : "",
+		load_relaxed(&device->queues.disk.flush_failed) ? ", a flush has failed" : "",
 		disk->why[0] ? ", " : "", disk->why);
-	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
-		const struct queue *queue = &device->queues[i];
+	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
+		const struct queue *queue = &device->queues.all[i];
 
 		fprintf(to, "  queue %" PRIu32 ": %s", i,
 			queue_states[load_relaxed(&queue->state)]);
@@ -102,11 +102,11 @@ void status_json(const struct disk *disk, FILE *to)
 		", \"size\": %" PRIu64 ", \"stalled\": %s, \"flush_failed\": %s, "
 		"\"messages\": %" PRIu64 ", \"slowest_answer_us\": %" PRIu64 ", \"queues\": [",
 		size_of(disk), device->stalled ? "true" : "false",
-		load_relaxed(&device->flush_failed) ? "true" : "false", device->messages_answered,
-		us(device->worst_answer_ns));
-	for (uint32_t i = 0; device->queues && i < device->limits.queues; i++) {
+		load_relaxed(&device->queues.disk.flush_failed) ? "true" : "false",
+		device->messages_answered, us(device->worst_answer_ns));
+	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
 		fputs(i ? ", " : "", to);
-		queue_json(&device->queues[i], to);
+		queue_json(&device->queues.all[i], to);
 	}
 	fputs("]}", to);
 }

@@ -12,64 +12,48 @@
 #include "log.h"
 #include "messages.h"
 
-static void recall_flush(struct device *device)
+static struct device *device_of(struct queues *queues)
 {
-	for (uint32_t i = 0; i < device->limits.queues; i++)
-		if (inflight_vq(device->inflight, i)->marked)
-			device->flush_failed = true;
-}
-
-/*
- * Linux reports lost writes once, and the next sync succeeds. The report does not say which writes
- * are lost. So until the driver is reset, no flush and no durable write succeeds.
- */
-static void writes_lost(void *owner)
-{
-	struct device *device = owner;
-
-	store_relaxed(&inflight_vq(device->inflight, 0)->marked,
-		      1); /* the mark in the record, for a server that adopts the disk */
-	if (!__atomic_exchange_n(&device->flush_failed, true, __ATOMIC_SEQ_CST))
-		log_err("%s: writes may be lost: every flush and every durable write fails until "
-			"the driver is reset%s",
-			device->config->name,
-			device->backend->cached ? " and the disk is detached" : "");
+	return container_of(queues, struct device, queues);
 }
 
 static int create_queues(struct device *device, struct worker *workers, unsigned int worker_count,
 			 unsigned int *next_worker)
 {
-	uint32_t i;
-	int err;
+	const struct device_config *config = device->config;
+	uint32_t count = device->limits.queues;
+	int err =
+		vduse_transport_init(&device->transport, device->dev, config, count, device->umem);
 
-	device->queues = calloc(device->limits.queues, sizeof(*device->queues));
-	if (!device->queues)
-		return -ENOMEM;
-	store_health_init(&device->health, device->config->name);
-	for (i = 0; i < device->limits.queues; i++) {
-		struct worker *worker = &workers[(*next_worker)++ % worker_count];
-
-		err = queue_init(&device->queues[i], device, i, worker);
-		if (err)
-			goto exit_queues;
-	}
-	return 0;
-
-exit_queues:
-	log_err("%s: queue %u: %s", device->config->name, i, strerror(-err));
-	while (i--)
-		queue_exit(&device->queues[i]);
-	store_health_exit(&device->health);
-	free(device->queues);
+	if (err)
+		return err;
+	device->queues.disk = (struct queue_disk){
+		.name = config->name,
+		.transport = &device->transport.transport,
+		.backend = device->backend,
+		.limits = &device->limits,
+		.inflight = device->inflight,
+		.main_ring = device->ring,
+		.poll_us = config->poll_us,
+		.retry_s = config->on_error,
+		.iopoll = config->iopoll,
+		.pin_guest_memory = config->pin_guest_memory,
+		.recover_blind = config->rescue,
+	};
+	err = queues_init(&device->queues, count, workers, worker_count, next_worker);
+	if (err)
+		vduse_transport_exit(&device->transport);
 	return err;
 }
 
-static void queues_paused(struct device *device);
+static void queues_paused(struct queues *queues);
 
-static void recovered(struct device *device)
+static void recovered(struct queues *queues)
 {
+	struct device *device = device_of(queues);
+
 	if (device->closed)
-		device_command_all(device, QUEUE_PAUSE, 0, queues_paused);
+		queues_command(&device->queues, QUEUE_PAUSE, 0, queues_paused);
 	else
 		device_serve_messages(device);
 }
@@ -87,13 +71,15 @@ static void recover(struct device *device)
 	}
 	device->status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
 			 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
-	device_command_all(device, QUEUE_RECOVER, features, recovered);
+	queues_command(&device->queues, QUEUE_RECOVER, features, recovered);
 }
 
-static void queues_added(struct device *device)
+static void queues_added(struct queues *queues)
 {
+	struct device *device = device_of(queues);
+
 	if (device->closed)
-		device_command_all(device, QUEUE_PAUSE, 0, queues_paused);
+		queues_command(&device->queues, QUEUE_PAUSE, 0, queues_paused);
 	else if (vduse_dev_adopted(device->dev) && vduse_dev_running(device->dev))
 		recover(device);
 	else
@@ -159,13 +145,10 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	err = device_open_record(device, runtime_dir);
 	if (err)
 		goto give_up_device;
-	recall_flush(device);
-	device->backend->owner = device;
-	device->backend->lost = writes_lost;
 	err = create_queues(device, workers, worker_count, next_worker);
 	if (err)
 		goto close_record;
-	device_command_all(device, QUEUE_ADD, 0, queues_added);
+	queues_command(&device->queues, QUEUE_ADD, 0, queues_added);
 	return 0;
 
 close_record:
@@ -180,13 +163,12 @@ give_up_device:
 	return err;
 }
 
-static void queues_removed(struct device *device)
+static void queues_removed(struct queues *queues)
 {
-	for (uint32_t i = 0; i < device->limits.queues; i++)
-		queue_exit(&device->queues[i]);
-	store_health_exit(&device->health);
-	free(device->queues);
-	device->queues = NULL;
+	struct device *device = device_of(queues);
+
+	queues_exit(queues);
+	vduse_transport_exit(&device->transport);
 	device->gone = true;
 	if (device->stall.active)
 		ring_timer_hurry(device->ring, &device->stall); /* which goes on */
@@ -194,16 +176,18 @@ static void queues_removed(struct device *device)
 		device->closed(device);
 }
 
-static void queues_paused(struct device *device)
+static void queues_paused(struct queues *queues)
 {
+	struct device *device = device_of(queues);
+
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
-	device_command_all(device, QUEUE_REMOVE, 0, queues_removed);
+	queues_command(&device->queues, QUEUE_REMOVE, 0, queues_removed);
 }
 
 /* Not STOP: where the driver still runs, the record must say so to the next server. */
 void device_close_queues(struct device *device)
 {
-	device_command_all(device, QUEUE_PAUSE, 0, queues_paused);
+	queues_command(&device->queues, QUEUE_PAUSE, 0, queues_paused);
 }
 
 static void messages_stopped(struct ring_poll *poll)

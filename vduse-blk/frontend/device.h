@@ -15,10 +15,10 @@
 #include "config/config.h"
 #include "store/identity.h"
 #include "inflight.h"
-#include "queue/queue.h"
+#include "queue/queues.h"
 #include "ring.h"
-#include "store/store_health.h"
 #include "vduse_dev.h"
+#include "vduse_transport.h"
 #include "queue/virtio_blk.h"
 #include "queue/worker.h"
 
@@ -28,8 +28,9 @@ struct device {
 	struct blk_limits limits;
 	bool umem; /* bounce memory is to be ours; set before device_create() */
 	struct vduse_dev *dev;
-	struct inflight *inflight; /* record of requests in flight, for the next server */
-	struct queue *queues;
+	struct inflight *inflight; /* log of requests in flight, for the next server */
+	struct vduse_transport transport;
+	struct queues queues;
 	struct ring *ring; /* of the main thread */
 	struct ring_poll messages;
 
@@ -41,16 +42,6 @@ struct device {
 	struct ring_timer stall;
 	uint64_t messages_answered;
 	uint64_t worst_answer_ns;
-	unsigned int waiting_for; /* queues that have not answered the command under way */
-	int command_result;	  /* first failure among them */
-	void (*command_done)(struct device *device);
-
-	/*
-	 * Set by any thread of the store, cleared at a reset: writes were lost, so no flush and no
-	 * durable write may succeed.
-	 */
-	bool flush_failed;
-	struct store_health health; /* while there are queues */
 
 	bool deaf; /* closing, and takes no messages any more */
 	bool gone; /* no queue is left */

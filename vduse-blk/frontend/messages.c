@@ -11,25 +11,9 @@
 /* An answer that is owed for longer than this is worth a word, and goes on being worth one. */
 #define STALL_SAY_US 5000000
 
-static void command_answered(struct queue *queue)
+static struct device *device_of(struct queues *queues)
 {
-	struct device *device = queue->device;
-
-	if (queue->result && !device->command_result)
-		device->command_result = queue->result;
-	if (--device->waiting_for == 0)
-		device->command_done(device);
-}
-
-/* Tells every queue the same thing; @done is called when all have answered. */
-void device_command_all(struct device *device, enum queue_verb verb, uint64_t features,
-			void (*done)(struct device *device))
-{
-	device->waiting_for = device->limits.queues;
-	device->command_result = 0;
-	device->command_done = done;
-	for (uint32_t i = 0; i < device->limits.queues; i++)
-		queue_command(&device->queues[i], verb, features, command_answered);
+	return container_of(queues, struct device, queues);
 }
 
 static void take_messages(struct device *device);
@@ -57,7 +41,7 @@ static void stall_expired(struct ring_timer *timer)
 		log_warn(
 			"%s: %s cannot be answered yet: the store does not end %u queues' requests",
 			device->config->name, vduse_dev_request_name(device->request.type),
-			device->waiting_for);
+			device->queues.waiting_for);
 	}
 	stall_watch(device);
 }
@@ -94,15 +78,17 @@ static void answered(struct device *device)
 
 /* Parks the answer until the queues have obeyed; @done answers. */
 static void answer_after(struct device *device, enum queue_verb verb, uint64_t features,
-			 void (*done)(struct device *device))
+			 void (*done)(struct queues *queues))
 {
 	device->answering = true;
 	stall_watch(device);
-	device_command_all(device, verb, features, done);
+	queues_command(&device->queues, verb, features, done);
 }
 
-static void start_undone(struct device *device)
+static void start_undone(struct queues *queues)
 {
+	struct device *device = device_of(queues);
+
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, false);
 	answered(device);
@@ -123,10 +109,12 @@ static void driver_changed(struct device *device)
 		device->driver_changed(device);
 }
 
-static void started(struct device *device)
+static void started(struct queues *queues)
 {
-	if (device->command_result) {
-		device_command_all(device, QUEUE_STOP, 0, start_undone);
+	struct device *device = device_of(queues);
+
+	if (queues->result) {
+		queues_command(&device->queues, QUEUE_STOP, 0, start_undone);
 		return;
 	}
 	add_status(device, device->request.s.status);
@@ -135,23 +123,12 @@ static void started(struct device *device)
 	answered(device);
 }
 
-/*
- * The next driver has been told nothing yet. Without a page cache in between it reads what the store
- * really has; with one it might read what was lost.
- */
-static void forgive_flush(struct device *device)
+static void stopped(struct queues *queues)
 {
-	if (device->backend->cached)
-		return;
-	device->flush_failed = false;
-	for (uint32_t i = 0; i < device->limits.queues; i++)
-		inflight_vq(device->inflight, i)->marked = 0;
-}
+	struct device *device = device_of(queues);
 
-static void stopped(struct device *device)
-{
 	device->status = 0;
-	forgive_flush(device);
+	queues_forgive(queues);
 	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, true);
@@ -198,27 +175,34 @@ static void set_status(struct device *device, uint8_t status)
 	reply(device, !wrong);
 }
 
-static void paused_for_iotlb(struct device *device)
+static void resumed(struct queues *queues)
 {
+	answered(device_of(queues));
+}
+
+static void paused_for_iotlb(struct queues *queues)
+{
+	struct device *device = device_of(queues);
 	const struct vduse_iova_range *range = &device->request.iova;
 
 	iotlb_drop(vduse_dev_iotlb(device->dev), range->start, range->last);
 	reply(device, true);
-	device_command_all(device, QUEUE_RESUME, 0, answered);
+	queues_command(&device->queues, QUEUE_RESUME, 0, resumed);
 }
 
-static void settled_for_state(struct device *device)
+static void settled_for_state(struct queues *queues)
 {
-	const struct queue *queue = &device->queues[device->request.vq_state.index];
+	struct device *device = device_of(queues);
+	const struct queue *queue = &queues->all[device->request.vq_state.index];
 
 	/* An index cannot say that something before it is to be done still. */
-	if (queue->waiting) {
+	if (queue->command.waiting) {
 		reply(device, false);
 	} else {
-		vduse_dev_reply_vq_state(device->dev, &device->request, queue->next_avail);
+		vduse_dev_reply_vq_state(device->dev, &device->request, queue->command.next_avail);
 		note_answer(device);
 	}
-	device_command_all(device, QUEUE_RESUME, 0, answered);
+	queues_command(&device->queues, QUEUE_RESUME, 0, resumed);
 }
 
 static void handle(struct device *device)

@@ -13,10 +13,6 @@
 /** device_serve_messages() - begin to take them */
 void device_serve_messages(struct device *device);
 
-/** device_command_all() - tell every queue the same; @done is called when all have answered */
-void device_command_all(struct device *device, enum queue_verb verb, uint64_t features,
-			void (*done)(struct device *device));
-
 /**
  * device_check_features() - the kernel passes on whatever a driver accepts
  *

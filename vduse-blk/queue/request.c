@@ -5,45 +5,23 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "frontend/device.h"
 #include "iov.h"
-#include "pages.h"
-#include "queue.h"
 #include "time_ns.h"
 
 /* How long after a failure of the store the next try is made. */
 #define STORE_RETRY_US 500000
 
-/* One that was used before, so that an idle disk keeps no more than it needed at a time. */
-static union stage *get_stage(struct queue *queue)
-{
-	union stage *stage = queue->stage_free;
-
-	if (!queue->stages)
-		queue->stages = pages_alloc(queue->slot_count * sizeof(*queue->stages));
-	if (!queue->stages)
-		return NULL;
-	if (!stage)
-		return &queue->stages[queue->stages_used++];
-	queue->stage_free = stage->next_free;
-	return stage;
-}
-
-static void put_stage(struct queue *queue, union stage *stage)
-{
-	stage->next_free = queue->stage_free;
-	queue->stage_free = stage;
-}
-
 static void req_free_memory(struct req_slot *slot)
 {
+	struct requests *requests = slot->requests;
+
 	if (slot->large)
-		iov_pool_put(&slot->queue->worker->iov_pool, &slot->queue->large, slot->large);
+		iov_pool_put(&requests->worker->iov_pool, &requests->large, slot->large);
 	if (unlikely(slot->stage))
-		put_stage(slot->queue, slot->stage);
+		pool_put(&requests->stages, slot->stage);
 	slot->large = NULL;
 	slot->stage = NULL;
-	slot->queue->bytes_under_way -= slot->bytes;
+	requests->bytes_in_flight -= slot->bytes;
 	slot->bytes = 0;
 }
 
@@ -54,77 +32,80 @@ static void req_answer(struct blk_req *req, int status)
 		*req->status = (uint8_t)status;
 }
 
-/* The way out of a request: answers it and frees its slot. */
+/* The way out of a request: completes it and frees its slot. */
 static void req_finish(struct req_slot *slot, uint16_t head, int status)
 {
-	struct queue *queue = slot->queue;
+	struct requests *requests = slot->requests;
 	struct blk_req *req = &slot->req;
 
 	req_free_memory(slot);
 	req_answer(req, status);
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
-		queue_stat_add(&queue->stats.errors, 1);
+		stat_add(&requests->stats.errors, 1);
 		req->used_len = 0; /* promises nothing: the status is not at the beginning */
 	}
-	virtq_push(&queue->vq, head, req->used_len);
-	queue_stat_add(&queue->stats.pushed, 1);
-	queue->completed = true;
-	queue_check_memory(queue);
-	/* In its own round it publishes at the end by itself, and others must get their turn. */
-	if (!queue->in_round)
-		worker_schedule(queue->worker, &queue->work);
+	virtq_push(requests->vq, head, req->used_len);
+	stat_add(&requests->stats.pushed, 1);
+	requests->completed = true;
+	requests_check_memory(requests);
+	/* In its own round the queue publishes at the end, and others must get their turn. */
+	if (!requests->in_round)
+		worker_schedule(requests->worker, requests->work);
 }
 
 /* The other way out: it was cancelled, and will be taken again after a RESUME. */
 static void req_put_back(struct req_slot *slot, uint16_t head)
 {
-	struct queue *queue = slot->queue;
+	struct requests *requests = slot->requests;
 
 	req_free_memory(slot);
-	virtq_put_back(&queue->vq, head);
-	queue_stat_add(&queue->stats.popped, -1ull);
-	worker_schedule(queue->worker, &queue->work);
+	virtq_put_back(requests->vq, head);
+	stat_add(&requests->stats.popped, -1ull);
+	worker_schedule(requests->worker, requests->work);
 }
 
 static uint16_t slot_head(const struct req_slot *slot)
 {
-	return (uint16_t)(slot - slot->queue->slots);
+	return (uint16_t)(slot - slot->requests->slots);
 }
 
-static void log_io_error(struct queue *queue, const struct backend_io *io, int err,
+static void log_io_error(struct requests *requests, const struct backend_io *io, int err,
 			 const char *more)
 {
-	store_health_failed(&queue->device->health, io, err, queue->index, more, time_now_ns());
+	store_health_failed(&requests->disk->health, io, err, requests->queue, more, time_now_ns());
 }
 
-static void note_success(struct queue *queue, enum backend_op op)
+static void note_success(struct requests *requests, enum backend_op op)
 {
-	if (store_health_fails(&queue->device->health, op))
-		store_health_worked_slow(&queue->device->health, op, time_now_ns());
+	if (store_health_fails(&requests->disk->health, op))
+		store_health_worked_slow(&requests->disk->health, op, time_now_ns());
 }
 
-/* Acquire: pairs with the store in device.c, which precedes the completions of a failed sync. */
-static bool flush_has_failed(const struct queue *queue)
+/* Acquire: pairs with the store in queues.c, which precedes the completions of a failed sync. */
+static bool flush_has_failed(const struct requests *requests)
 {
-	return load_acquire(&queue->device->flush_failed);
+	return load_acquire(&requests->disk->flush_failed);
 }
 
 static void req_give_up(struct req_slot *slot)
 {
-	if (slot->queue->verb == QUEUE_PAUSE)
+	if (slot->requests->put_back)
 		req_put_back(slot, slot_head(slot));
 	else
 		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
 }
 
-static void req_give_up_list(struct req_slot *slot)
+static struct req_slot *waiting_slot(struct list_node *node)
 {
-	while (slot) {
-		struct req_slot *next = slot->next_waiting;
+	return container_of(node, struct req_slot, waiting);
+}
 
-		req_give_up(slot);
-		slot = next;
-	}
+static void req_give_up_list(struct list *list)
+{
+	struct list_node *node;
+
+	while ((node = list_take(list)))
+		req_give_up(waiting_slot(node));
 }
 
 /*
@@ -133,45 +114,46 @@ static void req_give_up_list(struct req_slot *slot)
  */
 static bool req_may_retry(const struct req_slot *slot, int err)
 {
-	if (!slot->queue->retry_s || slot->io.sync_failed || err == -EOPNOTSUPP || err == -EFAULT)
+	if (!slot->requests->disk->retry_s || slot->io.sync_failed || err == -EOPNOTSUPP ||
+	    err == -EFAULT)
 		return false;
 	return !slot->retry_until_ns || time_now_ns() < slot->retry_until_ns;
 }
 
 static void retry_expired(struct ring_timer *timer)
 {
-	struct queue *queue = container_of(timer, struct queue, retry);
-	struct req_slot *slot = queue->retries;
+	struct requests *requests = container_of(timer, struct requests, retry);
+	struct list_node *node;
+	struct list now;
 
-	queue->retries = NULL;
-	while (slot) {
-		struct req_slot *next = slot->next_waiting;
+	list_init(&now);
+	list_move(&requests->retries, &now);
+	while ((node = list_take(&now))) {
+		struct req_slot *slot = waiting_slot(node);
 
-		queue_stat_add(&queue->stats.retries, 1);
+		stat_add(&requests->stats.retries, 1);
 		slot->in_store = true;
-		backend_submit(queue->backend, &queue->worker->ring, &slot->io);
-		slot = next;
+		backend_submit(requests->disk->backend, &requests->worker->ring, &slot->io);
 	}
-	if (queue->removing)
-		worker_schedule(queue->worker, &queue->work);
+	worker_schedule(requests->worker, requests->work); /* it may wait for the timer */
 }
 
 /* Goes on where it stopped: what was transferred before the failure is done. */
 static void req_retry_later(struct req_slot *slot, int err)
 {
-	struct queue *queue = slot->queue;
+	struct requests *requests = slot->requests;
+	uint32_t seconds = requests->disk->retry_s;
 	char more[64];
 
 	if (!slot->retry_until_ns) {
-		slot->retry_until_ns = time_now_ns() + queue->retry_s * 1000000000ull;
-		snprintf(more, sizeof(more), "; tried again for up to %u s", queue->retry_s);
-		log_io_error(queue, &slot->io, err, more);
+		slot->retry_until_ns = time_now_ns() + seconds * 1000000000ull;
+		snprintf(more, sizeof(more), "; tried again for up to %u s", seconds);
+		log_io_error(requests, &slot->io, err, more);
 	}
 	slot->io.offset += slot->io.done_bytes;
 	slot->io.len -= slot->io.done_bytes;
-	slot->next_waiting = queue->retries;
-	queue->retries = slot;
-	ring_timer_start(&queue->worker->ring, &queue->retry, STORE_RETRY_US, retry_expired);
+	list_add(&requests->retries, &slot->waiting);
+	ring_timer_start(&requests->worker->ring, &requests->retry, STORE_RETRY_US, retry_expired);
 }
 
 static void req_next_range(struct req_slot *slot);
@@ -195,11 +177,11 @@ static void req_io_done(struct backend_io *io, int err)
 			req_retry_later(slot, err);
 			return;
 		}
-		log_io_error(slot->queue, io, err, "");
+		log_io_error(slot->requests, io, err, "");
 	} else {
-		note_success(slot->queue, io->op);
+		note_success(slot->requests, io->op);
 		/* Another sync may have got the report that this write is lost. */
-		if (unlikely(io->durable) && flush_has_failed(slot->queue))
+		if (unlikely(io->durable) && flush_has_failed(slot->requests))
 			err = -EIO;
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
@@ -211,7 +193,7 @@ static void *req_stage(struct backend_io *io)
 	struct req_slot *slot = container_of(io, struct req_slot, io);
 
 	if (!slot->stage)
-		slot->stage = get_stage(slot->queue);
+		slot->stage = pool_get(&slot->requests->stages);
 	return slot->stage;
 }
 
@@ -219,11 +201,11 @@ static void req_submit(struct req_slot *slot, enum backend_op op,
 		       void (*done)(struct backend_io *io, int err))
 {
 	slot->io.op = op;
-	slot->io.durable = slot->queue->durable_writes && op != BACKEND_READ;
+	slot->io.durable = slot->requests->durable_writes && op != BACKEND_READ;
 	slot->io.done = done;
 	slot->io.stage = req_stage;
 	slot->in_store = true;
-	backend_submit(slot->queue->backend, &slot->queue->worker->ring, &slot->io);
+	backend_submit(slot->requests->disk->backend, &slot->requests->worker->ring, &slot->io);
 }
 
 static void req_next_range(struct req_slot *slot)
@@ -242,56 +224,57 @@ static void req_next_range(struct req_slot *slot)
 			   req_io_done);
 }
 
-static void flush_answer(struct req_slot *slot, int status)
-{
-	while (slot) {
-		struct req_slot *next = slot->next_waiting;
-
-		req_finish(slot, slot_head(slot), status);
-		slot = next;
-	}
-}
-
 static void flush_done(struct backend_io *io, int err)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
-	struct queue *queue = slot->queue;
+	struct requests *requests = slot->requests;
+	struct list sharing;
+	struct list_node *node;
 
 	slot->in_store = false;
+	list_init(&sharing);
+	list_add(&sharing, &slot->waiting);
+	list_move(&slot->small.flushes, &sharing); /* the slot may be taken again soon */
 	if (io->cancelled && err) {
-		req_give_up_list(slot);
+		req_give_up_list(&sharing);
 		return;
 	}
 	if (err)
-		log_io_error(queue, io, err, "");
-	else if (flush_has_failed(queue))
+		log_io_error(requests, io, err, "");
+	else if (flush_has_failed(requests))
 		err = -EIO; /* an earlier one took the error with it */
 	else
-		note_success(queue, BACKEND_FLUSH);
-	flush_answer(slot, blk_status(err));
+		note_success(requests, BACKEND_FLUSH);
+	while ((node = list_take(&sharing)))
+		req_finish(waiting_slot(node), slot_head(waiting_slot(node)), blk_status(err));
 }
 
 /* One sync completes all flushes of this round; it is submitted at the end of the round. */
-void req_submit_flushes(struct queue *queue)
+void req_submit_flushes(struct requests *requests)
 {
-	struct req_slot *slot = queue->flushes;
+	struct list_node *first;
+	struct req_slot *slot;
 
-	queue->flushes = NULL;
-	if (unlikely(slot))
-		req_submit(slot, BACKEND_FLUSH, flush_done);
+	if (likely(list_is_empty(&requests->flushes)))
+		return;
+	first = list_take(&requests->flushes);
+	slot = waiting_slot(first);
+	list_init(&slot->small.flushes);
+	list_move(&requests->flushes, &slot->small.flushes);
+	req_submit(slot, BACKEND_FLUSH, flush_done);
 }
 
 /* Moves what parsing left in the worker's scratch memory to where it may stay. */
 static void req_keep(struct req_slot *slot)
 {
-	struct worker *worker = slot->queue->worker;
+	struct worker *worker = slot->requests->worker;
 	struct blk_req *req = &slot->req;
 	bool small = req->iov_count <= SLOT_IOVS && req->range_count <= SLOT_RANGES;
 	struct iovec *iov = slot->small.iov;
 	struct blk_range *ranges = slot->small.ranges;
 
 	if (!small) {
-		slot->large = iov_pool_get(&worker->iov_pool, &slot->queue->large);
+		slot->large = iov_pool_get(&worker->iov_pool, &slot->requests->large);
 		iov = slot->large->iov;
 		ranges = slot->large->ranges;
 	}
@@ -314,17 +297,17 @@ static void req_keep(struct req_slot *slot)
 /* Only a single piece can be in a registered buffer. */
 static const struct ring_buffer *req_buffer(const struct req_slot *slot)
 {
-	struct queue *queue = slot->queue;
+	struct requests *requests = slot->requests;
 
-	if (likely(!queue->guest_memory))
-		return &queue->buffer;
-	return slot->io.iov_count == 1 ? guest_memory_find(queue->guest_memory, slot->io.iov)
+	if (likely(!requests->guest_memory))
+		return &requests->buffer;
+	return slot->io.iov_count == 1 ? guest_memory_find(requests->guest_memory, slot->io.iov)
 				       : NULL;
 }
 
 static void req_execute(struct req_slot *slot)
 {
-	const struct blk_limits *limits = slot->queue->limits;
+	const struct blk_limits *limits = slot->requests->disk->limits;
 	struct blk_req *req = &slot->req;
 
 	switch (req->op) {
@@ -335,13 +318,12 @@ static void req_execute(struct req_slot *slot)
 			break;
 		}
 		slot->bytes = (uint32_t)MIN(req->len, (uint64_t)REQUEST_BYTES_MAX);
-		slot->queue->bytes_under_way += slot->bytes;
+		slot->requests->bytes_in_flight += slot->bytes;
 		slot->io.buffer = req_buffer(slot);
 		req_submit(slot, req->op == BLK_READ ? BACKEND_READ : BACKEND_WRITE, req_io_done);
 		break;
 	case BLK_FLUSH:
-		slot->next_waiting = slot->queue->flushes;
-		slot->queue->flushes = slot;
+		list_add(&slot->requests->flushes, &slot->waiting);
 		break;
 	case BLK_DISCARD:
 	case BLK_WRITE_ZEROES:
@@ -355,22 +337,23 @@ static void req_execute(struct req_slot *slot)
 	}
 }
 
-void req_start(struct queue *queue, struct virtq_chain *chain)
+void req_start(struct requests *requests, struct virtq_chain *chain)
 {
-	struct req_slot *slot = &queue->slots[chain->head];
+	struct req_slot *slot = &requests->slots[chain->head];
+	const struct queue_disk *disk = requests->disk;
 	int status;
 
-	queue_stat_add(&queue->stats.popped, 1);
-	slot->queue = queue; /* here, so that slots nobody needed yet take no memory */
+	stat_add(&requests->stats.popped, 1);
+	slot->requests = requests; /* here, so that slots nobody needed yet take no memory */
 	slot->ranges_left = 0;
 	slot->retry_until_ns = 0;
-	slot->io.cancelled = slot->io.sync_failed = false; /* of the last request with this head */
-	status = blk_req_parse(queue->limits, queue->features, chain, queue->worker->ranges,
+	slot->io.cancelled = false; /* of the last request with this head */
+	status = blk_req_parse(disk->limits, requests->features, chain, requests->worker->ranges,
 			       &slot->req);
 	if (unlikely(status)) {
-		if (log_allow(&queue->ring_errors, queue->device_name))
+		if (log_allow(&requests->errors, disk->name))
 			log_warn("%s: queue %u: head %u: a request that is refused, with status %d",
-				 queue->device_name, queue->index, chain->head, status);
+				 disk->name, requests->queue, chain->head, status);
 		req_finish(slot, chain->head, status);
 		return;
 	}
@@ -378,13 +361,15 @@ void req_start(struct queue *queue, struct virtq_chain *chain)
 	req_execute(slot);
 }
 
-void req_cancel_all(struct queue *queue)
+void req_cancel_all(struct requests *requests, bool put_back)
 {
-	struct req_slot *retries = queue->retries;
+	struct list retries;
 
-	queue->retries = NULL;
-	req_give_up_list(retries);
-	for (uint32_t i = 0; queue->vq.in_flight && i < queue->slot_count; i++)
-		if (queue->slots[i].in_store)
-			backend_cancel(&queue->slots[i].io);
+	requests->put_back = put_back;
+	list_init(&retries);
+	list_move(&requests->retries, &retries);
+	req_give_up_list(&retries);
+	for (uint32_t i = 0; requests->vq->in_flight && i < requests->slot_count; i++)
+		if (requests->slots[i].in_store)
+			backend_cancel(&requests->slots[i].io);
 }

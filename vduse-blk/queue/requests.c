@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the requests of a queue need, from its creation to its end. */
+#include <errno.h>
+#include <linux/virtio_blk.h>
+
+#include "pages.h"
+#include "request.h"
+
+static void large_available(struct iov_share *share)
+{
+	struct requests *requests = container_of(share, struct requests, large);
+
+	worker_schedule(requests->worker, requests->work);
+}
+
+int requests_init(struct requests *requests)
+{
+	const struct queue_disk *disk = requests->disk;
+
+	list_init(&requests->flushes);
+	list_init(&requests->retries);
+	pool_init(&requests->stages, requests->slot_count, BACKEND_STAGE);
+	requests->large.available = large_available;
+	requests->bytes_max = QUEUE_BYTES_MAX;
+	requests->slots = pages_alloc(requests->slot_count * sizeof(*requests->slots));
+	if (!requests->slots || iov_share_init(&requests->large))
+		goto no_memory;
+	if (!disk->pin_guest_memory)
+		return 0;
+	requests->guest_memory = guest_memory_new(&requests->worker->ring, &requests->vq->view,
+						  disk->name, GUEST_SLICE_SHIFT);
+	if (requests->guest_memory)
+		return 0;
+no_memory:
+	requests_exit(requests);
+	return -ENOMEM;
+}
+
+void requests_exit(struct requests *requests)
+{
+	pages_free(requests->slots, requests->slot_count * sizeof(*requests->slots));
+	iov_share_exit(&requests->large);
+	pool_exit(&requests->stages);
+	guest_memory_free(requests->guest_memory);
+	requests->slots = NULL;
+	requests->guest_memory = NULL;
+}
+
+void requests_begin(struct requests *requests, uint64_t features)
+{
+	requests->features = features;
+	/* virtio 1.3, 5.2.6.2: a driver that did not take FLUSH relies on every completed write. */
+	requests->durable_writes = !requests->disk->backend->limits.volatile_cache ||
+				   !(features & (1ull << VIRTIO_BLK_F_FLUSH));
+}
+
+void requests_end(struct requests *requests)
+{
+	ring_timer_hurry(&requests->worker->ring, &requests->retry);
+}
