@@ -167,6 +167,27 @@ START_TEST(serial_is_kept_unless_it_is_the_default)
 }
 END_TEST
 
+/* A disk owns its section: it outlives the configuration that it came from. */
+START_TEST(copy_of_a_device_is_its_own)
+{
+	struct device_config *copy;
+
+	ck_assert_int_eq(cfg_load(CFG_DEVICE "serial = s\nqueues = 3\nsize = 512\n"), 0);
+	copy = config_device_new(&cfg.devices[0]);
+	ck_assert_ptr_nonnull(copy);
+	ck_assert_ptr_ne(copy->name, cfg.devices[0].name);
+	ck_assert_ptr_ne(copy->path, cfg.devices[0].path);
+	cfg.devices[0].name[0] = cfg.devices[0].path[0] = 'x';
+	ck_assert_str_eq(copy->name, "vdb");
+	ck_assert_str_eq(copy->path, "/a");
+	ck_assert_str_eq(copy->serial, "s");
+	ck_assert_uint_eq(copy->queues, 3);
+	ck_assert_uint_eq(copy->size, 512);
+	config_device_free(copy);
+	config_device_free(NULL);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("config");
@@ -179,5 +200,6 @@ int main(void)
 			    ARRAY_SIZE(bad_values));
 	tcase_add_loop_test(tc, path_is_kept_as_written, 0, cfg_path_count);
 	tcase_add_test(tc, serial_is_kept_unless_it_is_the_default);
+	tcase_add_test(tc, copy_of_a_device_is_its_own);
 	return suite_run(suite);
 }

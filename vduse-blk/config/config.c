@@ -332,6 +332,30 @@ exit_scan:
 	return err;
 }
 
+struct device_config *config_device_new(const struct device_config *device)
+{
+	struct device_config *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *device;
+	copy->name = strdup(device->name);
+	copy->path = strdup(device->path);
+	if (copy->name && copy->path)
+		return copy;
+	config_device_free(copy);
+	return NULL;
+}
+
+void config_device_free(struct device_config *device)
+{
+	if (!device)
+		return;
+	free(device->name);
+	free(device->path);
+	free(device);
+}
+
 /* Good at every stage of file_load(): what is not there yet is zero. */
 void config_exit(struct config *config)
 {

@@ -77,6 +77,12 @@ struct config {
  */
 int __must_check config_load(const char *path, struct config *out);
 
+/** config_device_new() - a copy of @device, for config_device_free(). Return: it; NULL: no memory */
+struct device_config *config_device_new(const struct device_config *device);
+
+/** config_device_free() - no effect where @device is NULL */
+void config_device_free(struct device_config *device);
+
 /** config_serial() - the serial number of a disk, configured or made from its name */
 void config_serial(const struct device_config *device, char serial[VIRTIO_BLK_ID_BYTES + 1]);
 
