@@ -90,4 +90,10 @@ static inline void list_move(struct list *from, struct list *to)
 	for (struct list_node * (node) = (list)->head.next, *node##_next = (node)->next;           \
 	     (node) != &(list)->head; (node) = node##_next, node##_next = node##_next->next)
 
+/** list_for_each_entry() - @entry: the struct @type of each node, its @member; as list_for_each() */
+#define list_for_each_entry(entry, list, type, member)                                             \
+	for (type * (entry) = container_of((list)->head.next, type, member);                       \
+	     &(entry)->member != &(list)->head;                                                    \
+	     (entry) = container_of((entry)->member.next, type, member))
+
 #endif

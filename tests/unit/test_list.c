@@ -103,6 +103,19 @@ START_TEST(entries_move_behind_those_of_the_other_list)
 }
 END_TEST
 
+START_TEST(loop_gives_the_entries_themselves)
+{
+	unsigned int next = 0;
+
+	list_for_each_entry (entry, &list, struct entry, node)
+		ck_abort_msg("the list is empty");
+	add_all();
+	list_for_each_entry (entry, &list, struct entry, node)
+		ck_assert_int_eq(entry->number, next++);
+	ck_assert_uint_eq(next, 5);
+}
+END_TEST
+
 START_TEST(loop_may_remove_its_entry)
 {
 	add_all();
@@ -176,6 +189,7 @@ int main(void)
 	tcase_add_loop_test(tc, any_entry_can_be_removed, 0, ENTRIES);
 	tcase_add_test(tc, entries_are_taken_from_the_front);
 	tcase_add_test(tc, entries_move_behind_those_of_the_other_list);
+	tcase_add_test(tc, loop_gives_the_entries_themselves);
 	tcase_add_test(tc, loop_may_remove_its_entry);
 	tcase_add_loop_test(tc, pool_gives_each_item_once, 0, 2);
 	tcase_add_test(tc, pool_touches_as_many_items_as_were_out_together);
