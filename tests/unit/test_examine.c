@@ -20,8 +20,12 @@ static struct examine examine;
 static unsigned int late[DISKS];
 static int late_result[DISKS];
 
-static void is_late(struct examine *all, size_t disk, int result)
+static const char *const names[DISKS] = { "a", "b", "c" };
+
+static void is_late(struct examine *all, const char *name, int result)
 {
+	size_t disk = (size_t)(name[0] - 'a');
+
 	ck_assert_ptr_eq(all, &examine);
 	late[disk]++;
 	late_result[disk] = result;
@@ -29,8 +33,6 @@ static void is_late(struct examine *all, size_t disk, int result)
 
 static void setup(void)
 {
-	static const char *const names[DISKS] = { "a", "b", "c" };
-
 	test_log_begin();
 	fake_kern_reset();
 	temp_dir_make();
@@ -46,7 +48,7 @@ static void setup(void)
 		late[i] = 0;
 		late_result[i] = 0;
 	}
-	examine = (struct examine){ .config = &config, .late = is_late };
+	examine = (struct examine){ .late = is_late };
 	ck_assert_int_eq(ring_init(&ring, 16), 0);
 }
 
@@ -60,9 +62,9 @@ static void teardown(void)
 
 START_TEST(good_disks_are_examined)
 {
-	ck_assert_int_eq(examine_all(&examine, &ring), 0);
+	ck_assert_int_eq(examine_all(&examine, &config, &ring), 0);
 	for (size_t i = 0; i < DISKS; i++)
-		ck_assert(!examine_pending(&examine, i) && !late[i]);
+		ck_assert(!examine_pending(&examine, names[i]) && !late[i]);
 }
 END_TEST
 
@@ -70,9 +72,9 @@ START_TEST(bad_disk_is_an_error)
 {
 	ck_assert_int_eq(unlink(devices[1].path), 0);
 	test_log_expect(LOG_LEVEL_ERROR, "b: cannot open");
-	ck_assert_int_eq(examine_all(&examine, &ring), -ENOENT);
+	ck_assert_int_eq(examine_all(&examine, &config, &ring), -ENOENT);
 	for (size_t i = 0; i < DISKS; i++)
-		ck_assert(!examine_pending(&examine, i) && !late[i]);
+		ck_assert(!examine_pending(&examine, names[i]) && !late[i]);
 }
 END_TEST
 
@@ -85,16 +87,16 @@ START_TEST(late_disk_reports_when_it_has_ended)
 	ck_assert_int_eq(unlink(devices[1].path), 0);
 	test_log_expect(LOG_LEVEL_ERROR, "b: cannot open");
 	test_log_allow(LOG_LEVEL_WARNING, "its store does not respond");
-	if (examine_all(&examine, &ring))
-		ck_assert(!examine_pending(&examine, 1));
+	if (examine_all(&examine, &config, &ring))
+		ck_assert(!examine_pending(&examine, "b"));
 	for (size_t i = 0; i < DISKS; i++)
-		pending[i] = examine_pending(&examine, i);
+		pending[i] = examine_pending(&examine, names[i]);
 	while (examine.pending)
 		ck_assert_int_eq(ring_run(&ring, true), 0);
 	for (size_t i = 0; i < DISKS; i++) {
 		ck_assert_uint_eq(late[i], pending[i]);
 		ck_assert_int_eq(late_result[i], pending[i] && i == 1 ? -ENOENT : 0);
-		ck_assert(!examine_pending(&examine, i));
+		ck_assert(!examine_pending(&examine, names[i]));
 	}
 }
 END_TEST

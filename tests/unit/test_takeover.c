@@ -59,14 +59,37 @@ static struct {
 
 /* ---- the old server's disks ---- */
 
-static const char *old_name(struct takeover_old *old, size_t i)
+static size_t index_of(const char *name)
 {
-	ck_assert_ptr_eq(old, &t.old);
-	return t.has[i] == FORGOT || t.has[i] == ENDED ? NULL : names[i];
+	for (size_t i = 0; i < MANY; i++)
+		if (!strcmp(names[i], name))
+			return i;
+	ck_abort_msg("no disk %s", name);
+	return 0;
 }
 
-static void old_release(struct takeover_old *old, size_t i, struct handover *handover)
+static bool old_has(struct takeover_old *old, const char *name)
 {
+	size_t i = index_of(name);
+
+	ck_assert_ptr_eq(old, &t.old);
+	return t.has[i] != FORGOT && t.has[i] != ENDED;
+}
+
+static char *old_names(struct takeover_old *old)
+{
+	char *text = calloc(MANY, 4);
+
+	for (size_t i = 0; i < t.count; i++)
+		if (old_has(old, names[i]))
+			sprintf(text + strlen(text), "%s\n", names[i]);
+	return text;
+}
+
+static void old_release(struct takeover_old *old, const char *name, struct handover *handover)
+{
+	size_t i = index_of(name);
+
 	(void)old;
 	ck_assert_int_eq(t.has[i], HAS_IT);
 	if (t.closing[i]) {
@@ -79,23 +102,29 @@ static void old_release(struct takeover_old *old, size_t i, struct handover *han
 		handover->done(handover, 0);
 }
 
-static void old_take_back(struct takeover_old *old, size_t i)
+static void old_take_back(struct takeover_old *old, const char *name)
 {
+	size_t i = index_of(name);
+
 	(void)old;
 	ck_assert(t.has[i] == QUIESCES || t.has[i] == RELEASED);
 	t.has[i] = HAS_IT;
 	t.taken_back[i]++;
 }
 
-static void old_forget(struct takeover_old *old, size_t i)
+static void old_forget(struct takeover_old *old, const char *name)
 {
-	(void)old;
+	size_t i = index_of(name);
+
+	if (!old_has(old, name))
+		return;
 	ck_assert_int_eq(t.has[i], RELEASED);
 	t.has[i] = FORGOT;
 }
 
 static const struct takeover_old_ops old_ops = {
-	.name = old_name,
+	.names = old_names,
+	.has = old_has,
 	.release = old_release,
 	.take_back = old_take_back,
 	.forget = old_forget,
@@ -124,10 +153,10 @@ static bool answer(struct control *control, const char *question, FILE *to)
 
 /* ---- the new server's ---- */
 
-static void new_released(struct takeover_new *takeover, size_t i)
+static void new_released(struct takeover_new *takeover, const char *name)
 {
 	ck_assert_ptr_eq(takeover, &t.new);
-	t.released[i]++;
+	t.released[index_of(name)]++;
 }
 
 static void new_gave_up(struct takeover_new *takeover)
@@ -178,11 +207,10 @@ static void new_server(void)
 	t.session = agreed->fd;
 	t.new = (struct takeover_new){
 		.ops = &new_ops,
-		.config = &t.config,
 		.at_a_time = t.at_a_time,
 		.tick_us = t.tick_us,
 	};
-	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &agreement), 0);
+	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &t.config, &agreement), 0);
 	takeover_agreement_free(&agreement);
 	t.new_runs = true;
 	memset(t.released, 0, sizeof(t.released));
@@ -193,8 +221,8 @@ static void new_server_asks(void)
 	new_server();
 	takeover_new_start(&t.new);
 	for (size_t i = 0; i < t.count; i++) {
-		ck_assert(takeover_new_holds(&t.new, i));
-		takeover_new_ask(&t.new, i);
+		ck_assert(takeover_new_holds(&t.new, names[i]));
+		takeover_new_ask(&t.new, names[i]);
 	}
 	run();
 }
@@ -212,7 +240,7 @@ static void new_server_dies(void)
 static void new_server_serves(size_t i)
 {
 	ck_assert_uint_eq(t.released[i], 1);
-	takeover_new_serving(&t.new, i);
+	takeover_new_serving(&t.new, names[i]);
 	run();
 }
 
@@ -246,7 +274,7 @@ static void setup(void)
 	t.config.devices = t.devices;
 	for (size_t i = 0; i < MANY; i++)
 		t.devices[i].name = (char *)names[i];
-	t.old = (struct takeover_old){ .ops = &old_ops, .disk_count = DISKS, .ring = &t.ring };
+	t.old = (struct takeover_old){ .ops = &old_ops, .ring = &t.ring };
 	t.control = (struct control){ .answer = answer, .begin = begin };
 	ck_assert_int_eq(ring_init(&t.ring, 16), 0);
 	ck_assert_int_eq(control_start(&t.control, &t.ring, temp_dir), 0);
@@ -260,7 +288,7 @@ static void teardown(void)
 	run(); /* what closes descriptors */
 	if (t.new_runs)
 		takeover_new_exit(&t.new);
-	free(t.old.disks);
+	takeover_old_exit(&t.old);
 	ring_exit(&t.ring);
 	ck_assert_uint_eq(fds_open(), t.fds_before);
 	temp_dir_remove();
@@ -291,12 +319,12 @@ END_TEST
 /* A start without --takeover goes the same way, with nothing to take. */
 START_TEST(without_a_takeover_there_is_nothing_to_wait_for)
 {
-	struct takeover_new none = { .ops = &new_ops, .config = &t.config };
+	struct takeover_new none = { .ops = &new_ops };
 
-	ck_assert(!takeover_new_holds(&none, 0));
-	takeover_new_ask(&none, 0);
-	takeover_new_serving(&none, 0);
-	takeover_new_failed(&none, 0);
+	ck_assert(!takeover_new_holds(&none, names[0]));
+	takeover_new_ask(&none, names[0]);
+	takeover_new_serving(&none, names[0]);
+	takeover_new_failed(&none, names[0]);
 	ck_assert(takeover_new_complete(&none));
 	ck_assert_uint_eq(t.gave_up, 0);
 }
@@ -386,13 +414,13 @@ START_TEST(old_server_may_be_killed_before_it_reads)
 	agreed->pid = getpid();
 	agreed->fd = ends[0];
 	agreed->names = strdup("a\nbb\nc\nd\n");
-	t.new = (struct takeover_new){ .ops = &new_ops, .config = &t.config };
-	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &agreement), 0);
+	t.new = (struct takeover_new){ .ops = &new_ops };
+	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &t.config, &agreement), 0);
 	takeover_agreement_free(&agreement);
 	t.new_runs = true;
 	takeover_new_start(&t.new);
 	for (size_t i = 0; i < t.count; i++)
-		takeover_new_ask(&t.new, i);
+		takeover_new_ask(&t.new, names[i]);
 	run();
 	close(ends[1]);
 	test_log_expect(LOG_LEVEL_WARNING, "its remaining 4 disks are adopted");
@@ -493,12 +521,12 @@ START_TEST(disk_that_cannot_be_adopted_ends_the_takeover)
 	new_server_serves(0);
 	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: disk bb cannot be adopted");
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
-	takeover_new_failed(&t.new, 1);
+	takeover_new_failed(&t.new, names[1]);
 	ck_assert_uint_eq(t.gave_up, 1);
 	run();
 	expect_all(HAS_IT);
 	ck_assert(!takeover_new_complete(&t.new));
-	takeover_new_failed(&t.new, 2); /* as its disks are left one after the other */
+	takeover_new_failed(&t.new, names[2]); /* as its disks are left one after the other */
 	ck_assert(!takeover_new_give_up(&t.new, "a signal"));
 	ck_assert_uint_eq(t.gave_up, 1);
 }
@@ -522,7 +550,7 @@ START_TEST(nothing_is_given_up_when_it_is_complete)
 		new_server_serves(i);
 	ck_assert(takeover_new_complete(&t.new));
 	ck_assert(!takeover_new_give_up(&t.new, "Terminated"));
-	takeover_new_failed(&t.new, 0);
+	takeover_new_failed(&t.new, names[0]);
 	run();
 	expect_all(FORGOT);
 	ck_assert_uint_eq(t.gave_up, 0);
@@ -551,8 +579,8 @@ START_TEST(end_of_the_old_server_releases_everything)
 	t.stalls[1] = true;
 	new_server();
 	takeover_new_start(&t.new);
-	takeover_new_ask(&t.new, 0); /* c and d are examined still */
-	takeover_new_ask(&t.new, 1);
+	takeover_new_ask(&t.new, names[0]); /* c and d are examined still */
+	takeover_new_ask(&t.new, names[1]);
 	run();
 	for (size_t i = 0; i < t.count; i++) /* what its death does to its disks */
 		t.has[i] = ENDED;
@@ -562,7 +590,7 @@ START_TEST(end_of_the_old_server_releases_everything)
 	for (size_t i = 0; i < t.count; i++)
 		ck_assert_uint_eq(t.released[i], 1);
 	for (size_t i = 0; i < t.count; i++)
-		takeover_new_serving(&t.new, i);
+		takeover_new_serving(&t.new, names[i]);
 	ck_assert(takeover_new_complete(&t.new));
 	ck_assert_uint_eq(t.gave_up, 0);
 }
@@ -587,7 +615,7 @@ END_TEST
 
 static void have_many(void)
 {
-	t.count = t.config.device_count = t.old.disk_count = MANY;
+	t.count = t.config.device_count = MANY;
 }
 
 /* So the pause of each does not depend on how many there are. */
@@ -637,6 +665,90 @@ START_TEST(disks_that_stall_keep_no_other_from_its_turn)
 		new_server_serves(i);
 	}
 	expect_all(FORGOT);
+}
+END_TEST
+
+/* It is detached by a signal or a command while the session lasts: the new server need not wait. */
+START_TEST(disk_that_has_ended_counts_as_released)
+{
+	bool gives_up = _i;
+
+	new_server();
+	takeover_new_start(&t.new);
+	t.has[1] = ENDED;
+	for (size_t i = 0; i < t.count; i++)
+		takeover_new_ask(&t.new, names[i]);
+	run();
+	for (size_t i = 0; i < t.count; i++)
+		new_server_serves(i);
+	if (gives_up) {
+		test_log_expect(LOG_LEVEL_WARNING, "serves 3 disks again");
+		new_server_dies();
+	} else {
+		ck_assert(takeover_new_complete(&t.new));
+		run();
+	}
+	for (size_t i = 0; i < t.count; i++)
+		ck_assert_int_eq(t.has[i], i == 1 ? ENDED : gives_up ? HAS_IT : FORGOT);
+}
+END_TEST
+
+/* It closes when it is asked for, so the new server asks again. Then it has ended. */
+START_TEST(disk_that_was_busy_and_ends_is_released)
+{
+	t.closing[2] = true;
+	new_server_asks();
+	ck_assert_uint_eq(t.released[2], 0);
+	t.has[2] = ENDED;
+	while (!t.released[2])
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+	for (size_t i = 0; i < t.count; i++)
+		new_server_serves(i);
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	ck_assert_int_eq(t.has[2], ENDED);
+}
+END_TEST
+
+/* A disk that the old server began to serve after the session began is no part of the takeover. */
+START_TEST(disk_that_is_made_meanwhile_stays)
+{
+	t.has[3] = ENDED;
+	new_server();
+	takeover_new_start(&t.new);
+	ck_assert(!takeover_new_holds(&t.new, names[3]));
+	t.has[3] = HAS_IT;
+	for (size_t i = 0; i < t.count; i++)
+		takeover_new_ask(&t.new, names[i]);
+	run();
+	for (size_t i = 0; i < 3; i++)
+		new_server_serves(i);
+	ck_assert(takeover_new_complete(&t.new));
+	run();
+	ck_assert_int_eq(t.has[3], HAS_IT);
+	new_server_dies();
+	ck_assert_int_eq(t.has[3], HAS_IT);
+	ck_assert_uint_eq(t.taken_back[3], 0);
+}
+END_TEST
+
+/* Or one whose configuration differs, or that lies: only disks of both are taken over. */
+START_TEST(names_that_were_not_asked_for_are_ignored)
+{
+	struct takeover_agreed *agreed = calloc(1, sizeof(*agreed));
+	struct takeover_agreement agreement = { .servers = agreed, .count = 1 };
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	agreed->fd = ends[0];
+	agreed->names = strdup("x\nbb\nbb\n\n");
+	ck_assert_int_eq(takeover_new_init(&t.new, &t.ring, &t.config, &agreement), 0);
+	takeover_agreement_free(&agreement);
+	t.new_runs = true;
+	ck_assert(takeover_new_holds(&t.new, "bb"));
+	ck_assert(!takeover_new_holds(&t.new, "x"));
+	ck_assert(!takeover_new_holds(&t.new, "a"));
+	close(ends[1]);
 }
 END_TEST
 
@@ -782,6 +894,10 @@ int main(void)
 	tcase_add_test(tc, disk_that_is_busy_is_asked_for_again);
 	tcase_add_loop_test(tc, few_disks_pause_at_a_time, 0, 5);
 	tcase_add_test(tc, disks_that_stall_keep_no_other_from_its_turn);
+	tcase_add_loop_test(tc, disk_that_has_ended_counts_as_released, 0, 2);
+	tcase_add_test(tc, disk_that_was_busy_and_ends_is_released);
+	tcase_add_test(tc, disk_that_is_made_meanwhile_stays);
+	tcase_add_test(tc, names_that_were_not_asked_for_are_ignored);
 	tcase_add_test(tc, second_new_server_is_refused);
 	tcase_add_test(tc, list_without_a_disk_of_ours_is_refused);
 	tcase_add_test(tc, server_that_is_not_concerned_says_nothing);

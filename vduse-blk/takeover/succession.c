@@ -2,6 +2,7 @@
 #include "succession.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "frontend/bounce.h"
 #include "log.h"
@@ -9,42 +10,64 @@
 #include "control/ownership.h"
 #include "takeover.h"
 
-static struct disk *disk_at(struct succession *succession, size_t i)
-{
-	return &succession->disks->all[i];
-}
-
 /* ---- to the next server ---- */
 
-static struct succession *of_old(struct takeover_old *old)
+static struct disks *disks_of(struct takeover_old *old)
 {
-	return container_of(old, struct succession, to);
+	return container_of(old, struct succession, to)->disks;
 }
 
-static const char *old_name(struct takeover_old *old, size_t i)
+static bool is_ours(const struct disk *disk)
 {
-	const struct disk *disk = disk_at(of_old(old), i);
-
-	return disk->state == DISK_GONE || disk->state == DISK_WAITING ? NULL : disk->config->name;
+	return disk->state != DISK_GONE && disk->state != DISK_WAITING;
 }
 
-static void old_release(struct takeover_old *old, size_t i, struct handover *handover)
+static char *old_names(struct takeover_old *old)
 {
-	disk_hand_over(disk_at(of_old(old), i), handover);
+	struct disks *disks = disks_of(old);
+	char *names = NULL;
+	size_t len;
+	FILE *to = open_memstream(&names, &len);
+
+	if (!to)
+		return NULL;
+	for (size_t i = 0; i < disks->count; i++)
+		if (is_ours(&disks->all[i]))
+			fprintf(to, "%s\n", disks->all[i].config->name);
+	if (!fclose(to))
+		return names;
+	free(names);
+	return NULL;
 }
 
-static void old_take_back(struct takeover_old *old, size_t i)
+static bool old_has(struct takeover_old *old, const char *name)
 {
-	disk_take_back(disk_at(of_old(old), i));
+	const struct disk *disk = disks_find(disks_of(old), name);
+
+	return disk && is_ours(disk);
 }
 
-static void old_forget(struct takeover_old *old, size_t i)
+static void old_release(struct takeover_old *old, const char *name, struct handover *handover)
 {
-	disk_forget(disk_at(of_old(old), i));
+	disk_hand_over(disks_find(disks_of(old), name), handover);
+}
+
+static void old_take_back(struct takeover_old *old, const char *name)
+{
+	disk_take_back(disks_find(disks_of(old), name));
+}
+
+static void old_forget(struct takeover_old *old, const char *name)
+{
+	struct disk *disk = disks_find(disks_of(old), name);
+
+	if (disk)
+		disk_forget(disk);
 }
 
 static const struct takeover_old_ops old_ops = {
-	.name = old_name,
+	.names = old_names,
+	.has = old_has,
 	.release = old_release,
 	.take_back = old_take_back,
 	.forget = old_forget,
@@ -63,9 +86,13 @@ bool succession_is_leaving(const struct succession *succession)
 
 /* ---- from the servers before ---- */
 
-static void new_released(struct takeover_new *takeover, size_t i)
+static void new_released(struct takeover_new *takeover, const char *name)
 {
-	disk_released(disk_at(container_of(takeover, struct succession, from), i));
+	struct disks *disks = container_of(takeover, struct succession, from)->disks;
+	struct disk *disk = disks_find(disks, name);
+
+	if (disk)
+		disk_released(disk);
 }
 
 static void new_gave_up(struct takeover_new *takeover)
@@ -81,15 +108,14 @@ static const struct takeover_new_ops new_ops = {
 	.gave_up = new_gave_up,
 };
 
-static void examined_late(struct examine *examine, size_t i, int result)
+static void examined_late(struct examine *examine, const char *name, int result)
 {
 	struct succession *succession = container_of(examine, struct succession, examine);
 
 	if (result)
-		log_warn("%s: is not taken over: the old server goes on serving it",
-			 examine->config->devices[i].name);
+		log_warn("%s: is not taken over: the old server goes on serving it", name);
 	else
-		takeover_new_ask(&succession->from, i);
+		takeover_new_ask(&succession->from, name);
 }
 
 /* A server with another runtime_dir, or another program, cannot be asked to release a disk. */
@@ -98,7 +124,7 @@ static int check_strangers(const struct succession *succession, const struct con
 	int err = 0;
 
 	for (size_t i = 0; i < config->device_count && !err; i++)
-		if (!takeover_new_holds(&succession->from, i))
+		if (!takeover_new_holds(&succession->from, config->devices[i].name))
 			err = ownership_by_other(config->devices[i].name, config->runtime_dir);
 	return err;
 }
@@ -109,7 +135,7 @@ static int look_at_all(struct succession *succession, const struct config *confi
 	int err = check_strangers(succession, config);
 
 	if (!err)
-		err = examine_all(&succession->examine, succession->disks->host.ring);
+		err = examine_all(&succession->examine, config, succession->disks->host.ring);
 	if (err)
 		return err;
 	bounce_reserve(config); /* before the first release: from there on a disk pauses */
@@ -129,14 +155,12 @@ int succession_prepare(struct succession *succession)
 
 	plain = agreement.plain;
 	succession->from.ops = &new_ops;
-	succession->from.config = config;
 	if (!err)
-		err = takeover_new_init(&succession->from, succession->disks->host.ring,
+		err = takeover_new_init(&succession->from, succession->disks->host.ring, config,
 					&agreement);
 	takeover_agreement_free(&agreement);
 	if (err)
 		return err;
-	succession->examine.config = config;
 	succession->examine.late = examined_late;
 	err = look_at_all(succession, config);
 	return err || !plain ? err : takeover_plain(config);
@@ -145,12 +169,11 @@ int succession_prepare(struct succession *succession)
 static void disk_changed(struct disks *disks, struct disk *disk)
 {
 	struct succession *succession = disks->watcher;
-	size_t i = (size_t)(disk - disks->all);
 
 	if (disk->state == DISK_ATTACHED)
-		takeover_new_serving(&succession->from, i);
+		takeover_new_serving(&succession->from, disk->config->name);
 	else if (disk->state == DISK_FAILED)
-		takeover_new_failed(&succession->from, i);
+		takeover_new_failed(&succession->from, disk->config->name);
 }
 
 static bool start_ended(struct disks *disks)
@@ -169,18 +192,19 @@ void succession_start(struct succession *succession)
 	struct disks *disks = succession->disks;
 
 	succession->to.ops = &old_ops;
-	succession->to.disk_count = disks->count;
 	succession->to.ring = disks->host.ring;
 	disks->watcher = succession;
 	disks->watch = disk_changed;
 	disks->start_ended = start_ended;
 	takeover_new_start(&succession->from);
 	for (size_t i = 0; i < disks->count; i++) {
-		if (!takeover_new_holds(&succession->from, i))
+		const char *name = disks->all[i].config->name;
+
+		if (!takeover_new_holds(&succession->from, name))
 			continue;
-		disks_hold(disks, disks->all[i].config->name);
-		if (!examine_pending(&succession->examine, i))
-			takeover_new_ask(&succession->from, i);
+		disks_hold(disks, name);
+		if (!examine_pending(&succession->examine, name))
+			takeover_new_ask(&succession->from, name);
 	}
 }
 
@@ -197,5 +221,6 @@ void succession_stop(struct succession *succession)
 void succession_exit(struct succession *succession)
 {
 	takeover_new_exit(&succession->from);
+	takeover_old_exit(&succession->to);
 	examine_exit(&succession->examine);
 }

@@ -4,6 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+bool takeover_next_name(const char **names, char name[TAKEOVER_NAME_MAX])
+{
+	size_t len = strcspn(*names, "\n");
+
+	if (!**names)
+		return false;
+	snprintf(name, TAKEOVER_NAME_MAX, "%.*s", (int)len, *names);
+	*names += len + ((*names)[len] == '\n');
+	return true;
+}
+
 bool takeover_names(const char *names, const char *name)
 {
 	size_t len = strlen(name);

@@ -42,11 +42,14 @@
 #define TAKEOVER_SERVING  "serving"
 #define TAKEOVER_COMPLETE "complete"
 
-/** takeover_names() - is @name one of the lines of @names? */
-bool takeover_names(const char *names, const char *name);
-
 #define TAKEOVER_WORD_MAX 16
 #define TAKEOVER_NAME_MAX 256
+
+/** takeover_next_name() - take the first line of *@names. Return: false: there is none left */
+bool takeover_next_name(const char **names, char name[TAKEOVER_NAME_MAX]);
+
+/** takeover_names() - is @name one of the lines of @names? */
+bool takeover_names(const char *names, const char *name);
 
 struct takeover_line {
 	char word[TAKEOVER_WORD_MAX];

@@ -34,7 +34,9 @@ struct old_server {
 };
 
 struct taken {
-	struct old_server *from; /* the server that has or had the disk; NULL: none */
+	struct list_node node;
+	char *name;
+	struct old_server *from; /* the server that has or had the disk */
 	bool ready;		 /* this server is ready for the release */
 	bool asked;		 /* "release" was sent */
 	unsigned int ticks;	 /* since @asked, up to TICKS_LATE */
@@ -43,9 +45,15 @@ struct taken {
 	bool told_serving;	 /* "serving" was sent */
 };
 
-static const char *name_of(const struct takeover_new *takeover, size_t disk)
+/* Return: the disk of that name; NULL: no old server has or had it */
+static struct taken *find_disk(const struct takeover_new *takeover, const char *name)
 {
-	return takeover->config->devices[disk].name;
+	if (!takeover->ring)
+		return NULL;
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		if (!strcmp(disk->name, name))
+			return disk;
+	return NULL;
 }
 
 /* ---- messages to the old servers ---- */
@@ -81,9 +89,8 @@ static unsigned int count_under_way(const struct takeover_new *takeover)
 {
 	unsigned int count = 0;
 
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		count += takeover->disks[i].asked && !takeover->disks[i].serving &&
-			 takeover->disks[i].ticks < TICKS_LATE;
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		count += disk->asked && !disk->serving && disk->ticks < TICKS_LATE;
 	return count;
 }
 
@@ -91,51 +98,46 @@ static void tick_expired(struct ring_timer *timer)
 {
 	struct takeover_new *takeover = container_of(timer, struct takeover_new, tick);
 
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		if (takeover->disks[i].asked && takeover->disks[i].ticks < TICKS_LATE)
-			takeover->disks[i].ticks++;
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		if (disk->asked && disk->ticks < TICKS_LATE)
+			disk->ticks++;
 	tell_all(takeover);
 }
 
-static void ask_for(struct takeover_new *takeover, size_t i)
+static void ask_for(struct takeover_new *takeover, struct taken *disk)
 {
-	struct taken *disk = &takeover->disks[i];
-
 	if (count_under_way(takeover) >= (takeover->at_a_time ? takeover->at_a_time : AT_A_TIME)) {
 		ring_timer_start(takeover->ring, &takeover->tick,
 				 takeover->tick_us ? takeover->tick_us : TICK_US, tick_expired);
 		return;
 	}
 	disk->ticks = 0;
-	disk->asked = tell(disk->from, TAKEOVER_RELEASE, name_of(takeover, i));
+	disk->asked = tell(disk->from, TAKEOVER_RELEASE, disk->name);
 }
 
-static void tell_disk(struct takeover_new *takeover, size_t i)
+static void tell_disk(struct takeover_new *takeover, struct taken *disk)
 {
-	struct taken *disk = &takeover->disks[i];
-
-	if (!disk->from || takeover->given_up)
+	if (takeover->given_up)
 		return;
 	if (disk->ready && !disk->asked && !disk->released)
-		ask_for(takeover, i);
+		ask_for(takeover, disk);
 	if (disk->serving && !disk->told_serving)
-		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, name_of(takeover, i));
+		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, disk->name);
 }
 
 /* "complete" is sent after "serving" of each of the server's disks. */
 static bool has_untold(const struct takeover_new *takeover, const struct old_server *server)
 {
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		if (takeover->disks[i].from == server && takeover->disks[i].serving &&
-		    !takeover->disks[i].told_serving)
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		if (disk->from == server && disk->serving && !disk->told_serving)
 			return true;
 	return false;
 }
 
 static void tell_all(struct takeover_new *takeover)
 {
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		tell_disk(takeover, i);
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		tell_disk(takeover, disk);
 	for (size_t i = 0; i < takeover->server_count && takeover->complete; i++) {
 		struct old_server *server = &takeover->servers[i];
 
@@ -146,29 +148,25 @@ static void tell_all(struct takeover_new *takeover)
 
 /* ---- messages from the old servers ---- */
 
-static void released(struct takeover_new *takeover, size_t i)
+static void released(struct takeover_new *takeover, struct taken *disk)
 {
-	if (takeover->disks[i].released || takeover->given_up)
+	if (disk->released || takeover->given_up)
 		return;
-	takeover->disks[i].released = true;
-	takeover->ops->released(takeover, i);
+	disk->released = true;
+	takeover->ops->released(takeover, disk->name);
 }
 
 static void obey(struct old_server *server, const struct takeover_line *line)
 {
-	struct takeover_new *takeover = server->takeover;
-	size_t i = 0;
+	struct taken *disk = find_disk(server->takeover, line->name);
 
-	while (i < takeover->config->device_count &&
-	       (takeover->disks[i].from != server || strcmp(name_of(takeover, i), line->name)))
-		i++;
-	if (i == takeover->config->device_count || !takeover->disks[i].asked)
+	if (!disk || disk->from != server || !disk->asked)
 		return;
 	if (!strcmp(line->word, TAKEOVER_RELEASED)) {
-		released(takeover, i);
+		released(server->takeover, disk);
 	} else if (!strcmp(line->word, TAKEOVER_BUSY)) {
-		takeover->disks[i].asked = false;
-		retry_later(takeover);
+		disk->asked = false;
+		retry_later(server->takeover);
 	}
 }
 
@@ -197,15 +195,15 @@ static void server_ended(struct old_server *server)
 	size_t left = 0;
 
 	end_session(server);
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		left += takeover->disks[i].from == server && !takeover->disks[i].released;
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		left += disk->from == server && !disk->released;
 	if (left && !takeover->given_up)
 		log_warn("%s has ended during the takeover: its remaining %zu disks are adopted as "
 			 "after a crash",
 			 control_peer_name(server->pid, who), left);
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		if (takeover->disks[i].from == server)
-			released(takeover, i);
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		if (disk->from == server)
+			released(takeover, disk);
 }
 
 static void session_ready(struct ring_poll *poll)
@@ -233,34 +231,41 @@ static void session_ready(struct ring_poll *poll)
 
 /* ---- states of the disks ---- */
 
-bool takeover_new_holds(const struct takeover_new *takeover, size_t disk)
+bool takeover_new_holds(const struct takeover_new *takeover, const char *name)
 {
-	return takeover->disks && takeover->disks[disk].from && !takeover->disks[disk].released;
+	const struct taken *disk = find_disk(takeover, name);
+
+	return disk && !disk->released;
 }
 
-void takeover_new_ask(struct takeover_new *takeover, size_t disk)
+void takeover_new_ask(struct takeover_new *takeover, const char *name)
 {
-	if (!takeover_new_holds(takeover, disk))
+	struct taken *disk = find_disk(takeover, name);
+
+	if (!disk || disk->released)
 		return;
-	takeover->disks[disk].ready = true;
+	disk->ready = true;
 	tell_disk(takeover, disk);
 }
 
-void takeover_new_serving(struct takeover_new *takeover, size_t disk)
+void takeover_new_serving(struct takeover_new *takeover, const char *name)
 {
-	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
+	struct taken *disk = find_disk(takeover, name);
+
+	if (!disk || !disk->released)
 		return;
-	takeover->disks[disk].serving = true;
+	disk->serving = true;
 	tell_all(takeover); /* also asks for the next disk */
 }
 
-void takeover_new_failed(struct takeover_new *takeover, size_t disk)
+void takeover_new_failed(struct takeover_new *takeover, const char *name)
 {
+	const struct taken *disk = find_disk(takeover, name);
 	char why[TAKEOVER_NAME_MAX + 32];
 
-	if (!takeover->disks || !takeover->disks[disk].from || !takeover->disks[disk].released)
+	if (!disk || !disk->released)
 		return;
-	snprintf(why, sizeof(why), "disk %s cannot be adopted", name_of(takeover, disk));
+	snprintf(why, sizeof(why), "disk %s cannot be adopted", name);
 	takeover_new_give_up(takeover, why);
 }
 
@@ -293,31 +298,26 @@ static void say_late(const struct takeover_new *takeover)
 {
 	char who[CONTROL_PEER_NAME_MAX];
 
-	for (size_t i = 0; i < takeover->config->device_count; i++)
-		if (takeover_new_holds(takeover, i))
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		if (!disk->released)
 			log_warn(
 				"%s: is not taken over yet: %s waits for requests in flight (does "
 				"the store stall?), and releases the disk when they have completed",
-				name_of(takeover, i),
-				control_peer_name(takeover->disks[i].from->pid, who));
+				disk->name, control_peer_name(disk->from->pid, who));
 }
 
 /* Was any disk released, of those that an old server has or had? True where there are none. */
 static bool any_released(const struct takeover_new *takeover)
 {
-	size_t held = 0;
-
-	for (size_t i = 0; i < takeover->config->device_count; i++) {
-		if (takeover->disks[i].released)
+	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+		if (disk->released)
 			return true;
-		held += takeover->disks[i].from != NULL;
-	}
-	return !held;
+	return list_is_empty(&takeover->disks);
 }
 
 bool takeover_new_complete(struct takeover_new *takeover)
 {
-	if (!takeover->disks || takeover->complete)
+	if (!takeover->ring || takeover->complete)
 		return true;
 	if (takeover->given_up)
 		return false;
@@ -335,22 +335,50 @@ bool takeover_new_complete(struct takeover_new *takeover)
 
 /* ---- init and exit ---- */
 
-int takeover_new_init(struct takeover_new *takeover, struct ring *ring,
-		      struct takeover_agreement *agreement)
+static int add_disk(struct takeover_new *takeover, struct old_server *server, const char *name)
 {
-	takeover->ring = ring;
-	takeover->disks = calloc(takeover->config->device_count, sizeof(*takeover->disks));
-	takeover->servers = calloc(agreement->count + 1, sizeof(*takeover->servers));
-	if (!takeover->disks || !takeover->servers) {
-		free(takeover->disks);
-		free(takeover->servers);
-		takeover->disks = NULL;
-		takeover->servers = NULL;
+	struct taken *disk = calloc(1, sizeof(*disk));
+
+	if (!disk)
+		return -ENOMEM;
+	disk->name = strdup(name);
+	if (!disk->name) {
+		free(disk);
 		return -ENOMEM;
 	}
-	for (size_t s = 0; s < agreement->count; s++) {
+	disk->from = server;
+	list_add(&takeover->disks, &disk->node);
+	return 0;
+}
+
+/* Where two servers claim to have a disk, the first one is asked for it. */
+static int add_disks(struct takeover_new *takeover, struct old_server *server,
+		     const struct config *config, const char *names)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < config->device_count && !err; i++) {
+		const char *name = config->devices[i].name;
+
+		if (takeover_names(names, name) && !find_disk(takeover, name))
+			err = add_disk(takeover, server, name);
+	}
+	return err;
+}
+
+int takeover_new_init(struct takeover_new *takeover, struct ring *ring, const struct config *config,
+		      struct takeover_agreement *agreement)
+{
+	int err = 0;
+
+	takeover->ring = ring;
+	list_init(&takeover->disks);
+	takeover->servers = calloc(agreement->count + 1, sizeof(*takeover->servers));
+	if (!takeover->servers)
+		return -ENOMEM;
+	for (size_t s = 0; s < agreement->count && !err; s++) {
 		struct takeover_agreed *agreed = &agreement->servers[s];
-		struct old_server *server = &takeover->servers[s];
+		struct old_server *server = &takeover->servers[takeover->server_count++];
 
 		*server = (struct old_server){
 			.takeover = takeover,
@@ -358,12 +386,9 @@ int takeover_new_init(struct takeover_new *takeover, struct ring *ring,
 			.pid = agreed->pid,
 		};
 		agreed->fd = -1;
-		for (size_t i = 0; i < takeover->config->device_count; i++)
-			if (takeover_names(agreed->names, name_of(takeover, i)))
-				takeover->disks[i].from = server;
+		err = add_disks(takeover, server, config, agreed->names);
 	}
-	takeover->server_count = agreement->count;
-	return 0;
+	return err;
 }
 
 void takeover_new_start(struct takeover_new *takeover)
@@ -381,6 +406,11 @@ void takeover_new_exit(struct takeover_new *takeover)
 		shutdown(takeover->servers[i].fd, SHUT_RDWR); /* the ring may still hold the file */
 		close(takeover->servers[i].fd);
 	}
-	free(takeover->disks);
+	while (takeover->ring && !list_is_empty(&takeover->disks)) {
+		struct taken *disk = container_of(list_take(&takeover->disks), struct taken, node);
+
+		free(disk->name);
+		free(disk);
+	}
 	free(takeover->servers);
 }

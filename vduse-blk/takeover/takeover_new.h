@@ -12,42 +12,44 @@
 
 #include "compiler.h"
 #include "config/config.h"
+#include "list.h"
 #include "ring.h"
 #include "takeover_ask.h"
 
 struct takeover_new;
-struct taken;
 struct old_server;
 
 struct takeover_new_ops {
 	/** @released: no other server has this disk any more: this server opens and adopts it */
-	void (*released)(struct takeover_new *takeover, size_t disk);
+	void (*released)(struct takeover_new *takeover, const char *name);
 	/** @gave_up: leave every disk as it is: the old server takes it back. Logged */
 	void (*gave_up)(struct takeover_new *takeover);
 };
 
 struct takeover_new {
-	/* Set by the caller. A disk's number is that of its device in @config. */
+	/* Set by the caller. */
 	const struct takeover_new_ops *ops;
-	const struct config *config;
 	unsigned int at_a_time; /* disks that may pause together; 0: one */
 	uint64_t tick_us; /* a disk counts as stalled after two ticks; 0: a quarter of a second */
 
-	struct ring *ring;
+	struct ring *ring; /* NULL: there is no takeover */
 	struct old_server *servers;
 	size_t server_count;
-	struct taken *disks; /* config->device_count of them */
+	struct list disks; /* those that old servers have or had */
 	struct ring_timer retry, tick;
 	bool complete, given_up;
 };
 
 /**
  * takeover_new_init() - prepare a takeover from the servers that agreed
+ * @config:    of this server, which wants these disks and no others
  * @agreement: this function takes its sessions: their descriptors become -1
  *
- * Return: 0; -ENOMEM
+ * Without a call of it, @takeover is zeroed, and the functions below have no effect. Return: 0;
+ * -ENOMEM: call takeover_new_exit() all the same
  */
 int __must_check takeover_new_init(struct takeover_new *takeover, struct ring *ring,
+				   const struct config *config,
 				   struct takeover_agreement *agreement);
 
 /** takeover_new_end() - this server ends: the old servers keep the disks not released yet */
@@ -57,19 +59,19 @@ void takeover_new_end(struct takeover_new *takeover);
 void takeover_new_exit(struct takeover_new *takeover);
 
 /** takeover_new_holds() - does another server have this disk? @ops->released is called when not */
-bool takeover_new_holds(const struct takeover_new *takeover, size_t disk);
+bool takeover_new_holds(const struct takeover_new *takeover, const char *name);
 
 /** takeover_new_start() - read messages of the old servers; @ops may be called from now on */
 void takeover_new_start(struct takeover_new *takeover);
 
 /** takeover_new_ask() - ask for the release of the disk; no effect where no other server has it */
-void takeover_new_ask(struct takeover_new *takeover, size_t disk);
+void takeover_new_ask(struct takeover_new *takeover, const char *name);
 
 /** takeover_new_serving() - the disk was adopted; no effect where no other server had it */
-void takeover_new_serving(struct takeover_new *takeover, size_t disk);
+void takeover_new_serving(struct takeover_new *takeover, const char *name);
 
 /** takeover_new_failed() - the disk cannot be adopted: give up, unless the takeover is complete */
-void takeover_new_failed(struct takeover_new *takeover, size_t disk);
+void takeover_new_failed(struct takeover_new *takeover, const char *name);
 
 /**
  * takeover_new_complete() - this server serves each disk, or the release of that disk takes too

@@ -21,18 +21,13 @@ enum yield_state {
 };
 
 struct yielded {
+	struct list_node node;
 	struct takeover_old *old;
+	char *name;
 	struct handover handover;
 	enum yield_state state;
 	bool told; /* "released" was sent */
 };
-
-static size_t number_of(const struct yielded *disk)
-{
-	return (size_t)(disk - disk->old->disks);
-}
-
-static void release_done(struct handover *handover, int err);
 
 /* ---- messages to the new server ---- */
 
@@ -61,13 +56,10 @@ static bool tell(struct takeover_old *old, const char *word, const char *name)
 
 static void tell_released(struct takeover_old *old)
 {
-	for (size_t i = 0; i < old->disk_count; i++) {
-		struct yielded *disk = &old->disks[i];
-		const char *name = old->ops->name(old, i);
-
-		if (disk->state != YIELD_RELEASED || disk->told || !name)
+	list_for_each_entry (disk, &old->disks, struct yielded, node) {
+		if (disk->state != YIELD_RELEASED || disk->told)
 			continue;
-		disk->told = tell(old, TAKEOVER_RELEASED, name);
+		disk->told = tell(old, TAKEOVER_RELEASED, disk->name);
 		if (!disk->told)
 			return;
 	}
@@ -78,45 +70,45 @@ static void tell_released(struct takeover_old *old)
 static void release_done(struct handover *handover, int err)
 {
 	struct yielded *disk = container_of(handover, struct yielded, handover);
-	struct takeover_old *old = disk->old;
-	const char *name = old->ops->name(old, number_of(disk));
 
 	if (err) {
 		disk->state = YIELD_NOT;
-		if (name && !tell(old, TAKEOVER_BUSY, name))
-			log_debug("%s: cannot send \"busy\" to the new server", name);
+		if (!tell(disk->old, TAKEOVER_BUSY, disk->name))
+			log_debug("%s: cannot send \"busy\" to the new server", disk->name);
 		return;
 	}
 	disk->state = YIELD_RELEASED;
-	tell_released(old);
+	tell_released(disk->old);
 }
 
-static void release(struct takeover_old *old, size_t i)
+/* A disk that has ended since the session began is as good as released. */
+static void release(struct takeover_old *old, struct yielded *disk)
 {
-	struct yielded *disk = &old->disks[i];
-
 	if (disk->state != YIELD_NOT)
 		return;
 	disk->state = YIELD_ASKED;
 	disk->told = false;
-	disk->handover.done = release_done;
-	old->ops->release(old, i, &disk->handover);
+	disk->handover = (struct handover){ .done = release_done };
+	if (old->ops->has(old, disk->name))
+		old->ops->release(old, disk->name, &disk->handover);
+	else
+		release_done(&disk->handover, 0);
 }
 
-static void forget(struct takeover_old *old, size_t i)
+static void forget(struct takeover_old *old, struct yielded *disk)
 {
-	old->disks[i].state = YIELD_FORGOTTEN;
-	old->ops->forget(old, i);
+	disk->state = YIELD_FORGOTTEN;
+	old->ops->forget(old, disk->name);
 }
 
-static void served(struct takeover_old *old, size_t i)
+static void served(struct takeover_old *old, struct yielded *disk)
 {
-	if (old->disks[i].state != YIELD_RELEASED)
+	if (disk->state != YIELD_RELEASED)
 		return;
 	if (old->complete)
-		forget(old, i);
+		forget(old, disk);
 	else
-		old->disks[i].state = YIELD_SERVED;
+		disk->state = YIELD_SERVED;
 }
 
 static void completed(struct takeover_old *old)
@@ -126,10 +118,10 @@ static void completed(struct takeover_old *old)
 
 	control_peer_name(old->session.peer.pid, who);
 	old->complete = true;
-	for (size_t i = 0; i < old->disk_count; i++) {
-		if (old->disks[i].state == YIELD_SERVED)
-			forget(old, i);
-		left += old->disks[i].state != YIELD_FORGOTTEN && old->ops->name(old, i);
+	list_for_each_entry (disk, &old->disks, struct yielded, node) {
+		if (disk->state == YIELD_SERVED)
+			forget(old, disk);
+		left += disk->state != YIELD_FORGOTTEN && old->ops->has(old, disk->name);
 	}
 	if (left)
 		log_info("%s has taken over; %zu disks follow when their requests in flight have "
@@ -139,23 +131,26 @@ static void completed(struct takeover_old *old)
 		log_info("%s has taken over", who);
 }
 
+static struct yielded *find_disk(const struct takeover_old *old, const char *name)
+{
+	list_for_each_entry (disk, &old->disks, struct yielded, node)
+		if (!strcmp(disk->name, name))
+			return disk;
+	return NULL;
+}
+
 static void obey(struct takeover_old *old, const struct takeover_line *line)
 {
-	size_t i = 0;
+	struct yielded *disk = find_disk(old, line->name);
 
-	if (!strcmp(line->word, TAKEOVER_COMPLETE)) {
+	if (!strcmp(line->word, TAKEOVER_COMPLETE))
 		completed(old);
-		return;
-	}
-	while (i < old->disk_count &&
-	       (!old->ops->name(old, i) || strcmp(old->ops->name(old, i), line->name)))
-		i++;
-	if (i == old->disk_count)
+	else if (!disk)
 		log_debug("takeover: there is no disk for '%s %s'", line->word, line->name);
 	else if (!strcmp(line->word, TAKEOVER_RELEASE))
-		release(old, i);
+		release(old, disk);
 	else if (!strcmp(line->word, TAKEOVER_SERVING))
-		served(old, i);
+		served(old, disk);
 }
 
 static void session_said(struct control_session *session, const char *text)
@@ -173,12 +168,11 @@ static size_t take_back(struct takeover_old *old)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < old->disk_count; i++) {
-		enum yield_state state = old->disks[i].state;
-
-		if (state == YIELD_NOT || state == YIELD_FORGOTTEN || !old->ops->name(old, i))
+	list_for_each_entry (disk, &old->disks, struct yielded, node) {
+		if (disk->state == YIELD_NOT || disk->state == YIELD_FORGOTTEN ||
+		    !old->ops->has(old, disk->name))
 			continue;
-		old->ops->take_back(old, i);
+		old->ops->take_back(old, disk->name);
 		count++;
 	}
 	return count;
@@ -186,10 +180,23 @@ static size_t take_back(struct takeover_old *old)
 
 static bool has_disks(struct takeover_old *old)
 {
-	for (size_t i = 0; i < old->disk_count; i++)
-		if (old->ops->name(old, i))
-			return true;
-	return false;
+	char *names = old->ops->names(old);
+	bool has = !names || names[0];
+
+	free(names);
+	return has;
+}
+
+static void free_disks(struct takeover_old *old)
+{
+	struct list_node *node;
+
+	while ((node = list_take(&old->disks))) {
+		struct yielded *disk = container_of(node, struct yielded, node);
+
+		free(disk->name);
+		free(disk);
+	}
 }
 
 static void session_gone(struct control_session *session)
@@ -207,26 +214,24 @@ static void session_gone(struct control_session *session)
 		log_info("%s has given up or ended before it took over a disk", who);
 	if (old->complete && has_disks(old))
 		notify_main_pid();
-	free(old->disks);
-	old->disks = NULL;
+	free_disks(old);
 	old->active = old->complete = false;
 }
 
-/* Return: how many of our disks are in @names. *@foreign: one that is not; NULL: none */
-static size_t compare(struct takeover_old *old, const char *names, const char **foreign)
+/* Return: how many of @ours are in @theirs. @foreign: set to one that is not; "": none */
+static size_t compare(const char *ours, const char *theirs, char foreign[TAKEOVER_NAME_MAX])
 {
-	size_t ours = 0;
+	char name[TAKEOVER_NAME_MAX];
+	size_t common = 0;
 
-	*foreign = NULL;
-	for (size_t i = 0; i < old->disk_count; i++) {
-		const char *name = old->ops->name(old, i);
-
-		if (name && takeover_names(names, name))
-			ours++;
-		else if (name)
-			*foreign = name;
+	foreign[0] = '\0';
+	while (takeover_next_name(&ours, name)) {
+		if (takeover_names(theirs, name))
+			common++;
+		else
+			strcpy(foreign, name);
 	}
-	return ours;
+	return common;
 }
 
 /* Return: may the session begin? If not, the reason is in @to */
@@ -237,7 +242,7 @@ static bool may_begin(const struct takeover_old *old, const char *foreign, FILE 
 	if (old->active)
 		fprintf(to, "another takeover from it is under way, by %s",
 			control_peer_name(old->session.peer.pid, who));
-	else if (foreign)
+	else if (foreign[0])
 		fprintf(to,
 			"it serves %s too, which the configuration file does not have: keep the "
 			"section [%s], or end that server first, which detaches its disks "
@@ -248,40 +253,72 @@ static bool may_begin(const struct takeover_old *old, const char *foreign, FILE 
 	return false;
 }
 
-static bool start(struct takeover_old *old, struct control_client *client)
+/* Return: 0; -ENOMEM */
+static int add_disk(struct takeover_old *old, const char *name)
 {
-	char who[CONTROL_PEER_NAME_MAX];
+	struct yielded *disk = calloc(1, sizeof(*disk));
 
-	old->disks = calloc(old->disk_count, sizeof(*old->disks));
-	if (!old->disks)
-		return false;
-	for (size_t i = 0; i < old->disk_count; i++)
-		old->disks[i].old = old;
+	if (!disk)
+		return -ENOMEM;
+	disk->old = old;
+	disk->name = strdup(name);
+	list_add(&old->disks, &disk->node);
+	return disk->name ? 0 : -ENOMEM;
+}
+
+static int start(struct takeover_old *old, struct control_client *client, const char *names)
+{
+	char who[CONTROL_PEER_NAME_MAX], name[TAKEOVER_NAME_MAX];
+	int err = 0;
+
+	list_init(&old->disks);
+	while (!err && takeover_next_name(&names, name))
+		err = add_disk(old, name);
+	if (err) {
+		free_disks(old);
+		return err;
+	}
 	old->active = true;
 	old->session.said = session_said;
 	old->session.gone = session_gone;
 	control_session(client, &old->session);
 	log_info("%s begins to take over", control_peer_name(old->session.peer.pid, who));
+	return 0;
+}
+
+/* @ours: the names of our disks, or NULL. Return: as that of an answer */
+static bool begin(struct takeover_old *old, struct control_client *client, const char *ours,
+		  const char *theirs, FILE *to)
+{
+	char foreign[TAKEOVER_NAME_MAX];
+
+	if (ours && !compare(ours, theirs, foreign))
+		return true; /* @theirs has none of our disks: an empty response */
+	if (ours && !may_begin(old, foreign, to))
+		return false;
+	if (!ours || start(old, client, ours)) {
+		fputs("it is out of memory", to);
+		return false;
+	}
+	fputs(ours, to);
 	return true;
 }
 
 bool takeover_old_begin(struct takeover_old *old, struct control_client *client,
 			const char *question, FILE *to, bool *ok)
 {
-	const char *foreign, *names = question + strlen(TAKEOVER_BEGIN);
+	char *ours;
 
 	if (strncmp(question, TAKEOVER_BEGIN, strlen(TAKEOVER_BEGIN)))
 		return false;
-	*ok = true;
-	if (!compare(old, names, &foreign))
-		return true; /* @names has none of our disks: an empty response */
-	*ok = may_begin(old, foreign, to);
-	if (*ok && !start(old, client)) {
-		fputs("it is out of memory", to);
-		*ok = false;
-	}
-	for (size_t i = 0; *ok && i < old->disk_count; i++)
-		if (old->ops->name(old, i))
-			fprintf(to, "%s\n", old->ops->name(old, i));
+	ours = old->ops->names(old);
+	*ok = begin(old, client, ours, question + strlen(TAKEOVER_BEGIN), to);
+	free(ours);
 	return true;
+}
+
+void takeover_old_exit(struct takeover_old *old)
+{
+	if (old->active)
+		free_disks(old);
 }

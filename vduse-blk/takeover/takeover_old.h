@@ -12,34 +12,39 @@
 #include "compiler.h"
 #include "control/control.h"
 #include "disk/disk.h"
+#include "list.h"
 
 struct takeover_old;
 
-/* What the session does with a disk, by its number. Tests bring their own implementation. */
+/*
+ * What the session does with a disk, by its name: disks may end and others be made meanwhile. Tests bring
+ * their own implementation.
+ */
 struct takeover_old_ops {
-	/** @name: the disk's name; NULL: it has ended, or another server has it */
-	const char *(*name)(struct takeover_old *old, size_t disk);
-	/** @release: as disk_hand_over() */
-	void (*release)(struct takeover_old *old, size_t disk, struct handover *handover);
+	/**
+	 * @names: of all disks that this server has, one a line; the caller frees it; NULL: no
+	 * memory. Not those that have ended, or that another server has
+	 */
+	char *(*names)(struct takeover_old *old);
+	/** @has: is it one of @names? */
+	bool (*has)(struct takeover_old *old, const char *name);
+	/** @release: as disk_hand_over(), for a disk that @has */
+	void (*release)(struct takeover_old *old, const char *name, struct handover *handover);
 	/** @take_back: as disk_take_back(): the disk is released, or about to be */
-	void (*take_back)(struct takeover_old *old, size_t disk);
-	/** @forget: as disk_forget(): the disk is released */
-	void (*forget)(struct takeover_old *old, size_t disk);
+	void (*take_back)(struct takeover_old *old, const char *name);
+	/** @forget: as disk_forget(): the disk is released, or has ended */
+	void (*forget)(struct takeover_old *old, const char *name);
 };
-
-/* The state of a disk in the session. */
-struct yielded;
 
 struct takeover_old {
 	/* Set by the caller. */
 	const struct takeover_old_ops *ops;
-	size_t disk_count; /* how many numbers @ops->name takes */
 	struct ring *ring;
 
 	struct control_session session;
 	bool active;
 	bool complete;		      /* "complete" has come */
-	struct yielded *disks;	      /* of the session; disk_count of them */
+	struct list disks;	      /* of the session: those that this server had at its begin */
 	struct ring_timer retry_tell; /* runs after a full socket */
 };
 
@@ -51,5 +56,8 @@ struct takeover_old {
  */
 bool takeover_old_begin(struct takeover_old *old, struct control_client *client,
 			const char *question, FILE *to, bool *ok);
+
+/** takeover_old_exit() - free everything. Call it when the ring is not run any more */
+void takeover_old_exit(struct takeover_old *old);
 
 #endif
