@@ -152,7 +152,7 @@ static int start_workers(struct server *server)
 static void stop(struct server *server, const char *signal_name)
 {
 	uint64_t now_ns = time_now_ns();
-	bool force = server->rescue || server->disks.host.stopping;
+	bool force = server->rescue || server->disks.stopping;
 
 	if (server->signalled_ns && now_ns - server->signalled_ns < SIGNAL_BURST_NS)
 		return;
@@ -252,9 +252,11 @@ static void serve_until_gone(struct server *server)
 	server->controlled =
 		!control_start(&server->control, &server->ring, server->config->runtime_dir);
 	disks_start(&server->disks);
-	while (server->disks.remaining)
+	while (server->disks.remaining) {
 		if (ring_run(&server->ring, true))
 			logger_abort(); /* logged; the main thread needs its ring */
+		disks_reap(&server->disks);
+	}
 	if (server->controlled)
 		control_stop(&server->control, control_stopped);
 	while (server->controlled)
@@ -315,16 +317,16 @@ static int open_and_serve(struct server *server, const struct server_options *op
 {
 	int err = inflight_make_directory(server->config->runtime_dir);
 
+	disks_init(&server->disks);
 	if (!err)
 		err = refuse_overlaps(server);
 	if (!err && options->takeover)
 		err = succession_prepare(&server->succession);
 	if (!err)
-		err = disks_init(&server->disks);
-	if (!err) {
+		err = disks_add_all(&server->disks);
+	if (!err)
 		serve_until_gone(server);
-		disks_exit(&server->disks);
-	}
+	disks_exit(&server->disks);
 	succession_exit(&server->succession);
 	return err;
 }

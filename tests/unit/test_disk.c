@@ -137,6 +137,7 @@ static void finish_job(int i, int result)
 static void turn(void)
 {
 	ck_assert_int_eq(ring_run(&t.ring, false), 0);
+	disks_reap(&t.disks);
 	usleep(50);
 }
 
@@ -148,9 +149,10 @@ static void turn(void)
 		}                                                                                  \
 	} while (0)
 
+/* Return: NULL: it was not made, or has ended */
 static struct disk *disk(int i)
 {
-	return &t.disks.all[i];
+	return disks_find(&t.disks, names[i]);
 }
 
 static void make_image(int i)
@@ -187,17 +189,18 @@ static void setup(void)
 	ck_assert_int_eq(ring_init(&t.ring, 64), 0);
 	polling_place_init(&t.place);
 	ck_assert_int_eq(worker_start(&t.worker, 0, &t.place), 0);
-}
-
-static void begin(void)
-{
 	t.disks.host = (struct disk_host){
 		.ring = &t.ring,
 		.config = &t.config,
 		.workers = &t.worker,
 		.worker_count = 1,
 	};
-	ck_assert_int_eq(disks_init(&t.disks), 0);
+	disks_init(&t.disks);
+}
+
+static void begin(void)
+{
+	ck_assert_int_eq(disks_add_all(&t.disks), 0);
 	disks_start(&t.disks);
 }
 
@@ -226,11 +229,11 @@ static void end(void)
 
 static void teardown(void)
 {
-	if (t.disks.all && t.disks.remaining)
+	if (t.disks.remaining)
 		end();
-	wait_for(!t.disks.host.tasks);
-	if (t.disks.all)
-		disks_exit(&t.disks);
+	wait_for(list_is_empty(&t.disks.all)); /* all memory can be freed before the process ends */
+	ck_assert_uint_eq(t.disks.host.tasks, 0);
+	disks_exit(&t.disks);
 	worker_stop(&t.worker);
 	ring_exit(&t.ring);
 	fake_kern_reset();
@@ -508,9 +511,8 @@ START_TEST(stop_while_stores_are_being_opened_does_not_wait)
 	disks_stop(&t.disks, false);
 	ck_assert_uint_eq(t.disks.remaining, 0);
 	ck_assert_uint_eq(t.disks.host.tasks, DISKS);
-	wait_for(!t.disks.host.tasks);
-	for (int i = 0; i < DISKS; i++)
-		ck_assert_ptr_null(disk(i)->device.backend);
+	disks_reap(&t.disks);
+	ck_assert_uint_eq(t.disks.ended, DISKS); /* the tasks use them */
 }
 END_TEST
 
@@ -667,11 +669,7 @@ END_TEST
 
 START_TEST(disk_of_another_server_waits_for_its_release)
 {
-	t.disks.host.config = &t.config;
-	t.disks.host.ring = &t.ring;
-	t.disks.host.workers = &t.worker;
-	t.disks.host.worker_count = 1;
-	ck_assert_int_eq(disks_init(&t.disks), 0);
+	ck_assert_int_eq(disks_add_all(&t.disks), 0);
 	disks_hold(&t.disks, "one");
 	disks_start(&t.disks);
 	ck_assert_int_eq(disk(0)->state, DISK_WAITING);
@@ -683,6 +681,160 @@ START_TEST(disk_of_another_server_waits_for_its_release)
 	wait_for(t.job[0]);
 	finish_job(0, 0);
 	ck_assert(t.disks.started);
+}
+END_TEST
+
+/* It ends while it waits for its release: who waits is told. */
+START_TEST(disk_that_is_left_ends_its_handover)
+{
+	struct handover handover = { .done = handed_over };
+
+	begin();
+	wait_for(t.job[0]);
+	disk_hand_over(disk(0), &handover);
+	disks_leave(&t.disks);
+	ck_assert(!t.handed_over);
+	finish_job(0, 0);
+	wait_for(t.handed_over);
+	ck_assert_int_eq(t.handover_err, 0);
+	ck_assert_ptr_null(disk(0));
+}
+END_TEST
+
+/* ---- disks that come and go ---- */
+
+/* Serves the first two; the third one comes later. */
+static void begin_two(void)
+{
+	t.config.device_count = 2;
+	begin();
+	for (int i = 0; i < 2; i++) {
+		wait_for(t.job[i]);
+		finish_job(i, 0);
+	}
+	ck_assert(t.disks.started);
+}
+
+static void add_third(void)
+{
+	struct disk *added;
+
+	ck_assert_int_eq(disks_add(&t.disks, &t.devices[2], &added), 0);
+	ck_assert_ptr_eq(added, disk(2));
+	disk_start(added, false);
+}
+
+static void expect_two_served(void)
+{
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(disk(i)->state, DISK_ATTACHED);
+		ck_assert_ptr_null(t.job[i]);
+	}
+	ck_assert(!t.disks.host.failed);
+}
+
+START_TEST(disk_is_made_and_ended_while_others_serve)
+{
+	begin_two();
+	for (int round = 0; round < 3; round++) {
+		char path[256];
+
+		strcpy(path, t.devices[2].path);
+		t.devices[2].path = path;
+		add_third();
+		ck_assert_int_eq(disks_add(&t.disks, &t.devices[2], NULL), -EEXIST);
+		memset(path, 'x', 5); /* it has a copy of its own */
+		wait_for(t.job[2]);
+		ck_assert_int_eq(t.job[2]->verb, ATTACH);
+		finish_job(2, 0);
+		ck_assert_int_eq(disk(2)->state, DISK_ATTACHED);
+		disk_stop(disk(2), false);
+		ck_assert_int_eq(t.job[2]->verb, DETACH_UNUSED);
+		finish_job(2, -EBUSY);
+		ck_assert_int_eq(disk(2)->state, DISK_BUSY);
+		wait_for(t.job[2]);
+		finish_job(2, 0);
+		wait_for(!disk(2));
+		ck_assert_ptr_null(fake_kern_dev("three"));
+		wait_for(!t.disks.ended); /* its memory is free */
+		expect_two_served();
+		t.devices[2].path = temp_path("%s-%d", names[2], getpid());
+	}
+	ck_assert_uint_eq(t.disks.remaining, 2);
+}
+END_TEST
+
+/* Whatever it is doing; but for CREATED: disk_that_is_ended_gives_its_turn_away. */
+static const enum disk_state states[] = { DISK_OPENING, DISK_FAILED, DISK_ATTACHING,
+					  DISK_ATTACHED };
+
+START_TEST(disk_is_ended_in_each_state)
+{
+	enum disk_state state = states[_i];
+
+	begin_two();
+	if (state == DISK_FAILED) {
+		test_log_expect(LOG_LEVEL_ERROR, "three: cannot open");
+		test_log_expect(LOG_LEVEL_WARNING, "three: is not served");
+		unlink(t.devices[2].path);
+	}
+	add_third();
+	if (state != DISK_OPENING)
+		wait_for(disk(2)->state == MIN(state, DISK_ATTACHING));
+	if (state == DISK_ATTACHED)
+		finish_job(2, 0);
+	ck_assert_int_eq(disk(2)->state, state);
+	disk_stop(disk(2), false);
+	if (state == DISK_ATTACHING)
+		finish_job(2, 0);
+	if (state == DISK_ATTACHING || state == DISK_ATTACHED)
+		finish_job(2, 0);
+	wait_for(!disk(2));
+	wait_for(!t.disks.ended);
+	ck_assert_ptr_null(fake_kern_dev("three"));
+	expect_two_served();
+}
+END_TEST
+
+/* The last one is ended while the start waits for it. */
+START_TEST(start_does_not_wait_for_a_disk_that_is_ended)
+{
+	begin();
+	wait_for(t.job[0]);
+	finish_job(0, 0);
+	wait_for(t.job[1]);
+	disk_stop(disk(2), false);
+	finish_job(1, 0);
+	wait_for(!disk(2));
+	ck_assert(t.disks.started);
+	expect_two_served();
+}
+END_TEST
+
+/* One that cannot be attached does not keep the turn of those that come later. */
+START_TEST(disk_that_is_ended_gives_its_turn_away)
+{
+	begin();
+	wait_for(t.job[0] && disk(1)->state == DISK_CREATED);
+	wait_for(disk(2)->state == DISK_CREATED);
+	disk_stop(disk(1), false);
+	finish_job(0, 0);
+	wait_for(t.job[2]);
+	finish_job(2, 0);
+	wait_for(!disk(1));
+	ck_assert_int_eq(disk(2)->state, DISK_ATTACHED);
+	ck_assert(t.disks.started);
+}
+END_TEST
+
+START_TEST(no_disk_is_made_while_all_end)
+{
+	begin_two();
+	disks_stop(&t.disks, false);
+	ck_assert_int_eq(disks_add(&t.disks, &t.devices[2], NULL), -ESHUTDOWN);
+	finish_job(0, -EBUSY);
+	finish_job(1, 0);
+	ck_assert_int_eq(disks_add(&t.disks, &t.devices[2], NULL), -ESHUTDOWN);
 }
 END_TEST
 
@@ -941,6 +1093,12 @@ int main(void)
 	tcase_add_test(tc, disk_in_use_is_handed_over_by_a_server_that_stops);
 	tcase_add_test(tc, disk_that_failed_is_handed_over_and_taken_back);
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
+	tcase_add_test(tc, disk_that_is_left_ends_its_handover);
+	tcase_add_test(tc, disk_is_made_and_ended_while_others_serve);
+	tcase_add_test(tc, start_does_not_wait_for_a_disk_that_is_ended);
+	tcase_add_test(tc, disk_that_is_ended_gives_its_turn_away);
+	tcase_add_test(tc, no_disk_is_made_while_all_end);
+	tcase_add_loop_test(tc, disk_is_ended_in_each_state, 0, ARRAY_SIZE(states));
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
 	tcase_add_test(tc, removed_device_that_is_back_already_is_adopted);
 	tcase_add_test(tc, unbound_device_is_shown_and_served_again);

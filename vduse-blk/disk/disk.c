@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "frontend/bounce.h"
@@ -35,6 +36,34 @@ const char *disk_state_name(const struct disk *disk)
 	return names[disk->state];
 }
 
+struct disk *disk_new(struct disk_host *host, const struct device_config *config)
+{
+	struct disk *disk = calloc(1, sizeof(*disk));
+
+	if (!disk)
+		return NULL;
+	disk->config = config_device_new(config);
+	if (!disk->config) {
+		free(disk);
+		return NULL;
+	}
+	disk->host = host;
+	disk->state = DISK_OPENING;
+	return disk;
+}
+
+void disk_free(struct disk *disk)
+{
+	config_device_free(disk->config);
+	free(disk);
+}
+
+bool disk_is_unused(const struct disk *disk)
+{
+	return disk->state == DISK_GONE && !disk->tasks && !disk->timer.active &&
+	       !disk->slow_timer.active && !disk->watch.active;
+}
+
 void disk_set_state(struct disk *disk, enum disk_state state)
 {
 	disk->state = state;
@@ -44,8 +73,17 @@ void disk_set_state(struct disk *disk, enum disk_state state)
 
 void disk_end(struct disk *disk)
 {
+	struct handover *handover = disk->handover;
+	struct ring *ring = disk->host->ring;
+
 	disk->state = DISK_GONE;
+	disk->handover = NULL;
+	ring_timer_hurry(ring, &disk->timer);
+	ring_timer_hurry(ring, &disk->slow_timer);
+	ring_timer_hurry(ring, &disk->watch);
 	disk->host->gone(disk->host, disk);
+	if (handover) /* a task that still opens the store will close it */
+		handover->done(handover, disk->tasks ? -EBUSY : 0);
 }
 
 bool disk_wants_turn(const struct disk *disk)
@@ -73,14 +111,13 @@ bool disk_is_settled(const struct disk *disk)
 static void timer_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, timer);
-	const struct disk_host *host = disk->host;
 
 	if (disk->state == DISK_FAILED)
 		disk_open(disk);
-	else if (disk->state == DISK_CREATED && !host->stopping)
+	else if (disk->state == DISK_CREATED && disk->goal == DISK_SERVE)
 		disk_attach(disk);
-	else if (disk->state == DISK_BUSY && !host->leaving)
-		disk_stop(disk);
+	else if (disk->state == DISK_BUSY && disk->goal != DISK_LEAVE)
+		disk_detach_step(disk);
 }
 
 void disk_timer_start(struct disk *disk, uint64_t us)
@@ -139,6 +176,7 @@ static void open_done(struct task *task)
 {
 	struct disk *disk = container_of(task, struct disk, opening);
 
+	disk->tasks--;
 	disk->host->tasks--;
 	if (!disk->result && !task->lost)
 		backend_moved(disk->device.backend);
@@ -193,6 +231,7 @@ void disk_open(struct disk *disk)
 	disk_set_state(disk, DISK_OPENING);
 	err = task_start(&disk->opening, disk->host->ring);
 	if (!err) {
+		disk->tasks++;
 		disk->host->tasks++;
 		return;
 	}
@@ -258,8 +297,8 @@ void disk_created(struct disk *disk)
 		return;
 	if (vduse_dev_adopted(disk->device.dev) && !disk->config->rescue)
 		disk_attach(disk);
-	else if (disk->host->stopping)
-		disk_stop(disk); /* it was taken back, and another program had detached it */
+	else if (disk->goal != DISK_SERVE)
+		disk_detach_step(disk); /* it was taken back, and another program had detached it */
 }
 
 /* Two sections may lead to one store by different paths: locks of one process do not show that. */

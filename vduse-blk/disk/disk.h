@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One disk, from its section in the configuration to its end: a state machine. Main thread.
+ * One disk, from its section in the configuration to its end: a state machine that owns a copy of the
+ * section. It can be made, stopped, left or handed over at any time, whatever others do. Main thread.
  *
  *     opening -> created -> attaching -> attached -> detaching -> closing -> gone
  *
@@ -23,6 +24,7 @@
 #include "compiler.h"
 #include "config/config.h"
 #include "frontend/device.h"
+#include "list.h"
 #include "log.h"
 #include "ring.h"
 #include "task.h"
@@ -44,6 +46,14 @@ enum disk_state {
 	DISK_GONE,	/* it has ended */
 };
 
+/* What becomes of a disk. A later goal replaces an earlier one, and never the other way round. */
+enum disk_goal {
+	DISK_SERVE,
+	DISK_DETACH,	    /* detach it when it is not in use; serve it until then */
+	DISK_DETACH_FORCED, /* detach it although it is in use */
+	DISK_LEAVE,	    /* stop serving it, and leave it in the kernel as it is */
+};
+
 struct disk;
 struct handover;
 
@@ -59,27 +69,28 @@ struct disk_host {
 	const struct disk *(*rival)(struct disk_host *host, const struct disk *disk);
 	/** @changed: the state of @disk has changed, to any state but GONE */
 	void (*changed)(struct disk_host *host, struct disk *disk);
-	/** @gone: @disk has ended; only a task that opens its store may still run */
+	/** @gone: @disk has ended; its memory stays until disk_is_unused() */
 	void (*gone)(struct disk_host *host, struct disk *disk);
 
 	unsigned int next_worker; /* for the next queue */
-	unsigned int tasks; /* opening and closing stores: the memory of their disks must stay */
-	bool stopping;
-	bool forced;  /* disks in use are detached too */
-	bool leaving; /* disks are not detached, but left for another server */
-	bool failed;  /* the exit status is 1: the start, a takeover or the end failed */
+	unsigned int tasks;	  /* of all disks: opening and closing stores */
+	bool failed; /* the exit status is 1: the start, a takeover or the end failed */
 };
 
 /* The release of a disk to a new server. */
 struct handover {
-	/** @done: 0: the device and the store are closed; -errno: this server keeps the disk */
+	/**
+	 * @done: 0: the device and the store are closed; -EBUSY: not now, or it ends. Called once,
+	 * unless disk_take_back() comes first
+	 */
 	void (*done)(struct handover *handover, int err);
 	struct disk *disk; /* NULL: none */
 };
 
 struct disk {
+	struct list_node node; /* the caller's */
 	struct disk_host *host;
-	const struct device_config *config;
+	struct device_config *config; /* its own */
 	struct device device;
 	struct attach_job job;
 	struct task opening;
@@ -92,7 +103,9 @@ struct disk {
 	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
 	struct handover *handover;
 	enum disk_state state;
-	int result; /* of the task that opened the store */
+	enum disk_goal goal;
+	unsigned int tasks; /* opening or closing the store: they use this memory */
+	int result;	    /* of the task that opened the store */
 
 	char why[LOG_CAPTURE_MAX];     /* the error text of the last failure; empty: none */
 	char attempt[LOG_CAPTURE_MAX]; /* the error text of the attempt under way */
@@ -110,6 +123,20 @@ struct disk {
 	bool retake;	 /* CLOSING: then open it again: its handover was called off */
 };
 
+/**
+ * disk_new() - a disk that disk_start() starts
+ * @config: this function copies it
+ *
+ * Return: it; NULL: no memory
+ */
+struct disk *disk_new(struct disk_host *host, const struct device_config *config);
+
+/** disk_free() - a disk that was not started, or of which disk_is_unused() */
+void disk_free(struct disk *disk);
+
+/** disk_is_unused() - has it ended, and does neither a task nor a timer use its memory? */
+bool disk_is_unused(const struct disk *disk);
+
 /** disk_start() - open it; where another server has it, wait for disk_released() */
 void disk_start(struct disk *disk, bool held_by_other);
 
@@ -125,8 +152,8 @@ void disk_attach(struct disk *disk);
 /** disk_is_settled() - has its start succeeded or failed? */
 bool disk_is_settled(const struct disk *disk);
 
-/** disk_stop() - detach it; unless @host->forced, try a disk in use again until it is not in use */
-void disk_stop(struct disk *disk);
+/** disk_stop() - detach it; unless @force, try a disk in use again until it is not in use */
+void disk_stop(struct disk *disk, bool force);
 
 /** disk_leave() - stop serving it, and leave it in the kernel as it is */
 void disk_leave(struct disk *disk);

@@ -14,6 +14,7 @@ static void close_store_done(struct task *task)
 {
 	struct disk *disk = container_of(task, struct disk, closing);
 
+	disk->tasks--;
 	disk->host->tasks--;
 	disk->store_closed(disk);
 }
@@ -29,6 +30,7 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk))
 	disk->closing_store = disk->device.backend;
 	disk->device.backend = NULL;
 	disk->store_closed = closed;
+	disk->tasks++;
 	disk->host->tasks++;
 	if (!disk->closing_store || task_start(&disk->closing, disk->host->ring)) {
 		if (disk->closing_store)
@@ -44,6 +46,8 @@ static void handover_finished(struct disk *disk)
 	disk->handover = NULL;
 	disk_set_state(disk, DISK_RELEASED);
 	handover->done(handover, 0);
+	if (disk->state == DISK_RELEASED && disk->goal == DISK_LEAVE)
+		disk_end(disk);
 }
 
 /* The device and its store are closed: what comes next? */
@@ -54,10 +58,10 @@ static void store_closed(struct disk *disk)
 	disk->left = disk->anew = disk->failing = false;
 	if (disk->handover) {
 		handover_finished(disk);
-	} else if (disk->retake && !disk->host->leaving) {
+	} else if (disk->retake && disk->goal != DISK_LEAVE) {
 		disk->retake = false;
 		disk_open(disk); /* to serve it on, or to detach it */
-	} else if (disk->host->stopping) {
+	} else if (disk->goal != DISK_SERVE) {
 		disk_end(disk);
 	} else if (failing) {
 		disk_failed(disk);
@@ -111,7 +115,7 @@ static void close_finished(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
-	if (disk->anew && !disk->host->stopping && !disk->handover) {
+	if (disk->anew && disk->goal == DISK_SERVE && !disk->handover) {
 		disk_recreate(disk);
 		return;
 	}
@@ -152,6 +156,7 @@ static void close_and_leave(struct disk *disk)
 /* Where a task runs, or the device is being closed, disk_obey() or close_finished() continues. */
 void disk_leave(struct disk *disk)
 {
+	disk->goal = DISK_LEAVE;
 	if (has_nothing_open(disk) || disk->state == DISK_OPENING)
 		disk_end(disk);
 	else if (is_closable(disk))
@@ -191,15 +196,15 @@ void disk_forget(struct disk *disk)
 
 bool disk_obey(struct disk *disk)
 {
-	if (disk->host->leaving) {
+	if (disk->goal == DISK_LEAVE) {
 		disk_leave(disk);
 	} else if (disk->handover) {
 		if (disk->state == DISK_OPENING)
 			handover_finished(disk);
 		else
 			disk_hand_over(disk, disk->handover);
-	} else if (disk->host->stopping) {
-		disk_stop(disk);
+	} else if (disk->goal != DISK_SERVE) {
+		disk_detach_step(disk);
 	} else {
 		return false;
 	}

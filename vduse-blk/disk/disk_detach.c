@@ -17,8 +17,8 @@ static void detach_finished(struct attach_job *job);
 
 static void disk_detach(struct disk *disk)
 {
-	disk_submit(disk, disk->host->forced ? DETACH_FORCE : DETACH_UNUSED, DISK_DETACHING,
-		    detach_finished);
+	disk_submit(disk, disk->goal == DISK_DETACH_FORCED ? DETACH_FORCE : DETACH_UNUSED,
+		    DISK_DETACHING, detach_finished);
 }
 
 static void warn_busy(const struct disk *disk)
@@ -40,7 +40,7 @@ static void warn_busy(const struct disk *disk)
 /* Goes on serving it and tries again later; at once where a second signal has come. */
 static void retry_busy(struct disk *disk)
 {
-	bool forced = disk->host->forced;
+	bool forced = disk->goal == DISK_DETACH_FORCED;
 	uint64_t delay_us = BUSY_RETRY_US;
 
 	if (++disk->busy_checks < BUSY_QUIET_CHECKS)
@@ -57,7 +57,7 @@ static void detach_finished(struct attach_job *job)
 
 	if ((job->result == -EBUSY || job->result == -EINPROGRESS) && job->verb == DETACH_UNUSED) {
 		retry_busy(disk);
-		if (disk->host->leaving)
+		if (disk->goal == DISK_LEAVE)
 			disk_leave(disk);
 		else if (disk->handover)
 			disk_hand_over(disk, disk->handover);
@@ -80,7 +80,7 @@ static void detach_finished(struct attach_job *job)
 /* This server has no device. A disk that was taken back is on the bus: it must be served first. */
 static void stop_opening(struct disk *disk)
 {
-	if (disk->taken_back && !disk->host->forced)
+	if (disk->taken_back && disk->goal != DISK_DETACH_FORCED)
 		return;
 	if (disk->taken_back) {
 		disk->host->failed = true;
@@ -91,7 +91,7 @@ static void stop_opening(struct disk *disk)
 	disk_end(disk);
 }
 
-void disk_stop(struct disk *disk)
+void disk_detach_step(struct disk *disk)
 {
 	switch (disk->state) {
 	case DISK_WAITING:
@@ -122,4 +122,11 @@ void disk_stop(struct disk *disk)
 	case DISK_GONE:
 		break;
 	}
+}
+
+void disk_stop(struct disk *disk, bool force)
+{
+	disk->goal = MAX(disk->goal, force ? DISK_DETACH_FORCED : DISK_DETACH);
+	if (disk->goal != DISK_LEAVE)
+		disk_detach_step(disk);
 }

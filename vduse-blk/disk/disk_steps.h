@@ -63,6 +63,9 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk));
 /** disk_close() - CLOSING: quiesce, close device and store; then continue according to the flags */
 void disk_close(struct disk *disk);
 
+/** disk_detach_step() - @goal is to detach it: do what this state allows; no effect while a task runs */
+void disk_detach_step(struct disk *disk);
+
 /**
  * disk_obey() - a task has ended: do what was requested while it ran
  *

@@ -50,7 +50,7 @@ static void watch_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, watch);
 
-	if (disk->host->stopping || disk->handover ||
+	if (disk->goal != DISK_SERVE || disk->handover ||
 	    (disk->state != DISK_ATTACHED && disk->state != DISK_UNBOUND &&
 	     disk->state != DISK_REMOVED))
 		return;

@@ -21,9 +21,7 @@ static const struct disk *find_rival(struct disk_host *host, const struct disk *
 	device_identity(&disk->device, &ours);
 	if (!ours.store[0])
 		return NULL; /* a rescue has no store */
-	for (size_t i = 0; i < disks->count; i++) {
-		const struct disk *other = &disks->all[i];
-
+	disks_for_each (other, disks) {
 		if (other == disk || !disk_has_store(other) ||
 		    (disk->config->readonly && other->config->readonly))
 			continue;
@@ -34,37 +32,75 @@ static const struct disk *find_rival(struct disk_host *host, const struct disk *
 	return NULL;
 }
 
-int disks_init(struct disks *disks)
-{
-	const struct config *config = disks->host.config;
+/* ---- the list ---- */
 
-	disks->all = calloc(config->device_count, sizeof(*disks->all));
-	if (!disks->all)
-		return -ENOMEM;
-	disks->count = disks->remaining = config->device_count;
+void disks_init(struct disks *disks)
+{
+	list_init(&disks->all);
 	disks->host.rival = find_rival;
 	disks->host.changed = disk_changed;
 	disks->host.gone = disk_ended;
-	for (size_t i = 0; i < disks->count; i++) {
-		disks->all[i].host = &disks->host;
-		disks->all[i].config = &config->devices[i];
-		disks->all[i].state = DISK_OPENING;
-	}
+}
+
+int disks_add(struct disks *disks, const struct device_config *config, struct disk **out)
+{
+	struct disk *disk;
+
+	if (disks->stopping)
+		return -ESHUTDOWN;
+	if (disks_find(disks, config->name))
+		return -EEXIST;
+	disk = disk_new(&disks->host, config);
+	if (!disk)
+		return -ENOMEM;
+	list_add(&disks->all, &disk->node);
+	disks->remaining++;
+	if (out)
+		*out = disk;
 	return 0;
+}
+
+int disks_add_all(struct disks *disks)
+{
+	const struct config *config = disks->host.config;
+	int err = 0;
+
+	for (size_t i = 0; i < config->device_count && !err; i++)
+		err = disks_add(disks, &config->devices[i], NULL);
+	return err;
+}
+
+void disks_reap(struct disks *disks)
+{
+	if (!disks->ended)
+		return;
+	list_for_each_safe (node, &disks->all) {
+		struct disk *disk = container_of(node, struct disk, node);
+
+		if (!disk_is_unused(disk))
+			continue;
+		list_remove(node);
+		disk_free(disk);
+		disks->ended--;
+	}
 }
 
 void disks_exit(struct disks *disks)
 {
+	struct list_node *node;
+
 	umem_unreserve();
-	if (!disks->host.tasks) /* a task that still opens a store uses the memory of its disk */
-		free(disks->all);
+	if (disks->host.tasks)
+		return; /* the process ends while a task uses the memory of its disk */
+	while ((node = list_take(&disks->all)))
+		disk_free(container_of(node, struct disk, node));
 }
 
-struct disk *disks_find(struct disks *disks, const char *name)
+struct disk *disks_find(const struct disks *disks, const char *name)
 {
-	for (size_t i = 0; i < disks->count; i++)
-		if (disks->all[i].state != DISK_GONE && !strcmp(disks->all[i].config->name, name))
-			return &disks->all[i];
+	disks_for_each (disk, disks)
+		if (disk->state != DISK_GONE && !strcmp(disk->config->name, name))
+			return disk;
 	return NULL;
 }
 
@@ -76,12 +112,12 @@ void disks_hold(struct disks *disks, const char *name)
 		disk->state = DISK_WAITING;
 }
 
-/* In the order of the file, one after the other; a disk that takes too long loses its turn. */
+/* ---- the start ---- */
+
+/* In the order of the list, one after the other; a disk that takes too long loses its turn. */
 static void attach_next(struct disks *disks)
 {
-	for (size_t i = 0; i < disks->count; i++) {
-		struct disk *disk = &disks->all[i];
-
+	disks_for_each (disk, disks) {
 		if (disk_wants_turn(disk))
 			disk_attach(disk);
 		if (!disk_is_settled(disk) && !disk->slow)
@@ -91,8 +127,8 @@ static void attach_next(struct disks *disks)
 
 static bool all_settled(const struct disks *disks)
 {
-	for (size_t i = 0; i < disks->count; i++)
-		if (!disk_is_settled(&disks->all[i]) && !disks->all[i].overdue)
+	disks_for_each (disk, disks)
+		if (!disk_is_settled(disk) && !disk->overdue)
 			return false;
 	return true;
 }
@@ -101,17 +137,17 @@ static size_t count_state(const struct disks *disks, enum disk_state state)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < disks->count; i++)
-		count += disks->all[i].state == state;
+	disks_for_each (disk, disks)
+		count += disk->state == state;
 	return count;
 }
 
 /* A disk may be in its second try already, while others had their first. */
 static bool all_failed(const struct disks *disks)
 {
-	for (size_t i = 0; i < disks->count; i++)
-		if (disks->all[i].state != DISK_FAILED &&
-		    (disks->all[i].state != DISK_OPENING || !disks->all[i].failures))
+	disks_for_each (disk, disks)
+		if (disk->state != DISK_FAILED && disk->state != DISK_GONE &&
+		    (disk->state != DISK_OPENING || !disk->failures))
 			return false;
 	return true;
 }
@@ -119,6 +155,8 @@ static bool all_failed(const struct disks *disks)
 /* One that failed may be on its next attempt when the start ends. */
 static void report_missing(const struct disk *disk)
 {
+	if (disk->state == DISK_GONE)
+		return;
 	if (disk->state == DISK_FAILED || disk->failures)
 		log_warn("%s: is not served; the other disks are, and it is tried again",
 			 disk->config->name);
@@ -127,7 +165,7 @@ static void report_missing(const struct disk *disk)
 			 disk->config->name, disk_state_name(disk));
 }
 
-/* Each disk is served, has failed, or takes too long. */
+/* Each disk is served, has failed, has ended, or takes too long. */
 static void start_ended(struct disks *disks)
 {
 	disks->started = true;
@@ -138,9 +176,19 @@ static void start_ended(struct disks *disks)
 	}
 	if (disks->start_ended && !disks->start_ended(disks))
 		return;
-	for (size_t i = 0; i < disks->count; i++)
-		report_missing(&disks->all[i]);
+	disks_for_each (disk, disks)
+		report_missing(disk);
 	notify_ready(count_state(disks, DISK_ATTACHED));
+}
+
+/* A disk has got further, or has ended: the next ones may have waited for it. */
+static void continue_start(struct disks *disks)
+{
+	if (disks->stopping)
+		return;
+	attach_next(disks);
+	if (!disks->started && !disks->stopping && all_settled(disks))
+		start_ended(disks);
 }
 
 static void disk_changed(struct disk_host *host, struct disk *disk)
@@ -153,13 +201,9 @@ static void disk_changed(struct disk_host *host, struct disk *disk)
 	}
 	if (disks->watch)
 		disks->watch(disks, disk);
-	if (host->stopping)
-		return;
-	if (disks->started && disk->state == DISK_FAILED && disk->failures == 1)
+	if (!disks->stopping && disks->started && disk->state == DISK_FAILED && disk->failures == 1)
 		report_missing(disk);
-	attach_next(disks);
-	if (!disks->started && !host->stopping && all_settled(disks))
-		start_ended(disks);
+	continue_start(disks);
 }
 
 static void disk_ended(struct disk_host *host, struct disk *disk)
@@ -167,33 +211,38 @@ static void disk_ended(struct disk_host *host, struct disk *disk)
 	struct disks *disks = container_of(host, struct disks, host);
 
 	(void)disk;
-	disks->remaining--;
+	disks->ended++;
+	if (--disks->remaining)
+		continue_start(disks);
 }
 
 void disks_start(struct disks *disks)
 {
-	for (size_t i = 0; i < disks->count; i++)
-		disk_start(&disks->all[i], disks->all[i].state == DISK_WAITING);
+	disks_for_each (disk, disks)
+		disk_start(disk, disk->state == DISK_WAITING);
 }
+
+/* ---- the end ---- */
 
 void disks_stop(struct disks *disks, bool force)
 {
-	if (disks->host.leaving)
+	if (disks->leaving)
 		return;
-	if (!disks->host.stopping)
+	if (!disks->stopping)
 		notify_stopping();
-	disks->host.forced |= force;
-	disks->host.stopping = true;
-	for (size_t i = disks->count; i-- > 0;)
-		disk_stop(&disks->all[i]);
+	disks->stopping = true;
+	/* The last one first: what was attached last is detached first. */
+	for (struct list_node *node = disks->all.head.prev; node != &disks->all.head;
+	     node = node->prev)
+		disk_stop(container_of(node, struct disk, node), force);
 }
 
 void disks_leave(struct disks *disks)
 {
-	if (disks->host.leaving)
+	if (disks->leaving)
 		return;
 	log_info("leaving all disks as they are: they wait for another server");
-	disks->host.leaving = disks->host.stopping = true;
-	for (size_t i = 0; i < disks->count; i++)
-		disk_leave(&disks->all[i]);
+	disks->leaving = disks->stopping = true;
+	disks_for_each (disk, disks)
+		disk_leave(disk);
 }

@@ -10,9 +10,7 @@
 static bool answer_status(struct disks *disks, FILE *to,
 			  void (*print)(const struct disk *disk, FILE *to))
 {
-	for (size_t i = 0; i < disks->count; i++) {
-		const struct disk *disk = &disks->all[i];
-
+	disks_for_each (disk, disks) {
 		if (disk->state == DISK_GONE || disk->state == DISK_RELEASED)
 			continue;
 		if (print == status_json && ftell(to) > 0)
@@ -28,15 +26,13 @@ static bool answer_leave(struct disks *disks, const char *names, bool now, FILE 
 	const char *foreign = NULL;
 	size_t ours = 0;
 
-	for (size_t i = 0; i < disks->count; i++) {
-		const char *name = disks->all[i].config->name;
-
-		if (!disks->all[i].device.dev)
+	disks_for_each (disk, disks) {
+		if (!disk->device.dev)
 			continue;
-		if (takeover_names(names, name))
+		if (takeover_names(names, disk->config->name))
 			ours++;
 		else
-			foreign = name;
+			foreign = disk->config->name;
 	}
 	if (ours && foreign) {
 		fprintf(to, "it serves %s too, which the configuration file does not have",

@@ -31,9 +31,9 @@ static char *old_names(struct takeover_old *old)
 
 	if (!to)
 		return NULL;
-	for (size_t i = 0; i < disks->count; i++)
-		if (is_ours(&disks->all[i]))
-			fprintf(to, "%s\n", disks->all[i].config->name);
+	disks_for_each (disk, disks)
+		if (is_ours(disk))
+			fprintf(to, "%s\n", disk->config->name);
 	if (!fclose(to))
 		return names;
 	free(names);
@@ -197,8 +197,8 @@ void succession_start(struct succession *succession)
 	disks->watch = disk_changed;
 	disks->start_ended = start_ended;
 	takeover_new_start(&succession->from);
-	for (size_t i = 0; i < disks->count; i++) {
-		const char *name = disks->all[i].config->name;
+	disks_for_each (disk, disks) {
+		const char *name = disk->config->name;
 
 		if (!takeover_new_holds(&succession->from, name))
 			continue;

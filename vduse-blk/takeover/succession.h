@@ -35,7 +35,7 @@ struct succession {
  */
 int __must_check succession_prepare(struct succession *succession);
 
-/** succession_start() - between disks_init() and disks_start() */
+/** succession_start() - between disks_add_all() and disks_start() */
 void succession_start(struct succession *succession);
 
 /** succession_begin() - a request that begins a session with the next server: control->begin */
