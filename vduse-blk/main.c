@@ -45,7 +45,10 @@ struct verb {
 
 static enum exit_status verb_serve(const struct config *config, const struct arguments *args)
 {
-	struct server_options options = { .takeover = args->takeover, .ready_fd = -1 };
+	struct server_options options = {
+		.mode = args->takeover ? SERVER_TAKEOVER : SERVER_START,
+		.ready_fd = -1,
+	};
 	enum exit_status status;
 
 	if (args->background && background_start(&options.ready_fd, &status))

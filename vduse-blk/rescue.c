@@ -22,7 +22,7 @@
 
 enum exit_status rescue_device(const char *name, const char *runtime_dir)
 {
-	const struct server_options options = { .ready_fd = -1 };
+	const struct server_options options = { .mode = SERVER_RESCUE, .ready_fd = -1 };
 	struct device_config device = {
 		.name = (char *)name,
 		.path = (char *)"error:",

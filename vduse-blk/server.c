@@ -51,7 +51,6 @@ struct server {
 	int signal_fd;
 	struct ring_poll signals;
 	uint64_t signalled_ns; /* the time of the first signal that ends the server; 0: none yet */
-	bool rescue;	       /* detaches from the beginning */
 	struct control control;
 	bool controlled; /* @control listens */
 	struct succession succession;
@@ -82,12 +81,13 @@ static int load_driver(enum vdpa_driver driver)
 	return err;
 }
 
-static int load_modules(const struct config *config, enum exit_status *status)
+static int load_modules(const struct config *config, enum server_mode mode,
+			enum exit_status *status)
 {
 	int err;
 
 	*status = EXIT_RUNTIME;
-	if (config->devices[0].rescue)
+	if (mode == SERVER_RESCUE)
 		return 0; /* a driver that is loaded waits for a device that is stuck */
 	err = load_vduse(status);
 	for (size_t i = 0; i < config->device_count && !err; i++)
@@ -152,7 +152,7 @@ static int start_workers(struct server *server)
 static void stop(struct server *server, const char *signal_name)
 {
 	uint64_t now_ns = time_now_ns();
-	bool force = server->rescue || server->disks.stopping;
+	bool force = server->disks.host.rescue || server->disks.stopping;
 
 	if (server->signalled_ns && now_ns - server->signalled_ns < SIGNAL_BURST_NS)
 		return;
@@ -320,7 +320,7 @@ static int open_and_serve(struct server *server, const struct server_options *op
 	disks_init(&server->disks);
 	if (!err)
 		err = refuse_overlaps(server);
-	if (!err && options->takeover)
+	if (!err && options->mode == SERVER_TAKEOVER)
 		err = succession_prepare(&server->succession);
 	if (!err)
 		err = disks_add_all(&server->disks);
@@ -346,6 +346,7 @@ static int server_threads(struct server *server, const struct server_options *op
 		.config = server->config,
 		.workers = server->workers,
 		.worker_count = server->worker_count,
+		.rescue = options->mode == SERVER_RESCUE,
 	};
 	server->succession.disks = &server->disks;
 	server->succession.ready = ready;
@@ -365,12 +366,11 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	uint64_t deadline_ns;
 	int err;
 
-	if (load_modules(config, &status))
+	if (load_modules(config, options->mode, &status))
 		return status;
 	server.config = config;
 	server.signal_fd = -1;
 	server.ready_fd = options->ready_fd;
-	server.rescue = config->devices[0].rescue;
 	process_raise_limits(wanted_descriptors(config));
 	process_lock_memory();
 	process_forbid_core_dump();

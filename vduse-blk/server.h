@@ -9,13 +9,19 @@
 #include "config/config.h"
 #include "process/exit_status.h"
 
+enum server_mode {
+	SERVER_START,	 /* serve the disks, also those that no server has any more */
+	SERVER_TAKEOVER, /* the same; servers that have disks of them are asked to release them */
+	SERVER_RESCUE,	 /* serve no store: end all requests with errors, and detach the disks */
+};
+
 struct server_options {
-	bool takeover; /* take over from the servers that have these devices */
-	int ready_fd;  /* gets one byte, and is closed, when the start has ended; -1: none */
+	enum server_mode mode;
+	int ready_fd; /* gets one byte, and is closed, when the start has ended; -1: none */
 };
 
 /**
- * server_run() - serve every device of @config until a signal ends it
+ * server_run() - serve every device of @config until a signal ends it, or a rescue has ended
  *
  * Prints "NAME /dev/NODE" on standard output when a disk becomes usable, and notifies the service
  * manager when the start has ended. A disk that fails is logged and tried again; the others are

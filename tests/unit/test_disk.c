@@ -701,6 +701,48 @@ START_TEST(disk_that_is_left_ends_its_handover)
 }
 END_TEST
 
+/* ---- rescue ---- */
+
+/* A device that no server has any more, and that its driver has. */
+static void begin_rescue(void)
+{
+	t.config.device_count = 1;
+	t.devices[0].rescue = t.disks.host.rescue = true;
+	unlink(t.devices[0].path);
+	t.devices[0].path = (char *)"error:";
+	t.devices[0].size = 1 << 20;
+	fake_kern_orphan("one");
+	set_bus(0, VDPA_BOUND, "/dev/vda");
+	begin();
+}
+
+START_TEST(rescue_detaches_at_once)
+{
+	begin_rescue();
+	wait_for(t.job[0]);
+	ck_assert_int_eq(t.job[0]->verb, DETACH_UNUSED);
+	ck_assert_str_eq(disk(0)->device.backend->identity, ""); /* no store */
+	finish_job(0, -EBUSY);					 /* served until it is free */
+	wait_for(t.job[0]);
+	finish_job(0, 0);
+	wait_for(!t.disks.remaining);
+	ck_assert_ptr_null(fake_kern_dev("one"));
+	ck_assert(!t.disks.host.failed);
+}
+END_TEST
+
+/* A rescue that fails is not tried again: it ends. */
+START_TEST(rescue_that_fails_ends)
+{
+	fake_kern_fail(FAKE_OPEN_DEV, 2, -EIO);
+	test_log_expect(LOG_LEVEL_ERROR, "one: cannot open");
+	begin_rescue();
+	wait_for(!t.disks.remaining);
+	ck_assert(t.disks.host.failed);
+	ck_assert_ptr_nonnull(fake_kern_dev("one"));
+}
+END_TEST
+
 /* ---- disks that come and go ---- */
 
 /* Serves the first two; the third one comes later. */
@@ -1094,6 +1136,8 @@ int main(void)
 	tcase_add_test(tc, disk_that_failed_is_handed_over_and_taken_back);
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
 	tcase_add_test(tc, disk_that_is_left_ends_its_handover);
+	tcase_add_test(tc, rescue_detaches_at_once);
+	tcase_add_test(tc, rescue_that_fails_ends);
 	tcase_add_test(tc, disk_is_made_and_ended_while_others_serve);
 	tcase_add_test(tc, start_does_not_wait_for_a_disk_that_is_ended);
 	tcase_add_test(tc, disk_that_is_ended_gives_its_turn_away);

@@ -684,7 +684,7 @@ END_TEST
 static void start_successor(int count)
 {
 	start.config.device_count = (size_t)count;
-	start.options.takeover = true;
+	start.options.mode = SERVER_TAKEOVER;
 	start_server(&successor);
 }
 

@@ -144,7 +144,7 @@ void disk_failed(struct disk *disk)
 		log_err("%s", disk->attempt);
 	memcpy(disk->why, disk->attempt, sizeof(disk->why));
 	disk->failures++;
-	if (disk->config->rescue) {
+	if (disk->host->rescue) {
 		disk->host->failed = true;
 		disk_end(disk);
 		return;
@@ -263,7 +263,7 @@ static bool is_inherited(const struct disk *disk)
 {
 	enum vdpa_state state = vdpa_bus_state(disk->config->name);
 
-	return vduse_dev_adopted(disk->device.dev) && !disk->config->rescue &&
+	return vduse_dev_adopted(disk->device.dev) && !disk->host->rescue &&
 	       (state == VDPA_BOUND || state == VDPA_REMOVING);
 }
 
@@ -295,7 +295,7 @@ void disk_created(struct disk *disk)
 	disk_set_state(disk, DISK_CREATED);
 	if (disk->state != DISK_CREATED)
 		return;
-	if (vduse_dev_adopted(disk->device.dev) && !disk->config->rescue)
+	if (vduse_dev_adopted(disk->device.dev) && !disk->host->rescue)
 		disk_attach(disk);
 	else if (disk->goal != DISK_SERVE)
 		disk_detach_step(disk); /* it was taken back, and another program had detached it */

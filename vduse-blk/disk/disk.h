@@ -64,6 +64,7 @@ struct disk_host {
 	const struct config *config;
 	struct worker *workers;
 	unsigned int worker_count;
+	bool rescue; /* disks have no store: they are detached as soon as they are adopted */
 
 	/** @rival: an open disk that shares bytes with @disk, one of both writable; or NULL */
 	const struct disk *(*rival)(struct disk_host *host, const struct disk *disk);

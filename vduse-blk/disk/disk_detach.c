@@ -24,8 +24,7 @@ static void disk_detach(struct disk *disk)
 static void warn_busy(const struct disk *disk)
 {
 	/* After a failed start, and in a rescue, detaching began without a signal. */
-	const char *end = disk->config->rescue || disk->host->failed ? "a signal"
-								     : "a second signal";
+	const char *end = disk->host->rescue || disk->host->failed ? "a signal" : "a second signal";
 	const struct attach_job *job = &disk->job;
 
 	if (job->result == -EINPROGRESS)

@@ -195,7 +195,7 @@ static void disk_changed(struct disk_host *host, struct disk *disk)
 {
 	struct disks *disks = container_of(host, struct disks, host);
 
-	if (disk->config->rescue && disk->state == DISK_CREATED) {
+	if (host->rescue && disk->state == DISK_CREATED) {
 		disks_stop(disks, false);
 		return;
 	}
