@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "config/config_path.h"
 #include "frontend/device.h"
 #include "disk/backing_conflict.h"
 #include "store/store_type.h"
@@ -11,10 +12,13 @@
 /* Does a server have this block device open for another disk? It may share it with this one. */
 static bool is_shared(const struct config *config, const struct device_config *device)
 {
-	for (size_t i = 0; i < config->device_count; i++) {
-		const struct device_config *other = &config->devices[i];
+	const char *file = config_path_file(device->path);
 
-		if (!strcmp(other->path, device->path) && vduse_dev_exists(other->name))
+	for (size_t i = 0; i < config->device_count; i++) {
+		const char *other = config_path_file(config->devices[i].path);
+
+		if (file && other && !strcmp(other, file) &&
+		    vduse_dev_exists(config->devices[i].name))
 			return true;
 	}
 	return false;

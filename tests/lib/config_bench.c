@@ -275,6 +275,11 @@ const struct cfg_path cfg_paths[] = {
 	{ ".a:b", ".a:b" },
 	{ "images/a:b", "images/a:b" },
 	{ "null", "null" },
+	{ "fault:fail_read=1:/a", "fault:fail_read=1:/a" },
+	{ "fault:delay_ms=3600000,lose_write=4294967295:a:b",
+	  "fault:delay_ms=3600000,lose_write=4294967295:a:b" },
+	{ "'fault:hold_while=/x y,fail_while=z#,fail_flush=1,fail_write=2: /a'",
+	  "fault:hold_while=/x y,fail_while=z#,fail_flush=1,fail_write=2: /a" },
 	{ "/\xe2\x82\xac\xf0\x9f\x92\xbe", "/\xe2\x82\xac\xf0\x9f\x92\xbe" },
 };
 

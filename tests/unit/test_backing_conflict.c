@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -135,6 +136,16 @@ START_TEST(what_cannot_be_served_is_passed_over)
 }
 END_TEST
 
+START_TEST(file_with_faults_is_the_same_file)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "fault:fail_read=1:%s", devices[0].path);
+	devices[1].path = path;
+	expect_refusal();
+}
+END_TEST
+
 START_TEST(stores_without_bytes_are_fine)
 {
 	devices[0].path = devices[1].path = (char *)"null:";
@@ -154,6 +165,7 @@ int main(void)
 	tcase_add_loop_test(tc, each_device_is_compared_with_all_others, 0, 2);
 	tcase_add_loop_test(tc, nodes_of_one_block_device_are_refused, 0, 2);
 	tcase_add_loop_test(tc, what_cannot_be_served_is_passed_over, 0, 3);
+	tcase_add_test(tc, file_with_faults_is_the_same_file);
 	tcase_add_test(tc, stores_without_bytes_are_fine);
 	return suite_run(suite);
 }

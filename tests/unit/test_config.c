@@ -36,7 +36,7 @@ END_TEST
 #define LEVELS "error, warning, info or debug"
 #define STORES                                                                                      \
 	"the path of a regular file or a block device, with / or ./ at its beginning where it has " \
-	"a colon; file:PATH; null: or error:"
+	"a colon; file:PATH; null:, error: or fault:FAULTS:PATH"
 #define COUNT	 "auto, or 1 to 256"
 #define CACHES	 "auto, none, writeback, writethrough or unsafe"
 #define POWER	 "auto, or a power of two, 2 to 1024"
@@ -70,6 +70,9 @@ static const struct bad {
 	{ "vdb", "path", "nul:", STORES },
 	{ "vdb", "path", "null:a", STORES },
 	{ "vdb", "path", "error:/a", STORES },
+	{ "vdb", "path", "fault:", STORES },
+	{ "vdb", "path", "fault:/a", STORES },
+	{ "vdb", "path", "fault:fail_read=1:", STORES },
 	{ "vdb", "driver", "virtio_vdpa", "virtio-vdpa or vhost-vdpa" },
 	{ "vdb", "readonly", "auto", "yes or no" },
 	{ "vdb", "readonly", "yes please", "yes or no" },

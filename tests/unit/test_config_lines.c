@@ -117,6 +117,23 @@ static const struct wrong {
 	  "t.conf:3: [vdb] iopoll = yes, but cache is neither none nor auto: only O_DIRECT can be "
 	  "polled for; accepted: no" },
 	{ CFG_DEVICE "cache = unsafe\niopoll = on\n", "t.conf:4: [vdb] iopoll = yes, but cache" },
+	{ "[vdb]\npath = fault:fail_red=1:/a\n",
+	  "t.conf:2: [vdb] path: \"fail_red=1\" is no fault; accepted: delay_ms=N with 1 to 3600000, "
+	  "fail_read=N, fail_write=N, fail_flush=N, lose_write=N, hold_while=PATH and "
+	  "fail_while=PATH, separated by commas" },
+	{ "[vdb]\npath = fault::/a\n", "path: \"\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read:/a\n", "path: \"fail_read\" is no fault" },
+	{ "[vdb]\npath = fault:=1:/a\n", "path: \"=1\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=:/a\n", "path: \"fail_read=\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=0:/a\n", "path: \"fail_read=0\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=1x:/a\n", "path: \"fail_read=1x\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=-1:/a\n", "path: \"fail_read=-1\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=4294967296:/a\n", "fail_read=4294967296\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=18446744073709551617:/a\n", "551617\" is no fault" },
+	{ "[vdb]\npath = fault:delay_ms=3600001:/a\n", "path: \"delay_ms=3600001\" is no fault" },
+	{ "[vdb]\npath = fault:hold_while=:/a\n", "path: \"hold_while=\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=1,:/a\n", "path: \"\" is no fault" },
+	{ "[vdb]\npath = fault:fail_read=1,fail_write=0:/a\n", "\"fail_write=0\" is no fault" },
 	{ "[vdb]\npath = null:\n",
 	  "t.conf:1: [vdb] path = null: has no size of its own: size is required" },
 	{ "[vdb]\npath = error:\nsize = auto\n",

@@ -27,7 +27,7 @@ static const struct {
 } paths[] = {
 	{ "/null:", &store_type_file },	 { "./error:", &store_type_file },
 	{ "null", &store_type_file },	 { "null:", &store_type_null },
-	{ "error:", &store_type_error },
+	{ "error:", &store_type_error }, { "fault:fail_read=1:/a", &store_type_fault },
 };
 
 START_TEST(path_decides_on_the_store)

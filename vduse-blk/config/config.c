@@ -13,6 +13,7 @@
 #include "config_keys.h"
 #include "config_path.h"
 #include "config_scan.h"
+#include "fault_options.h"
 
 /* ---- reading ---- */
 
@@ -185,12 +186,24 @@ static void check_empty_store(struct config_scan *scan, const struct config_sect
 			       device->name, device->path);
 }
 
+static void check_faults(struct config_scan *scan, const struct config_section *section,
+			 const struct device_config *device)
+{
+	struct fault_options options;
+	char why[FAULT_WHY_MAX];
+
+	if (config_path_scheme(device->path) == SCHEME_FAULT &&
+	    fault_options_parse(device->path, &options, why))
+		config_mistake(scan, key_line(section, "path"), "[%s] path: %s", device->name, why);
+}
+
 static void check_device(struct config_scan *scan, const struct config_section *section,
 			 const struct device_config *device)
 {
 	uint32_t block = device->logical_block_size;
 
 	check_empty_store(scan, section, device);
+	check_faults(scan, section, device);
 	if (device->driver == VDPA_DRIVER_VHOST && device->umem == SWITCH_YES)
 		config_mistake(scan, key_line(section, "umem"),
 			       "[%s] umem = on, but driver = vhost-vdpa has no bounce memory; "

@@ -98,7 +98,7 @@ static const struct config_key device_keys[] = {
 	  .type = &config_type_path,
 	  MEMBER(struct device_config, path),
 	  .accepts = "the path of a regular file or a block device, with / or ./ at its beginning "
-		     "where it has a colon; file:PATH; null: or error:",
+		     "where it has a colon; file:PATH; null:, error: or fault:FAULTS:PATH",
 	  .help = "file or block device that holds the disk; required" },
 	{ .name = "driver",
 	  .type = &config_type_word,

@@ -7,13 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct scheme {
-	const char *name;
-	bool has_rest; /* a path follows */
-} schemes[] = {
-	[SCHEME_FILE] = { "file", true },
-	[SCHEME_NULL] = { "null", false },
-	[SCHEME_ERROR] = { "error", false },
+static const char *const schemes[] = {
+	[SCHEME_FILE] = "file",
+	[SCHEME_NULL] = "null",
+	[SCHEME_ERROR] = "error",
+	[SCHEME_FAULT] = "fault",
 };
 
 /* Return: bytes before the colon; 0: @text has no scheme */
@@ -28,9 +26,27 @@ static size_t scheme_length(const char *text)
 static int scheme_find(const char *text, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
-		if (strlen(schemes[i].name) == len && !strncmp(schemes[i].name, text, len))
+		if (strlen(schemes[i]) == len && !strncmp(schemes[i], text, len))
 			return (int)i;
 	return -1;
+}
+
+/* @rest: what stands behind the colon */
+static bool rest_is_right(enum config_scheme scheme, const char *rest)
+{
+	const char *colon;
+
+	switch (scheme) {
+	case SCHEME_NULL:
+	case SCHEME_ERROR:
+		return !rest[0];
+	case SCHEME_FAULT:
+		colon = strchr(rest, ':');
+		return colon && colon[1];
+	case SCHEME_FILE:
+		break;
+	}
+	return rest[0];
 }
 
 /* "file:a:b" -> "./a:b" */
@@ -38,8 +54,6 @@ static int file_path_read(const char *text, char **out)
 {
 	const char *before = scheme_length(text) || text[0] == ':' ? "./" : "";
 
-	if (!text[0])
-		return -EINVAL;
 	return asprintf(out, "%s%s", before, text) < 0 ? -ENOMEM : 0;
 }
 
@@ -52,7 +66,7 @@ int config_path_read(const char *text, char **out)
 	if (!text[0] || text[0] == ':')
 		return -EINVAL;
 	scheme = len ? scheme_find(text, len) : SCHEME_FILE;
-	if (scheme < 0 || (!schemes[scheme].has_rest && text[len + 1]))
+	if (scheme < 0 || (len && !rest_is_right((enum config_scheme)scheme, text + len + 1)))
 		return -EINVAL;
 	if (scheme == SCHEME_FILE && len) {
 		err = file_path_read(text + len + 1, &copy);
@@ -79,6 +93,8 @@ const char *config_path_file(const char *path)
 	case SCHEME_NULL:
 	case SCHEME_ERROR:
 		return NULL;
+	case SCHEME_FAULT:
+		return strchr(path + strlen("fault:"), ':') + 1;
 	case SCHEME_FILE:
 		break;
 	}

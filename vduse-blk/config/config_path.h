@@ -15,13 +15,15 @@ enum config_scheme {
 	SCHEME_FILE,
 	SCHEME_NULL,
 	SCHEME_ERROR,
+	SCHEME_FAULT, /* fault_options.h */
 };
 
 /**
  * config_path_read() - check a value, and bring it into the form of struct device_config
  * @out: allocated; untouched on failure
  *
- * Return: 0; -EINVAL: an unknown scheme, or no path; -ENOMEM
+ * The options of the scheme fault are not checked. Return: 0; -EINVAL: an unknown scheme, or no path;
+ * -ENOMEM
  */
 int __must_check config_path_read(const char *text, char **out);
 

@@ -81,8 +81,10 @@ static int fetch_fds(struct pool_thread *thread)
 	struct pool_fds *own = &thread->fds;
 	int err;
 
-	own->fd = store_thread_fetch(thread->shared->fd);
-	err = MIN(own->fd, 0);
+	own->fd = -1;
+	if (thread->shared->fd >= 0)
+		own->fd = store_thread_fetch(thread->shared->fd);
+	err = thread->shared->fd >= 0 ? MIN(own->fd, 0) : 0;
 	for (unsigned int i = 0; i < thread->sync_count; i++) {
 		own->sync[i] = store_thread_fetch(thread->shared->sync[i]);
 		err = MIN(own->sync[i], err);

@@ -58,7 +58,8 @@ struct pool_job {
 /**
  * store_pool_new() - a pool without threads
  * @name:       of the disk, for messages; must outlive the pool
- * @fds:        in the process's table; valid when the first job comes; must outlive the pool
+ * @fds:        in the process's table; valid when the first job comes; must outlive the pool. Its @fd
+ *              may be -1: the jobs need none
  * @sync_count: the number of descriptors in @fds->sync; 0: no job may be a sync
  * @lost:       called after a sync has failed with another error than -EINTR, before @done of its
  *              jobs. Called on the thread of that sync, so on several at the same time. Must not

@@ -7,6 +7,7 @@ static const struct store_type *const types[] = {
 	[SCHEME_FILE] = &store_type_file,
 	[SCHEME_NULL] = &store_type_null,
 	[SCHEME_ERROR] = &store_type_error,
+	[SCHEME_FAULT] = &store_type_fault,
 };
 
 const struct store_type *store_type_of(const struct device_config *config)

@@ -52,7 +52,7 @@ struct store_type {
 	void (*identify)(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
 };
 
-extern const struct store_type store_type_file, store_type_null, store_type_error;
+extern const struct store_type store_type_file, store_type_null, store_type_error, store_type_fault;
 
 /** store_type_of() - the row of the store of a disk */
 const struct store_type *store_type_of(const struct device_config *config);
