@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "frontend/bounce.h"
+#include "config/front_end.h"
 #include "control/control.h"
 #include "frontend/device.h"
 #include "disk/disks.h"
@@ -71,13 +72,13 @@ static int load_vduse(enum exit_status *status)
 
 static int load_driver(enum vdpa_driver driver)
 {
+	const struct front_end *front_end = front_end_of(driver);
 	int err = 0;
 
 	if (!vdpa_driver_present(driver))
 		err = module_load(vdpa_driver_name(driver));
-	if (!err && driver == VDPA_DRIVER_VIRTIO &&
-	    access("/sys/bus/virtio/drivers/virtio_blk", F_OK))
-		err = module_load("virtio_blk");
+	if (!err && front_end->client && access(front_end->client_path, F_OK))
+		err = module_load(front_end->client);
 	return err;
 }
 

@@ -103,7 +103,7 @@ static const struct wrong {
 	{ CFG_DEVICE "# \xe2\x82", "t.conf:3: byte 0xe2 is not UTF-8 text" },
 	/* keys together */
 	{ CFG_DEVICE "driver = vhost-vdpa\numem = on\n",
-	  "t.conf:4: [vdb] umem = on, but driver = vhost-vdpa has no bounce memory; accepted: auto "
+	  "t.conf:4: [vdb] umem = on, but driver = vhost-vdpa has no bounce buffer; accepted: auto "
 	  "or off" },
 	{ CFG_DEVICE "driver = virtio-vdpa\npin_guest_memory = yes\n",
 	  "t.conf:4: [vdb] pin_guest_memory = yes, but driver = virtio-vdpa has no guest; accepted: "
@@ -111,7 +111,7 @@ static const struct wrong {
 	{ CFG_DEVICE "pin_guest_memory = yes\n",
 	  "t.conf:3: [vdb] pin_guest_memory = yes, but driver = virtio-vdpa has no guest" },
 	{ CFG_DEVICE "driver = vhost-vdpa\nbounce_size = 64M\n",
-	  "t.conf:4: [vdb] bounce_size, but driver = vhost-vdpa has no bounce memory; accepted: "
+	  "t.conf:4: [vdb] bounce_size, but driver = vhost-vdpa has no bounce buffer; accepted: "
 	  "auto" },
 	{ CFG_DEVICE "iopoll = yes\ncache = writeback\n",
 	  "t.conf:3: [vdb] iopoll = yes, but cache is neither none nor auto: only O_DIRECT can be "

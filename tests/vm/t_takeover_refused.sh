@@ -55,7 +55,7 @@ config '' 'serial = xx' | takes_nothing_over 'c: is attached already, and cannot
 config '' 'queue_size = 64' | takes_nothing_over 'c: .*queue_size was 1024 and is 64'
 config '' 'readonly = yes' | takes_nothing_over 'c: .*readonly was no and is yes'
 config '' 'size = 32M' | takes_nothing_over 'c: .*size was 67108864 and is 33554432'
-config '' 'driver = vhost-vdpa' | takes_nothing_over 'c: is bound to driver virtio_vdpa, not vhost_vdpa'
+config '' 'driver = vhost-vdpa' | takes_nothing_over 'c: is attached with driver = virtio-vdpa, and driver was changed to vhost-vdpa'
 config "s,data.img,new.img," | takes_nothing_over 'data: .*cannot be adopted: .*new.img is another file or block device than '
 
 # A store that is not there, or not a store, of an old device and of a new one.

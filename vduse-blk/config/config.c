@@ -14,6 +14,7 @@
 #include "config_path.h"
 #include "config_scan.h"
 #include "fault_options.h"
+#include "front_end.h"
 
 /* ---- reading ---- */
 
@@ -197,6 +198,28 @@ static void check_faults(struct config_scan *scan, const struct config_section *
 		config_mistake(scan, key_line(section, "path"), "[%s] path: %s", device->name, why);
 }
 
+static void check_front_end(struct config_scan *scan, const struct config_section *section,
+			    const struct device_config *device)
+{
+	const struct front_end *front_end = front_end_of(device->driver);
+
+	if (!front_end->bounce_buffer && device->umem == SWITCH_YES)
+		config_mistake(
+			scan, key_line(section, "umem"),
+			"[%s] umem = on, but driver = %s has no bounce buffer; accepted: auto or off",
+			device->name, front_end->name);
+	if (!front_end->guest_memory && device->pin_guest_memory)
+		config_mistake(
+			scan, key_line(section, "pin_guest_memory"),
+			"[%s] pin_guest_memory = yes, but driver = %s has no guest; accepted: no",
+			device->name, front_end->name);
+	if (!front_end->bounce_buffer && device->bounce_size != CONFIG_AUTO)
+		config_mistake(
+			scan, key_line(section, "bounce_size"),
+			"[%s] bounce_size, but driver = %s has no bounce buffer; accepted: auto",
+			device->name, front_end->name);
+}
+
 static void check_device(struct config_scan *scan, const struct config_section *section,
 			 const struct device_config *device)
 {
@@ -204,22 +227,7 @@ static void check_device(struct config_scan *scan, const struct config_section *
 
 	check_empty_store(scan, section, device);
 	check_faults(scan, section, device);
-	if (device->driver == VDPA_DRIVER_VHOST && device->umem == SWITCH_YES)
-		config_mistake(scan, key_line(section, "umem"),
-			       "[%s] umem = on, but driver = vhost-vdpa has no bounce memory; "
-			       "accepted: auto or off",
-			       device->name);
-	if (device->driver == VDPA_DRIVER_VIRTIO && device->pin_guest_memory)
-		config_mistake(
-			scan, key_line(section, "pin_guest_memory"),
-			"[%s] pin_guest_memory = yes, but driver = virtio-vdpa has no guest; "
-			"accepted: no",
-			device->name);
-	if (device->driver == VDPA_DRIVER_VHOST && device->bounce_size != CONFIG_AUTO)
-		config_mistake(scan, key_line(section, "bounce_size"),
-			       "[%s] bounce_size, but driver = vhost-vdpa has no bounce memory; "
-			       "accepted: auto",
-			       device->name);
+	check_front_end(scan, section, device);
 	if (device->iopoll && device->cache != CACHE_AUTO && device->cache != CACHE_NONE)
 		config_mistake(
 			scan, key_line(section, "iopoll"),

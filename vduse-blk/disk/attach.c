@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/front_end.h"
 #include "node_users.h"
 #include "log.h"
 #include "vdpa_nl.h"
@@ -57,6 +58,7 @@ static int do_detach(struct attach_job *job)
 {
 	/* Another process may have bound it again, which changes the node. */
 	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
+	const struct front_end *front_end;
 	enum vdpa_driver driver;
 	bool must_be_unused;
 	int claim = -ENODEV, err;
@@ -65,10 +67,11 @@ static int do_detach(struct attach_job *job)
 		return -EINPROGRESS; /* to open the node would wait for the removal, or delay it */
 	if (vdpa_bus_driver(job->name, &driver))
 		driver = job->driver;
+	front_end = front_end_of(driver);
 	/* An unbind from vhost_vdpa waits, unkillable, until the VM closes the node. */
-	must_be_unused = job->verb == DETACH_UNUSED || driver == VDPA_DRIVER_VHOST;
+	must_be_unused = job->verb == DETACH_UNUSED || !front_end->block_node;
 	if (has_node)
-		claim = driver == VDPA_DRIVER_VIRTIO ? claim_and_flush(job) : try_vhost_node(job);
+		claim = front_end->block_node ? claim_and_flush(job) : try_vhost_node(job);
 	if (has_node && must_be_unused && node_is_used(job, claim))
 		err = -EBUSY;
 	else

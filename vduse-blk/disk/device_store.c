@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "adopt.h"
+#include "config/front_end.h"
 #include "store/identity.h"
 #include "log.h"
 #include "orphans.h"
@@ -45,7 +46,8 @@ uint16_t device_queue_size(const struct device_config *config)
 static bool wants_indirect(const struct device_config *config)
 {
 	if (config->indirect == SWITCH_AUTO)
-		return config->driver == VDPA_DRIVER_VHOST || device_queue_size(config) < 1024;
+		return !front_end_of(config->driver)->bounce_buffer ||
+		       device_queue_size(config) < 1024;
 	return config->indirect == SWITCH_YES;
 }
 
@@ -147,8 +149,10 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 	if (vdpa_bus_state(config->name) == VDPA_ABSENT)
 		return orphans_check(device, runtime_dir);
 	if (!vdpa_bus_driver(config->name, &driver) && driver != config->driver) {
-		log_err("%s: is bound to driver %s, not %s", config->name, vdpa_driver_name(driver),
-			vdpa_driver_name(config->driver));
+		log_err("%s: is attached with driver = %s, and driver was changed to %s; restore it "
+			"until the disk is detached",
+			config->name, front_end_of(driver)->name,
+			front_end_of(config->driver)->name);
 		return -EBUSY;
 	}
 	err = adopt_record(device, runtime_dir, tell, &record);

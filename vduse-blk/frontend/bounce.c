@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "config/front_end.h"
 #include "device.h"
 #include "umem.h"
 #include "vduse_dev.h"
@@ -18,7 +19,8 @@
 
 static bool may_be_ours(const struct device_config *device)
 {
-	return device->driver == VDPA_DRIVER_VIRTIO && device->umem != SWITCH_NO && !device->rescue;
+	return front_end_of(device->driver)->bounce_buffer && device->umem != SWITCH_NO &&
+	       !device->rescue;
 }
 
 uint64_t bounce_size(const struct device_config *device)
@@ -26,7 +28,7 @@ uint64_t bounce_size(const struct device_config *device)
 	uint64_t wanted = (uint64_t)device_queue_count(device) * device_queue_size(device) *
 			  BOUNCE_PER_DESCRIPTOR;
 
-	if (device->driver != VDPA_DRIVER_VIRTIO)
+	if (!front_end_of(device->driver)->bounce_buffer)
 		return 0;
 	if (device->bounce_size)
 		return device->bounce_size;

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "config/front_end.h"
 #include "irq_cpu.h"
 #include "log.h"
 
@@ -86,7 +87,7 @@ static const struct transport_ops ops = {
 int vduse_transport_init(struct vduse_transport *vduse, struct vduse_dev *dev,
 			 const struct device_config *config, uint32_t queue_count, bool umem)
 {
-	bool virtio = config->driver == VDPA_DRIVER_VIRTIO;
+	const struct front_end *front_end = front_end_of(config->driver);
 	int err;
 
 	*vduse = (struct vduse_transport){
@@ -94,10 +95,12 @@ int vduse_transport_init(struct vduse_transport *vduse, struct vduse_dev *dev,
 			.ops = &ops,
 			.iotlb = vduse_dev_iotlb(dev),
 			.has_buffer = umem,
-			.unmapped_hint = virtio ? "" : " (is the virtual machine's memory shared?)",
+			.unmapped_hint = front_end->guest_memory
+					 ? " (is the virtual machine's memory shared?)"
+					 : "",
 		},
 		.dev = dev,
-		.chooses_irq_cpu = virtio,
+		.chooses_irq_cpu = front_end->block_node,
 	};
 	vduse->queues = calloc(queue_count, sizeof(*vduse->queues));
 	if (!vduse->queues)

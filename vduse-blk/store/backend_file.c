@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/front_end.h"
 #include "store_access.h"
 #include "store_kern.h"
 #include "store_threads.h"
@@ -262,7 +263,7 @@ static void file_init(struct file_backend *file, const struct device_config *con
 	file->name = config->name;
 	file->keep_space = config->discard == SWITCH_NO;
 	file->iopoll = config->iopoll;
-	file->bounce = config->driver == VDPA_DRIVER_VIRTIO;
+	file->bounce = front_end_of(config->driver)->bounce_buffer;
 }
 
 static int pool_open(struct file_backend *file)

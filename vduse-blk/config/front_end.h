@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the front ends are: properties that other files ask for, so that none compares names.
+ *
+ * The key driver chooses one. Any thread.
+ */
+#ifndef VDUSE_BLK_FRONT_END_H
+#define VDUSE_BLK_FRONT_END_H
+
+#include <stdbool.h>
+
+#include "vdpa_bus.h"
+
+struct front_end {
+	const char *name;	 /* in the configuration file, in lists and log lines */
+	const char *client;	 /* module of the driver of the disk; NULL: it is elsewhere */
+	const char *client_path; /* exists where that driver is loaded */
+	bool block_node;	 /* its node is a block device of this host */
+	bool bounce_buffer;	 /* all data pass through the kernel's bounce buffer */
+	bool guest_memory;	 /* data lie in the memory of a virtual machine */
+};
+
+extern const struct front_end front_ends[];
+
+/** front_end_of() - the front end with that driver of the vdpa bus */
+static inline const struct front_end *front_end_of(enum vdpa_driver driver)
+{
+	return &front_ends[driver];
+}
+
+#endif
