@@ -153,7 +153,7 @@ static int start_workers(struct server *server)
 static void stop(struct server *server, const char *signal_name)
 {
 	uint64_t now_ns = time_now_ns();
-	bool force = server->disks.host.rescue || server->disks.stopping;
+	bool force = server->disks.host.rescue || server->disks.host.goal != DISK_SERVE;
 
 	if (server->signalled_ns && now_ns - server->signalled_ns < SIGNAL_BURST_NS)
 		return;

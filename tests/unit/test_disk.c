@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "disk/disk_command.h"
 #include "disk/disks.h"
 #include "fake_kern.h"
 #include "fds.h"
@@ -32,8 +33,8 @@ static struct {
 	struct attach_job *job[DISKS]; /* under way */
 	enum vdpa_state bus[DISKS];
 	char node[DISKS][VDPA_NODE_MAX];
-	bool handed_over;
-	int handover_err;
+	bool done; /* a command */
+	int err;
 } t;
 
 static char names[DISKS][8] = { "one", "two", "three" };
@@ -531,21 +532,22 @@ END_TEST
 
 /* ---- another server ---- */
 
-static void handed_over(struct handover *handover, int err)
+static void done(struct disk_command *command, int err)
 {
-	(void)handover;
-	t.handed_over = true;
-	t.handover_err = err;
+	ck_assert_ptr_null(command->disk);
+	ck_assert(!t.done); /* once */
+	t.done = true;
+	t.err = err;
 }
 
 START_TEST(disk_is_handed_over_and_the_others_stay)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
-	disk_hand_over(disk(1), &handover);
-	wait_for(t.handed_over);
-	ck_assert_int_eq(t.handover_err, 0);
+	disk_command(disk(1), &release);
+	wait_for(t.done);
+	ck_assert_int_eq(t.err, 0);
 	ck_assert_int_eq(disk(1)->state, DISK_RELEASED);
 	ck_assert_int_eq(fake_kern_dev("two")->fd, -1);
 	ck_assert_ptr_null(disk(1)->device.backend);
@@ -563,28 +565,28 @@ START_TEST(disk_is_handed_over_and_the_others_stay)
 }
 END_TEST
 
-START_TEST(handover_that_is_called_off_while_it_is_under_way)
+START_TEST(release_that_is_called_off_while_it_is_under_way)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
-	disk_hand_over(disk(1), &handover);
+	disk_command(disk(1), &release);
 	ck_assert_int_eq(disk(1)->state, DISK_CLOSING);
 	disk_take_back(disk(1));
 	wait_for(t.job[1]);
 	ck_assert_int_eq(t.job[1]->verb, ADOPT);
 	finish_job(1, 0);
-	ck_assert(!t.handed_over);
+	ck_assert(!t.done);
 	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
 }
 END_TEST
 
-START_TEST(handover_that_is_called_off_while_the_server_stops)
+START_TEST(release_that_is_called_off_while_the_server_stops)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
-	disk_hand_over(disk(1), &handover);
+	disk_command(disk(1), &release);
 	ck_assert_int_eq(disk(1)->state, DISK_CLOSING);
 	disks_stop(&t.disks, false);
 	disk_take_back(disk(1));
@@ -593,7 +595,7 @@ START_TEST(handover_that_is_called_off_while_the_server_stops)
 	finish_job(1, 0);
 	ck_assert_int_eq(t.job[1]->verb, DETACH_UNUSED);
 	end();
-	ck_assert(!t.handed_over);
+	ck_assert(!t.done);
 	ck_assert_ptr_null(fake_kern_dev("two"));
 }
 END_TEST
@@ -601,11 +603,11 @@ END_TEST
 /* By a second signal it is given up, which is told. */
 START_TEST(stop_while_a_disk_is_taken_back)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
-	disk_hand_over(disk(1), &handover);
-	wait_for(t.handed_over);
+	disk_command(disk(1), &release);
+	wait_for(t.done);
 	disk_take_back(disk(1));
 	ck_assert_int_eq(disk(1)->state, DISK_OPENING);
 	disks_stop(&t.disks, false);
@@ -628,16 +630,16 @@ END_TEST
 /* A server that stops has disks in use, and another one takes them over. */
 START_TEST(disk_in_use_is_handed_over_by_a_server_that_stops)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
 	disks_stop(&t.disks, false);
 	ck_assert_int_eq(t.job[1]->verb, DETACH_UNUSED);
-	disk_hand_over(disk(1), &handover);
-	ck_assert(!t.handed_over);
+	disk_command(disk(1), &release);
+	ck_assert(!t.done);
 	finish_job(1, -EBUSY);
-	wait_for(t.handed_over);
-	ck_assert_int_eq(t.handover_err, 0);
+	wait_for(t.done);
+	ck_assert_int_eq(t.err, 0);
 	ck_assert_int_eq(disk(1)->state, DISK_RELEASED);
 	ck_assert_ptr_nonnull(fake_kern_dev("two"));
 	disk_forget(disk(1));
@@ -647,7 +649,7 @@ END_TEST
 /* Its timer for the next attempt runs when it is handed over. */
 START_TEST(disk_that_failed_is_handed_over_and_taken_back)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	unlink(t.devices[2].path);
 	test_log_expect(LOG_LEVEL_ERROR, "cannot open");
@@ -658,8 +660,8 @@ START_TEST(disk_that_failed_is_handed_over_and_taken_back)
 		finish_job(i, 0);
 	}
 	wait_for(disk(2)->state == DISK_FAILED);
-	disk_hand_over(disk(2), &handover);
-	ck_assert(t.handed_over);
+	disk_command(disk(2), &release);
+	ck_assert(t.done);
 	make_image(2);
 	disk_take_back(disk(2));
 	wait_for(t.job[2]);
@@ -685,18 +687,18 @@ START_TEST(disk_of_another_server_waits_for_its_release)
 END_TEST
 
 /* It ends while it waits for its release: who waits is told. */
-START_TEST(disk_that_is_left_ends_its_handover)
+START_TEST(disk_that_is_left_ends_its_release)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin();
 	wait_for(t.job[0]);
-	disk_hand_over(disk(0), &handover);
+	disk_command(disk(0), &release);
 	disks_leave(&t.disks);
-	ck_assert(!t.handed_over);
+	ck_assert(!t.done);
 	finish_job(0, 0);
-	wait_for(t.handed_over);
-	ck_assert_int_eq(t.handover_err, 0);
+	wait_for(t.done);
+	ck_assert_int_eq(t.err, 0);
 	ck_assert_ptr_null(disk(0));
 }
 END_TEST
@@ -745,6 +747,15 @@ END_TEST
 
 /* ---- disks that come and go ---- */
 
+static struct disk_command removal;
+
+static void remove_disk(int i, bool force)
+{
+	t.done = false;
+	removal = (struct disk_command){ .verb = DISK_REMOVE, .force = force, .done = done };
+	disk_command(disk(i), &removal);
+}
+
 /* Serves the first two; the third one comes later. */
 static void begin_two(void)
 {
@@ -790,13 +801,16 @@ START_TEST(disk_is_made_and_ended_while_others_serve)
 		ck_assert_int_eq(t.job[2]->verb, ATTACH);
 		finish_job(2, 0);
 		ck_assert_int_eq(disk(2)->state, DISK_ATTACHED);
-		disk_stop(disk(2), false);
+		remove_disk(2, false);
 		ck_assert_int_eq(t.job[2]->verb, DETACH_UNUSED);
 		finish_job(2, -EBUSY);
 		ck_assert_int_eq(disk(2)->state, DISK_BUSY);
 		wait_for(t.job[2]);
+		ck_assert(!t.done);
 		finish_job(2, 0);
-		wait_for(!disk(2));
+		wait_for(t.done);
+		ck_assert_int_eq(t.err, 0);
+		ck_assert_ptr_null(disk(2));
 		ck_assert_ptr_null(fake_kern_dev("three"));
 		wait_for(!t.disks.ended); /* its memory is free */
 		expect_two_served();
@@ -826,12 +840,14 @@ START_TEST(disk_is_ended_in_each_state)
 	if (state == DISK_ATTACHED)
 		finish_job(2, 0);
 	ck_assert_int_eq(disk(2)->state, state);
-	disk_stop(disk(2), false);
+	remove_disk(2, false);
 	if (state == DISK_ATTACHING)
 		finish_job(2, 0);
 	if (state == DISK_ATTACHING || state == DISK_ATTACHED)
 		finish_job(2, 0);
-	wait_for(!disk(2));
+	wait_for(t.done);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_ptr_null(disk(2));
 	wait_for(!t.disks.ended);
 	ck_assert_ptr_null(fake_kern_dev("three"));
 	expect_two_served();
@@ -845,7 +861,7 @@ START_TEST(start_does_not_wait_for_a_disk_that_is_ended)
 	wait_for(t.job[0]);
 	finish_job(0, 0);
 	wait_for(t.job[1]);
-	disk_stop(disk(2), false);
+	remove_disk(2, false);
 	finish_job(1, 0);
 	wait_for(!disk(2));
 	ck_assert(t.disks.started);
@@ -859,7 +875,7 @@ START_TEST(disk_that_is_ended_gives_its_turn_away)
 	begin();
 	wait_for(t.job[0] && disk(1)->state == DISK_CREATED);
 	wait_for(disk(2)->state == DISK_CREATED);
-	disk_stop(disk(1), false);
+	remove_disk(1, false);
 	finish_job(0, 0);
 	wait_for(t.job[2]);
 	finish_job(2, 0);
@@ -877,6 +893,99 @@ START_TEST(no_disk_is_made_while_all_end)
 	finish_job(0, -EBUSY);
 	finish_job(1, 0);
 	ck_assert_int_eq(disks_add(&t.disks, &t.devices[2], NULL), -ESHUTDOWN);
+}
+END_TEST
+
+/* The one who asked goes away: the disk is served on, as far as it still is. */
+START_TEST(removal_is_called_off)
+{
+	enum disk_state state = _i < 2 ? DISK_DETACHING : DISK_BUSY;
+	bool detached = _i == 1, all_stop = _i == 3;
+
+	begin_attached();
+	remove_disk(1, false);
+	if (state == DISK_BUSY)
+		finish_job(1, -EBUSY);
+	ck_assert_int_eq(disk(1)->state, state);
+	if (all_stop)
+		disks_stop(&t.disks, false);
+	disk_command_cancel(&removal);
+	disk_command_cancel(&removal); /* no effect any more */
+	if (state == DISK_DETACHING)
+		finish_job(1, detached ? 0 : -EBUSY);
+	if (detached || all_stop) {
+		end();
+		ck_assert_ptr_null(disk(1));
+	} else {
+		ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+		wait_for(!disk(1)->timer.active && !disk(1)->watch.active);
+		ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+		ck_assert_ptr_null(t.job[1]);
+		remove_disk(1, false); /* and can be asked again */
+		finish_job(1, 0);
+		wait_for(t.done);
+	}
+	ck_assert(!t.disks.host.failed);
+}
+END_TEST
+
+START_TEST(removal_by_force_detaches_a_disk_in_use)
+{
+	begin_attached();
+	remove_disk(1, true);
+	ck_assert_int_eq(t.job[1]->verb, DETACH_FORCE);
+	if (!_i) {
+		finish_job(1, 0);
+		wait_for(t.done);
+		ck_assert_int_eq(t.err, 0);
+		return;
+	}
+	test_log_expect(LOG_LEVEL_ERROR, "is still in use");
+	finish_job(1, -EBUSY); /* a virtual machine has it */
+	wait_for(t.done);
+	ck_assert_int_eq(t.err, -EBUSY);
+	ck_assert_ptr_nonnull(fake_kern_dev("two"));
+}
+END_TEST
+
+START_TEST(disk_takes_one_command_at_a_time)
+{
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
+	struct disk_command second = removal =
+		(struct disk_command){ .verb = DISK_REMOVE, .done = done };
+
+	begin_attached();
+	disk_command(disk(1), &release);
+	disk_command(disk(1), &second);
+	ck_assert(t.done);
+	ck_assert_int_eq(t.err, -EBUSY);
+	disk_command_cancel(&second); /* of the release, no effect */
+	t.done = false;
+	wait_for(t.done);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_RELEASED);
+	remove_disk(1, false); /* the new server's */
+	ck_assert(t.done);
+	ck_assert_int_eq(t.err, -EBUSY);
+	disk_forget(disk(1));
+}
+END_TEST
+
+/* A release is called off as a removal is; disks that were not asked for are not taken back. */
+START_TEST(release_is_cancelled)
+{
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
+
+	begin_attached();
+	disk_take_back(disk(0));
+	disk_forget(disk(0));
+	ck_assert_int_eq(disk(0)->state, DISK_ATTACHED);
+	disk_command(disk(1), &release);
+	disk_command_cancel(&release);
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ADOPT);
+	finish_job(1, 0);
+	ck_assert(!t.done);
 }
 END_TEST
 
@@ -1021,7 +1130,7 @@ END_TEST
 /* A disk that this server detaches, or that another server has, is not looked at. */
 START_TEST(bus_is_not_watched_at_the_end)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 	bool stops = _i;
 
 	begin_attached();
@@ -1029,8 +1138,8 @@ START_TEST(bus_is_not_watched_at_the_end)
 	if (stops) {
 		disks_stop(&t.disks, false);
 	} else {
-		disk_hand_over(disk(1), &handover);
-		wait_for(t.handed_over);
+		disk_command(disk(1), &release);
+		wait_for(t.done);
 	}
 	t.bus[1] = VDPA_ABSENT;
 	wait_for(!disk(1)->watch.active);
@@ -1043,11 +1152,11 @@ END_TEST
 /* It is another program's removal: the disk is made again when it has ended. */
 START_TEST(disk_whose_removal_was_under_way_is_recreated)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
-	disk_hand_over(disk(1), &handover);
-	wait_for(t.handed_over);
+	disk_command(disk(1), &release);
+	wait_for(t.done);
 	disk_take_back(disk(1));
 	for (int i = 0; i < 3; i++) {
 		wait_for(t.job[1]);
@@ -1070,11 +1179,11 @@ END_TEST
 /* A removal that was under way when this server came goes on when the server is to end. */
 START_TEST(stop_waits_for_a_removal_that_was_under_way_before)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 
 	begin_attached();
-	disk_hand_over(disk(1), &handover);
-	wait_for(t.handed_over);
+	disk_command(disk(1), &release);
+	wait_for(t.done);
 	disk_take_back(disk(1));
 	wait_for(t.job[1]);
 	finish_job(1, -EINPROGRESS);
@@ -1090,7 +1199,7 @@ END_TEST
 
 START_TEST(main_thread_does_not_close_a_store)
 {
-	struct handover handover = { .done = handed_over };
+	struct disk_command release = { .verb = DISK_RELEASE, .done = done };
 	struct stat st;
 
 	begin_attached();
@@ -1098,8 +1207,8 @@ START_TEST(main_thread_does_not_close_a_store)
 	main_thread = gettid();
 	watched_store = st.st_ino;
 	fake_kern_watch_close = watch_close;
-	disk_hand_over(disk(1), &handover);
-	wait_for(t.handed_over);
+	disk_command(disk(1), &release);
+	wait_for(t.done);
 	watched_store = 0;
 	disk_forget(disk(1));
 	ck_assert(!main_closed_store);
@@ -1129,19 +1238,23 @@ int main(void)
 	tcase_add_test(tc, stop_while_stores_are_being_opened_does_not_wait);
 	tcase_add_test(tc, leaving_keeps_all_in_the_kernel);
 	tcase_add_loop_test(tc, disk_is_handed_over_and_the_others_stay, 0, 2);
-	tcase_add_test(tc, handover_that_is_called_off_while_it_is_under_way);
-	tcase_add_test(tc, handover_that_is_called_off_while_the_server_stops);
+	tcase_add_test(tc, release_that_is_called_off_while_it_is_under_way);
+	tcase_add_test(tc, release_that_is_called_off_while_the_server_stops);
 	tcase_add_loop_test(tc, stop_while_a_disk_is_taken_back, 0, 2);
 	tcase_add_test(tc, disk_in_use_is_handed_over_by_a_server_that_stops);
 	tcase_add_test(tc, disk_that_failed_is_handed_over_and_taken_back);
 	tcase_add_test(tc, disk_of_another_server_waits_for_its_release);
-	tcase_add_test(tc, disk_that_is_left_ends_its_handover);
+	tcase_add_test(tc, disk_that_is_left_ends_its_release);
 	tcase_add_test(tc, rescue_detaches_at_once);
 	tcase_add_test(tc, rescue_that_fails_ends);
 	tcase_add_test(tc, disk_is_made_and_ended_while_others_serve);
 	tcase_add_test(tc, start_does_not_wait_for_a_disk_that_is_ended);
 	tcase_add_test(tc, disk_that_is_ended_gives_its_turn_away);
 	tcase_add_test(tc, no_disk_is_made_while_all_end);
+	tcase_add_loop_test(tc, removal_is_called_off, 0, 4);
+	tcase_add_loop_test(tc, removal_by_force_detaches_a_disk_in_use, 0, 2);
+	tcase_add_test(tc, disk_takes_one_command_at_a_time);
+	tcase_add_test(tc, release_is_cancelled);
 	tcase_add_loop_test(tc, disk_is_ended_in_each_state, 0, ARRAY_SIZE(states));
 	tcase_add_test(tc, removed_device_is_recreated_and_served_when_it_comes_back);
 	tcase_add_test(tc, removed_device_that_is_back_already_is_adopted);

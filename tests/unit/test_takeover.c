@@ -41,7 +41,7 @@ static struct {
 	enum has has[MANY];
 	bool stalls[MANY]; /* has requests in flight that do not end */
 	bool closing[MANY];
-	struct handover *handover[MANY];
+	struct disk_command *command[MANY];
 	unsigned int taken_back[MANY];
 
 	size_t count; /* of disks */
@@ -86,20 +86,20 @@ static char *old_names(struct takeover_old *old)
 	return text;
 }
 
-static void old_release(struct takeover_old *old, const char *name, struct handover *handover)
+static void old_release(struct takeover_old *old, const char *name, struct disk_command *command)
 {
 	size_t i = index_of(name);
 
 	(void)old;
 	ck_assert_int_eq(t.has[i], HAS_IT);
 	if (t.closing[i]) {
-		handover->done(handover, -EBUSY);
+		command->done(command, -EBUSY);
 		return;
 	}
 	t.has[i] = t.stalls[i] ? QUIESCES : RELEASED;
-	t.handover[i] = handover;
+	t.command[i] = command;
 	if (!t.stalls[i])
-		handover->done(handover, 0);
+		command->done(command, 0);
 }
 
 static void old_take_back(struct takeover_old *old, const char *name)
@@ -134,7 +134,7 @@ static void thaws(size_t i)
 {
 	ck_assert_int_eq(t.has[i], QUIESCES);
 	t.has[i] = RELEASED;
-	t.handover[i]->done(t.handover[i], 0);
+	t.command[i]->done(t.command[i], 0);
 }
 
 static bool begin(struct control *control, struct control_client *client, const char *question,

@@ -73,17 +73,17 @@ void disk_set_state(struct disk *disk, enum disk_state state)
 
 void disk_end(struct disk *disk)
 {
-	struct handover *handover = disk->handover;
 	struct ring *ring = disk->host->ring;
 
 	disk->state = DISK_GONE;
-	disk->handover = NULL;
 	ring_timer_hurry(ring, &disk->timer);
 	ring_timer_hurry(ring, &disk->slow_timer);
 	ring_timer_hurry(ring, &disk->watch);
 	disk->host->gone(disk->host, disk);
-	if (handover) /* a task that still opens the store will close it */
-		handover->done(handover, disk->tasks ? -EBUSY : 0);
+	if (disk_is_yielding(disk)) /* a task that still opens the store will close it */
+		disk_command_finish(disk, disk->tasks ? -EBUSY : 0);
+	else
+		disk_command_finish(disk, disk->detach_error);
 }
 
 bool disk_wants_turn(const struct disk *disk)
@@ -114,9 +114,9 @@ static void timer_expired(struct ring_timer *timer)
 
 	if (disk->state == DISK_FAILED)
 		disk_open(disk);
-	else if (disk->state == DISK_CREATED && disk->goal == DISK_SERVE)
+	else if (disk->state == DISK_CREATED && disk_goal(disk) == DISK_SERVE)
 		disk_attach(disk);
-	else if (disk->state == DISK_BUSY && disk->goal != DISK_LEAVE)
+	else if (disk->state == DISK_BUSY && disk_goal(disk) != DISK_LEAVE)
 		disk_detach_step(disk);
 }
 
@@ -297,7 +297,7 @@ void disk_created(struct disk *disk)
 		return;
 	if (vduse_dev_adopted(disk->device.dev) && !disk->host->rescue)
 		disk_attach(disk);
-	else if (disk->goal != DISK_SERVE)
+	else if (disk_goal(disk) != DISK_SERVE)
 		disk_detach_step(disk); /* it was taken back, and another program had detached it */
 }
 
@@ -316,12 +316,12 @@ static bool has_rival(struct disk *disk)
 	return rival;
 }
 
-/* A handover may have come, or have been called off, while the store was opened and closed. */
+/* A release may have come, or have been called off, while the store was opened and closed. */
 static void opening_failed(struct disk *disk)
 {
 	if (disk->state == DISK_GONE)
 		return;
-	if (disk->handover)
+	if (disk_is_yielding(disk))
 		disk_obey(disk);
 	else if (disk->attempt[0])
 		disk_failed(disk);
@@ -331,7 +331,7 @@ static void opening_failed(struct disk *disk)
 
 static void open_finished(struct disk *disk)
 {
-	if (disk->state == DISK_GONE || disk->handover || disk->result || has_rival(disk) ||
+	if (disk->state == DISK_GONE || disk_is_yielding(disk) || disk->result || has_rival(disk) ||
 	    disk_create(disk))
 		disk_close_store(disk, opening_failed);
 	else

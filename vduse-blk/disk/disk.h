@@ -46,7 +46,7 @@ enum disk_state {
 	DISK_GONE,	/* it has ended */
 };
 
-/* What becomes of a disk. A later goal replaces an earlier one, and never the other way round. */
+/* What is to become of a disk. Of two goals the later one in this list holds. */
 enum disk_goal {
 	DISK_SERVE,
 	DISK_DETACH,	    /* detach it when it is not in use; serve it until then */
@@ -55,7 +55,7 @@ enum disk_goal {
 };
 
 struct disk;
-struct handover;
+struct disk_command;
 
 /* Shared by all disks of a server. */
 struct disk_host {
@@ -73,19 +73,10 @@ struct disk_host {
 	/** @gone: @disk has ended; its memory stays until disk_is_unused() */
 	void (*gone)(struct disk_host *host, struct disk *disk);
 
+	enum disk_goal goal;	  /* of all disks */
 	unsigned int next_worker; /* for the next queue */
 	unsigned int tasks;	  /* of all disks: opening and closing stores */
 	bool failed; /* the exit status is 1: the start, a takeover or the end failed */
-};
-
-/* The release of a disk to a new server. */
-struct handover {
-	/**
-	 * @done: 0: the device and the store are closed; -EBUSY: not now, or it ends. Called once,
-	 * unless disk_take_back() comes first
-	 */
-	void (*done)(struct handover *handover, int err);
-	struct disk *disk; /* NULL: none */
 };
 
 struct disk {
@@ -102,9 +93,10 @@ struct disk {
 	uint64_t since_ns;	      /* the time when opening or attaching began */
 	struct ring_timer slow_timer; /* until @slow */
 	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
-	struct handover *handover;
+	struct disk_command *command; /* under way; NULL: none */
 	enum disk_state state;
 	enum disk_goal goal;
+	int detach_error;   /* why its device is left in the kernel; 0: it is not */
 	unsigned int tasks; /* opening or closing the store: they use this memory */
 	int result;	    /* of the task that opened the store */
 
@@ -120,8 +112,8 @@ struct disk {
 	bool failing;	 /* CLOSING: since a step failed */
 	bool anew;	 /* CLOSING: then recreate it: it was removed from the vdpa bus */
 	bool unattached; /* CLOSING, with @anew: do not attach it again */
-	bool taken_back; /* its handover was called off, and it is not served again yet */
-	bool retake;	 /* CLOSING: then open it again: its handover was called off */
+	bool taken_back; /* its release was called off, and it is not served again yet */
+	bool retake;	 /* CLOSING: then open it again: its release was called off */
 };
 
 /**
@@ -153,25 +145,14 @@ void disk_attach(struct disk *disk);
 /** disk_is_settled() - has its start succeeded or failed? */
 bool disk_is_settled(const struct disk *disk);
 
-/** disk_stop() - detach it; unless @force, try a disk in use again until it is not in use */
-void disk_stop(struct disk *disk, bool force);
+/** disk_goal() - the goal of this disk, or of all */
+static inline enum disk_goal disk_goal(const struct disk *disk)
+{
+	return MAX(disk->goal, disk->host->goal);
+}
 
-/** disk_leave() - stop serving it, and leave it in the kernel as it is */
-void disk_leave(struct disk *disk);
-
-/**
- * disk_hand_over() - release it to a new server: quiesce it, close its device and its store
- *
- * @handover->done is called after the last request in flight has completed. Where nothing is open,
- * this function calls it.
- */
-void disk_hand_over(struct disk *disk, struct handover *handover);
-
-/** disk_take_back() - call a handover off: serve the disk again. @done is not called any more */
-void disk_take_back(struct disk *disk);
-
-/** disk_forget() - the new server serves it: it ends here. Only after @handover->done() with 0 */
-void disk_forget(struct disk *disk);
+/** disk_pursue() - @host->goal has changed: do what it takes. A disk in use is tried again and again */
+void disk_pursue(struct disk *disk);
 
 /** disk_has_store() - is its store open? */
 static inline bool disk_has_store(const struct disk *disk)

@@ -39,29 +39,18 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk))
 	}
 }
 
-static void handover_finished(struct disk *disk)
-{
-	struct handover *handover = disk->handover;
-
-	disk->handover = NULL;
-	disk_set_state(disk, DISK_RELEASED);
-	handover->done(handover, 0);
-	if (disk->state == DISK_RELEASED && disk->goal == DISK_LEAVE)
-		disk_end(disk);
-}
-
 /* The device and its store are closed: what comes next? */
 static void store_closed(struct disk *disk)
 {
 	bool failing = disk->failing;
 
 	disk->left = disk->anew = disk->failing = false;
-	if (disk->handover) {
-		handover_finished(disk);
-	} else if (disk->retake && disk->goal != DISK_LEAVE) {
+	if (disk_is_yielding(disk)) {
+		disk_released_to_other(disk);
+	} else if (disk->retake && disk_goal(disk) != DISK_LEAVE) {
 		disk->retake = false;
 		disk_open(disk); /* to serve it on, or to detach it */
-	} else if (disk->goal != DISK_SERVE) {
+	} else if (disk_goal(disk) != DISK_SERVE) {
 		disk_end(disk);
 	} else if (failing) {
 		disk_failed(disk);
@@ -107,15 +96,17 @@ static void destroy_device(struct disk *disk)
 	if (err == -EBUSY)
 		log_err("%s: the VDUSE device stays in the kernel: it is on the vdpa bus",
 			disk->config->name);
-	if (err && !disk->failing)
+	if (err && !disk->failing) {
 		disk->host->failed = true;
+		disk->detach_error = err;
+	}
 }
 
 static void close_finished(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
-	if (disk->anew && disk->goal == DISK_SERVE && !disk->handover) {
+	if (disk->anew && disk_goal(disk) == DISK_SERVE && !disk_is_yielding(disk)) {
 		disk_recreate(disk);
 		return;
 	}
@@ -132,81 +123,40 @@ void disk_close(struct disk *disk)
 	device_close(&disk->device, close_finished);
 }
 
-/* Can its device be closed now? It has one, and no task works on it. */
-static bool is_closable(const struct disk *disk)
-{
-	return disk->state == DISK_CREATED || disk->state == DISK_ATTACHED ||
-	       disk->state == DISK_UNBOUND || disk->state == DISK_REMOVED ||
-	       disk->state == DISK_BUSY;
-}
-
-/* It has neither a device nor an open store, and no task. */
-static bool has_nothing_open(const struct disk *disk)
-{
-	return disk->state == DISK_WAITING || disk->state == DISK_FAILED ||
-	       disk->state == DISK_RELEASED;
-}
-
-static void close_and_leave(struct disk *disk)
+void disk_close_and_leave(struct disk *disk)
 {
 	disk->left = true;
 	disk_close(disk);
 }
 
 /* Where a task runs, or the device is being closed, disk_obey() or close_finished() continues. */
-void disk_leave(struct disk *disk)
+static void leave(struct disk *disk)
 {
-	disk->goal = DISK_LEAVE;
-	if (has_nothing_open(disk) || disk->state == DISK_OPENING)
+	if (disk_has_nothing_open(disk) || disk->state == DISK_OPENING)
 		disk_end(disk);
-	else if (is_closable(disk))
-		close_and_leave(disk);
+	else if (disk_is_closable(disk))
+		disk_close_and_leave(disk);
 }
 
-/* Where a task runs, disk_obey() continues. */
-void disk_hand_over(struct disk *disk, struct handover *handover)
+void disk_pursue(struct disk *disk)
 {
-	disk->handover = handover;
-	disk->retake = false;
-	handover->disk = disk;
-	if (has_nothing_open(disk)) {
-		handover_finished(disk);
-	} else if (is_closable(disk)) {
-		close_and_leave(disk);
-	} else if (disk->state == DISK_CLOSING || disk->state == DISK_GONE) {
-		disk->handover = NULL;
-		handover->done(handover, -EBUSY);
-	}
-}
-
-void disk_take_back(struct disk *disk)
-{
-	disk->handover = NULL;
-	disk->retake = disk->state == DISK_CLOSING;
-	disk->taken_back = disk->retake || disk->state == DISK_RELEASED;
-	if (disk->state == DISK_RELEASED)
-		disk_open(disk);
-}
-
-void disk_forget(struct disk *disk)
-{
-	if (disk->state == DISK_RELEASED)
-		disk_end(disk);
+	if (disk_goal(disk) == DISK_LEAVE)
+		leave(disk);
+	else if (disk_goal(disk) != DISK_SERVE)
+		disk_detach_step(disk);
 }
 
 bool disk_obey(struct disk *disk)
 {
-	if (disk->goal == DISK_LEAVE) {
-		disk_leave(disk);
-	} else if (disk->handover) {
-		if (disk->state == DISK_OPENING)
-			handover_finished(disk);
-		else
-			disk_hand_over(disk, disk->handover);
-	} else if (disk->goal != DISK_SERVE) {
+	if (disk_goal(disk) == DISK_LEAVE)
+		leave(disk);
+	else if (disk_is_yielding(disk) && disk->state == DISK_OPENING)
+		disk_released_to_other(disk);
+	else if (disk_is_yielding(disk))
+		disk_release_step(disk);
+	else if (disk_goal(disk) != DISK_SERVE)
 		disk_detach_step(disk);
-	} else {
+	else
 		return false;
-	}
 	return true;
 }

@@ -17,7 +17,7 @@ static void detach_finished(struct attach_job *job);
 
 static void disk_detach(struct disk *disk)
 {
-	disk_submit(disk, disk->goal == DISK_DETACH_FORCED ? DETACH_FORCE : DETACH_UNUSED,
+	disk_submit(disk, disk_goal(disk) == DISK_DETACH_FORCED ? DETACH_FORCE : DETACH_UNUSED,
 		    DISK_DETACHING, detach_finished);
 }
 
@@ -39,7 +39,7 @@ static void warn_busy(const struct disk *disk)
 /* Goes on serving it and tries again later; at once where a second signal has come. */
 static void retry_busy(struct disk *disk)
 {
-	bool forced = disk->goal == DISK_DETACH_FORCED;
+	bool forced = disk_goal(disk) == DISK_DETACH_FORCED;
 	uint64_t delay_us = BUSY_RETRY_US;
 
 	if (++disk->busy_checks < BUSY_QUIET_CHECKS)
@@ -50,20 +50,31 @@ static void retry_busy(struct disk *disk)
 	disk_timer_start(disk, forced ? 0 : delay_us);
 }
 
+/* Meanwhile another program may have changed the bus. */
+void disk_serve_again(struct disk *disk)
+{
+	disk->busy_checks = 0;
+	disk_set_state(disk, DISK_ATTACHED);
+	disk_driver_changed(&disk->device);
+}
+
 static void detach_finished(struct attach_job *job)
 {
 	struct disk *disk = container_of(job, struct disk, job);
 
 	if ((job->result == -EBUSY || job->result == -EINPROGRESS) && job->verb == DETACH_UNUSED) {
 		retry_busy(disk);
-		if (disk->goal == DISK_LEAVE)
-			disk_leave(disk);
-		else if (disk->handover)
-			disk_hand_over(disk, disk->handover);
+		if (disk_goal(disk) == DISK_SERVE)
+			disk_serve_again(disk);
+		else if (disk_goal(disk) == DISK_LEAVE)
+			disk_pursue(disk);
+		else if (disk_is_yielding(disk))
+			disk_release_step(disk);
 		return;
 	}
 	if (job->result) {
 		disk->host->failed = true;
+		disk->detach_error = job->result;
 		disk->left = true;
 		if (job->result == -EBUSY)
 			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
@@ -79,10 +90,11 @@ static void detach_finished(struct attach_job *job)
 /* This server has no device. A disk that was taken back is on the bus: it must be served first. */
 static void stop_opening(struct disk *disk)
 {
-	if (disk->taken_back && disk->goal != DISK_DETACH_FORCED)
+	if (disk->taken_back && disk_goal(disk) != DISK_DETACH_FORCED)
 		return;
 	if (disk->taken_back) {
 		disk->host->failed = true;
+		disk->detach_error = -EBUSY;
 		log_err("%s: is left in the kernel, unserved: it could not be opened again after a "
 			"takeover that was given up",
 			disk->config->name);
@@ -121,11 +133,4 @@ void disk_detach_step(struct disk *disk)
 	case DISK_GONE:
 		break;
 	}
-}
-
-void disk_stop(struct disk *disk, bool force)
-{
-	disk->goal = MAX(disk->goal, force ? DISK_DETACH_FORCED : DISK_DETACH);
-	if (disk->goal != DISK_LEAVE)
-		disk_detach_step(disk);
 }

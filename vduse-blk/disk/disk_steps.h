@@ -6,7 +6,8 @@
  *     disk_attach   puts it on the vdpa bus and binds the driver
  *     disk_watch    notices changes that other programs make on the bus
  *     disk_detach   takes it off the bus, when it is not in use
- *     disk_close    closes the device and the store: to end, to leave it, to hand it over, to retry
+ *     disk_close    closes the device and the store: to end, to leave it, to release it, to retry
+ *     disk_command  the release to a new server, and a removal by a command
  *
  * A step may end the disk or begin the next state: its caller returns at once.
  */
@@ -14,6 +15,7 @@
 #define VDUSE_BLK_DISK_STEPS_H
 
 #include "disk.h"
+#include "disk_command.h"
 
 /** disk_set_state() - change the state, and call host->changed. For DISK_GONE: disk_end() */
 void disk_set_state(struct disk *disk, enum disk_state state);
@@ -63,13 +65,49 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk));
 /** disk_close() - CLOSING: quiesce, close device and store; then continue according to the flags */
 void disk_close(struct disk *disk);
 
-/** disk_detach_step() - @goal is to detach it: do what this state allows; no effect while a task runs */
+/** disk_close_and_leave() - as disk_close(); the device stays in the kernel */
+void disk_close_and_leave(struct disk *disk);
+
+/** disk_is_closable() - can its device be closed now? It has one, and no task works on it */
+static inline bool disk_is_closable(const struct disk *disk)
+{
+	return disk->state == DISK_CREATED || disk->state == DISK_ATTACHED ||
+	       disk->state == DISK_UNBOUND || disk->state == DISK_REMOVED ||
+	       disk->state == DISK_BUSY;
+}
+
+/** disk_has_nothing_open() - has it neither a device nor an open store, and no task? */
+static inline bool disk_has_nothing_open(const struct disk *disk)
+{
+	return disk->state == DISK_WAITING || disk->state == DISK_FAILED ||
+	       disk->state == DISK_RELEASED;
+}
+
+/** disk_is_yielding() - is a release under way? */
+static inline bool disk_is_yielding(const struct disk *disk)
+{
+	return disk->command && disk->command->verb == DISK_RELEASE;
+}
+
+/** disk_release_step() - a release is under way: do what this state allows */
+void disk_release_step(struct disk *disk);
+
+/** disk_released_to_other() - nothing is open any more: change to RELEASED, answer the release */
+void disk_released_to_other(struct disk *disk);
+
+/** disk_command_finish() - answer the command under way; no effect where there is none */
+void disk_command_finish(struct disk *disk, int err);
+
+/** disk_serve_again() - BUSY, and not to be detached any more: change to ATTACHED */
+void disk_serve_again(struct disk *disk);
+
+/** disk_detach_step() - it is to be detached: do what this state allows; no effect while a task runs */
 void disk_detach_step(struct disk *disk);
 
 /**
  * disk_obey() - a task has ended: do what was requested while it ran
  *
- * Return: true: the disk stops, is left, or is handed over; false: nothing was requested
+ * Return: true: the disk stops, is left, or is released; false: nothing was requested
  */
 bool disk_obey(struct disk *disk);
 

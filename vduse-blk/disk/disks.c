@@ -46,7 +46,7 @@ int disks_add(struct disks *disks, const struct device_config *config, struct di
 {
 	struct disk *disk;
 
-	if (disks->stopping)
+	if (disks->host.goal != DISK_SERVE)
 		return -ESHUTDOWN;
 	if (disks_find(disks, config->name))
 		return -EEXIST;
@@ -184,10 +184,10 @@ static void start_ended(struct disks *disks)
 /* A disk has got further, or has ended: the next ones may have waited for it. */
 static void continue_start(struct disks *disks)
 {
-	if (disks->stopping)
+	if (disks->host.goal != DISK_SERVE)
 		return;
 	attach_next(disks);
-	if (!disks->started && !disks->stopping && all_settled(disks))
+	if (!disks->started && disks->host.goal == DISK_SERVE && all_settled(disks))
 		start_ended(disks);
 }
 
@@ -201,7 +201,8 @@ static void disk_changed(struct disk_host *host, struct disk *disk)
 	}
 	if (disks->watch)
 		disks->watch(disks, disk);
-	if (!disks->stopping && disks->started && disk->state == DISK_FAILED && disk->failures == 1)
+	if (disks->host.goal == DISK_SERVE && disks->started && disk->state == DISK_FAILED &&
+	    disk->failures == 1)
 		report_missing(disk);
 	continue_start(disks);
 }
@@ -226,23 +227,25 @@ void disks_start(struct disks *disks)
 
 void disks_stop(struct disks *disks, bool force)
 {
-	if (disks->leaving)
+	enum disk_goal goal = force ? DISK_DETACH_FORCED : DISK_DETACH;
+
+	if (disks->host.goal == DISK_LEAVE)
 		return;
-	if (!disks->stopping)
+	if (disks->host.goal == DISK_SERVE)
 		notify_stopping();
-	disks->stopping = true;
+	disks->host.goal = MAX(disks->host.goal, goal);
 	/* The last one first: what was attached last is detached first. */
 	for (struct list_node *node = disks->all.head.prev; node != &disks->all.head;
 	     node = node->prev)
-		disk_stop(container_of(node, struct disk, node), force);
+		disk_pursue(container_of(node, struct disk, node));
 }
 
 void disks_leave(struct disks *disks)
 {
-	if (disks->leaving)
+	if (disks->host.goal == DISK_LEAVE)
 		return;
 	log_info("leaving all disks as they are: they wait for another server");
-	disks->leaving = disks->stopping = true;
+	disks->host.goal = DISK_LEAVE;
 	disks_for_each (disk, disks)
-		disk_leave(disk);
+		disk_pursue(disk);
 }

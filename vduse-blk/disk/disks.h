@@ -31,8 +31,6 @@ struct disks {
 	size_t remaining; /* disks that have not ended: serve until it is 0 */
 	size_t ended;	  /* disks in @all that have ended, and are not freed yet */
 	bool started;	  /* each disk is served, has failed, or takes too long */
-	bool stopping;	  /* all disks are detached or left: none can be added */
-	bool leaving;	  /* they are left */
 };
 
 /** disks_for_each() - @one: each disk of @disks, also one that has ended; the loop may end it */

@@ -47,9 +47,9 @@ static bool old_has(struct takeover_old *old, const char *name)
 	return disk && is_ours(disk);
 }
 
-static void old_release(struct takeover_old *old, const char *name, struct handover *handover)
+static void old_release(struct takeover_old *old, const char *name, struct disk_command *command)
 {
-	disk_hand_over(disks_find(disks_of(old), name), handover);
+	disk_command(disks_find(disks_of(old), name), command);
 }
 
 static void old_take_back(struct takeover_old *old, const char *name)

@@ -24,7 +24,7 @@ struct yielded {
 	struct list_node node;
 	struct takeover_old *old;
 	char *name;
-	struct handover handover;
+	struct disk_command command;
 	enum yield_state state;
 	bool told; /* "released" was sent */
 };
@@ -67,9 +67,9 @@ static void tell_released(struct takeover_old *old)
 
 /* ---- messages from the new server ---- */
 
-static void release_done(struct handover *handover, int err)
+static void release_done(struct disk_command *command, int err)
 {
-	struct yielded *disk = container_of(handover, struct yielded, handover);
+	struct yielded *disk = container_of(command, struct yielded, command);
 
 	if (err) {
 		disk->state = YIELD_NOT;
@@ -88,11 +88,11 @@ static void release(struct takeover_old *old, struct yielded *disk)
 		return;
 	disk->state = YIELD_ASKED;
 	disk->told = false;
-	disk->handover = (struct handover){ .done = release_done };
+	disk->command = (struct disk_command){ .verb = DISK_RELEASE, .done = release_done };
 	if (old->ops->has(old, disk->name))
-		old->ops->release(old, disk->name, &disk->handover);
+		old->ops->release(old, disk->name, &disk->command);
 	else
-		release_done(&disk->handover, 0);
+		release_done(&disk->command, 0);
 }
 
 static void forget(struct takeover_old *old, struct yielded *disk)

@@ -11,7 +11,7 @@
 
 #include "compiler.h"
 #include "control/control.h"
-#include "disk/disk.h"
+#include "disk/disk_command.h"
 #include "list.h"
 
 struct takeover_old;
@@ -28,8 +28,8 @@ struct takeover_old_ops {
 	char *(*names)(struct takeover_old *old);
 	/** @has: is it one of @names? */
 	bool (*has)(struct takeover_old *old, const char *name);
-	/** @release: as disk_hand_over(), for a disk that @has */
-	void (*release)(struct takeover_old *old, const char *name, struct handover *handover);
+	/** @release: as disk_command(), for a disk that @has */
+	void (*release)(struct takeover_old *old, const char *name, struct disk_command *command);
 	/** @take_back: as disk_take_back(): the disk is released, or about to be */
 	void (*take_back)(struct takeover_old *old, const char *name);
 	/** @forget: as disk_forget(): the disk is released, or has ended */
