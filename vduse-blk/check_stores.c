@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "config/config_path.h"
-#include "frontend/device.h"
+#include "disk/disk_device.h"
 #include "disk/backing_conflict.h"
 #include "store/store_type.h"
 #include "vduse_dev.h"

@@ -101,7 +101,7 @@ static unsigned int count_queues(const struct config *config)
 	unsigned int queues = 0;
 
 	for (size_t i = 0; i < config->device_count; i++)
-		queues += device_queue_count(&config->devices[i]);
+		queues += config_queue_count(&config->devices[i]);
 	return queues;
 }
 

@@ -147,16 +147,16 @@ void rig_run_worker(void)
 {
 	uint64_t popped[DRIVER_QUEUES_MAX];
 	bool held[DRIVER_QUEUES_MAX];
-	const struct queue *queues = rig.device.queues;
+	const struct queue *queues = rig.device.queues.all;
 
 	for (uint32_t i = 0; queues && i < rig.device.limits.queues; i++) {
 		held[i] = queues[i].held;
-		popped[i] = queues[i].stats.popped;
+		popped[i] = queues[i].requests.stats.popped;
 	}
 	hand_worker_round(&worker);
 	for (uint32_t i = 0; queues && i < rig.device.limits.queues; i++) {
 		check_queue(&queues[i]);
-		must(!held[i] || !queues[i].held || queues[i].stats.popped <= popped[i]);
+		must(!held[i] || !queues[i].held || queues[i].requests.stats.popped <= popped[i]);
 	}
 }
 

@@ -13,7 +13,7 @@
 #ifndef TESTS_FUZZ_CONTROL_RIG_H
 #define TESTS_FUZZ_CONTROL_RIG_H
 
-#include "frontend/device.h"
+#include "disk/disk_device.h"
 #include "driver.h"
 #include "slow_store.h"
 

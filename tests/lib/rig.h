@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "frontend/device.h"
+#include "disk/disk_device.h"
 #include "fake_kern.h"
 #include "guest.h"
 #include "manual_backend.h"

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "descriptors.h"
-#include "frontend/device.h"
+#include "disk/disk_device.h"
 #include "fake_kern.h"
 #include "openers.h"
 #include "places.h"

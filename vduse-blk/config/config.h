@@ -114,4 +114,10 @@ void config_dump_json(const struct config *config, FILE *to);
  */
 void config_help(FILE *to);
 
+/** config_queue_count() - how many queues the device will have */
+uint16_t config_queue_count(const struct device_config *device);
+
+/** config_queue_size() - of how many descriptors each */
+uint16_t config_queue_size(const struct device_config *device);
+
 #endif

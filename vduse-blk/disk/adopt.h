@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "compiler.h"
-#include "frontend/device.h"
+#include "disk_device.h"
 #include "inflight.h"
 
 /**

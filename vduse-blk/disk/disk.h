@@ -23,7 +23,7 @@
 #include "attach.h"
 #include "compiler.h"
 #include "config/config.h"
-#include "frontend/device.h"
+#include "disk_device.h"
 #include "list.h"
 #include "log.h"
 #include "ring.h"

@@ -4,7 +4,7 @@
 #define VDUSE_BLK_ORPHANS_H
 
 #include "compiler.h"
-#include "frontend/device.h"
+#include "disk_device.h"
 
 /**
  * orphans_check() - is there a disk of another name in the kernel that uses bytes of @device?

@@ -25,7 +25,7 @@ static bool may_be_ours(const struct device_config *device)
 
 uint64_t bounce_size(const struct device_config *device)
 {
-	uint64_t wanted = (uint64_t)device_queue_count(device) * device_queue_size(device) *
+	uint64_t wanted = (uint64_t)config_queue_count(device) * config_queue_size(device) *
 			  BOUNCE_PER_DESCRIPTOR;
 
 	if (!front_end_of(device->driver)->bounce_buffer)

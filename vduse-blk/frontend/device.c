@@ -86,7 +86,7 @@ static void queues_added(struct queues *queues)
 		device_serve_messages(device);
 }
 
-static int create_in_kernel(struct device *device)
+int device_make(struct device *device)
 {
 	const struct device_config *config = device->config;
 	struct virtio_blk_config space;
@@ -104,6 +104,15 @@ static int create_in_kernel(struct device *device)
 
 	virtio_blk_config(&device->limits, &space);
 	return vduse_dev_new(&params, &device->dev);
+}
+
+void device_unmake(struct device *device)
+{
+	if (vduse_dev_adopted(device->dev))
+		vduse_dev_abandon(device->dev);
+	else
+		vduse_dev_free(device->dev);
+	device->dev = NULL;
 }
 
 int device_destroy(struct device *device)
@@ -124,42 +133,13 @@ void device_abandon(struct device *device)
 	device->inflight = NULL;
 }
 
-int device_create(struct device *device, const char *runtime_dir, struct ring *ring,
-		  struct worker *workers, unsigned int worker_count, unsigned int *next_worker)
+int device_serve(struct device *device, struct worker *workers, unsigned int worker_count,
+		 unsigned int *next_worker)
 {
-	int err;
+	int err = create_queues(device, workers, worker_count, next_worker);
 
-	*device = (struct device){
-		.config = device->config,
-		.backend = device->backend,
-		.limits = device->limits,
-		.umem = device->umem,
-		.ring = ring,
-	};
-	/* What was kept for the driver of an adopted device goes with that. */
-	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_settle(device))
-		return -EINVAL;
-	err = create_in_kernel(device);
-	if (err)
-		return err;
-	err = device_open_record(device, runtime_dir);
-	if (err)
-		goto give_up_device;
-	err = create_queues(device, workers, worker_count, next_worker);
-	if (err)
-		goto close_record;
-	queues_command(&device->queues, QUEUE_ADD, 0, queues_added);
-	return 0;
-
-close_record:
-	inflight_close(device->inflight, !vduse_dev_adopted(device->dev));
-	device->inflight = NULL;
-give_up_device:
-	if (vduse_dev_adopted(device->dev))
-		vduse_dev_abandon(device->dev);
-	else
-		vduse_dev_free(device->dev);
-	device->dev = NULL;
+	if (!err)
+		queues_command(&device->queues, QUEUE_ADD, 0, queues_added);
 	return err;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/device.h"
+#include "disk/disk_device.h"
 #include "log.h"
 #include "task.h"
 

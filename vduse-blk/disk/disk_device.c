@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the driver will see, from a store and a configuration; and is it what the kernel has? */
-#include "frontend/device.h"
+#include "disk_device.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,33 +10,15 @@
 
 #include "adopt.h"
 #include "config/front_end.h"
-#include "store/identity.h"
+#include "control/ownership.h"
 #include "log.h"
 #include "orphans.h"
-#include "control/ownership.h"
+#include "store/identity.h"
 #include "store/store_type.h"
 #include "vdpa_bus.h"
 
 /* How long the I/O of a killed server may take to end, where there is a device to adopt. */
 #define STORE_WAIT_MS 30000
-
-uint16_t device_queue_count(const struct device_config *config)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (config->queues)
-		return (uint16_t)config->queues;
-	return (uint16_t)(cpus < 1 ? 1 : MIN(cpus, 256));
-}
-
-/*
- * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and
- * Linux refuses more than the device's maximum since 6.12.115 and 7.3.
- */
-uint16_t device_queue_size(const struct device_config *config)
-{
-	return (uint16_t)(config->queue_size ? config->queue_size : 1024);
-}
 
 /*
  * For virtio-vdpa a table of descriptors is one more piece of memory that the kernel bounces with
@@ -47,7 +29,7 @@ static bool wants_indirect(const struct device_config *config)
 {
 	if (config->indirect == SWITCH_AUTO)
 		return !front_end_of(config->driver)->bounce_buffer ||
-		       device_queue_size(config) < 1024;
+		       config_queue_size(config) < 1024;
 	return config->indirect == SWITCH_YES;
 }
 
@@ -80,8 +62,8 @@ int device_settle(struct device *device)
 		.alignment_offset = store->alignment_offset,
 		.io_min = store->io_min,
 		.io_opt = store->io_opt,
-		.queues = device_queue_count(config),
-		.queue_size = device_queue_size(config),
+		.queues = config_queue_count(config),
+		.queue_size = config_queue_size(config),
 		.indirect = wants_indirect(config),
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
@@ -182,6 +164,38 @@ int device_open_store(struct device *device, const struct device_config *config,
 		err = compare_with_kernel(device, runtime_dir, true);
 	if (err)
 		device_close_store(device);
+	return err;
+}
+
+int device_create(struct device *device, const char *runtime_dir, struct ring *ring,
+		  struct worker *workers, unsigned int worker_count, unsigned int *next_worker)
+{
+	int err;
+
+	*device = (struct device){
+		.config = device->config,
+		.backend = device->backend,
+		.limits = device->limits,
+		.umem = device->umem,
+		.ring = ring,
+	};
+	/* What was kept for the driver of an adopted device goes with that. */
+	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_settle(device))
+		return -EINVAL;
+	err = device_make(device);
+	if (err)
+		return err;
+	err = device_open_record(device, runtime_dir);
+	if (err)
+		goto unmake;
+	err = device_serve(device, workers, worker_count, next_worker);
+	if (!err)
+		return 0;
+
+	inflight_close(device->inflight, !vduse_dev_adopted(device->dev));
+	device->inflight = NULL;
+unmake:
+	device_unmake(device);
 	return err;
 }
 
