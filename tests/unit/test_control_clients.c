@@ -2,15 +2,18 @@
 /* vduse-blk/control/control.c: clients that send no request, and sessions. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/control_ask.h"
 #include "control_bench.h"
+#include "fds.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -262,6 +265,303 @@ START_TEST(session_is_ended_by_the_server)
 }
 END_TEST
 
+/* ---- a server on the thread of the test ---- */
+
+#define ROUNDS 20
+
+static struct {
+	struct ring ring;
+	struct control control;
+	struct control_session sessions[CONTROL_CLIENTS_MAX];
+	unsigned int begun, gone, stopped;
+	const char *said;
+	unsigned int fds_before;
+} own;
+
+static void own_said(struct control_session *session, const char *text)
+{
+	(void)session;
+	own.said = text;
+}
+
+static void own_gone(struct control_session *session)
+{
+	ck_assert_ptr_null(session->client);
+	own.gone++;
+}
+
+static bool own_begin(struct control *control, struct control_client *client, const char *question,
+		      FILE *to, bool *ok)
+{
+	struct control_session *session = &own.sessions[own.begun];
+
+	ck_assert_ptr_eq(control, &own.control);
+	if (strcmp(question, "stay"))
+		return false;
+	session->said = own_said;
+	session->gone = own_gone;
+	control_session(client, session);
+	fprintf(to, "session %u", own.begun++);
+	*ok = true;
+	return true;
+}
+
+static void run(void)
+{
+	for (int i = 0; i < ROUNDS; i++)
+		ck_assert_int_eq(ring_run(&own.ring, false), 0);
+}
+
+static void own_stopped(struct control *control)
+{
+	ck_assert_ptr_null(control->clients);
+	ck_assert(!control->idle.active);
+	ck_assert_int_eq(fcntl(control->fd, F_GETFD), -1);
+	own.stopped++;
+}
+
+/* Return: a client that the server has accepted */
+static int own_client(void)
+{
+	int fd = control_connect(own.control.path);
+
+	ck_assert_int_ge(fd, 0);
+	run();
+	return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), 0), strlen(text));
+	run();
+}
+
+/* Sends @question. Return: the response, to be freed; NULL: none has come */
+static char *ask_own(int fd, const char *question)
+{
+	bool error;
+
+	send_text(fd, question);
+	return control_receive(fd, &error);
+}
+
+static int own_session(void)
+{
+	int fd = own_client();
+	char *text = ask_own(fd, "stay");
+
+	ck_assert_ptr_nonnull(text);
+	free(text);
+	return fd;
+}
+
+static bool was_disconnected(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void stop(void)
+{
+	control_stop(&own.control, own_stopped);
+	ck_assert_uint_eq(own.stopped, 0); /* the ring holds its files still */
+	run();
+	ck_assert_uint_eq(own.stopped, 1);
+	ck_assert_int_eq(access(own.control.path, F_OK), -1);
+}
+
+static void own_setup(void)
+{
+	test_log_begin();
+	memset(&own, 0, sizeof(own));
+	own.fds_before = fds_open();
+	own.control.answer = answer;
+	own.control.begin = own_begin;
+	own.control.idle_ms = 3000; /* three ticks */
+	ck_assert_int_eq(ring_init(&own.ring, 64), 0);
+	ck_assert_int_eq(control_start(&own.control, &own.ring, temp_dir), 0);
+}
+
+static void own_teardown(void)
+{
+	if (!own.stopped)
+		stop();
+	ring_exit(&own.ring);
+	ck_assert_uint_eq(fds_open(), own.fds_before);
+	test_log_end();
+}
+
+static void tick(void)
+{
+	ck_assert(own.control.idle.active);
+	ring_timer_hurry(&own.ring, &own.control.idle);
+	run();
+}
+
+START_TEST(idle_time_of_each_client_is_its_own)
+{
+	int first = own_client(), session = own_session(), second;
+
+	ck_assert_int_eq(own.control.idle.ts.tv_sec, 1);
+	tick();
+	second = own_client();
+	for (int i = 0; i < 2; i++) {
+		tick();
+		ck_assert(!was_disconnected(first));
+	}
+	tick();
+	ck_assert(was_disconnected(first));
+	ck_assert(!was_disconnected(second));
+	tick();
+	ck_assert(was_disconnected(second));
+	for (int i = 0; i < 5; i++)
+		tick();
+	ck_assert(!was_disconnected(session)); /* which may last */
+	close(first);
+	close(second);
+	close(session);
+	run();
+	ck_assert(!own.control.idle.active); /* nobody is there */
+	ck_assert_uint_eq(own.gone, 1);
+}
+END_TEST
+
+START_TEST(sessions_do_not_make_room)
+{
+	int fds[CONTROL_CLIENTS_MAX], other;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = own_session();
+	other = own_client();
+	ck_assert(was_disconnected(other));
+	close(other);
+	close(fds[3]);
+	run();
+	ck_assert_uint_eq(own.gone, 1);
+	other = own_client();
+	ck_assert(!was_disconnected(other));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (i == 3)
+			continue;
+		send_text(fds[i], "still here");
+		ck_assert_str_eq(own.said, "still here");
+		own.said = "";
+		close(fds[i]);
+	}
+	close(other);
+	run();
+	ck_assert_uint_eq(own.gone, CONTROL_CLIENTS_MAX);
+}
+END_TEST
+
+START_TEST(clients_leave_in_any_order)
+{
+	int fds[3];
+	char *text;
+
+	for (int i = 0; i < 3; i++)
+		fds[i] = own_client();
+	for (int i = 0; i < 3; i++) {
+		int fd = fds[(_i + i) % 3];
+
+		ck_assert_uint_eq(own.control.open, 3 - (unsigned int)i);
+		text = ask_own(fd, "how?");
+		ck_assert_str_eq(text, "how?");
+		free(text);
+		ck_assert(was_disconnected(fd));
+		close(fd);
+	}
+	ck_assert_uint_eq(own.control.open, 0);
+	ck_assert_ptr_null(own.control.clients);
+}
+END_TEST
+
+START_TEST(end_waits_for_all_that_the_ring_holds)
+{
+	int idle = own_client(), session = own_session();
+
+	stop();
+	ck_assert(was_disconnected(idle) && was_disconnected(session));
+	ck_assert_uint_eq(own.gone, 1);
+	run();
+	ck_assert_uint_eq(own.stopped, 1);
+	close(idle);
+	close(session);
+}
+END_TEST
+
+START_TEST(session_may_be_ended_twice)
+{
+	int fd = own_session();
+
+	control_session_end(&own.sessions[0]);
+	control_session_end(&own.sessions[0]);
+	run();
+	ck_assert(was_disconnected(fd));
+	ck_assert_int_eq(control_session_say(&own.sessions[0], "hello?"), -ENOTCONN);
+	ck_assert_uint_eq(own.gone, 0);
+	close(fd);
+}
+END_TEST
+
+/* The rest is dropped, and a response comes. */
+START_TEST(long_request_is_cut)
+{
+	static char question[CONTROL_QUESTION_MAX + 1000];
+	int fd = own_client();
+	char *text;
+
+	memset(question, 'q', sizeof(question) - 1);
+	text = ask_own(fd, question);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_uint_eq(strlen(text), CONTROL_QUESTION_MAX);
+	free(text);
+	close(fd);
+}
+END_TEST
+
+START_TEST(response_that_cannot_be_sent_is_logged)
+{
+	int gone = own_client(), there = own_client();
+	char *text;
+
+	ck_assert_int_eq(send(gone, "how?", 4, 0), 4);
+	close(gone);
+	run();
+	ck_assert_uint_eq(test_log_count("cannot send a response"), 1);
+	text = ask_own(there, "how?");
+	free(text);
+	close(there);
+	ck_assert_uint_eq(test_log_count("cannot send a response"), 1);
+}
+END_TEST
+
+START_TEST(client_is_disconnected_where_there_are_no_descriptors)
+{
+	int fd = own_client();
+	struct rlimit limit, none;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot create a memory file for a response");
+	send_text(fd, "how?");
+	setrlimit(RLIMIT_NOFILE, &limit);
+	ck_assert(was_disconnected(fd));
+	close(fd);
+}
+END_TEST
+
+START_TEST(server_cannot_listen_in_a_directory_that_is_not_there)
+{
+	struct control other = { .answer = answer };
+
+	test_log_expect(LOG_LEVEL_ERROR, "cannot listen in /nowhere for vduse-blk list");
+	ck_assert_int_eq(control_start(&other, &own.ring, "/nowhere"), -ENOENT);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("control_clients");
@@ -275,5 +575,16 @@ int main(void)
 	tcase_add_test(tc, session_lasts_until_the_client_leaves);
 	tcase_add_test(tc, session_ends_with_the_server);
 	tcase_add_test(tc, session_is_ended_by_the_server);
+	tc = suite_case(suite, "own", own_setup, own_teardown);
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, idle_time_of_each_client_is_its_own);
+	tcase_add_test(tc, sessions_do_not_make_room);
+	tcase_add_loop_test(tc, clients_leave_in_any_order, 0, 3);
+	tcase_add_test(tc, end_waits_for_all_that_the_ring_holds);
+	tcase_add_test(tc, session_may_be_ended_twice);
+	tcase_add_test(tc, long_request_is_cut);
+	tcase_add_test(tc, response_that_cannot_be_sent_is_logged);
+	tcase_add_test(tc, client_is_disconnected_where_there_are_no_descriptors);
+	tcase_add_test(tc, server_cannot_listen_in_a_directory_that_is_not_there);
 	return suite_run(suite);
 }

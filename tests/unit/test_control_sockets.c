@@ -10,14 +10,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/control_ask.h"
 #include "control_bench.h"
+#include "fds.h"
 #include "suite.h"
 #include "takeover/takeover.h"
 #include "takeover/takeover_ask.h"
@@ -61,11 +65,17 @@ static int bind_socket(const char *name, char path[CONTROL_PATH_MAX])
 	return fd;
 }
 
-static void make_old(const char *path)
+static void make_old_by(const char *path, time_t seconds)
 {
-	const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	const struct timespec times[2] = { { .tv_sec = time(NULL) - seconds },
+					   { .tv_sec = time(NULL) - seconds } };
 
 	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void make_old(const char *path)
+{
+	make_old_by(path, 1000000);
 }
 
 static bool exists(const char *path)
@@ -87,6 +97,8 @@ START_TEST(names_are_told_apart)
 		enum control_name kind;
 	} names[] = {
 		{ "7.control", CONTROL_NAME_PLAIN },
+		{ "1.control", CONTROL_NAME_PLAIN },
+		{ "90.control", CONTROL_NAME_PLAIN },
 		{ "7-0123abcd.control", CONTROL_NAME_UNIQUE },
 		{ ".7-0123abcd.control", CONTROL_NAME_HIDDEN },
 		{ ".7.control", CONTROL_NAME_OTHER },
@@ -96,6 +108,7 @@ START_TEST(names_are_told_apart)
 		{ "7control", CONTROL_NAME_OTHER },
 		{ "7.controls", CONTROL_NAME_OTHER },
 		{ "0.control", CONTROL_NAME_OTHER },
+		{ ":.control", CONTROL_NAME_OTHER },
 		{ "-7.control", CONTROL_NAME_OTHER },
 		{ ".control", CONTROL_NAME_OTHER },
 		{ "data.inflight", CONTROL_NAME_OTHER },
@@ -143,6 +156,32 @@ START_TEST(socket_in_set_up_stays)
 		ck_assert_int_eq(unlink(path), 0);
 		close(fd);
 	}
+}
+END_TEST
+
+START_TEST(ten_seconds_are_enough_for_the_set_up)
+{
+	char path[CONTROL_PATH_MAX];
+	int fd = bind_socket("4000001.control", path);
+
+	make_old_by(path, 10);
+	start_and_end();
+	ck_assert(!exists(path));
+	close(fd);
+}
+END_TEST
+
+/* What else is in the directory is not touched. */
+START_TEST(other_files_stay)
+{
+	char path[CONTROL_PATH_MAX];
+	int fd = bind_socket("other.control", path);
+
+	make_old(path);
+	start_and_end();
+	ck_assert(exists(path));
+	ck_assert_int_eq(unlink(path), 0);
+	close(fd);
 }
 END_TEST
 
@@ -212,6 +251,152 @@ START_TEST(silent_servers_are_passed_over)
 	control_bench_end();
 }
 END_TEST
+
+START_TEST(path_has_to_fit_into_an_address)
+{
+	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+	char path[CONTROL_PATH_MAX], directory[200];
+
+	memset(path, 'x', sizeof(path));
+	path[room] = '\0';
+	ck_assert_int_eq(control_connect(path), -ENAMETOOLONG);
+	path[room - 1] = '\0';
+	ck_assert_int_eq(control_connect(path), -ENOENT);
+
+	memset(directory, 'x', sizeof(directory));
+	directory[sizeof(directory) - 1] = '\0'; /* not even into the buffer */
+	ck_assert_int_eq(control_listen(directory, path), -ENAMETOOLONG);
+	directory[room - 1] = '\0';
+	ck_assert_int_eq(control_listen(directory, path), -ENAMETOOLONG);
+	directory[20] = '\0';
+	ck_assert_int_eq(control_listen(directory, path), -ENOENT);
+}
+END_TEST
+
+/* The longest one, for the hidden name as well. */
+START_TEST(directory_may_have_a_long_name)
+{
+	char directory[CONTROL_PATH_MAX], name[CONTROL_PATH_MAX], path[CONTROL_PATH_MAX];
+	int fd, len, room = 107;
+
+	room -= snprintf(name, sizeof(name), "/.%d-01234567.control", getpid());
+	len = snprintf(directory, sizeof(directory), "%.80s/", temp_dir);
+	ck_assert_int_lt(len, room);
+	memset(directory + len, 'x', (size_t)(room - len));
+	directory[room] = '\0';
+	ck_assert_int_eq(mkdir(directory, 0700), 0);
+	fd = control_listen(directory, path);
+	ck_assert_int_ge(fd, 0);
+	ck_assert(exists(path));
+	ck_assert_int_eq(control_name_of(path + room + 1), CONTROL_NAME_UNIQUE);
+	close(fd);
+}
+END_TEST
+
+/* Whatever the other side sends, it gives a response or none. */
+START_TEST(response_needs_a_file_with_text)
+{
+	int ends[2], pipe_fds[2];
+	bool error = true;
+	char *text;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_ptr_null(control_receive(ends[0], &error)); /* nothing has come yet */
+	ck_assert_int_eq(send(ends[1], "ok", 2, 0), 2);
+	ck_assert_ptr_null(control_receive(ends[0], &error));
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	ck_assert_int_eq(control_send(ends[1], true, pipe_fds[0]), 0);
+	ck_assert_ptr_null(control_receive(ends[0], &error));
+	ck_assert(!error);
+	for (int i = 0; i < 2; i++) {
+		int file = memfd_create("text", MFD_CLOEXEC);
+
+		ck_assert_int_eq(write(file, "because", 7), 7);
+		ck_assert_int_eq(control_send(ends[1], i, file), 0);
+		close(file);
+		text = control_receive(ends[0], &error);
+		ck_assert_str_eq(text, "because");
+		ck_assert_int_eq(error, !i);
+		free(text);
+	}
+	close(ends[1]);
+	ck_assert_ptr_null(control_receive(ends[0], &error));
+	ck_assert_int_eq(control_send(ends[0], true, pipe_fds[0]), -EPIPE);
+	close(ends[0]);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+END_TEST
+
+/* ---- the process at the other end ---- */
+
+static bool no_peerpidfd; /* as before Linux 6.5 */
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	if (no_peerpidfd && name == 77 /* SO_PEERPIDFD */) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	return (int)syscall(SYS_getsockopt, fd, level, name, value, len);
+}
+
+/* Does it refer to this process? */
+static bool is_this_process(int pidfd)
+{
+	char path[64], line[256];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "Pid: %d", &pid);
+	if (f)
+		fclose(f);
+	return pid == getpid();
+}
+
+START_TEST(process_at_the_other_end_is_found_by_any_kernel)
+{
+	struct control_peer peer;
+	int ends[2];
+
+	no_peerpidfd = _i;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	control_peer_get(ends[0], &peer);
+	ck_assert_int_eq(peer.pid, getpid());
+	if (no_peerpidfd || peer.pidfd >= 0)
+		ck_assert(is_this_process(peer.pidfd));
+	control_peer_put(&peer);
+	ck_assert_int_eq(peer.pidfd, -1);
+	control_peer_put(&peer);
+
+	/* Where the connection is closed, the process id may be another process's by now. */
+	close(ends[1]);
+	control_peer_get(ends[0], &peer);
+	if (no_peerpidfd)
+		ck_assert_int_eq(peer.pidfd, -1);
+	control_peer_put(&peer);
+	close(ends[0]);
+	no_peerpidfd = false;
+}
+END_TEST
+
+START_TEST(something_without_a_peer_has_none)
+{
+	struct control_peer peer;
+	char text[CONTROL_PEER_NAME_MAX];
+
+	control_peer_get(-1, &peer);
+	ck_assert_int_eq(peer.pid, 0);
+	ck_assert_int_eq(peer.pidfd, -1);
+	ck_assert_str_eq(control_peer_name(peer.pid, text), "a server in another PID namespace");
+	ck_assert_str_eq(control_peer_name(7, text), "the server with process id 7");
+}
+END_TEST
+
+/* ---- PID namespaces ---- */
 
 #define NO_NAMESPACE 77
 
@@ -297,12 +482,15 @@ START_TEST(server_of_another_pid_namespace_is_taken_over)
 {
 	pid_t server, successor;
 	int ready[2], status;
+	bool started;
 	char byte;
 
 	ck_assert_int_eq(pipe(ready), 0);
 	server = start_as_pid_1(old_server, ready[1]);
 	close(ready[1]);
-	if (read(ready[0], &byte, 1) != 1) {
+	started = read(ready[0], &byte, 1) == 1;
+	close(ready[0]);
+	if (!started) {
 		ck_assert_int_eq(waitpid(server, &status, 0), server);
 		ck_assert_int_eq(WEXITSTATUS(status), NO_NAMESPACE);
 		return; /* not root, or in a sandbox */
@@ -336,6 +524,8 @@ START_TEST(answer_comes_with_the_process_that_gave_it)
 	if (!pid)
 		_exit(old_server(ready[1]));
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
 	ck_assert_int_eq(control_ask(temp_dir, TAKEOVER_LEAVE, take_peer, &peer), 1);
 	ck_assert_int_eq(peer.pid, pid);
 	if (peer.pidfd >= 0)
@@ -346,14 +536,18 @@ START_TEST(answer_comes_with_the_process_that_gave_it)
 }
 END_TEST
 
+static unsigned int fds_before;
+
 static void setup(void)
 {
 	test_log_begin();
 	temp_dir_make();
+	fds_before = fds_open();
 }
 
 static void teardown(void)
 {
+	ck_assert_uint_eq(fds_open(), fds_before);
 	temp_dir_remove();
 	test_log_end();
 }
@@ -371,5 +565,12 @@ int main(void)
 	tcase_add_test(tc, silent_servers_are_passed_over);
 	tcase_add_test(tc, server_of_another_pid_namespace_is_taken_over);
 	tcase_add_test(tc, answer_comes_with_the_process_that_gave_it);
+	tcase_add_test(tc, ten_seconds_are_enough_for_the_set_up);
+	tcase_add_test(tc, other_files_stay);
+	tcase_add_test(tc, path_has_to_fit_into_an_address);
+	tcase_add_test(tc, directory_may_have_a_long_name);
+	tcase_add_test(tc, response_needs_a_file_with_text);
+	tcase_add_loop_test(tc, process_at_the_other_end_is_found_by_any_kernel, 0, 2);
+	tcase_add_test(tc, something_without_a_peer_has_none);
 	return suite_run(suite);
 }
