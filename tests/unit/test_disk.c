@@ -35,6 +35,7 @@ static struct {
 	char node[DISKS][VDPA_NODE_MAX];
 	bool done; /* a command */
 	int err;
+	bool time_stops; /* timers of disks do not expire at the next turn, as if time had passed */
 } t;
 
 static char names[DISKS][8] = { "one", "two", "three" };
@@ -135,8 +136,20 @@ static void finish_job(int i, int result)
 
 /* ---- a server ---- */
 
+/* Return: NULL: it was not made, or has ended */
+static struct disk *disk(int i)
+{
+	return disks_find(&t.disks, names[i]);
+}
+
 static void turn(void)
 {
+	for (int i = 0; i < DISKS && !t.time_stops; i++) {
+		if (!disk(i))
+			continue;
+		ring_timer_hurry(&t.ring, &disk(i)->timer);
+		ring_timer_hurry(&t.ring, &disk(i)->watch);
+	}
 	ck_assert_int_eq(ring_run(&t.ring, false), 0);
 	disks_reap(&t.disks);
 	usleep(50);
@@ -149,12 +162,6 @@ static void turn(void)
 			turn();                                                                    \
 		}                                                                                  \
 	} while (0)
-
-/* Return: NULL: it was not made, or has ended */
-static struct disk *disk(int i)
-{
-	return disks_find(&t.disks, names[i]);
-}
 
 static void make_image(int i)
 {
@@ -362,11 +369,24 @@ START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
 }
 END_TEST
 
+/* As if it had begun to open or to attach so much earlier. */
+static void has_taken(int i, uint64_t seconds)
+{
+	disk(i)->since_ns -= seconds * 1000000000;
+	ck_assert(disk(i)->slow_timer.active);
+	ring_timer_hurry(&t.ring, &disk(i)->slow_timer);
+	for (int turns = 0; turns < 20; turns++)
+		turn();
+}
+
 /* The first one's job never ends. */
 START_TEST(disk_that_is_slow_gives_its_turn_away)
 {
 	begin();
-	wait_for(t.job[0]);
+	wait_for(t.job[0] && disk(1)->state == DISK_CREATED);
+	has_taken(0, 5);
+	ck_assert_ptr_null(t.job[1]);
+	has_taken(0, 6);
 	wait_for(t.job[1]);
 	ck_assert_ptr_nonnull(t.job[0]);
 	finish_job(1, 0);
@@ -375,6 +395,29 @@ START_TEST(disk_that_is_slow_gives_its_turn_away)
 	ck_assert(!t.disks.started);
 	finish_job(0, 0);
 	ck_assert(t.disks.started);
+	ck_assert_uint_eq(test_log_count("is not served"), 0);
+}
+END_TEST
+
+/* It is served when it can be. */
+START_TEST(start_ends_without_a_disk_that_takes_too_long)
+{
+	begin();
+	wait_for(t.job[0]);
+	has_taken(0, 11);
+	for (int i = 1; i < DISKS; i++) {
+		wait_for(t.job[i]);
+		finish_job(i, 0);
+	}
+	has_taken(0, 15);
+	ck_assert(!t.disks.started);
+	has_taken(0, 5);
+	ck_assert(t.disks.started);
+	ck_assert_uint_eq(test_log_count("one: is not served yet: it is attaching"), 1);
+	ck_assert_uint_eq(test_log_count("is not served"), 1);
+	ck_assert(!disk(0)->slow_timer.active);
+	finish_job(0, 0);
+	ck_assert_int_eq(disk(0)->state, DISK_ATTACHED);
 }
 END_TEST
 
@@ -417,7 +460,9 @@ START_TEST(busy_disk_is_served_until_it_is_free)
 	ck_assert_int_eq(disk(1)->state, DISK_BUSY);
 	wait_for(t.job[1]);
 	finish_job(1, -EBUSY);
+	t.time_stops = true;
 	wait_for(t.disks.remaining == 1);
+	ck_assert_int_eq(disk(1)->state, DISK_BUSY);
 	disks_stop(&t.disks, true);
 	wait_for(t.job[1]);
 	ck_assert_int_eq(t.job[1]->verb, DETACH_FORCE);
@@ -1228,6 +1273,7 @@ int main(void)
 	tcase_add_test(tc, server_whose_disks_fail_one_after_the_other_ends);
 	tcase_add_loop_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again, 0, 2);
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
+	tcase_add_test(tc, start_ends_without_a_disk_that_takes_too_long);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
 	tcase_add_test(tc, busy_disk_is_served_until_it_is_free);
 	tcase_add_loop_test(tc, disk_that_cannot_be_detached_by_force_stays_in_the_kernel, 0, 2);
