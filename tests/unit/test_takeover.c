@@ -38,6 +38,7 @@ static struct {
 	struct control control;
 	bool control_runs;
 	struct takeover_old old;
+	const char *names[MANY];
 	enum has has[MANY];
 	bool stalls[MANY]; /* has requests in flight that do not end */
 	bool closing[MANY];
@@ -62,7 +63,7 @@ static struct {
 static size_t index_of(const char *name)
 {
 	for (size_t i = 0; i < MANY; i++)
-		if (!strcmp(names[i], name))
+		if (!strcmp(t.names[i], name))
 			return i;
 	ck_abort_msg("no disk %s", name);
 	return 0;
@@ -78,11 +79,11 @@ static bool old_has(struct takeover_old *old, const char *name)
 
 static char *old_names(struct takeover_old *old)
 {
-	char *text = calloc(MANY, 4);
+	char *text = calloc(MANY, 260);
 
 	for (size_t i = 0; i < t.count; i++)
-		if (old_has(old, names[i]))
-			sprintf(text + strlen(text), "%s\n", names[i]);
+		if (old_has(old, t.names[i]))
+			sprintf(text + strlen(text), "%s\n", t.names[i]);
 	return text;
 }
 
@@ -180,7 +181,7 @@ static void run(void)
 /* Asks the old server for a session. Return: its answer, to be freed */
 static char *ask(const char *wanted, int *fd, bool *error)
 {
-	char question[128], *text;
+	char question[400], *text;
 	struct pollfd come;
 
 	*fd = control_connect(t.control.path);
@@ -272,8 +273,10 @@ static void setup(void)
 	t.count = t.config.device_count = DISKS;
 	t.at_a_time = DISKS;
 	t.config.devices = t.devices;
-	for (size_t i = 0; i < MANY; i++)
+	for (size_t i = 0; i < MANY; i++) {
 		t.devices[i].name = (char *)names[i];
+		t.names[i] = names[i];
+	}
 	t.old = (struct takeover_old){ .ops = &old_ops, .ring = &t.ring };
 	t.control = (struct control){ .answer = answer, .begin = begin };
 	ck_assert_int_eq(ring_init(&t.ring, 16), 0);
@@ -299,6 +302,8 @@ static void teardown(void)
 
 START_TEST(all_disks_change_over)
 {
+	char done[80];
+
 	new_server_asks();
 	expect_all(RELEASED);
 	for (size_t i = 0; i < t.count; i++)
@@ -307,6 +312,10 @@ START_TEST(all_disks_change_over)
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	expect_all(FORGOT);
+	snprintf(done, sizeof(done), "the server with process id %d has taken over", (int)getpid());
+	ck_assert_uint_eq(test_log_count(done), 1);
+	ck_assert_uint_eq(test_log_count("follow"), 0);
+	ck_assert_uint_eq(test_log_count("there is no disk"), 0);
 	ck_assert(takeover_new_complete(&t.new)); /* and stays so */
 	old_server_ends();
 	run();
@@ -449,8 +458,10 @@ START_TEST(stalled_disk_follows)
 	thaws(1);
 	run();
 	ck_assert_uint_eq(t.released[1], 1);
+	ck_assert_int_eq(t.has[1], RELEASED);
 	new_server_serves(1);
 	expect_all(FORGOT);
+	ck_assert_uint_eq(test_log_count("has taken over; 1 disks follow"), 1);
 }
 END_TEST
 
@@ -763,6 +774,7 @@ START_TEST(second_new_server_is_refused)
 	ck_assert(error);
 	ck_assert_ptr_nonnull(strstr(
 		text, "another takeover from it is under way, by the server with process id"));
+	ck_assert_ptr_null(strchr(text, '\n')); /* the reason, and no names */
 	free(text);
 	close(fd);
 	run();
@@ -848,6 +860,210 @@ START_TEST(nonsense_is_survived)
 }
 END_TEST
 
+/* ---- an old server, and a new one that the test plays ---- */
+
+static int begin_by_hand(void)
+{
+	bool error;
+	char *text;
+	int fd;
+
+	text = ask("a\nbb\nc\nd\n", &fd, &error);
+	ck_assert(!error);
+	ck_assert_str_eq(text, "a\nbb\nc\nd\n");
+	free(text);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), 0), strlen(text));
+	run();
+}
+
+/* All messages that have come to the new server, but for those that begin like @skip. */
+static const char *messages(int fd, const char *skip)
+{
+	static char text[1024];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, text + len, sizeof(text) - 1 - len, MSG_DONTWAIT)) > 0)
+		if (!skip || strncmp(text + len, skip, strlen(skip)))
+			len += (size_t)n;
+	text[len] = '\0';
+	return text;
+}
+
+START_TEST(release_is_told_once)
+{
+	int fd = begin_by_hand();
+
+	say(fd, "release a\nrelease a\nrelease c\n");
+	ck_assert_str_eq(messages(fd, NULL), "released a\nreleased c\n");
+	say(fd, "release a\nrelease d\n");
+	ck_assert_str_eq(messages(fd, NULL), "released d\n");
+	ck_assert(!t.old.retry_tell.active);
+	test_log_expect(LOG_LEVEL_WARNING, "serves 3 disks again");
+	close(fd);
+	run();
+	expect_all(HAS_IT);
+}
+END_TEST
+
+START_TEST(long_name_is_told_in_full)
+{
+	static char long_name[256];
+	char wanted[300], *text;
+	bool error;
+	int fd;
+
+	memset(long_name, 'n', sizeof(long_name) - 1);
+	t.names[0] = long_name;
+	text = ask(long_name, &fd, &error);
+	free(text);
+	ck_assert(error); /* it has three others */
+	close(fd);
+	t.count = 1;
+	text = ask(long_name, &fd, &error);
+	ck_assert(!error);
+	free(text);
+	snprintf(wanted, sizeof(wanted), "release %s\n", long_name);
+	say(fd, wanted);
+	snprintf(wanted, sizeof(wanted), "released %s\n", long_name);
+	ck_assert_str_eq(messages(fd, NULL), wanted);
+	test_log_expect(LOG_LEVEL_WARNING, "serves 1 disks again");
+	close(fd);
+	run();
+}
+END_TEST
+
+START_TEST(busy_disk_is_told_and_may_be_asked_for_again)
+{
+	int fd = begin_by_hand();
+
+	t.closing[1] = true;
+	say(fd, "release bb\n");
+	say(fd, "release bb\n");
+	ck_assert_str_eq(messages(fd, NULL), "busy bb\nbusy bb\n");
+	ck_assert_uint_eq(test_log_count("cannot send"), 0);
+	t.closing[1] = false;
+	say(fd, "release bb\n");
+	ck_assert_str_eq(messages(fd, NULL), "released bb\n");
+	test_log_expect(LOG_LEVEL_WARNING, "serves 1 disks again");
+	close(fd);
+	run();
+}
+END_TEST
+
+/* The new server reads nothing, as one whose process is stopped, and the socket is full. */
+static int begin_with_full_socket(void)
+{
+	int fd = begin_by_hand();
+	char lines[10 * 1000 + 1] = "";
+
+	for (int i = 0; i < 1000; i++)
+		memcpy(lines + i * 10, "release d\n", 11);
+	t.closing[3] = true;
+	while (!test_log_count("d: cannot send \"busy\""))
+		say(fd, lines);
+	while (t.old.retry_tell.active)
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+	say(fd, "release a\nrelease bb\n");
+	ck_assert(t.old.retry_tell.active);
+	return fd;
+}
+
+START_TEST(release_is_told_when_there_is_room)
+{
+	int fd = begin_with_full_socket();
+
+	ck_assert_str_eq(messages(fd, "busy d"), "");
+	while (t.old.retry_tell.active)
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+	ck_assert_str_eq(messages(fd, NULL), "released a\nreleased bb\n");
+	test_log_expect(LOG_LEVEL_WARNING, "serves 2 disks again");
+	close(fd);
+	run();
+}
+END_TEST
+
+START_TEST(nothing_is_told_after_the_end)
+{
+	int fd = begin_with_full_socket();
+
+	test_log_expect(LOG_LEVEL_WARNING, "serves 2 disks again");
+	close(fd);
+	run();
+	expect_all(HAS_IT);
+	while (t.old.retry_tell.active)
+		ck_assert_int_eq(ring_run(&t.ring, true), 0);
+}
+END_TEST
+
+/* Its file may be gone, or it is detached while its requests in flight complete. */
+START_TEST(disk_that_ends_meanwhile_is_not_taken_back)
+{
+	int fd = begin_by_hand();
+
+	t.stalls[1] = t.stalls[2] = true;
+	say(fd, "release bb\nrelease c\n");
+	t.has[0] = t.has[1] = t.has[2] = ENDED;
+	t.command[1]->done(t.command[1], 0);
+	t.command[2]->done(t.command[2], -EIO);
+	say(fd, "release nosuch\nrelease a\n");
+	ck_assert_uint_eq(test_log_count("there is no disk for 'release nosuch'"), 1);
+	ck_assert_str_eq(messages(fd, NULL), "released bb\nbusy c\nreleased a\n");
+	close(fd);
+	run();
+	ck_assert_uint_eq(test_log_count("given up or ended before it took over a disk"), 1);
+	ck_assert_uint_eq(t.taken_back[1] + t.taken_back[2], 0);
+}
+END_TEST
+
+/* After a takeover that was complete, but for a disk, the next one begins as the first did. */
+START_TEST(next_takeover_begins_anew)
+{
+	int fd = begin_by_hand();
+
+	say(fd, "release a\nserving a\ncomplete\n");
+	ck_assert_int_eq(t.has[0], FORGOT);
+	ck_assert_uint_eq(test_log_count("has taken over; 3 disks follow"), 1);
+	say(fd, "complete\nserving a\n"); /* it has no disk "a" any more */
+	close(fd);
+	run();
+	ck_assert_uint_eq(test_log_count("given up or ended"), 0);
+
+	t.has[0] = HAS_IT;
+	fd = begin_by_hand();
+	say(fd, "release a\nrelease bb\nserving a\n");
+	ck_assert_int_eq(t.has[0], RELEASED); /* it is not complete */
+	test_log_expect(LOG_LEVEL_WARNING, "serves 2 disks again");
+	close(fd);
+	run();
+	expect_all(HAS_IT);
+}
+END_TEST
+
+START_TEST(other_requests_are_none_of_its_business)
+{
+	struct pollfd come;
+	bool error = false;
+	char *text;
+	int fd = control_connect(t.control.path);
+
+	ck_assert_int_eq(send(fd, "list", 4, 0), 4);
+	run();
+	come = (struct pollfd){ .fd = fd, .events = POLLIN };
+	ck_assert_int_eq(poll(&come, 1, -1), 1);
+	text = control_receive(fd, &error);
+	ck_assert_str_eq(text, "not a takeover: list");
+	ck_assert(error);
+	free(text);
+	close(fd);
+}
+END_TEST
+
 START_TEST(lines_are_taken_apart)
 {
 	const char *text = "release a b\n\ncomplete\nserving bb";
@@ -902,6 +1118,14 @@ int main(void)
 	tcase_add_test(tc, list_without_a_disk_of_ours_is_refused);
 	tcase_add_test(tc, server_that_is_not_concerned_says_nothing);
 	tcase_add_test(tc, nonsense_is_survived);
+	tcase_add_test(tc, release_is_told_once);
+	tcase_add_test(tc, long_name_is_told_in_full);
+	tcase_add_test(tc, busy_disk_is_told_and_may_be_asked_for_again);
+	tcase_add_test(tc, release_is_told_when_there_is_room);
+	tcase_add_test(tc, nothing_is_told_after_the_end);
+	tcase_add_test(tc, disk_that_ends_meanwhile_is_not_taken_back);
+	tcase_add_test(tc, next_takeover_begins_anew);
+	tcase_add_test(tc, other_requests_are_none_of_its_business);
 	tcase_add_test(tc, lines_are_taken_apart);
 	return suite_run(suite);
 }

@@ -39,7 +39,7 @@ struct taken {
 	struct old_server *from; /* the server that has or had the disk */
 	bool ready;		 /* this server is ready for the release */
 	bool asked;		 /* "release" was sent */
-	unsigned int ticks;	 /* since @asked, up to TICKS_LATE */
+	unsigned int ticks;	 /* since @asked */
 	bool released;		 /* "released" came, or the old server has ended */
 	bool serving;		 /* this server has adopted the disk */
 	bool told_serving;	 /* "serving" was sent */
@@ -70,13 +70,11 @@ static void retry_later(struct takeover_new *takeover)
 	ring_timer_start(takeover->ring, &takeover->retry, RETRY_US, retry_expired);
 }
 
-/* Return: was the message sent? If not, it is sent later, unless the session has ended */
+/* Return: was the message sent? If not, it is sent later, unless the session has ended (-1) */
 static bool tell(struct old_server *server, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
 
-	if (server->fd < 0)
-		return false;
 	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
 	if (send(server->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return true;
@@ -99,8 +97,7 @@ static void tick_expired(struct ring_timer *timer)
 	struct takeover_new *takeover = container_of(timer, struct takeover_new, tick);
 
 	list_for_each_entry (disk, &takeover->disks, struct taken, node)
-		if (disk->asked && disk->ticks < TICKS_LATE)
-			disk->ticks++;
+		disk->ticks++;
 	tell_all(takeover);
 }
 
@@ -373,7 +370,7 @@ int takeover_new_init(struct takeover_new *takeover, struct ring *ring, const st
 
 	takeover->ring = ring;
 	list_init(&takeover->disks);
-	takeover->servers = calloc(agreement->count + 1, sizeof(*takeover->servers));
+	takeover->servers = calloc(agreement->count, sizeof(*takeover->servers));
 	if (!takeover->servers)
 		return -ENOMEM;
 	for (size_t s = 0; s < agreement->count && !err; s++) {

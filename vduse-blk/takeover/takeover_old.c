@@ -13,11 +13,10 @@
 #define RETRY_TELL_US 10000
 
 enum yield_state {
-	YIELD_NOT,	 /* the new server has not asked for it */
-	YIELD_ASKED,	 /* this server waits for its requests in flight */
-	YIELD_RELEASED,	 /* the new server may adopt it */
-	YIELD_SERVED,	 /* the new server has adopted it */
-	YIELD_FORGOTTEN, /* the same, after "complete": this server cannot take it back */
+	YIELD_NOT,	/* the new server has not asked for it */
+	YIELD_ASKED,	/* this server waits for its requests in flight */
+	YIELD_RELEASED, /* the new server may adopt it */
+	YIELD_SERVED,	/* the new server has adopted it; after "complete" this one forgets it */
 };
 
 struct yielded {
@@ -57,11 +56,8 @@ static bool tell(struct takeover_old *old, const char *word, const char *name)
 static void tell_released(struct takeover_old *old)
 {
 	list_for_each_entry (disk, &old->disks, struct yielded, node) {
-		if (disk->state != YIELD_RELEASED || disk->told)
-			continue;
-		disk->told = tell(old, TAKEOVER_RELEASED, disk->name);
-		if (!disk->told)
-			return;
+		if (disk->state == YIELD_RELEASED && !disk->told)
+			disk->told = tell(old, TAKEOVER_RELEASED, disk->name);
 	}
 }
 
@@ -87,7 +83,6 @@ static void release(struct takeover_old *old, struct yielded *disk)
 	if (disk->state != YIELD_NOT)
 		return;
 	disk->state = YIELD_ASKED;
-	disk->told = false;
 	disk->command = (struct disk_command){ .verb = DISK_RELEASE, .done = release_done };
 	if (old->ops->has(old, disk->name))
 		old->ops->release(old, disk->name, &disk->command);
@@ -95,18 +90,12 @@ static void release(struct takeover_old *old, struct yielded *disk)
 		release_done(&disk->command, 0);
 }
 
-static void forget(struct takeover_old *old, struct yielded *disk)
-{
-	disk->state = YIELD_FORGOTTEN;
-	old->ops->forget(old, disk->name);
-}
-
 static void served(struct takeover_old *old, struct yielded *disk)
 {
 	if (disk->state != YIELD_RELEASED)
 		return;
 	if (old->complete)
-		forget(old, disk);
+		old->ops->forget(old, disk->name);
 	else
 		disk->state = YIELD_SERVED;
 }
@@ -120,8 +109,8 @@ static void completed(struct takeover_old *old)
 	old->complete = true;
 	list_for_each_entry (disk, &old->disks, struct yielded, node) {
 		if (disk->state == YIELD_SERVED)
-			forget(old, disk);
-		left += disk->state != YIELD_FORGOTTEN && old->ops->has(old, disk->name);
+			old->ops->forget(old, disk->name);
+		left += old->ops->has(old, disk->name);
 	}
 	if (left)
 		log_info("%s has taken over; %zu disks follow when their requests in flight have "
@@ -158,7 +147,7 @@ static void session_said(struct control_session *session, const char *text)
 	struct takeover_old *old = container_of(session, struct takeover_old, session);
 	struct takeover_line line;
 
-	while (old->active && takeover_next(&text, &line))
+	while (takeover_next(&text, &line))
 		obey(old, &line);
 }
 
@@ -169,8 +158,7 @@ static size_t take_back(struct takeover_old *old)
 	size_t count = 0;
 
 	list_for_each_entry (disk, &old->disks, struct yielded, node) {
-		if (disk->state == YIELD_NOT || disk->state == YIELD_FORGOTTEN ||
-		    !old->ops->has(old, disk->name))
+		if (disk->state == YIELD_NOT || !old->ops->has(old, disk->name))
 			continue;
 		old->ops->take_back(old, disk->name);
 		count++;

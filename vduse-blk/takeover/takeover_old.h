@@ -32,7 +32,7 @@ struct takeover_old_ops {
 	void (*release)(struct takeover_old *old, const char *name, struct disk_command *command);
 	/** @take_back: as disk_take_back(): the disk is released, or about to be */
 	void (*take_back)(struct takeover_old *old, const char *name);
-	/** @forget: as disk_forget(): the disk is released, or has ended */
+	/** @forget: as disk_forget(): the disk is released, or has ended; it is none of @names */
 	void (*forget)(struct takeover_old *old, const char *name);
 };
 
