@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "virtq.h"
+#include "virtq_priv.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-
-#include "sigbus.h"
 
 /* A descriptor in private memory and native byte order. */
 struct desc {
@@ -33,180 +31,6 @@ static struct desc desc_read(const struct vring_desc *at)
 	memcpy(&raw, at, sizeof(raw));
 	copied_to(&raw);
 	return desc_decode(&raw);
-}
-
-static bool head_is_taken(const struct virtq *vq, uint16_t head)
-{
-	return vq->taken[head / 8] & (1u << (head % 8));
-}
-
-static void head_toggle(struct virtq *vq, uint16_t head)
-{
-	vq->taken[head / 8] ^= (uint8_t)(1u << (head % 8));
-}
-
-void virtq_init(struct virtq *vq, struct iotlb *tlb)
-{
-	memset(vq, 0, sizeof(*vq));
-	iotlb_view_init(&vq->view, tlb);
-}
-
-void virtq_exit(struct virtq *vq)
-{
-	iotlb_view_exit(&vq->view);
-}
-
-void virtq_set_log(struct virtq *vq, struct inflight_vq *log)
-{
-	vq->log = log;
-}
-
-static int ring_map(struct virtq *vq, uint64_t iova, size_t len, int prot, void **addr)
-{
-	size_t got = len;
-	int err = iotlb_map(&vq->view, iova, &got, prot, addr);
-
-	if (err)
-		return err;
-	return got == len ? 0 : -EFAULT;
-}
-
-int virtq_remap(struct virtq *vq)
-{
-	const struct virtq_layout *l = &vq->layout;
-	void *desc, *avail, *used;
-	int err;
-
-	/* Two bytes past each ring lie the event fields (virtio 1.3, 2.7.7 and 2.7.8). */
-	err = ring_map(vq, l->desc, sizeof(struct vring_desc) * l->num, PROT_READ, &desc);
-	if (!err)
-		err = ring_map(vq, l->driver, 6 + 2 * (size_t)l->num, PROT_READ, &avail);
-	if (!err)
-		err = ring_map(vq, l->device, 6 + sizeof(struct vring_used_elem) * l->num,
-			       PROT_READ | PROT_WRITE, &used);
-	if (err)
-		return err;
-	/* An IOVA may be aligned where the memory behind it is not. */
-	if ((uintptr_t)desc % 16 || (uintptr_t)avail % 2 || (uintptr_t)used % 4)
-		return -EINVAL;
-
-	vq->desc = desc;
-	vq->avail = avail;
-	vq->used = used;
-	vq->used_event = &vq->avail->ring[l->num];
-	vq->avail_event = (uint16_t *)&vq->used->ring[l->num];
-	return 0;
-}
-
-static int rings_set(struct virtq *vq, const struct virtq_layout *l)
-{
-	if (!l->num || l->num > VIRTQ_MAX_SIZE || (l->num & (l->num - 1)))
-		return -EINVAL;
-	/* virtio 1.3, 2.7: the alignments of the three parts. */
-	if (l->desc % 16 || l->driver % 2 || l->device % 4)
-		return -EINVAL;
-	vq->layout = *l;
-	vq->mask = l->num - 1;
-	return virtq_remap(vq);
-}
-
-/* Nothing in flight; indices as given. */
-static void indices_set(struct virtq *vq, uint16_t used_idx, uint16_t next_avail)
-{
-	vq->last_avail = next_avail;
-	vq->avail_seen = next_avail;
-	vq->used_idx = used_idx;
-	vq->published = used_idx;
-	vq->in_flight = 0;
-	vq->broken = false;
-	vq->batch_count = 0;
-	vq->replay_next = vq->replay_count = 0;
-	memset(vq->taken, 0, sizeof(vq->taken));
-}
-
-/* Did the last reads of the rings return zeroes of a replaced page (sigbus.h)? */
-static bool rings_are_lost(const struct virtq *vq)
-{
-	const size_t num = vq->layout.num;
-
-	if (likely(!sigbus_any_lost()))
-		return false;
-	return sigbus_is_lost(vq->desc, sizeof(struct vring_desc) * num) ||
-	       sigbus_is_lost(vq->avail, 6 + 2 * num) ||
-	       sigbus_is_lost(vq->used, 6 + sizeof(struct vring_used_elem) * num);
-}
-
-/* Where the rings begin. Return: 0; -EIO: their memory is lost */
-static int read_used_idx(const struct virtq *vq, uint16_t *used_idx)
-{
-	*used_idx = le16toh(load_relaxed(&vq->used->idx));
-	return rings_are_lost(vq) ? -EIO : 0;
-}
-
-int virtq_start(struct virtq *vq, const struct virtq_layout *layout, uint16_t next_avail)
-{
-	uint16_t used_idx;
-	int err = rings_set(vq, layout);
-
-	if (!err)
-		err = read_used_idx(vq, &used_idx);
-	if (err)
-		return err;
-	indices_set(vq, used_idx, next_avail);
-	if (vq->log)
-		inflight_vq_start(vq->log, layout->num, used_idx, next_avail);
-	return 0;
-}
-
-int virtq_recover(struct virtq *vq, const struct virtq_layout *layout)
-{
-	uint16_t used_idx;
-	int count, err = rings_set(vq, layout);
-
-	if (!err)
-		err = read_used_idx(vq, &used_idx);
-	if (err)
-		return err;
-	count = inflight_vq_recover(vq->log, used_idx, layout->num, vq->replay);
-	if (count < 0)
-		return count;
-
-	/* Each avail entry that was taken is either published or still in flight. */
-	indices_set(vq, used_idx, (uint16_t)(used_idx + count + vq->log->ahead));
-	vq->replay_count = (uint32_t)count;
-	for (int i = 0; i < count; i++)
-		head_toggle(vq, vq->replay[i]);
-	return count;
-}
-
-int virtq_recover_blind(struct virtq *vq, const struct virtq_layout *layout)
-{
-	uint16_t used_idx, count, heads[VIRTQ_MAX_SIZE];
-	int err = rings_set(vq, layout);
-
-	if (!err)
-		err = read_used_idx(vq, &used_idx);
-	if (err)
-		return err;
-	count = (uint16_t)(le16toh(load_acquire(&vq->avail->idx)) - used_idx);
-	if (count > layout->num)
-		return -EINVAL;
-	memset(vq->taken, 0, sizeof(vq->taken));
-	for (uint16_t i = 0; i < count; i++) {
-		heads[i] = le16toh(load_relaxed(&vq->avail->ring[(used_idx + i) & vq->mask]));
-		if (heads[i] >= layout->num || head_is_taken(vq, heads[i]))
-			return -EINVAL;
-		head_toggle(vq, heads[i]);
-	}
-	if (rings_are_lost(vq))
-		return -EIO;
-	inflight_vq_guess(vq->log, layout->num, used_idx, heads, count);
-	return virtq_recover(vq, layout);
-}
-
-void virtq_stop(struct virtq *vq)
-{
-	vq->replay_next = vq->replay_count = 0;
 }
 
 bool virtq_has_work(struct virtq *vq)
@@ -367,16 +191,16 @@ static int take_head(struct virtq *vq, uint16_t *head)
 		return ring_break(vq);
 
 	*head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
-	if (unlikely(*head >= vq->layout.num || head_is_taken(vq, *head)))
+	if (unlikely(*head >= vq->layout.num || virtq_head_is_taken(vq, *head)))
 		return ring_break(vq);
 	/* A head read from a lost page was not made available: old descriptors would be served. */
-	if (rings_are_lost(vq))
+	if (virtq_rings_are_lost(vq))
 		return ring_break(vq);
 
 	if (vq->log)
 		inflight_vq_take(vq->log, *head);
 	vq->last_avail++;
-	head_toggle(vq, *head);
+	virtq_head_toggle(vq, *head);
 	return 1;
 }
 
@@ -397,7 +221,7 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	vq->in_flight++;
 	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
 	ret = chain_walk(vq, chain, &last_in);
-	if (rings_are_lost(vq)) /* a descriptor of zeroes ends a chain early */
+	if (virtq_rings_are_lost(vq)) /* a descriptor of zeroes ends a chain early */
 		ret = -EFAULT;
 	if (unlikely(ret)) {
 		/* The end was never reached, so where the status belongs is not known. */
@@ -442,7 +266,7 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 static void batch_release(struct virtq *vq)
 {
 	for (uint32_t i = 0; i < vq->batch_count; i++)
-		head_toggle(vq, vq->batch[i]);
+		virtq_head_toggle(vq, vq->batch[i]);
 	if (vq->log)
 		inflight_vq_published(vq->log, vq->batch, vq->batch_count, vq->published);
 	vq->batch_count = 0;

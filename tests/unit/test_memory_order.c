@@ -32,6 +32,7 @@ static void step(enum step_kind kind, const void *addr);
 #include "inflight.c"
 #include "iotlb.c"
 #include "virtq.c"
+#include "virtq_rings.c"
 
 #include "suite.h"
 #include "virtq_bench.h"

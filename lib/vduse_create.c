@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* VDUSE devices in the kernel: created, adopted, examined, destroyed. */
+#include "vduse_dev_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "vduse_kern.h"
+
+/* How far apart the kernel lays out a queue's parts; a power of two (checked since 6.12.115). */
+#define VQ_ALIGN 4096
+
+/* How long a killed server may take to let go of its device. */
+#define OPEN_WAIT_MS 5000
+#define OPEN_POLL_MS 2
+
+/* The kernel forgets a vdpa device a moment after it has gone from sysfs. */
+#define DESTROY_WAIT_MS 1000
+#define DESTROY_POLL_MS 2
+
+const char *vduse_dev_name_check(const char *name)
+{
+	size_t len = strlen(name);
+	const char *c;
+
+	if (!len || len >= VDUSE_NAME_MAX)
+		return "is not 1 to 255 characters long";
+	if (!strcmp(name, "control"))
+		return "is the name of VDUSE's own control node";
+	if (name[0] == '.')
+		return "begins with a dot";
+	for (c = name; *c; c++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.",
+			    *c))
+			return "has a character other than letters, digits, '_', '-' and '.'";
+	/* The kernel keeps a sysfs directory of that name per queue, and dev add fails on it. */
+	if (!strncmp(name, "vq", 2) && name[2] && strspn(name + 2, "0123456789") == len - 2)
+		return "is what the kernel calls a queue";
+	return NULL;
+}
+
+static bool path_exists(const char *dir, const char *name)
+{
+	char path[64 + 2 * VDUSE_NAME_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return access(path, F_OK) == 0;
+}
+
+bool vduse_dev_exists(const char *name)
+{
+	return path_exists("/sys/class/vduse", name);
+}
+
+/* On the vdpa bus, or just being taken off it. */
+static bool has_vdpa_device(const char *name)
+{
+	char dir[64 + VDUSE_NAME_MAX];
+
+	snprintf(dir, sizeof(dir), "/sys/class/vduse/%s", name);
+	return path_exists(dir, name);
+}
+
+static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
+{
+	struct vduse_dev_config *config;
+	int err;
+
+	config = calloc(1, sizeof(*config) + p->config_size);
+	if (!config)
+		return -ENOMEM;
+	strncpy(config->name, p->name, sizeof(config->name) - 1);
+	config->device_id = p->device_id;
+	config->features = p->features;
+	config->vq_num = p->vq_num;
+	config->vq_align = VQ_ALIGN;
+	config->config_size = p->config_size;
+	memcpy(config->config, p->config, p->config_size);
+	err = vduse_kern_create(control_fd, config);
+	free(config);
+	return err;
+}
+
+/* One opener at a time; a process that was killed may still be closing its descriptors. */
+static int open_patiently(const char *name)
+{
+	int fd = vduse_kern_open_dev(name);
+
+	for (int ms = 0; fd == -EBUSY && ms < OPEN_WAIT_MS; ms += OPEN_POLL_MS) {
+		usleep(OPEN_POLL_MS * 1000);
+		fd = vduse_kern_open_dev(name);
+	}
+	return fd;
+}
+
+static const char *error_text(int err)
+{
+	return err == -EBUSY ? "another process serves a device of that name" : strerror(-err);
+}
+
+int vduse_dev_may_manage(void)
+{
+	int fd = vduse_kern_open_control();
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+int vduse_dev_is_served(const char *name)
+{
+	int fd = vduse_kern_open_dev(name);
+
+	if (fd == -EBUSY)
+		return 1;
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+int vduse_dev_count_queues(const char *name)
+{
+	struct vduse_vq_info info;
+	int fd = open_patiently(name), err, count = 0;
+
+	if (fd < 0) {
+		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, error_text(fd));
+		return fd;
+	}
+	while (!(err = vduse_kern_vq_info(fd, (uint32_t)count, &info)))
+		count++;
+	close(fd);
+	if (err == -EINVAL && count)
+		return count; /* that was one after the last */
+	log_err("%s: cannot examine its queues: %s", name, strerror(-err));
+	return err;
+}
+
+int vduse_dev_destroy_patiently(int control_fd, const char *name)
+{
+	int err = vduse_kern_destroy(control_fd, name);
+
+	for (int ms = 0; err == -EBUSY && ms < DESTROY_WAIT_MS; ms += DESTROY_POLL_MS) {
+		if (has_vdpa_device(name))
+			break;
+		usleep(DESTROY_POLL_MS * 1000);
+		err = vduse_kern_destroy(control_fd, name);
+	}
+	return err;
+}
+
+int vduse_dev_remove(const char *name)
+{
+	int control_fd = vduse_kern_open_control(), err = control_fd;
+
+	if (control_fd >= 0) {
+		err = vduse_dev_destroy_patiently(control_fd, name);
+		close(control_fd);
+	}
+	if (err)
+		log_err("%s: cannot destroy the VDUSE device: %s", name, strerror(-err));
+	return err;
+}
+
+/*
+ * The name is taken. Without a vdpa device nobody can have anything in flight, so it is made again;
+ * with one it stays, to be adopted. Return: 0: made again; -EEXIST: adopt it; -errno
+ */
+static int replace_in_kernel(int control_fd, const struct vduse_dev_params *p)
+{
+	int fd, err;
+
+	if (has_vdpa_device(p->name))
+		return -EEXIST;
+	fd = open_patiently(p->name);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	err = vduse_dev_destroy_patiently(control_fd, p->name);
+	if (err)
+		return err;
+	log_info("%s: replaced a device of that name that nobody served", p->name);
+	return create_in_kernel(control_fd, p);
+}
+
+static int set_up_queues(struct vduse_dev *dev, const struct vduse_dev_params *p)
+{
+	int err;
+
+	for (uint32_t i = 0; i < p->vq_num; i++) {
+		err = vduse_kern_vq_setup(dev->fd, i, p->vq_size);
+		if (err) {
+			log_err("%s: cannot set up queue %u of size %u: %s", p->name, i, p->vq_size,
+				strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int set_attributes(const struct vduse_dev_params *p)
+{
+	int err;
+
+	/*
+	 * A message that times out breaks the device for ever (kernel: dev->broken), and then
+	 * requests in flight can never be completed. Without a limit a stopped or restarted server
+	 * costs a pause; the waiting task can be killed.
+	 */
+	err = vduse_kern_set_attr(p->name, "msg_timeout", 0);
+	if (err)
+		log_warn("%s: cannot switch off the message timeout: %s", p->name, strerror(-err));
+
+	if (!p->bounce_size)
+		return 0;
+	err = vduse_kern_set_attr(p->name, "bounce_size", p->bounce_size);
+	if (err == -ENOENT) {
+		if (p->bounce_size != VDUSE_BOUNCE_DEFAULT)
+			log_info("%s: bounce_size stays 64 MiB: another needs Linux 6.4", p->name);
+		return 0;
+	}
+	if (err)
+		log_err("%s: the kernel refuses a bounce_size of %llu bytes: %s", p->name,
+			(unsigned long long)p->bounce_size, strerror(-err));
+	return err;
+}
+
+/* Creates or finds the device and opens it. On failure nothing stays that was not there before. */
+static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params *params)
+{
+	int err = create_in_kernel(dev->control_fd, params);
+
+	if (err == -EEXIST)
+		err = replace_in_kernel(dev->control_fd, params);
+	dev->adopted = err == -EEXIST;
+	if (err && !dev->adopted) {
+		log_err("%s: cannot create the VDUSE device: %s", dev->name, error_text(err));
+		return err;
+	}
+	dev->fd = open_patiently(dev->name);
+	if (dev->fd >= 0 && dev->adopted && vduse_kern_config_irq(dev->fd) == -EPERM) {
+		log_err("%s: the kernel has given the device up, since its server did not answer in "
+			"time; what waits for it cannot be ended without a reboot",
+			dev->name);
+		close(dev->fd);
+		return -EPERM;
+	}
+	if (dev->fd >= 0)
+		return 0;
+	log_err("%s: cannot open /dev/vduse/%s: %s", dev->name, dev->name, error_text(dev->fd));
+	if (!dev->adopted && vduse_kern_destroy(dev->control_fd, dev->name))
+		log_err("%s: the VDUSE device stays in the kernel", dev->name);
+	return dev->fd;
+}
+
+int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
+{
+	struct vduse_dev *dev;
+	int err;
+
+	dev = calloc(1, sizeof(*dev));
+	if (!dev)
+		return -ENOMEM;
+	strncpy(dev->name, params->name, sizeof(dev->name) - 1);
+
+	dev->control_fd = vduse_kern_open_control();
+	if (dev->control_fd < 0) {
+		err = dev->control_fd;
+		log_err("/dev/vduse/control: %s", strerror(-err));
+		goto free_dev;
+	}
+	err = create_and_open(dev, params);
+	if (err)
+		goto close_control;
+	if (!dev->adopted) {
+		err = set_up_queues(dev, params);
+		if (!err)
+			err = set_attributes(params);
+		if (err)
+			goto destroy;
+	}
+	dev->bus_id = vduse_kern_bus_id(dev->name);
+	vduse_memory_init(&dev->memory, dev->name, dev->fd, params->umem);
+	*out = dev;
+	return 0;
+
+destroy:
+	close(dev->fd);
+	if (vduse_kern_destroy(dev->control_fd, dev->name))
+		log_err("%s: the VDUSE device stays in the kernel", dev->name);
+close_control:
+	close(dev->control_fd);
+free_dev:
+	free(dev);
+	return err;
+}
