@@ -100,6 +100,48 @@ void rig_settle(void)
 	}
 }
 
+/*
+ * Time passes on a worker: longer than any of its timers that run already. The worker's own ring
+ * measures it, and hands out timers in the order in which they expire, on a slow machine too.
+ */
+#define LONGER_THAN_A_RETRY_US 5000
+
+struct pause {
+	struct ring_message to_worker, to_main;
+	struct ring_timer timer;
+	bool over;
+};
+
+static void pause_is_over(struct ring_message *message)
+{
+	container_of(message, struct pause, to_main)->over = true;
+}
+
+static void pause_expired(struct ring_timer *timer)
+{
+	ring_post(&rig.ring, &container_of(timer, struct pause, timer)->to_main);
+}
+
+static void pause_begin(struct ring_message *message)
+{
+	struct pause *pause = container_of(message, struct pause, to_worker);
+
+	ring_timer_start(&rig.workers[0].ring, &pause->timer, LONGER_THAN_A_RETRY_US,
+			 pause_expired);
+}
+
+void rig_let_time_pass(void)
+{
+	struct pause pause = {
+		.to_worker.run = pause_begin,
+		.to_main.run = pause_is_over,
+	};
+
+	ring_post(&rig.workers[0].ring, &pause.to_worker);
+	rig_wait(pause.over);
+	rig_settle();
+}
+
 static const char *record_path(void)
 {
 	return temp_path("%s/%s.inflight", strrchr(runtime_dir, '/') + 1, rig.config.name);

@@ -85,6 +85,9 @@ void rig_turn(void);
 /** rig_settle() - until all threads have done what they were told to, and sleep */
 void rig_settle(void);
 
+/** rig_let_time_pass() - on the first worker: a few ms, longer than a timer for a retry */
+void rig_let_time_pass(void);
+
 /** rig_open() - start threads, open the store, create the device; it takes no messages yet */
 void rig_open(void);
 

@@ -42,48 +42,6 @@ static void finish_together(uint32_t queue, unsigned int count)
 	rig_settle();
 }
 
-/*
- * Time passes on a worker: longer than any of its timers that run already. The worker's own ring
- * measures it, and hands out timers in the order in which they expire, on a slow machine too.
- */
-#define LONGER_THAN_A_RETRY_US 5000
-
-struct pause {
-	struct ring_message to_worker, to_main;
-	struct ring_timer timer;
-	bool over;
-};
-
-static void pause_is_over(struct ring_message *message)
-{
-	container_of(message, struct pause, to_main)->over = true;
-}
-
-static void pause_expired(struct ring_timer *timer)
-{
-	ring_post(&rig.ring, &container_of(timer, struct pause, timer)->to_main);
-}
-
-static void pause_begin(struct ring_message *message)
-{
-	struct pause *pause = container_of(message, struct pause, to_worker);
-
-	ring_timer_start(&rig.workers[0].ring, &pause->timer, LONGER_THAN_A_RETRY_US,
-			 pause_expired);
-}
-
-static void let_time_pass(void)
-{
-	struct pause pause = {
-		.to_worker.run = pause_begin,
-		.to_main.run = pause_is_over,
-	};
-
-	ring_post(&rig.workers[0].ring, &pause.to_worker);
-	rig_wait(pause.over);
-	rig_settle();
-}
-
 /* ---- interrupts ---- */
 
 START_TEST(what_completes_together_is_one_interrupt)
@@ -136,7 +94,7 @@ START_TEST(interrupt_before_the_kernel_has_stored_driver_ok_is_tried_again)
 	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 0);
 	fake_kern_driver_ok(rig.kern);
 	rig_wait(fake_kern_irqs(rig.kern, 0) == 1);
-	let_time_pass(); /* longer than between two tries */
+	rig_let_time_pass(); /* longer than between two tries */
 	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 1);
 }
 END_TEST
@@ -155,13 +113,13 @@ START_TEST(interrupt_that_is_never_taken_does_not_keep_a_queue)
 		unsigned int tries;
 
 		rig_status(0);
-		let_time_pass();
+		rig_let_time_pass();
 		tries = fake_kern_calls(FAKE_VQ_IRQ);
-		let_time_pass();
+		rig_let_time_pass();
 		ck_assert_uint_eq(fake_kern_calls(FAKE_VQ_IRQ), tries);
 	}
 	rig_close();
-	let_time_pass(); /* longer than until the next try, which would find nothing */
+	rig_let_time_pass(); /* longer than until the next try, which would find nothing */
 }
 END_TEST
 
@@ -225,56 +183,6 @@ START_TEST(sleeping_queue_asks_for_its_kick)
 		rig_wait(manual_held(rig.store) == 1);
 		finish_together(queue, 1);
 	}
-}
-END_TEST
-
-#define AN_HOUR_US (3600 * 1000 * 1000u)
-
-START_TEST(polling_worker_wants_no_kicks)
-{
-	struct rig_req req;
-
-	rig.config.poll_us = AN_HOUR_US; /* longer than this process may be kept off the CPU */
-	rig.event_idx = _i;
-	rig_start();
-	rig_driver_start();
-	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
-	for (int i = 0; i < 3; i++) {
-		req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
-		ck_assert_msg(!guest_publish(rig.guests[0]), "a kick is asked for");
-		ck_assert_int_eq(rig_finish(&req), OK);
-	}
-}
-END_TEST
-
-/* What io_req_local_work_add() leaves where work is done before it says that there is some. */
-static void say_there_are_events(void)
-{
-	__atomic_fetch_or(rig.workers[0].ring.uring.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
-}
-
-static bool worker_sleeps(void)
-{
-	return load_relaxed(&rig.polling_place.awake) == 0;
-}
-
-/* The worker spins after the first request, for the pause of the second. */
-START_TEST(events_that_are_none_hide_no_work)
-{
-	struct rig_req req;
-
-	rig.config.poll_us = 300000;
-	rig.event_idx = _i;
-	rig_start();
-	rig_driver_start();
-	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
-	say_there_are_events();
-	req = rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
-	rig_go(0); /* a kick is asked for where this process was slow, and the worker sleeps */
-	ck_assert_int_eq(rig_finish(&req), OK);
-	say_there_are_events();
-	rig_wait(worker_sleeps());
-	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
 }
 END_TEST
 
@@ -455,8 +363,6 @@ int main(void)
 	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
 	tcase_add_loop_test(tc, kicks_and_interrupts_are_counted, 0, 2);
 	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);
-	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
-	tcase_add_loop_test(tc, events_that_are_none_hide_no_work, 0, 2);
 	tcase_add_loop_test(tc, broken_ring_stops_alone_and_until_the_next_reset, 0, 2);
 	tcase_add_test(tc, broken_rings_do_not_flood_the_log);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
