@@ -114,14 +114,14 @@ static void name_unserved(void)
 }
 
 static enum exit_status ask(const struct config *config, const struct arguments *args,
-			    const char *question)
+			    enum control_verb verb)
 {
 	struct answers answers = { .json = args->json };
 	int count;
 
 	if (args->json)
 		printf("[");
-	count = control_ask(runtime_dir(config), args->json ? "json" : question, print_answer,
+	count = control_ask(runtime_dir(config), args->json ? CONTROL_JSON : verb, "", print_answer,
 			    &answers);
 	if (args->json)
 		printf("]\n");
@@ -132,12 +132,12 @@ static enum exit_status ask(const struct config *config, const struct arguments 
 
 static enum exit_status verb_list(const struct config *config, const struct arguments *args)
 {
-	return ask(config, args, "list");
+	return ask(config, args, CONTROL_LIST);
 }
 
 static enum exit_status verb_stats(const struct config *config, const struct arguments *args)
 {
-	return ask(config, args, "stats");
+	return ask(config, args, CONTROL_STATS);
 }
 
 static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)

@@ -14,6 +14,7 @@
 #include "control/control.h"
 #include "frontend/device.h"
 #include "disk/disks.h"
+#include "disk/disks_report.h"
 #include "inflight.h"
 #include "frontend/irq_cpu.h"
 #include "log.h"
@@ -26,7 +27,6 @@
 #include "ring.h"
 #include "sigbus.h"
 #include "takeover/succession.h"
-#include "takeover/takeover.h"
 #include "time_ns.h"
 #include "vdpa_bus.h"
 #include "queue/worker.h"
@@ -204,27 +204,17 @@ static int block_signals(struct server *server)
 	return 0;
 }
 
-/* During a takeover, a request to leave of a server of version 0.1.0 gets an empty response. */
-static bool is_ignored(const struct server *server, const char *question)
-{
-	return succession_is_leaving(&server->succession) &&
-	       (!strncmp(question, TAKEOVER_ASK, strlen(TAKEOVER_ASK)) ||
-		!strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE)));
-}
-
-static bool answer(struct control *control, const char *question, FILE *to)
+static void requested(struct control *control, struct control_call *call)
 {
 	struct server *server = container_of(control, struct server, control);
+	struct control_request request;
 
-	return is_ignored(server, question) || disks_answer(&server->disks, question, to);
-}
-
-static bool begin_session(struct control *control, struct control_client *client,
-			  const char *question, FILE *to, bool *ok)
-{
-	struct server *server = container_of(control, struct server, control);
-
-	return succession_begin(&server->succession, client, question, to, ok);
+	if (!control_request_parse(call->text, &request)) {
+		fputs(CONTROL_UNKNOWN, call->to);
+		control_respond(call, false);
+	} else if (!succession_requested(&server->succession, &request, call)) {
+		control_respond(call, disks_report(&server->disks, &request, call->to));
+	}
 }
 
 static void ready(struct succession *succession)
@@ -247,8 +237,7 @@ static void control_stopped(struct control *control)
 static void serve_until_gone(struct server *server)
 {
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
-	server->control.answer = answer;
-	server->control.begin = begin_session;
+	server->control.requested = requested;
 	succession_start(&server->succession);
 	server->controlled =
 		!control_start(&server->control, &server->ring, server->config->runtime_dir);

@@ -21,10 +21,11 @@ static struct {
 	bool ending, ended;
 } server;
 
-static bool answer(struct control *control, const char *question, FILE *to)
+static void requested(struct control *control, struct control_call *call)
 {
-	server.ending = !strcmp(question, "end");
-	return server.answer(control, question, to);
+	server.ending |= !strcmp(call->text, "end");
+	if (!control_bench.begin || !control_bench.begin(control, call))
+		control_respond(call, server.answer(control, call->text, call->to));
 }
 
 static void stopped(struct control *control)
@@ -40,8 +41,7 @@ static void *serve(void *unused)
 	(void)unused;
 	if (ring_init(&server.ring, 16))
 		abort();
-	server.control.answer = answer;
-	server.control.begin = control_bench.begin;
+	server.control.requested = requested;
 	server.control.idle_ms = control_bench.idle_ms;
 	if (control_start(&server.control, &server.ring, server.directory))
 		abort();
@@ -81,7 +81,7 @@ void control_bench_end(void)
 
 	/* With little patience it may disconnect us before we have asked. */
 	do {
-		answers = control_ask(server.directory, "end", ignore, NULL);
+		answers = control_ask_text(server.directory, "end", ignore, NULL);
 	} while (!answers && control_bench.idle_ms);
 	ck_assert_int_eq(answers, 1);
 	pthread_join(server.thread, NULL);

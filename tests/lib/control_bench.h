@@ -10,11 +10,11 @@
 
 typedef bool control_bench_answer(struct control *control, const char *question, FILE *to);
 
-/* The members of struct control that the caller sets; control_bench_end() zeroes it. */
+/* What the caller may set; control_bench_end() zeroes it. */
 struct control_bench_options {
 	unsigned int idle_ms;
-	bool (*begin)(struct control *control, struct control_client *client, const char *question,
-		      FILE *to, bool *ok);
+	/** @begin: called first. Return: it responds, now or later; false: @answer does */
+	bool (*begin)(struct control *control, struct control_call *call);
 };
 extern struct control_bench_options control_bench;
 

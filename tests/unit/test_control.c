@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/control/control.c: requests and responses over a real socket; takeover.c: lists of names. */
+/* vduse-blk/control/control.c: requests and responses over a real socket; control_request.c: what they mean. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,7 +12,6 @@
 #include "control/control_ask.h"
 #include "control_bench.h"
 #include "suite.h"
-#include "takeover/takeover.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -54,7 +54,7 @@ static void take(const struct control_answer *answered, void *ctx)
 static int ask(const char *question)
 {
 	memset(&got, 0, sizeof(got));
-	return control_ask(temp_dir, question, take, &got);
+	return control_ask_text(temp_dir, question, take, &got);
 }
 
 static void setup(void)
@@ -118,20 +118,91 @@ END_TEST
 START_TEST(no_directory_is_no_server)
 {
 	memset(&got, 0, sizeof(got));
-	ck_assert_int_eq(control_ask("/nowhere/at/all", "how?", take, &got), 0);
+	ck_assert_int_eq(control_ask_text("/nowhere/at/all", "how?", take, &got), 0);
 	ck_assert_uint_eq(got.count, 0);
 }
 END_TEST
 
 START_TEST(names_are_told_apart)
 {
-	ck_assert(takeover_names("a\nbc\n", "a"));
-	ck_assert(takeover_names("a\nbc\n", "bc"));
-	ck_assert(takeover_names("a\nbc", "bc"));
-	ck_assert(!takeover_names("a\nbc\n", "b"));
-	ck_assert(!takeover_names("a\nbc\n", "c"));
-	ck_assert(!takeover_names("ab\n", "a"));
-	ck_assert(!takeover_names("", "a"));
+	ck_assert(control_names_has("a\nbc\n", "a"));
+	ck_assert(control_names_has("a\nbc\n", "bc"));
+	ck_assert(control_names_has("a\nbc", "bc"));
+	ck_assert(!control_names_has("a\nbc\n", "b"));
+	ck_assert(!control_names_has("a\nbc\n", "c"));
+	ck_assert(!control_names_has("ab\n", "a"));
+	ck_assert(!control_names_has("", "a"));
+}
+END_TEST
+
+START_TEST(names_are_taken_one_by_one)
+{
+	char name[CONTROL_NAME_MAX], long_name[2 * CONTROL_NAME_MAX];
+	const char *names = "a\n\nb c", *at = long_name;
+
+	ck_assert(control_next_name(&names, name));
+	ck_assert_str_eq(name, "a");
+	ck_assert(control_next_name(&names, name));
+	ck_assert_str_eq(name, "");
+	ck_assert(control_next_name(&names, name));
+	ck_assert_str_eq(name, "b c");
+	ck_assert(!control_next_name(&names, name));
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	ck_assert(control_next_name(&at, name));
+	ck_assert_uint_eq(strlen(name), CONTROL_NAME_MAX - 1);
+	ck_assert(!control_next_name(&at, name));
+}
+END_TEST
+
+/* Servers and clients of other versions rely on these texts. */
+static const struct {
+	const char *text;
+	enum control_verb verb;
+	const char *names;
+} texts[] = {
+	{ "list", CONTROL_LIST, "" },
+	{ "stats", CONTROL_STATS, "" },
+	{ "json", CONTROL_JSON, "" },
+	{ "owner\na", CONTROL_OWNER, "a" },
+	{ "take-over\na\nbb\n", CONTROL_TAKE_OVER, "a\nbb\n" },
+	{ "may-leave\na\n", CONTROL_MAY_LEAVE, "a\n" },
+	{ "leave\na\n", CONTROL_LEAVE, "a\n" },
+};
+
+START_TEST(request_is_what_was_printed)
+{
+	char *text = control_request_print(texts[_i].verb, texts[_i].names);
+	struct control_request request;
+
+	ck_assert_str_eq(text, texts[_i].text);
+	ck_assert(control_request_parse(text, &request));
+	ck_assert_int_eq(request.verb, texts[_i].verb);
+	ck_assert_str_eq(request.names, texts[_i].names);
+	free(text);
+}
+END_TEST
+
+static const char *const no_requests[] = { "",		"\n",	    "lis",   "list ",
+					   "list\n",	"listx",    "owner", "stop",
+					   "take-over", "\nlist\n", "LIST",  "stats\na" };
+
+START_TEST(other_text_is_not_understood)
+{
+	struct control_request request;
+
+	ck_assert(!control_request_parse(no_requests[_i], &request));
+	ck_assert_int_eq(request.verb, CONTROL_NONE);
+}
+END_TEST
+
+/* A word of a later version: the safe answer is that the server has the device. */
+START_TEST(owner_is_told_by_a_word)
+{
+	for (enum control_owner owner = CONTROL_OWNER_NONE; owner <= CONTROL_OWNER_KEEPS; owner++)
+		ck_assert_int_eq(control_owner_parse(control_owner_name(owner)), owner);
+	ck_assert_int_eq(control_owner_parse("lends"), CONTROL_OWNER_HAS);
+	ck_assert_int_eq(control_owner_parse(""), CONTROL_OWNER_HAS);
 }
 END_TEST
 
@@ -146,5 +217,9 @@ int main(void)
 	tc = suite_case(suite, "plain", test_log_begin, test_log_end);
 	tcase_add_test(tc, no_directory_is_no_server);
 	tcase_add_test(tc, names_are_told_apart);
+	tcase_add_test(tc, names_are_taken_one_by_one);
+	tcase_add_loop_test(tc, request_is_what_was_printed, 0, ARRAY_SIZE(texts));
+	tcase_add_loop_test(tc, other_text_is_not_understood, 0, ARRAY_SIZE(no_requests));
+	tcase_add_test(tc, owner_is_told_by_a_word);
 	return suite_run(suite);
 }

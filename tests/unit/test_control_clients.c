@@ -39,7 +39,7 @@ static unsigned int ask(void)
 {
 	unsigned int count = 0;
 
-	ck_assert_int_ge(control_ask(temp_dir, "how?", count_answer, &count), 0);
+	ck_assert_int_ge(control_ask_text(temp_dir, "how?", count_answer, &count), 0);
 	return count;
 }
 
@@ -172,18 +172,17 @@ static void gone(struct control_session *session)
 	ck_assert_int_eq(control_session_say(session, "hello?"), -ENOTCONN);
 }
 
-static bool begin(struct control *control, struct control_client *client, const char *question,
-		  FILE *to, bool *ok)
+static bool begin(struct control *control, struct control_call *call)
 {
 	(void)control;
-	*ok = true;
-	if (strcmp(question, "stay"))
+	if (strcmp(call->text, "stay"))
 		return false;
 	seen.session.said = said;
 	seen.session.gone = gone;
-	control_session(client, &seen.session);
+	control_session(call, &seen.session);
 	seen.pid = seen.session.peer.pid;
-	fputs("welcome", to);
+	fputs("welcome", call->to);
+	control_respond(call, true);
 	return true;
 }
 
@@ -290,20 +289,20 @@ static void own_gone(struct control_session *session)
 	own.gone++;
 }
 
-static bool own_begin(struct control *control, struct control_client *client, const char *question,
-		      FILE *to, bool *ok)
+static void own_requested(struct control *control, struct control_call *call)
 {
 	struct control_session *session = &own.sessions[own.begun];
 
 	ck_assert_ptr_eq(control, &own.control);
-	if (strcmp(question, "stay"))
-		return false;
-	session->said = own_said;
-	session->gone = own_gone;
-	control_session(client, session);
-	fprintf(to, "session %u", own.begun++);
-	*ok = true;
-	return true;
+	if (strcmp(call->text, "stay")) {
+		fputs(call->text, call->to);
+	} else {
+		session->said = own_said;
+		session->gone = own_gone;
+		control_session(call, session);
+		fprintf(call->to, "session %u", own.begun++);
+	}
+	control_respond(call, true);
 }
 
 static void run(void)
@@ -376,8 +375,7 @@ static void own_setup(void)
 	test_log_begin();
 	memset(&own, 0, sizeof(own));
 	own.fds_before = fds_open();
-	own.control.answer = answer;
-	own.control.begin = own_begin;
+	own.control.requested = own_requested;
 	own.control.idle_ms = 3000; /* three ticks */
 	ck_assert_int_eq(ring_init(&own.ring, 64), 0);
 	ck_assert_int_eq(control_start(&own.control, &own.ring, temp_dir), 0);
@@ -508,14 +506,14 @@ END_TEST
 /* The rest is dropped, and a response comes. */
 START_TEST(long_request_is_cut)
 {
-	static char question[CONTROL_QUESTION_MAX + 1000];
+	static char question[CONTROL_REQUEST_MAX + 1000];
 	int fd = own_client();
 	char *text;
 
 	memset(question, 'q', sizeof(question) - 1);
 	text = ask_own(fd, question);
 	ck_assert_ptr_nonnull(text);
-	ck_assert_uint_eq(strlen(text), CONTROL_QUESTION_MAX);
+	ck_assert_uint_eq(strlen(text), CONTROL_REQUEST_MAX);
 	free(text);
 	close(fd);
 }
@@ -555,10 +553,169 @@ END_TEST
 
 START_TEST(server_cannot_listen_in_a_directory_that_is_not_there)
 {
-	struct control other = { .answer = answer };
+	struct control other = { .requested = own_requested };
 
 	test_log_expect(LOG_LEVEL_ERROR, "cannot listen in /nowhere for vduse-blk list");
 	ck_assert_int_eq(control_start(&other, &own.ring, "/nowhere"), -ENOENT);
+}
+END_TEST
+
+/* ---- responses that come later ---- */
+
+/* What the server's thread owes, and is asked to do about it. */
+static struct owed {
+	struct control_deferred deferred;
+	unsigned int cancelled;
+} owed[CONTROL_DEFERRED_MAX + 1];
+static unsigned int owed_count;
+
+static void cancelled(struct control_deferred *deferred)
+{
+	struct owed *one = container_of(deferred, struct owed, deferred);
+
+	ck_assert_ptr_null(deferred->call);
+	__atomic_add_fetch(&one->cancelled, 1, __ATOMIC_SEQ_CST);
+}
+
+/* "later": defer; "now": respond to what was deferred; "ask": tell how many are owed */
+static bool defer(struct control *control, struct control_call *call)
+{
+	struct owed *one = &owed[owed_count];
+
+	(void)control;
+	if (!strcmp(call->text, "now")) {
+		for (unsigned int i = 0; i < owed_count; i++) {
+			if (!owed[i].deferred.call)
+				continue;
+			fprintf(owed[i].deferred.call->to, "here it is");
+			control_respond(owed[i].deferred.call, true);
+			ck_assert_ptr_null(owed[i].deferred.call);
+		}
+		return false;
+	}
+	if (strcmp(call->text, "later"))
+		return false;
+	*one = (struct owed){ .deferred = { .cancelled = cancelled } };
+	if (control_defer(call, &one->deferred)) {
+		fputs("too many", call->to);
+		control_respond(call, false);
+	} else {
+		owed_count++;
+	}
+	return true;
+}
+
+static int ask_later(void)
+{
+	int fd = connect_client();
+
+	ck_assert_int_eq(send(fd, "later", 5, 0), 5);
+	return fd;
+}
+
+static void expect_response(int fd, const char *expected)
+{
+	struct pollfd come = { .fd = fd, .events = POLLIN };
+	bool error;
+	char *text;
+
+	ck_assert_int_eq(poll(&come, 1, -1), 1);
+	text = control_receive(fd, &error);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_str_eq(text, expected);
+	ck_assert_int_eq(error, !strcmp(expected, "too many"));
+	free(text);
+}
+
+static void start_deferring(unsigned int idle_ms)
+{
+	control_bench_end();
+	owed_count = 0;
+	control_bench.begin = defer;
+	control_bench.idle_ms = idle_ms;
+	socket_path = control_bench_start(temp_dir, answer);
+}
+
+static void say_now(void)
+{
+	unsigned int count = 0;
+
+	ck_assert_int_eq(control_ask_text(temp_dir, "now", count_answer, &count), 1);
+}
+
+/* Others are answered meanwhile, and a client that waits is not an idle one. */
+START_TEST(response_comes_later)
+{
+	int fd;
+
+	start_deferring(300);
+	fd = ask_later();
+	ck_assert_int_eq(send(fd, "later", 5, 0), 5); /* not another one before the response */
+	usleep(700000);
+	ck_assert_uint_eq(ask(), 1);
+	say_now();
+	expect_response(fd, "here it is");
+	ck_assert(is_disconnected(fd));
+	close(fd);
+	control_bench_end();
+	ck_assert_uint_eq(owed_count, 1);
+	ck_assert_uint_eq(owed[0].cancelled, 0);
+	socket_path = control_bench_start(temp_dir, answer);
+}
+END_TEST
+
+START_TEST(request_whose_client_has_gone_is_cancelled)
+{
+	int gone_fd, fd;
+
+	start_deferring(0);
+	gone_fd = ask_later();
+	fd = ask_later();
+	ck_assert_uint_eq(ask(), 1);
+	close(gone_fd);
+	while (!__atomic_load_n(&owed[0].cancelled, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	say_now();
+	expect_response(fd, "here it is");
+	close(fd);
+	control_bench_end();
+	ck_assert_uint_eq(owed[0].cancelled, 1);
+	ck_assert_uint_eq(owed[1].cancelled, 0);
+	socket_path = control_bench_start(temp_dir, answer);
+}
+END_TEST
+
+START_TEST(request_is_cancelled_when_the_server_ends)
+{
+	int fd;
+
+	start_deferring(0);
+	fd = ask_later();
+	ck_assert_uint_eq(ask(), 1);
+	control_bench_end();
+	ck_assert(is_disconnected(fd));
+	close(fd);
+	ck_assert_uint_eq(owed[0].cancelled, 1);
+	socket_path = control_bench_start(temp_dir, answer);
+}
+END_TEST
+
+/* However many wait, other requests are answered. */
+START_TEST(outstanding_responses_are_limited)
+{
+	int fds[CONTROL_DEFERRED_MAX + 1];
+
+	start_deferring(0);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = ask_later();
+		ck_assert_uint_eq(ask(), 1);
+	}
+	expect_response(fds[CONTROL_DEFERRED_MAX], "too many");
+	say_now();
+	for (size_t i = 0; i < CONTROL_DEFERRED_MAX; i++)
+		expect_response(fds[i], "here it is");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
 }
 END_TEST
 
@@ -575,6 +732,10 @@ int main(void)
 	tcase_add_test(tc, session_lasts_until_the_client_leaves);
 	tcase_add_test(tc, session_ends_with_the_server);
 	tcase_add_test(tc, session_is_ended_by_the_server);
+	tcase_add_test(tc, response_comes_later);
+	tcase_add_test(tc, request_whose_client_has_gone_is_cancelled);
+	tcase_add_test(tc, request_is_cancelled_when_the_server_ends);
+	tcase_add_test(tc, outstanding_responses_are_limited);
 	tc = suite_case(suite, "own", own_setup, own_teardown);
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, idle_time_of_each_client_is_its_own);

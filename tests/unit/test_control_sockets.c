@@ -47,7 +47,7 @@ static unsigned int ask(void)
 {
 	unsigned int count = 0;
 
-	ck_assert_int_ge(control_ask(temp_dir, "how?", count_answer, &count), 0);
+	ck_assert_int_ge(control_ask_text(temp_dir, "how?", count_answer, &count), 0);
 	return count;
 }
 
@@ -422,14 +422,19 @@ static pid_t start_as_pid_1(int (*run)(int fd), int fd)
 static bool leaving;
 
 /* As a server of version 0.1.0, whose takeover is of the whole server. */
-static bool answer_leave(struct control *control, const char *question, FILE *to)
+static bool answer_leave(const char *question, FILE *to)
+{
+	if (!strncmp(question, "may-leave\n", 10))
+		return true;
+	leaving = !strncmp(question, "leave\n", 6);
+	fputs(leaving ? "leaving" : "it does not understand the question", to);
+	return leaving;
+}
+
+static void requested_of_old(struct control *control, struct control_call *call)
 {
 	(void)control;
-	if (!strncmp(question, TAKEOVER_ASK, strlen(TAKEOVER_ASK)))
-		return true;
-	leaving = !strncmp(question, TAKEOVER_LEAVE, strlen(TAKEOVER_LEAVE));
-	fputs(leaving ? TAKEOVER_LEAVING : "it does not understand the question", to);
-	return leaving;
+	control_respond(call, answer_leave(call->text, call->to));
 }
 
 static bool stopped;
@@ -443,7 +448,7 @@ static void set_stopped(struct control *control)
 /* Says through @fd that it listens, and ends when it was asked to leave. */
 static int old_server(int fd)
 {
-	struct control control = { .answer = answer_leave };
+	struct control control = { .requested = requested_of_old };
 	struct ring ring;
 
 	if (ring_init(&ring, 16) || control_start(&control, &ring, temp_dir) ||
@@ -467,7 +472,7 @@ static int new_server(int fd)
 		.devices = &device,
 		.device_count = 1,
 	};
-	struct control control = { .answer = answer };
+	struct control control = { 0 }; /* nobody asks it */
 	struct ring ring;
 
 	(void)fd;
@@ -526,7 +531,7 @@ START_TEST(answer_comes_with_the_process_that_gave_it)
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
 	close(ready[1]);
-	ck_assert_int_eq(control_ask(temp_dir, TAKEOVER_LEAVE, take_peer, &peer), 1);
+	ck_assert_int_eq(control_ask(temp_dir, CONTROL_LEAVE, "", take_peer, &peer), 1);
 	ck_assert_int_eq(peer.pid, pid);
 	if (peer.pidfd >= 0)
 		ck_assert_int_eq(waitid(P_PIDFD, (id_t)peer.pidfd, &info, WEXITED | WNOWAIT), 0);

@@ -659,19 +659,38 @@ START_TEST(request_that_it_does_not_know_is_refused)
 }
 END_TEST
 
+START_TEST(server_tells_whether_it_keeps_a_disk)
+{
+	world->disk[1].stuck = ANY;
+	start.config.device_count = 2;
+	start_server(&server);
+	expect_nodes(&server, 0, 1);
+	ck_assert_str_eq(ask(&server, "owner\none"), "keeps");
+	ck_assert(!text_is_error);
+	while (strcmp(ask(&server, "owner\ntwo\n"), "has") != 0)
+		usleep(1000);
+	ck_assert_str_eq(ask(&server, "owner\nthree"), "none");
+	ck_assert_str_eq(ask(&server, "owner\n"), "none");
+	store_relaxed(&world->disk[1].stuck, 0);
+	expect_nodes(&server, 1, 1);
+	send_signal(&server, SIGTERM);
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+}
+END_TEST
+
 /* ---- a server of version 0.1.0, or its successor ---- */
 
 /* Such a successor asks first whether the server would leave, and then that it does. */
 START_TEST(server_leaves_all_disks_where_it_is_asked_to)
 {
 	start_serving(2);
-	ck_assert_str_eq(ask(&server, TAKEOVER_ASK "one\n"),
+	ck_assert_str_eq(ask(&server, "may-leave\none\n"),
 			 "it serves two too, which the configuration file does not have");
 	ck_assert(text_is_error);
-	ck_assert_str_eq(ask(&server, TAKEOVER_ASK "one\ntwo\n"), "");
+	ck_assert_str_eq(ask(&server, "may-leave\none\ntwo\n"), "");
 	ck_assert(!text_is_error);
 	expect_listed(&server, "two /dev/vdb virtio_vdpa attached");
-	ck_assert_str_eq(ask(&server, TAKEOVER_LEAVE "one\ntwo\n"), TAKEOVER_LEAVING);
+	ck_assert_str_eq(ask(&server, "leave\none\ntwo\n"), "leaving");
 	server_expect_log(&server, LEFT);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
 	expect_in_kernel(0, true);
@@ -836,9 +855,9 @@ END_TEST
 START_TEST(request_to_leave_has_no_effect_during_a_takeover)
 {
 	begin_stuck_takeover();
-	ck_assert_str_eq(ask(&server, TAKEOVER_ASK "one\n"), "");
+	ck_assert_str_eq(ask(&server, "may-leave\none\n"), "");
 	ck_assert(!text_is_error);
-	ck_assert_str_eq(ask(&server, TAKEOVER_LEAVE "one\ntwo\n"), "");
+	ck_assert_str_eq(ask(&server, "leave\none\ntwo\n"), "");
 	ck_assert(!text_is_error);
 	expect_listed(&server, "two /dev/vdb virtio_vdpa attached");
 	store_relaxed(&world->disk[0].stuck, 0);
@@ -872,6 +891,7 @@ int main(void)
 			    4);
 	tcase_add_test(tc, limit_of_descriptors_is_raised_or_the_log_says_what_is_needed);
 	tcase_add_test(tc, request_that_it_does_not_know_is_refused);
+	tcase_add_test(tc, server_tells_whether_it_keeps_a_disk);
 	tcase_add_test(tc, server_leaves_all_disks_where_it_is_asked_to);
 	tcase_add_loop_test(tc, successor_takes_all_disks, 0, 2);
 	tcase_add_loop_test(tc, signal_to_the_successor_gives_the_takeover_up, 0, 3);

@@ -138,18 +138,14 @@ static void thaws(size_t i)
 	t.command[i]->done(t.command[i], 0);
 }
 
-static bool begin(struct control *control, struct control_client *client, const char *question,
-		  FILE *to, bool *ok)
+static void requested(struct control *control, struct control_call *call)
 {
-	(void)control;
-	return takeover_old_begin(&t.old, client, question, to, ok);
-}
+	struct control_request request;
 
-static bool answer(struct control *control, const char *question, FILE *to)
-{
 	(void)control;
-	fprintf(to, "not a takeover: %s", question);
-	return false;
+	ck_assert(control_request_parse(call->text, &request));
+	ck_assert_int_eq(request.verb, CONTROL_TAKE_OVER);
+	takeover_old_begin(&t.old, call, request.names);
 }
 
 /* ---- the new server's ---- */
@@ -186,7 +182,7 @@ static char *ask(const char *wanted, int *fd, bool *error)
 
 	*fd = control_connect(t.control.path);
 	ck_assert_int_ge(*fd, 0);
-	snprintf(question, sizeof(question), TAKEOVER_BEGIN "%s", wanted);
+	snprintf(question, sizeof(question), "take-over\n%s", wanted);
 	ck_assert_int_gt(send(*fd, question, strlen(question), 0), 0);
 	run();
 	come = (struct pollfd){ .fd = *fd, .events = POLLIN };
@@ -278,7 +274,7 @@ static void setup(void)
 		t.names[i] = names[i];
 	}
 	t.old = (struct takeover_old){ .ops = &old_ops, .ring = &t.ring };
-	t.control = (struct control){ .answer = answer, .begin = begin };
+	t.control = (struct control){ .requested = requested };
 	ck_assert_int_eq(ring_init(&t.ring, 16), 0);
 	ck_assert_int_eq(control_start(&t.control, &t.ring, temp_dir), 0);
 	t.control_runs = true;
@@ -1045,25 +1041,6 @@ START_TEST(next_takeover_begins_anew)
 }
 END_TEST
 
-START_TEST(other_requests_are_none_of_its_business)
-{
-	struct pollfd come;
-	bool error = false;
-	char *text;
-	int fd = control_connect(t.control.path);
-
-	ck_assert_int_eq(send(fd, "list", 4, 0), 4);
-	run();
-	come = (struct pollfd){ .fd = fd, .events = POLLIN };
-	ck_assert_int_eq(poll(&come, 1, -1), 1);
-	text = control_receive(fd, &error);
-	ck_assert_str_eq(text, "not a takeover: list");
-	ck_assert(error);
-	free(text);
-	close(fd);
-}
-END_TEST
-
 START_TEST(lines_are_taken_apart)
 {
 	const char *text = "release a b\n\ncomplete\nserving bb";
@@ -1125,7 +1102,6 @@ int main(void)
 	tcase_add_test(tc, nothing_is_told_after_the_end);
 	tcase_add_test(tc, disk_that_ends_meanwhile_is_not_taken_back);
 	tcase_add_test(tc, next_takeover_begins_anew);
-	tcase_add_test(tc, other_requests_are_none_of_its_business);
 	tcase_add_test(tc, lines_are_taken_apart);
 	return suite_run(suite);
 }

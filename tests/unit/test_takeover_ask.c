@@ -35,13 +35,13 @@ static bool starts_with(const char *text, const char *start)
 static bool plain_answer(struct control *control, const char *question, FILE *to)
 {
 	(void)control;
-	if (starts_with(question, TAKEOVER_ASK)) {
-		ck_assert_str_eq(question + strlen(TAKEOVER_ASK), "a\nbb\n");
+	if (starts_with(question, "may-leave\n")) {
+		ck_assert_str_eq(question + 10, "a\nbb\n");
 		asked++;
 		fputs(plain_refusal ? plain_refusal : "", to);
 		return !plain_refusal;
 	}
-	left += starts_with(question, TAKEOVER_LEAVE);
+	left += starts_with(question, "leave\n");
 	fputs(strcmp(question, "end") ? CONTROL_UNKNOWN : "", to);
 	return false;
 }
@@ -57,33 +57,30 @@ static void gone(struct control_session *with)
 	sessions_gone++;
 }
 
-static bool begin(struct control *control, struct control_client *client, const char *question,
-		  FILE *to, bool *ok)
+static bool begin(struct control *control, struct control_call *call)
 {
 	(void)control;
-	if (!starts_with(question, TAKEOVER_BEGIN))
+	if (!starts_with(call->text, "take-over\n"))
 		return false;
-	ck_assert_str_eq(question + strlen(TAKEOVER_BEGIN), "a\nbb\n");
-	*ok = !session_refusal;
-	fputs(session_refusal ? session_refusal : "bb\n", to);
+	ck_assert_str_eq(call->text + 10, "a\nbb\n");
+	fputs(session_refusal ? session_refusal : "bb\n", call->to);
 	session = (struct control_session){ .said = said, .gone = gone };
-	if (*ok)
-		control_session(client, &session);
+	if (!session_refusal)
+		control_session(call, &session);
+	control_respond(call, !session_refusal);
 	return true;
 }
 
-static bool concerns_nobody(struct control *control, struct control_client *client,
-			    const char *question, FILE *to, bool *ok)
+static bool concerns_nobody(struct control *control, struct control_call *call)
 {
 	(void)control;
-	(void)client;
-	(void)to;
-	*ok = true;
-	return starts_with(question, TAKEOVER_BEGIN);
+	if (!starts_with(call->text, "take-over\n"))
+		return false;
+	control_respond(call, true);
+	return true;
 }
 
-static void start(bool (*session_begin)(struct control *control, struct control_client *client,
-					const char *question, FILE *to, bool *ok))
+static void start(bool (*session_begin)(struct control *control, struct control_call *call))
 {
 	control_bench.begin = session_begin;
 	control_bench_start(temp_dir, plain_answer);

@@ -21,7 +21,9 @@
 struct control_client {
 	struct control_client *next;
 	struct control *control;
-	struct control_session *session; /* NULL: it has sent no request that begins one */
+	struct control_session *session;   /* NULL: it has sent no request that begins one */
+	struct control_call call;	   /* @to is NULL: there is none */
+	struct control_deferred *deferred; /* NULL: the response to @call does not come later */
 	struct ring_poll poll;
 	unsigned int idle_ms; /* until it is disconnected */
 	bool closing;
@@ -72,55 +74,97 @@ static void session_gone(struct control_session *session)
 	control_peer_put(&session->peer);
 }
 
-static bool write_answer(struct control_client *client, const char *question, FILE *to)
+/* ---- requests ---- */
+
+static void call_end(struct control_client *client)
 {
-	struct control *control = client->control;
-
-	bool ok;
-
-	if (control->begin && control->begin(control, client, question, to, &ok))
-		return ok;
-	return control->answer(control, question, to);
+	if (client->deferred) {
+		client->deferred->call = NULL;
+		client->deferred = NULL;
+		client->control->deferred--;
+	}
+	fclose(client->call.to);
+	client->call.to = NULL;
 }
 
-static void answer_client(struct control_client *client, const char *question)
+static void call_cancel(struct control_client *client)
 {
-	int text_fd = memfd_create("answer", MFD_CLOEXEC), err;
-	FILE *to = text_fd < 0 ? NULL : fdopen(text_fd, "w");
-	bool ok;
+	struct control_deferred *deferred = client->deferred;
 
-	if (!to) {
-		log_err("control socket: cannot create a memory file for a response: %s",
-			strerror(errno));
-		if (text_fd >= 0)
-			close(text_fd);
+	if (!client->call.to)
 		return;
-	}
-	ok = write_answer(client, question, to);
-	err = fflush(to) ? -errno : control_send(client->poll.fd, ok, text_fd);
+	call_end(client);
+	if (deferred)
+		deferred->cancelled(deferred);
+}
+
+/* Return: 0; -errno, logged */
+static int call_begin(struct control_client *client, const char *text)
+{
+	int fd = memfd_create("response", MFD_CLOEXEC);
+
+	client->call.text = text;
+	client->call.to = fd < 0 ? NULL : fdopen(fd, "w");
+	if (client->call.to)
+		return 0;
+	log_err("control socket: cannot create a memory file for a response: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -ENOMEM;
+}
+
+void control_respond(struct control_call *call, bool ok)
+{
+	struct control_client *client = container_of(call, struct control_client, call);
+	int err = fflush(call->to) ? -errno : 0;
+
+	if (!err)
+		err = control_send(client->poll.fd, ok, fileno(call->to));
 	if (err)
 		log_debug("control socket: cannot send a response: %s", strerror(-err));
-	fclose(to);
+	call_end(client);
+	if (!client->session)
+		client_close(client);
+}
+
+int control_defer(struct control_call *call, struct control_deferred *deferred)
+{
+	struct control_client *client = container_of(call, struct control_client, call);
+
+	if (client->control->deferred >= CONTROL_DEFERRED_MAX)
+		return -EBUSY;
+	client->control->deferred++;
+	client->deferred = deferred;
+	deferred->call = call;
+	return 0;
 }
 
 static void client_said(struct control_client *client, const char *text)
 {
-	struct control_session *session = client->session;
-
-	if (session) {
-		session->said(session, text);
-		return;
-	}
-	answer_client(client, text);
-	if (!client->session)
+	if (client->session)
+		client->session->said(client->session, text);
+	else if (client->call.to)
+		log_debug("control socket: a client sends another request before the response");
+	else if (call_begin(client, text))
 		client_close(client);
+	else
+		client->control->requested(client->control, &client->call);
+}
+
+/* The client has closed the connection, or this server does. */
+static void client_gone(struct control_client *client)
+{
+	if (client->session)
+		session_gone(client->session);
+	call_cancel(client);
+	client_close(client);
 }
 
 /* Return: was there a packet, or has the client closed the connection? */
 static bool client_read(struct control_client *client)
 {
-	static char text[CONTROL_QUESTION_MAX + 1]; /* the main thread's */
-	ssize_t len = recv(client->poll.fd, text, CONTROL_QUESTION_MAX, MSG_DONTWAIT);
+	static char text[CONTROL_REQUEST_MAX + 1]; /* the main thread's */
+	ssize_t len = recv(client->poll.fd, text, CONTROL_REQUEST_MAX, MSG_DONTWAIT);
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
@@ -129,9 +173,7 @@ static bool client_read(struct control_client *client)
 		client_said(client, text);
 		return true;
 	}
-	if (client->session)
-		session_gone(client->session);
-	client_close(client);
+	client_gone(client);
 	return true;
 }
 
@@ -142,6 +184,12 @@ static void client_ready(struct ring_poll *poll)
 
 	while (!client->closing && client_read(client))
 		;
+}
+
+/* Has it sent no request? */
+static bool is_idle(const struct control_client *client)
+{
+	return !client->session && !client->call.to && !client->closing;
 }
 
 /* A request that has come in the meantime gets its response first. */
@@ -162,7 +210,7 @@ static void idle_expired(struct ring_timer *timer)
 	unsigned int tick = tick_ms(control);
 
 	for (struct control_client *client = control->clients; client; client = client->next) {
-		if (client->session || client->closing)
+		if (!is_idle(client))
 			continue;
 		if (client->idle_ms >= tick)
 			client->idle_ms -= tick;
@@ -180,7 +228,7 @@ static void close_oldest(struct control *control)
 	struct control_client *oldest = NULL;
 
 	for (struct control_client *client = control->clients; client; client = client->next)
-		if (!client->session && !client->closing)
+		if (is_idle(client))
 			oldest = client;
 	if (oldest)
 		client_end_idle(oldest);
@@ -286,16 +334,17 @@ void control_stop(struct control *control, void (*stopped)(struct control *contr
 	unlink(control->path);
 	for (client = control->clients; client; client = next) {
 		next = client->next;
-		if (client->session)
-			session_gone(client->session);
-		client_close(client);
+		if (!client->closing)
+			client_gone(client);
 	}
 	ring_timer_hurry(control->ring, &control->idle);
 	ring_poll_stop(&control->accepts, accepts_stopped);
 }
 
-void control_session(struct control_client *client, struct control_session *session)
+void control_session(struct control_call *call, struct control_session *session)
 {
+	struct control_client *client = container_of(call, struct control_client, call);
+
 	client->session = session;
 	session->client = client;
 	control_peer_get(client->poll.fd, &session->peer);

@@ -2,15 +2,16 @@
 /*
  * The server's side of the control protocol: a socket in runtime_dir (control_socket.h).
  *
- * A client sends one packet with a request (a question, in identifiers), and gets one packet with
- * the response (answer): the word "ok" or "error", and the descriptor of a memory file with the
- * text. Then the server closes the connection, unless the request began a session: in a session
- * both sides send packets of text until one side closes the connection. Only root can enter the
- * directory, so only root can send requests.
+ * A client sends one packet with a request (control_request.h), and gets one packet with the response: the
+ * word "ok" or "error", and the descriptor of a memory file with the text. The response may come later;
+ * a request whose client closes the connection before is cancelled. Then the server closes the
+ * connection, unless the request began a session: in a session both sides send packets of text until one
+ * side closes the connection. Only root can enter the directory, so only root can send requests.
  *
  * Main thread. Nothing here blocks, whatever clients do. The server disconnects a client that has
- * sent no request for CONTROL_IDLE_MS. Where CONTROL_CLIENTS_MAX clients are connected and another
- * one comes, it disconnects the client that has been idle for the longest time.
+ * sent no request for CONTROL_IDLE_MS. At most CONTROL_DEFERRED_MAX responses can be outstanding.
+ * Where CONTROL_CLIENTS_MAX clients are connected and another one comes, the server disconnects the
+ * client that has been idle for the longest time.
  */
 #ifndef VDUSE_BLK_CONTROL_H
 #define VDUSE_BLK_CONTROL_H
@@ -22,11 +23,25 @@
 #include "control_socket.h"
 #include "ring.h"
 
-#define CONTROL_QUESTION_MAX 65536 /* bytes; the names of 1024 devices fit into it */
+#define CONTROL_REQUEST_MAX  65536 /* bytes; the names of 1024 devices fit into it */
 #define CONTROL_CLIENTS_MAX  16u
+#define CONTROL_DEFERRED_MAX 8u
 #define CONTROL_IDLE_MS	     10000u
 
 struct control_client;
+
+/* A request that has no response yet. It is control.c's. */
+struct control_call {
+	const char *text; /* the request; valid until control->requested returns */
+	FILE *to;	  /* the text of the response */
+};
+
+/* A response that comes later: a part of the object of the one who owes it. */
+struct control_deferred {
+	/** @cancelled: the client or control_stop() has closed the connection: forget @call */
+	void (*cancelled)(struct control_deferred *deferred);
+	struct control_call *call; /* control.c's; NULL: no response is owed */
+};
 
 struct control {
 	struct ring *ring;
@@ -35,21 +50,18 @@ struct control {
 	struct ring_poll accepts;
 	struct control_client *clients; /* newest first */
 	unsigned int open;		/* clients that are connected */
+	unsigned int deferred;		/* responses that come later */
 	struct ring_timer idle;		/* runs while there are clients */
 	unsigned int idle_ms;		/* 0: CONTROL_IDLE_MS; tests set less */
 	bool stopping;
 	bool closed; /* @fd is closed */
 	void (*stopped)(struct control *control);
 
-	/* Set by the caller. Writes the response to @to. Return: false: it is an error. */
-	bool (*answer)(struct control *control, const char *question, FILE *to);
 	/*
-	 * Set by the caller, or NULL. Called before @answer. Where the request is one that begins a
-	 * session, writes the response to @to, sets *@ok as @answer would return it, and may call
-	 * control_session() for @client. Return: was it a request of this kind?
+	 * Set by the caller. A request has come: control_respond(), control_defer(), or control_session()
+	 * and then control_respond().
 	 */
-	bool (*begin)(struct control *control, struct control_client *client, const char *question,
-		      FILE *to, bool *ok);
+	void (*requested)(struct control *control, struct control_call *call);
 };
 
 /* A session. Both functions may call control_session_end(). */
@@ -78,8 +90,19 @@ int __must_check control_start(struct control *control, struct ring *ring, const
  */
 void control_stop(struct control *control, void (*stopped)(struct control *control));
 
-/** control_session() - keep @client connected after the response. Call it from @begin only */
-void control_session(struct control_client *client, struct control_session *session);
+/** control_respond() - send what was written to @call->to. @call is not the caller's any more */
+void control_respond(struct control_call *call, bool ok);
+
+/**
+ * control_defer() - respond later. Call it from @requested only
+ *
+ * Return: 0: @deferred->call is set until control_respond() or until @deferred->cancelled is called; -EBUSY:
+ * too many responses are outstanding
+ */
+int __must_check control_defer(struct control_call *call, struct control_deferred *deferred);
+
+/** control_session() - keep the client connected after the response. Call it from @requested only */
+void control_session(struct control_call *call, struct control_session *session);
 
 /** control_session_say() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: the socket is full */
 int __must_check control_session_say(struct control_session *session, const char *text);

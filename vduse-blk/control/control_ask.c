@@ -127,6 +127,8 @@ static int hand_out(struct round *round,
 		const struct control_answer answer = {
 			.from = &asked->peer,
 			.error = asked->error,
+			.unknown = asked->error && asked->text &&
+				   !strcmp(asked->text, CONTROL_UNKNOWN),
 			.text = asked->text,
 			.connection = &asked->fd,
 		};
@@ -147,8 +149,8 @@ static int hand_out(struct round *round,
 	return count;
 }
 
-int control_ask(const char *directory, const char *question,
-		void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+int control_ask_text(const char *directory, const char *question,
+		     void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
 {
 	DIR *dir = opendir(directory);
 	struct round round = { 0 };
@@ -168,4 +170,17 @@ int control_ask(const char *directory, const char *question,
 		closedir(dir);
 	wait_for_answers(&round);
 	return hand_out(&round, take, ctx);
+}
+
+int control_ask(const char *directory, enum control_verb verb, const char *names,
+		void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+{
+	char *question = control_request_print(verb, names);
+	int count;
+
+	if (!question)
+		return -ENOMEM;
+	count = control_ask_text(directory, question, take, ctx);
+	free(question);
+	return count;
 }

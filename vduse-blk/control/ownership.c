@@ -51,7 +51,7 @@ static struct who ask_who(const char *name, const char *runtime_dir)
 {
 	struct who who = { .name = name };
 
-	if (control_ask(runtime_dir, "list", look_for_name, &who) < 0)
+	if (control_ask(runtime_dir, CONTROL_LIST, "", look_for_name, &who) < 0)
 		who.found = false; /* the reason is logged */
 	return who;
 }

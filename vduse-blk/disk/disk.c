@@ -86,6 +86,29 @@ void disk_end(struct disk *disk)
 		disk_command_finish(disk, disk->detach_error);
 }
 
+enum control_owner disk_owner(const struct disk *disk)
+{
+	switch (disk->state) {
+	case DISK_WAITING:
+	case DISK_OPENING:
+	case DISK_FAILED:
+	case DISK_RELEASED:
+	case DISK_GONE:
+		return CONTROL_OWNER_NONE;
+	case DISK_ATTACHED:
+	case DISK_UNBOUND:
+	case DISK_REMOVED:
+		return CONTROL_OWNER_KEEPS;
+	case DISK_CREATED:
+	case DISK_ATTACHING:
+	case DISK_DETACHING:
+	case DISK_BUSY:
+	case DISK_CLOSING:
+		break;
+	}
+	return CONTROL_OWNER_HAS;
+}
+
 bool disk_wants_turn(const struct disk *disk)
 {
 	return disk->state == DISK_CREATED && !disk->timer.active;

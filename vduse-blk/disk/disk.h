@@ -23,6 +23,7 @@
 #include "attach.h"
 #include "compiler.h"
 #include "config/config.h"
+#include "control/control_request.h"
 #include "disk_device.h"
 #include "list.h"
 #include "log.h"
@@ -159,6 +160,9 @@ static inline bool disk_has_store(const struct disk *disk)
 {
 	return disk->state != DISK_OPENING && disk->device.backend;
 }
+
+/** disk_owner() - what has this server to do with the disk? */
+enum control_owner disk_owner(const struct disk *disk);
 
 /** disk_state_name() - as "list" prints it */
 const char *disk_state_name(const struct disk *disk);

@@ -10,7 +10,6 @@
 #define VDUSE_BLK_DISKS_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "compiler.h"
 #include "config/config.h"
@@ -82,12 +81,5 @@ void disks_leave(struct disks *disks);
 
 /** disks_find() - Return: the disk of that name that has not ended; NULL */
 struct disk *disks_find(const struct disks *disks, const char *name);
-
-/**
- * disks_answer() - write the response to a request of the control protocol to @to
- *
- * Return: true: "ok"; false: "error"
- */
-bool disks_answer(struct disks *disks, const char *question, FILE *to);
 
 #endif

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "process/startup_wait.h"
 #include "control/ownership.h"
+#include "leave.h"
 #include "takeover.h"
 
 /* ---- to the next server ---- */
@@ -73,15 +74,28 @@ static const struct takeover_old_ops old_ops = {
 	.forget = old_forget,
 };
 
-bool succession_begin(struct succession *succession, struct control_client *client,
-		      const char *question, FILE *to, bool *ok)
+/* During a takeover, a request to leave of a server of version 0.1.0 has no effect. */
+static bool leave(struct succession *succession, const struct control_request *request, FILE *to)
 {
-	return takeover_old_begin(&succession->to, client, question, to, ok);
+	if (succession->to.active)
+		return true;
+	return leave_answer(succession->disks, request->names, request->verb == CONTROL_LEAVE, to);
 }
 
-bool succession_is_leaving(const struct succession *succession)
+bool succession_requested(struct succession *succession, const struct control_request *request,
+			  struct control_call *call)
 {
-	return succession->to.active;
+	switch (request->verb) {
+	case CONTROL_TAKE_OVER:
+		takeover_old_begin(&succession->to, call, request->names);
+		return true;
+	case CONTROL_MAY_LEAVE:
+	case CONTROL_LEAVE:
+		control_respond(call, leave(succession, request, call->to));
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* ---- from the servers before ---- */

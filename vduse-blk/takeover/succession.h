@@ -7,10 +7,10 @@
 #define VDUSE_BLK_SUCCESSION_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "compiler.h"
 #include "control/control.h"
+#include "control/control_request.h"
 #include "disk/disks.h"
 #include "examine.h"
 #include "takeover_new.h"
@@ -38,12 +38,9 @@ int __must_check succession_prepare(struct succession *succession);
 /** succession_start() - between disks_add_all() and disks_start() */
 void succession_start(struct succession *succession);
 
-/** succession_begin() - a request that begins a session with the next server: control->begin */
-bool succession_begin(struct succession *succession, struct control_client *client,
-		      const char *question, FILE *to, bool *ok);
-
-/** succession_is_leaving() - is another server taking over from this one? */
-bool succession_is_leaving(const struct succession *succession);
+/** succession_requested() - respond to a request of the next server. Return: false: it is another request */
+bool succession_requested(struct succession *succession, const struct control_request *request,
+			  struct control_call *call);
 
 /**
  * succession_cancel() - a signal ends this server: give up its takeover unless that is complete

@@ -4,31 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-bool takeover_next_name(const char **names, char name[TAKEOVER_NAME_MAX])
-{
-	size_t len = strcspn(*names, "\n");
-
-	if (!**names)
-		return false;
-	snprintf(name, TAKEOVER_NAME_MAX, "%.*s", (int)len, *names);
-	*names += len + ((*names)[len] == '\n');
-	return true;
-}
-
-bool takeover_names(const char *names, const char *name)
-{
-	size_t len = strlen(name);
-	const char *line = names;
-
-	while (line) {
-		if (!strncmp(line, name, len) && (line[len] == '\n' || !line[len]))
-			return true;
-		line = strchr(line, '\n');
-		line = line ? line + 1 : NULL;
-	}
-	return false;
-}
-
 bool takeover_next(const char **text, struct takeover_line *line)
 {
 	size_t len = strcspn(*text, "\n"), word = strcspn(*text, " \n"), name;

@@ -6,8 +6,8 @@
  * connection is the session. A server has at most one session with a new server. Packets are text.
  * A packet consists of lines, and each line is one message:
  *
- *     new   take-over		begins the session. The next lines are the names of all disks of the
- *				new server. The response names all disks of the old server
+ *     new   take-over		CONTROL_TAKE_OVER begins the session. It has the names of all disks of
+ *				the new server, the response those of all disks of the old server
  *     new   release NAME	the new server is ready to adopt the disk
  *     old   released NAME	the old server has closed the disk's device and store
  *     old   busy NAME		the old server cannot release it yet; the new server asks again
@@ -20,7 +20,7 @@
  * after the last one. When the connection is closed then, it takes back the disks that it has not
  * forgotten.
  *
- * Servers of version 0.1.0 have no session: after a "leave" request they release all disks and end.
+ * Servers of version 0.1.0 have no session: leave.h.
  */
 #ifndef VDUSE_BLK_TAKEOVER_H
 #define VDUSE_BLK_TAKEOVER_H
@@ -28,13 +28,7 @@
 #include <stdbool.h>
 
 #include "compiler.h"
-
-#define TAKEOVER_BEGIN "take-over\n"
-
-/* Requests of version 0.1.0, each followed by names of disks, one a line; and a response. */
-#define TAKEOVER_ASK	 "may-leave\n"
-#define TAKEOVER_LEAVE	 "leave\n"
-#define TAKEOVER_LEAVING "leaving"
+#include "control/control_request.h"
 
 #define TAKEOVER_RELEASE  "release"
 #define TAKEOVER_RELEASED "released"
@@ -43,17 +37,10 @@
 #define TAKEOVER_COMPLETE "complete"
 
 #define TAKEOVER_WORD_MAX 16
-#define TAKEOVER_NAME_MAX 256
-
-/** takeover_next_name() - take the first line of *@names. Return: false: there is none left */
-bool takeover_next_name(const char **names, char name[TAKEOVER_NAME_MAX]);
-
-/** takeover_names() - is @name one of the lines of @names? */
-bool takeover_names(const char *names, const char *name);
 
 struct takeover_line {
 	char word[TAKEOVER_WORD_MAX];
-	char name[TAKEOVER_NAME_MAX]; /* empty: none */
+	char name[CONTROL_NAME_MAX]; /* empty: none */
 };
 
 /** takeover_next() - take the first line of *@text. Return: false: there is none left */

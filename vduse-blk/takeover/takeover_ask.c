@@ -12,7 +12,6 @@
 #include "control/control_ask.h"
 #include "log.h"
 #include "process/notify.h"
-#include "takeover.h"
 
 /* How long a server of version 0.1.0 may take to complete its requests in flight and to end. */
 #define LEAVE_WAIT_MS 60000
@@ -22,21 +21,18 @@ struct asking {
 	int result;
 };
 
-/* Return: @verb and all names, to be freed; NULL: no memory */
-static char *make_question(const struct config *config, const char *verb)
+/* Return: the names of all disks, one a line, to be freed; NULL: no memory */
+static char *names_of(const struct config *config)
 {
-	size_t len = strlen(verb) + 1, at = strlen(verb);
-	char *text;
+	size_t len = 1, at = 0;
+	char *names;
 
 	for (size_t i = 0; i < config->device_count; i++)
 		len += strlen(config->devices[i].name) + 1;
-	text = malloc(len);
-	if (!text)
-		return NULL;
-	strcpy(text, verb);
-	for (size_t i = 0; i < config->device_count; i++)
-		at += (size_t)sprintf(text + at, "%s\n", config->devices[i].name);
-	return text;
+	names = calloc(1, len);
+	for (size_t i = 0; names && i < config->device_count; i++)
+		at += (size_t)sprintf(names + at, "%s\n", config->devices[i].name);
+	return names;
 }
 
 static void refused(struct asking *asking, const struct control_answer *answer)
@@ -74,7 +70,7 @@ static void take_agreed(const struct control_answer *answer, void *ctx)
 {
 	struct asking *asking = ctx;
 
-	if (answer->error && !strcmp(answer->text, CONTROL_UNKNOWN))
+	if (answer->unknown)
 		asking->agreement->plain = true;
 	else if (answer->error)
 		refused(asking, answer);
@@ -101,7 +97,7 @@ static void take_leaving(const struct control_answer *answer, void *ctx)
 		refused(asking, answer);
 		return;
 	}
-	if (strcmp(answer->text, TAKEOVER_LEAVING))
+	if (strcmp(answer->text, CONTROL_LEAVING))
 		return; /* it has none of our disks, or it has a session with us */
 	if (wait_for_end(answer->from->pidfd)) {
 		log_err("cannot take over from %s: it has not ended within %d s",
@@ -110,26 +106,23 @@ static void take_leaving(const struct control_answer *answer, void *ctx)
 	}
 }
 
-static int ask_all(const struct config *config, const char *verb, struct asking *asking,
+static int ask_all(const struct config *config, enum control_verb verb, struct asking *asking,
 		   void (*take)(const struct control_answer *answer, void *ctx))
 {
-	char *question = make_question(config, verb);
-	int count;
+	char *names = names_of(config);
+	int count = names ? control_ask(config->runtime_dir, verb, names, take, asking) : -ENOMEM;
 
-	if (!question)
-		return -ENOMEM;
-	count = control_ask(config->runtime_dir, question, take, asking);
-	free(question);
+	free(names);
 	return count < 0 ? count : asking->result;
 }
 
 int takeover_ask(const struct config *config, struct takeover_agreement *out)
 {
 	struct asking asking = { .agreement = out };
-	int err = ask_all(config, TAKEOVER_BEGIN, &asking, take_agreed);
+	int err = ask_all(config, CONTROL_TAKE_OVER, &asking, take_agreed);
 
 	if (!err && out->plain)
-		err = ask_all(config, TAKEOVER_ASK, &asking, take_leaving);
+		err = ask_all(config, CONTROL_MAY_LEAVE, &asking, take_leaving);
 	return err;
 }
 
@@ -138,7 +131,7 @@ int takeover_plain(const struct config *config)
 	struct asking asking = { 0 };
 
 	notify_main_pid();
-	return ask_all(config, TAKEOVER_LEAVE, &asking, take_leaving);
+	return ask_all(config, CONTROL_LEAVE, &asking, take_leaving);
 }
 
 void takeover_agreement_free(struct takeover_agreement *agreement)

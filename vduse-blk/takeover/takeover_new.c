@@ -73,7 +73,7 @@ static void retry_later(struct takeover_new *takeover)
 /* Return: was the message sent? If not, it is sent later, unless the session has ended (-1) */
 static bool tell(struct old_server *server, const char *word, const char *name)
 {
-	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
+	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
 
 	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
 	if (send(server->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
@@ -258,7 +258,7 @@ void takeover_new_serving(struct takeover_new *takeover, const char *name)
 void takeover_new_failed(struct takeover_new *takeover, const char *name)
 {
 	const struct taken *disk = find_disk(takeover, name);
-	char why[TAKEOVER_NAME_MAX + 32];
+	char why[CONTROL_NAME_MAX + 32];
 
 	if (!disk || !disk->released)
 		return;
@@ -357,7 +357,7 @@ static int add_disks(struct takeover_new *takeover, struct old_server *server,
 	for (size_t i = 0; i < config->device_count && !err; i++) {
 		const char *name = config->devices[i].name;
 
-		if (takeover_names(names, name) && !find_disk(takeover, name))
+		if (control_names_has(names, name) && !find_disk(takeover, name))
 			err = add_disk(takeover, server, name);
 	}
 	return err;

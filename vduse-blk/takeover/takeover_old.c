@@ -43,7 +43,7 @@ static void retry_tell(struct ring_timer *timer)
 /* Return: was the message sent? After a full socket tell_released() is called again */
 static bool tell(struct takeover_old *old, const char *word, const char *name)
 {
-	char line[TAKEOVER_WORD_MAX + TAKEOVER_NAME_MAX + 2];
+	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
 	int err;
 
 	snprintf(line, sizeof(line), "%s %s\n", word, name);
@@ -207,14 +207,14 @@ static void session_gone(struct control_session *session)
 }
 
 /* Return: how many of @ours are in @theirs. @foreign: set to one that is not; "": none */
-static size_t compare(const char *ours, const char *theirs, char foreign[TAKEOVER_NAME_MAX])
+static size_t compare(const char *ours, const char *theirs, char foreign[CONTROL_NAME_MAX])
 {
-	char name[TAKEOVER_NAME_MAX];
+	char name[CONTROL_NAME_MAX];
 	size_t common = 0;
 
 	foreign[0] = '\0';
-	while (takeover_next_name(&ours, name)) {
-		if (takeover_names(theirs, name))
+	while (control_next_name(&ours, name)) {
+		if (control_names_has(theirs, name))
 			common++;
 		else
 			strcpy(foreign, name);
@@ -254,13 +254,13 @@ static int add_disk(struct takeover_old *old, const char *name)
 	return disk->name ? 0 : -ENOMEM;
 }
 
-static int start(struct takeover_old *old, struct control_client *client, const char *names)
+static int start(struct takeover_old *old, struct control_call *call, const char *names)
 {
-	char who[CONTROL_PEER_NAME_MAX], name[TAKEOVER_NAME_MAX];
+	char who[CONTROL_PEER_NAME_MAX], name[CONTROL_NAME_MAX];
 	int err = 0;
 
 	list_init(&old->disks);
-	while (!err && takeover_next_name(&names, name))
+	while (!err && control_next_name(&names, name))
 		err = add_disk(old, name);
 	if (err) {
 		free_disks(old);
@@ -269,40 +269,35 @@ static int start(struct takeover_old *old, struct control_client *client, const 
 	old->active = true;
 	old->session.said = session_said;
 	old->session.gone = session_gone;
-	control_session(client, &old->session);
+	control_session(call, &old->session);
 	log_info("%s begins to take over", control_peer_name(old->session.peer.pid, who));
 	return 0;
 }
 
-/* @ours: the names of our disks, or NULL. Return: as that of an answer */
-static bool begin(struct takeover_old *old, struct control_client *client, const char *ours,
-		  const char *theirs, FILE *to)
+/* @ours: the names of our disks, or NULL. Return: as that of control_respond() */
+static bool begin(struct takeover_old *old, struct control_call *call, const char *ours,
+		  const char *theirs)
 {
-	char foreign[TAKEOVER_NAME_MAX];
+	char foreign[CONTROL_NAME_MAX];
 
 	if (ours && !compare(ours, theirs, foreign))
 		return true; /* @theirs has none of our disks: an empty response */
-	if (ours && !may_begin(old, foreign, to))
+	if (ours && !may_begin(old, foreign, call->to))
 		return false;
-	if (!ours || start(old, client, ours)) {
-		fputs("it is out of memory", to);
+	if (!ours || start(old, call, ours)) {
+		fputs("it is out of memory", call->to);
 		return false;
 	}
-	fputs(ours, to);
+	fputs(ours, call->to);
 	return true;
 }
 
-bool takeover_old_begin(struct takeover_old *old, struct control_client *client,
-			const char *question, FILE *to, bool *ok)
+void takeover_old_begin(struct takeover_old *old, struct control_call *call, const char *names)
 {
-	char *ours;
+	char *ours = old->ops->names(old);
 
-	if (strncmp(question, TAKEOVER_BEGIN, strlen(TAKEOVER_BEGIN)))
-		return false;
-	ours = old->ops->names(old);
-	*ok = begin(old, client, ours, question + strlen(TAKEOVER_BEGIN), to);
+	control_respond(call, begin(old, call, ours, names));
 	free(ours);
-	return true;
 }
 
 void takeover_old_exit(struct takeover_old *old)

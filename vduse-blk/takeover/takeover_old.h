@@ -7,7 +7,6 @@
 #define VDUSE_BLK_TAKEOVER_OLD_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "compiler.h"
 #include "control/control.h"
@@ -49,13 +48,10 @@ struct takeover_old {
 };
 
 /**
- * takeover_old_begin() - handle a TAKEOVER_BEGIN request; to be used in control->begin
- * @to: the response: with *@ok the names of the disks, else the reason for the refusal
- *
- * Return: false: @question is another request; @to and *@ok are unchanged
+ * takeover_old_begin() - respond to CONTROL_TAKE_OVER, and begin a session unless there is a reason not to
+ * @names: the disks of the new server, one a line
  */
-bool takeover_old_begin(struct takeover_old *old, struct control_client *client,
-			const char *question, FILE *to, bool *ok);
+void takeover_old_begin(struct takeover_old *old, struct control_call *call, const char *names);
 
 /** takeover_old_exit() - free everything. Call it when the ring is not run any more */
 void takeover_old_exit(struct takeover_old *old);
