@@ -12,6 +12,7 @@ static inline bool virtq_head_is_taken(const struct virtq *vq, uint16_t head)
 	return vq->taken[head / 8] & (1u << (head % 8));
 }
 
+/* It is taken, or given back. */
 static inline void virtq_head_toggle(struct virtq *vq, uint16_t head)
 {
 	vq->taken[head / 8] ^= (uint8_t)(1u << (head % 8));
