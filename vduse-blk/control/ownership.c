@@ -16,43 +16,66 @@
 
 struct who {
 	const char *name; /* of the device */
-	bool found;	  /* a server has it */
-	pid_t pid;	  /* of that server; 0: in another PID namespace */
-	char state[16];	  /* as that server lists it */
+	enum control_owner owner;
+	pid_t pid;    /* of the server that has the device; 0: in another PID namespace */
+	bool unknown; /* a server does not know the request */
 };
 
-/* A server that opens a disk, as this one may do, does not have the device yet. */
-static bool has_device(const char *state)
+static void take_owner(struct who *who, const struct control_answer *answer,
+		       enum control_owner owner)
 {
-	return strcmp(state, "opening") && strcmp(state, "waiting") && strcmp(state, "failed") &&
-	       strcmp(state, "released");
+	if (owner <= who->owner)
+		return;
+	who->owner = owner;
+	who->pid = answer->from->pid;
 }
 
-/* The lines of "list": name, node, driver, state, ... */
-static void look_for_name(const struct control_answer *answer, void *ctx)
+static void look_at_word(const struct control_answer *answer, void *ctx)
+{
+	struct who *who = ctx;
+
+	if (!answer->error)
+		take_owner(who, answer, control_owner_parse(answer->text));
+	who->unknown |= answer->unknown;
+}
+
+/* ---- servers of earlier versions, which do not know CONTROL_OWNER ---- */
+
+static enum control_owner owner_of_state(const char *state)
+{
+	if (!strcmp(state, "opening") || !strcmp(state, "waiting") || !strcmp(state, "failed") ||
+	    !strcmp(state, "released"))
+		return CONTROL_OWNER_NONE;
+	return strcmp(state, "attached") ? CONTROL_OWNER_HAS : CONTROL_OWNER_KEEPS;
+}
+
+/* The lines of their "list": name, node, driver, state, ... */
+static void look_at_list(const struct control_answer *answer, void *ctx)
 {
 	struct who *who = ctx;
 	size_t len = strlen(who->name);
 	const char *line = answer->error ? NULL : answer->text;
-	char state[sizeof(who->state)];
+	char state[16];
 
 	while (line && (strncmp(line, who->name, len) || line[len] != ' ')) {
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
-	if (!line || sscanf(line, "%*s %*s %*s %15s", state) != 1 || !has_device(state))
-		return;
-	who->found = true;
-	who->pid = answer->from->pid;
-	strcpy(who->state, state);
+	if (line && sscanf(line, "%*s %*s %*s %15s", state) == 1)
+		take_owner(who, answer, owner_of_state(state));
 }
+
+/* ---- any server ---- */
 
 static struct who ask_who(const char *name, const char *runtime_dir)
 {
 	struct who who = { .name = name };
+	int count = control_ask(runtime_dir, CONTROL_OWNER, name, look_at_word, &who);
 
-	if (control_ask(runtime_dir, CONTROL_LIST, "", look_for_name, &who) < 0)
-		who.found = false; /* the reason is logged */
+	if (count > 0 && who.unknown)
+		count = control_ask(runtime_dir, CONTROL_LIST, "", look_at_list, &who);
+	if (count < 0)
+		who.owner = CONTROL_OWNER_NONE; /* the reason is logged */
 	return who;
 }
 
@@ -60,7 +83,7 @@ static int refuse(const struct who *who)
 {
 	char server[CONTROL_PEER_NAME_MAX];
 
-	if (who->found)
+	if (who->owner != CONTROL_OWNER_NONE)
 		log_err("%s: another process serves a device of that name: %s", who->name,
 			control_peer_name(who->pid, server));
 	else
@@ -75,8 +98,7 @@ int ownership_refuse(const char *name, const char *runtime_dir)
 	if (vduse_dev_is_served(name) != 1)
 		return 0;
 	who = ask_who(name, runtime_dir);
-	/* In any other state it is on its way: up, and may fail; or down, and will let go of it. */
-	return who.found && !strcmp(who.state, "attached") ? refuse(&who) : 0;
+	return who.owner == CONTROL_OWNER_KEEPS ? refuse(&who) : 0;
 }
 
 /* Until nobody serves it. Return: 0, also where there is no such device; -errno, logged */
@@ -109,7 +131,8 @@ int ownership_wait(const char *name, const char *runtime_dir)
 
 int ownership_by_other(const char *name, const char *runtime_dir)
 {
-	if (vduse_dev_is_served(name) != 1 || ask_who(name, runtime_dir).found)
+	if (vduse_dev_is_served(name) != 1 ||
+	    ask_who(name, runtime_dir).owner != CONTROL_OWNER_NONE)
 		return 0;
 	return wait_for_end(name, runtime_dir);
 }
