@@ -5,13 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "control/control_socket.h"
 #include "log.h"
 #include "process/notify.h"
 #include "takeover.h"
+#include "takeover_session.h"
 
 #define RETRY_US 100000 /* after a full socket, or for a disk that was busy */
 
@@ -27,9 +26,7 @@
 
 struct old_server {
 	struct takeover_new *takeover;
-	struct ring_poll poll;
-	int fd; /* -1: the session has ended */
-	pid_t pid;
+	struct takeover_session session;
 	bool told_complete;
 };
 
@@ -70,17 +67,14 @@ static void retry_later(struct takeover_new *takeover)
 	ring_timer_start(takeover->ring, &takeover->retry, RETRY_US, retry_expired);
 }
 
-/* Return: was the message sent? If not, it is sent later, unless the session has ended (-1) */
+/* Return: was the message sent? If not, it is sent later, unless the session has ended */
 static bool tell(struct old_server *server, const char *word, const char *name)
 {
-	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
+	int err = takeover_session_tell(&server->session, word, name);
 
-	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
-	if (send(server->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return true;
-	if (errno == EAGAIN)
+	if (err == -EAGAIN)
 		retry_later(server->takeover);
-	return false;
+	return !err;
 }
 
 static unsigned int count_under_way(const struct takeover_new *takeover)
@@ -153,8 +147,9 @@ static void released(struct takeover_new *takeover, struct taken *disk)
 	takeover->ops->released(takeover, disk->name);
 }
 
-static void obey(struct old_server *server, const struct takeover_line *line)
+static void server_said(struct takeover_session *session, const struct takeover_line *line)
 {
+	struct old_server *server = container_of(session, struct old_server, session);
 	struct taken *disk = find_disk(server->takeover, line->name);
 
 	if (!disk || disk->from != server || !disk->asked)
@@ -167,63 +162,23 @@ static void obey(struct old_server *server, const struct takeover_line *line)
 	}
 }
 
-static void session_closed(struct ring_poll *poll)
-{
-	close(poll->fd);
-}
-
-static void end_session(struct old_server *server)
-{
-	if (server->fd < 0)
-		return;
-	shutdown(server->fd, SHUT_RDWR); /* tells the old server at once */
-	if (server->poll.ring)
-		ring_poll_stop(&server->poll, session_closed);
-	else
-		close(server->fd);
-	server->fd = -1;
-}
-
 /* The old process has ended, and the kernel has closed its descriptors, as after a crash. */
-static void server_ended(struct old_server *server)
+static void server_ended(struct takeover_session *session)
 {
+	struct old_server *server = container_of(session, struct old_server, session);
 	struct takeover_new *takeover = server->takeover;
 	char who[CONTROL_PEER_NAME_MAX];
 	size_t left = 0;
 
-	end_session(server);
 	list_for_each_entry (disk, &takeover->disks, struct taken, node)
 		left += disk->from == server && !disk->released;
 	if (left && !takeover->given_up)
 		log_warn("%s has ended during the takeover: its remaining %zu disks are adopted as "
 			 "after a crash",
-			 control_peer_name(server->pid, who), left);
+			 control_peer_name(session->pid, who), left);
 	list_for_each_entry (disk, &takeover->disks, struct taken, node)
 		if (disk->from == server)
 			released(takeover, disk);
-}
-
-static void session_ready(struct ring_poll *poll)
-{
-	struct old_server *server = container_of(poll, struct old_server, poll);
-	char text[8192 + 1];
-	const char *at;
-	struct takeover_line line;
-	ssize_t len;
-
-	while (server->fd >= 0) {
-		len = recv(server->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
-		if (len < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (len <= 0) {
-			server_ended(server);
-			return;
-		}
-		text[len] = 0;
-		at = text;
-		while (server->fd >= 0 && takeover_next(&at, &line))
-			obey(server, &line);
-	}
 }
 
 /* ---- states of the disks ---- */
@@ -269,7 +224,7 @@ void takeover_new_failed(struct takeover_new *takeover, const char *name)
 static bool has_session(const struct takeover_new *takeover)
 {
 	for (size_t i = 0; i < takeover->server_count; i++)
-		if (takeover->servers[i].fd >= 0)
+		if (takeover->servers[i].session.fd >= 0)
 			return true;
 	return false;
 }
@@ -288,7 +243,7 @@ bool takeover_new_give_up(struct takeover_new *takeover, const char *why)
 void takeover_new_end(struct takeover_new *takeover)
 {
 	for (size_t i = 0; i < takeover->server_count; i++)
-		end_session(&takeover->servers[i]);
+		takeover_session_end(&takeover->servers[i].session);
 }
 
 static void say_late(const struct takeover_new *takeover)
@@ -300,7 +255,7 @@ static void say_late(const struct takeover_new *takeover)
 			log_warn(
 				"%s: is not taken over yet: %s waits for requests in flight (does "
 				"the store stall?), and releases the disk when they have completed",
-				disk->name, control_peer_name(disk->from->pid, who));
+				disk->name, control_peer_name(disk->from->session.pid, who));
 }
 
 /* Was any disk released, of those that an old server has or had? True where there are none. */
@@ -379,8 +334,12 @@ int takeover_new_init(struct takeover_new *takeover, struct ring *ring, const st
 
 		*server = (struct old_server){
 			.takeover = takeover,
-			.fd = agreed->fd,
-			.pid = agreed->pid,
+			.session = {
+				.fd = agreed->fd,
+				.pid = agreed->pid,
+				.said = server_said,
+				.ended = server_ended,
+			},
 		};
 		agreed->fd = -1;
 		err = add_disks(takeover, server, config, agreed->names);
@@ -391,18 +350,13 @@ int takeover_new_init(struct takeover_new *takeover, struct ring *ring, const st
 void takeover_new_start(struct takeover_new *takeover)
 {
 	for (size_t i = 0; i < takeover->server_count; i++)
-		ring_poll_start(takeover->ring, &takeover->servers[i].poll, takeover->servers[i].fd,
-				session_ready);
+		takeover_session_start(&takeover->servers[i].session, takeover->ring);
 }
 
 void takeover_new_exit(struct takeover_new *takeover)
 {
-	for (size_t i = 0; i < takeover->server_count; i++) {
-		if (takeover->servers[i].fd < 0)
-			continue;
-		shutdown(takeover->servers[i].fd, SHUT_RDWR); /* the ring may still hold the file */
-		close(takeover->servers[i].fd);
-	}
+	for (size_t i = 0; i < takeover->server_count; i++)
+		takeover_session_exit(&takeover->servers[i].session);
 	while (takeover->ring && !list_is_empty(&takeover->disks)) {
 		struct taken *disk = container_of(list_take(&takeover->disks), struct taken, node);
 

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "takeover_session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int takeover_session_tell(struct takeover_session *session, const char *word, const char *name)
+{
+	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
+
+	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
+	if (send(session->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 0;
+	return -errno;
+}
+
+static void closed(struct ring_poll *poll)
+{
+	close(poll->fd);
+}
+
+void takeover_session_end(struct takeover_session *session)
+{
+	if (session->fd < 0)
+		return;
+	shutdown(session->fd, SHUT_RDWR); /* tells the old server at once */
+	if (session->poll.ring)
+		ring_poll_stop(&session->poll, closed);
+	else
+		close(session->fd);
+	session->fd = -1;
+}
+
+static void ready(struct ring_poll *poll)
+{
+	struct takeover_session *session = container_of(poll, struct takeover_session, poll);
+	char text[8192 + 1];
+	const char *at;
+	struct takeover_line line;
+	ssize_t len;
+
+	while (session->fd >= 0) {
+		len = recv(session->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+		if (len < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (len <= 0) {
+			takeover_session_end(session);
+			session->ended(session);
+			return;
+		}
+		text[len] = 0;
+		at = text;
+		while (session->fd >= 0 && takeover_next(&at, &line))
+			session->said(session, &line);
+	}
+}
+
+void takeover_session_start(struct takeover_session *session, struct ring *ring)
+{
+	ring_poll_start(ring, &session->poll, session->fd, ready);
+}
+
+void takeover_session_exit(struct takeover_session *session)
+{
+	if (session->fd < 0)
+		return;
+	shutdown(session->fd, SHUT_RDWR); /* the ring may still hold the file */
+	close(session->fd);
+}
