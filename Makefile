@@ -51,9 +51,9 @@ UNIT   := server disk task list iov pages umem iotlb iotlb_many inflight node_us
 	  vduse_dev vduse_dev_messages vduse_dev_manage vduse_dev_memory \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
-	  backend_file backend_file_change backend_file_many backend_file_iopoll \
-	  backend_file_stage store_type fault_store store_pool store_threads store_health \
-	  store store_cache store_lock store_rivals store_block \
+	  file_store file_store_change file_store_many file_store_iopoll \
+	  file_store_stage store_type fault_store store_pool store_threads store_health \
+	  host_file store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush queue_bounce device device_faults device_recovery \
 	  control control_clients control_sockets takeover takeover_new takeover_ask examine background ownership bounce backing_conflict adopt polling irq_cpu rescue \

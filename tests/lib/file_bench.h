@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vduse-blk/store/backend_file.c: a real ring and real files, compared with an array of bytes.
+ * vduse-blk/store/file_store.c: a real ring and real files, compared with an array of bytes.
  *
  * The bench records the steps of each operation as short words, where they enter the kernel, and a
  * test may replace the result of a step. A step that ends with EAGAIN on the ring, and the call of
@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
-#include "store/backend_file.h"
+#include "store/file_store.h"
 #include "store/store_type.h"
 #include "test_log.h"
 
@@ -23,7 +23,7 @@
 #define FB_SLICE_START (64u << 10) /* of the image, the disk is this slice */
 #define FB_SLICE       (1536u << 10)
 #define FB_IOVS	       4096
-#define CHUNK	       65536u /* of zeroes that are written, as in backend_file.c */
+#define CHUNK	       65536u /* of zeroes that are written, as in file_store.c */
 #define STEPS	       40
 
 #define PUNCH	   (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)

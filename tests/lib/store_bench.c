@@ -18,7 +18,7 @@
 
 char *st_image;
 struct device_config st_config;
-struct store st_store;
+struct host_file st_store;
 unsigned int st_wait_ms;
 rlim_t st_fds_limit = RLIM_INFINITY;
 
@@ -76,12 +76,12 @@ void st_teardown(void)
 void st_expect_refusal(int err, const char *reason)
 {
 	unsigned int before = fds_open();
-	struct store refused;
+	struct host_file refused;
 
 	test_log_begin();
 	test_log_allow(LOG_LEVEL_ERROR, "");
 	st_limit_fds(st_fds_limit);
-	ck_assert_int_eq(store_open(&st_config, st_wait_ms, &refused), err);
+	ck_assert_int_eq(host_file_open(&st_config, st_wait_ms, &refused), err);
 	st_limit_fds(RLIM_INFINITY);
 	ck_assert_uint_eq(fds_open(), before);
 	ck_assert_msg(test_log_count("") == 1 && test_log_count("disk0: ") == 1 &&
@@ -91,9 +91,9 @@ void st_expect_refusal(int err, const char *reason)
 	test_log_begin();
 }
 
-void st_expect_open(struct store *opened)
+void st_expect_open(struct host_file *opened)
 {
-	ck_assert_int_eq(store_open(&st_config, st_wait_ms, opened), 0);
+	ck_assert_int_eq(host_file_open(&st_config, st_wait_ms, opened), 0);
 }
 
 uint64_t st_now_ms(void)
@@ -113,12 +113,12 @@ void st_configure_part(const struct st_part *st_part)
 
 void st_expect_second(const struct st_part *second, bool fine)
 {
-	struct store other;
+	struct host_file other;
 
 	st_configure_part(second);
 	if (fine) {
 		st_expect_open(&other);
-		store_close(&other);
+		host_file_close(&other);
 	} else {
 		st_expect_refusal(-EBUSY, "in use by another process");
 	}
@@ -127,7 +127,7 @@ void st_expect_second(const struct st_part *second, bool fine)
 /* A child that has the store for @ms milliseconds, or until it is killed. */
 pid_t st_start_holder(const struct st_part *held, int ms)
 {
-	struct store other;
+	struct host_file other;
 	int ready[2];
 	char byte = 0;
 	pid_t pid;
@@ -137,7 +137,7 @@ pid_t st_start_holder(const struct st_part *held, int ms)
 	ck_assert_int_ge(pid, 0);
 	if (!pid) {
 		st_configure_part(held);
-		if (store_open(&st_config, 0, &other) || write(ready[1], &byte, 1) != 1)
+		if (host_file_open(&st_config, 0, &other) || write(ready[1], &byte, 1) != 1)
 			_exit(1);
 		poll(NULL, 0, ms);
 		_exit(0);

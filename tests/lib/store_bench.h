@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vduse-blk/store/store.c and an image in temp_dir: what its tests share. The directory should be on a
+ * vduse-blk/store/host_file.c and an image in temp_dir: what its tests share. The directory should be on a
  * disk file system.
  */
 #ifndef TESTS_STORE_BENCH_H
@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "store/store.h"
+#include "store/host_file.h"
 
 #define ST_IMAGE_SIZE (1u << 20)
 
@@ -28,7 +28,7 @@ struct st_part {
 
 extern char *st_image;		       /* path of what most tests serve */
 extern struct device_config st_config; /* of it, until a test changes that */
-extern struct store st_store;
+extern struct host_file st_store;
 extern unsigned int st_wait_ms; /* for who has it */
 extern rlim_t st_fds_limit;	/* while a refusal is expected */
 
@@ -45,7 +45,7 @@ void st_limit_fds(rlim_t limit);
 rlim_t st_limit_for(unsigned int count);
 
 /** st_expect_open() - open st_config, with success */
-void st_expect_open(struct store *opened);
+void st_expect_open(struct host_file *opened);
 
 /** st_expect_refusal() - it fails, with one line that names the device, the path and @reason */
 void st_expect_refusal(int err, const char *reason);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/store.c with loop devices, where root may make them. */
+/* vduse-blk/store/host_file.c with loop devices, where root may make them. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ START_TEST(block_device_has_its_own_limits)
 		ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE);
 		ck_assert_int_eq(st_store.direct, st_config.cache <= CACHE_NONE);
 		ck_assert_ptr_nonnull(strstr(st_store.identity, number));
-		store_close(&st_store);
+		host_file_close(&st_store);
 	}
 	st_config.cache = CACHE_WRITEBACK;
 	st_config.logical_block_size = 512;
@@ -89,7 +89,7 @@ START_TEST(block_device_has_its_own_limits)
 	ck_assert_uint_eq(st_store.limits.logical_block, 4096);
 	ck_assert_uint_ge(st_store.limits.physical_block, 4096);
 	ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE - 8192);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_config.offset = 512;
 	st_expect_refusal(-EINVAL, ODD);
 	st_config.offset = ST_IMAGE_SIZE;
@@ -109,7 +109,7 @@ START_TEST(block_device_that_is_written_is_claimed)
 	ck_assert(!others_may_claim_loop());
 	st_expect_second(&(struct st_part){ .readonly = true }, false);
 	st_expect_second(&(struct st_part){ .readonly = false }, false);
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	other = open(loop_name, O_RDONLY | O_EXCL | O_CLOEXEC);
 	ck_assert_int_ge(other, 0);
@@ -122,7 +122,7 @@ START_TEST(block_device_that_is_written_is_claimed)
 	st_expect_open(&st_store);
 	st_expect_second(&(struct st_part){ .readonly = true }, true);
 	st_expect_second(&(struct st_part){ .readonly = false }, false);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	close(loop);
 }
 END_TEST
@@ -131,7 +131,7 @@ START_TEST(slices_of_a_block_device_share_one_claim)
 {
 	struct st_part parts[] = { { false, 0, 8192 }, { false, 8192, 8192 }, { true, 65536, 0 } };
 	int loop = st_make_loop(512);
-	struct store stores[3];
+	struct host_file stores[3];
 	pid_t pid;
 
 	if (loop < 0)
@@ -144,10 +144,10 @@ START_TEST(slices_of_a_block_device_share_one_claim)
 	st_expect_second(&(struct st_part){ false, 0, 0 }, false);
 	for (size_t i = 0; i < 2; i++) {
 		ck_assert(!others_may_claim_loop());
-		store_close(&stores[_i ? 1 - i : i]);
+		host_file_close(&stores[_i ? 1 - i : i]);
 	}
 	ck_assert(others_may_claim_loop()); /* the one that is left only reads */
-	store_close(&stores[2]);
+	host_file_close(&stores[2]);
 
 	pid = st_start_holder(&parts[0], 60000); /* another process claims for itself */
 	st_expect_second(&parts[1], false);
@@ -179,15 +179,15 @@ static void *open_slice(void *arg)
 {
 	size_t i = (size_t)arg;
 	struct device_config config = st_config;
-	struct store store;
+	struct host_file store;
 	int err = 0;
 
 	config.offset = i * 8192;
 	config.size = 8192;
 	for (int round = 0; round < 50 && !err; round++) {
-		err = store_open(&config, 0, &store);
+		err = host_file_open(&config, 0, &store);
 		if (!err)
-			store_close(&store);
+			host_file_close(&store);
 	}
 	slice_results[i] = err;
 	return NULL;
@@ -217,7 +217,7 @@ START_TEST(each_block_device_has_its_own_claim)
 {
 	int loop = st_make_loop(512), other_loop;
 	char first_name[sizeof(loop_name)];
-	struct store first;
+	struct host_file first;
 
 	if (loop < 0)
 		return;
@@ -229,11 +229,11 @@ START_TEST(each_block_device_has_its_own_claim)
 	ck_assert(others_may_claim_loop());
 	st_expect_open(&st_store);
 	ck_assert(!others_may_claim_loop());
-	store_close(&first);
+	host_file_close(&first);
 	ck_assert(!others_may_claim_loop());
 	strcpy(loop_name, first_name);
 	ck_assert(others_may_claim_loop());
-	store_close(&st_store);
+	host_file_close(&st_store);
 	close(other_loop);
 	close(loop);
 }
@@ -243,31 +243,31 @@ END_TEST
 START_TEST(block_device_that_is_served_can_be_examined)
 {
 	int loop = st_make_loop(512);
-	struct store examined;
+	struct host_file examined;
 	pid_t pid;
 
 	if (loop < 0)
 		return;
 	pid = st_start_holder(&(struct st_part){ 0 }, 60000);
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(store_examine(&st_config, i, &examined), 0);
+		ck_assert_int_eq(host_file_examine(&st_config, i, &examined), 0);
 		ck_assert_int_eq(examined.fd, -1);
 		ck_assert_ptr_null(examined.claim);
 		ck_assert_uint_eq(examined.limits.size, ST_IMAGE_SIZE);
 	}
 	test_log_expect(LOG_LEVEL_ERROR, "in use by another process");
-	ck_assert_int_eq(store_try_claim(&st_config), -EBUSY);
+	ck_assert_int_eq(host_file_try_claim(&st_config), -EBUSY);
 	st_config.readonly = true;
-	ck_assert_int_eq(store_try_claim(&st_config), 0);
+	ck_assert_int_eq(host_file_try_claim(&st_config), 0);
 	st_config.readonly = false;
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_int_eq(store_try_claim(&st_config), 0);
+	ck_assert_int_eq(host_file_try_claim(&st_config), 0);
 	ck_assert(others_may_claim_loop());
 
 	st_config.size = 2 * ST_IMAGE_SIZE;
 	test_log_expect(LOG_LEVEL_ERROR, PAST_END);
-	ck_assert_int_eq(store_examine(&st_config, false, &examined), -EINVAL);
+	ck_assert_int_eq(host_file_examine(&st_config, false, &examined), -EINVAL);
 	close(loop);
 }
 END_TEST
@@ -309,7 +309,7 @@ START_TEST(block_device_may_be_waited_for)
 	start = st_now_ms();
 	st_expect_refusal(-EBUSY, "in use by another process");
 	ck_assert_uint_ge(st_now_ms() - start, 50);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	close(loop);
 }
 END_TEST
@@ -331,7 +331,7 @@ START_TEST(partition_has_the_limits_of_its_disk)
 		st_expect_open(&st_store);
 		expect_loop_limits(512);
 		ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE / 2);
-		store_close(&st_store);
+		host_file_close(&st_store);
 	}
 	arg.op = BLKPG_DEL_PARTITION;
 	ioctl(loop, BLKPG, &arg);
@@ -371,7 +371,7 @@ START_TEST(file_on_a_disk_with_large_blocks)
 		st_config.cache = CACHE_WRITEBACK;
 		st_expect_open(&st_store);
 		ck_assert_uint_eq(st_store.limits.logical_block, 512);
-		store_close(&st_store);
+		host_file_close(&st_store);
 		st_config.cache = CACHE_NONE;
 		st_expect_refusal(-EINVAL, ODD);
 		st_config.logical_block_size = 512;
@@ -382,7 +382,7 @@ START_TEST(file_on_a_disk_with_large_blocks)
 		ck_assert_uint_eq(st_store.length_align, 4096);
 		ck_assert_uint_eq(st_store.limits.logical_block, 4096);
 		ck_assert_uint_eq(st_store.limits.physical_block, 4096);
-		store_close(&st_store);
+		host_file_close(&st_store);
 		ck_assert_int_eq(umount(temp_dir), 0);
 	}
 	close(loop);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/store.c: cache modes, and file systems that cannot do them all. */
+/* vduse-blk/store/host_file.c: cache modes, and file systems that cannot do them all. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +71,7 @@ static void expect_cache(size_t mode, bool direct)
 		ck_assert_uint_eq(st_store.length_align & (st_store.length_align - 1), 0);
 	}
 	expect_syncs(access);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_int_eq(st_store.fd, -1);
 	ck_assert_uint_eq(st_store.sync_count, 0);
 	ck_assert_int_eq(st_store.sync_fds[0], -1);
@@ -132,7 +132,7 @@ START_TEST(file_system_in_memory)
 	ck_assert_uint_eq(st_store.limits.discard_granularity, 4096);
 	if (st_store.direct)
 		ck_assert_uint_eq(st_store.length_align, 512);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_int_eq(umount(temp_dir), 0);
 }
 END_TEST

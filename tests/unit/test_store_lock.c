@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/store.c: a store that another user has locked. */
+/* vduse-blk/store/host_file.c: a store that another user has locked. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +46,7 @@ START_TEST(slices_that_overlap_have_one_writer_or_readers)
 		st_expect_open(&st_store);
 		st_config.cache = modes[i % 2];
 		st_expect_second(&pairs[_i].second, pairs[_i].fine);
-		store_close(&st_store);
+		host_file_close(&st_store);
 		st_expect_second(&pairs[_i].second, true);
 	}
 }
@@ -73,7 +73,7 @@ START_TEST(other_process_may_be_waited_for)
 	ck_assert_uint_ge(st_now_ms() - start, 100);
 	ck_assert_uint_lt(st_now_ms() - start, 10000);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -85,7 +85,7 @@ START_TEST(waiting_ends_and_is_for_busy_stores_alone)
 	st_wait_ms = 100;
 	st_expect_refusal(-EBUSY, "in use by another process");
 	ck_assert_uint_ge(st_now_ms() - start, 100);
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	st_wait_ms = 60000; /* longer than the test may take */
 	unlink(st_image);
@@ -103,11 +103,11 @@ START_TEST(descriptor_of_a_thread_holds_the_store)
 	st_expect_open(&st_store);
 	own = dup(st_store.fd);
 	ck_assert_int_ge(own, 0);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_expect_refusal(-EBUSY, "in use by another process");
 	close(own);
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -115,28 +115,28 @@ END_TEST
 START_TEST(reader_waits_for_the_reader_that_it_succeeds)
 {
 	char *name = st_config.name;
-	struct store successor;
+	struct host_file successor;
 
 	st_config.readonly = true;
 	st_config.cache = _i ? CACHE_AUTO : CACHE_WRITEBACK;
 	st_expect_open(&st_store);
 	st_expect_open(&successor); /* of nobody */
-	store_close(&successor);
+	host_file_close(&successor);
 
 	st_wait_ms = 100;
 	st_config.name = (char *)"another";
 	st_expect_open(&successor);
-	store_close(&successor);
+	host_file_close(&successor);
 	st_config.name = name;
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	st_wait_ms = 0;
 	st_expect_open(&st_store);
 	st_wait_ms = 100;
 	st_expect_refusal(-EBUSY, "in use by another process");
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_expect_open(&successor);
-	store_close(&successor);
+	host_file_close(&successor);
 }
 END_TEST
 
@@ -144,25 +144,25 @@ END_TEST
 START_TEST(store_that_another_has_can_be_examined)
 {
 	pid_t pid = st_start_holder(&(struct st_part){ 0 }, 60000);
-	struct store examined;
+	struct host_file examined;
 
 	test_log_allow(LOG_LEVEL_ERROR, "");
-	ck_assert_int_eq(store_examine(&st_config, false, &examined), 0);
-	ck_assert_int_eq(store_examine(&st_config, true, &examined), -EBUSY);
+	ck_assert_int_eq(host_file_examine(&st_config, false, &examined), 0);
+	ck_assert_int_eq(host_file_examine(&st_config, true, &examined), -EBUSY);
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_int_eq(store_examine(&st_config, true, &examined), 0);
+	ck_assert_int_eq(host_file_examine(&st_config, true, &examined), 0);
 	ck_assert_int_eq(examined.fd, -1);
 
 	st_expect_open(&st_store);
 	ck_assert_str_eq(examined.identity, st_store.identity);
 	ck_assert_mem_eq(&examined.limits, &st_store.limits, sizeof(st_store.limits));
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	unlink(st_image);
-	ck_assert_int_eq(store_examine(&st_config, false, &examined), -ENOENT);
+	ck_assert_int_eq(host_file_examine(&st_config, false, &examined), -ENOENT);
 	st_make_image(513);
-	ck_assert_int_eq(store_examine(&st_config, false, &examined), -EINVAL);
+	ck_assert_int_eq(host_file_examine(&st_config, false, &examined), -EINVAL);
 	ck_assert_uint_eq(test_log_count(ODD), 1);
 }
 END_TEST

@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "store/backend_file.h"
+#include "store/file_store.h"
 #include "fake_store_kern.h"
 #include "file_bench.h"
 #include "suite.h"
@@ -117,9 +117,9 @@ static void note_loss(void *owner)
 	store_relaxed(&lost_called, true);
 }
 
-static struct store *store(void)
+static struct host_file *store(void)
 {
-	return &container_of(fb_backend, struct file_backend, base)->store;
+	return &container_of(fb_backend, struct file_store, base)->file;
 }
 
 static void open_held(enum cache_mode cache)

@@ -56,7 +56,7 @@ static void hold_in_child(const struct hold *hold, int ready)
 	int fd;
 
 	if (hold->wait)
-		store_close(&st_store); /* what fork() gave us of it */
+		host_file_close(&st_store); /* what fork() gave us of it */
 	if (hold->nobody && (setgid(NOBODY) || setuid(NOBODY)))
 		_exit(1);
 	fd = open(st_image, hold->flags | O_CLOEXEC);
@@ -97,7 +97,7 @@ static void end_holder(void)
 	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
 }
 
-static void expect_beside(struct store *opened)
+static void expect_beside(struct host_file *opened)
 {
 	char line[64];
 
@@ -121,10 +121,10 @@ START_TEST(reader_with_a_lock_does_not_stop_a_successor)
 	st_config.cache = _i % 2 ? CACHE_WRITEBACK : CACHE_AUTO;
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	end_holder();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -134,9 +134,9 @@ static void *open_isolated(void *arg)
 
 	*err = descriptors_isolate(&none, 1);
 	if (!*err)
-		*err = store_open(&st_config, st_wait_ms, &st_store);
+		*err = host_file_open(&st_config, st_wait_ms, &st_store);
 	if (!*err)
-		store_close(&st_store);
+		host_file_close(&st_store);
 	return NULL;
 }
 
@@ -167,12 +167,12 @@ START_TEST(waiting_read_lock_that_wins_does_not_stop_a_successor)
 
 	st_expect_open(&st_store);
 	ready = start_holder(&all);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_int_eq(read(ready, &byte, 1), 1);
 	close(ready);
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	end_holder();
 }
 END_TEST
@@ -189,7 +189,7 @@ START_TEST(process_that_may_write_is_named_and_refused)
 	st_expect_refusal(-EBUSY, reason);
 	end_holder();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -228,7 +228,7 @@ START_TEST(reader_of_another_user_does_not_stop_a_new_disk)
 	start_holder(&nobody);
 	test_log_allow(LOG_LEVEL_WARNING, "can be opened by any user");
 	expect_beside(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	end_holder();
 }
 END_TEST
@@ -244,7 +244,7 @@ START_TEST(io_of_a_dead_server_is_waited_for_beside_a_reader)
 	expect_beside(&st_store);
 	st_hide(st_store.fd);
 	st_store.fd = -1;
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	st_wait_ms = 250;
 	st_expect_refusal(
@@ -254,7 +254,7 @@ START_TEST(io_of_a_dead_server_is_waited_for_beside_a_reader)
 	st_end_hidden();
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	end_holder();
 }
 END_TEST
@@ -277,7 +277,7 @@ START_TEST(read_lock_of_nobody_stops_where_somebody_may_write)
 	st_expect_refusal(-EBUSY, "in use by another process");
 	st_end_hidden();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -290,7 +290,7 @@ START_TEST(read_lock_of_nobody_does_not_stop_where_nobody_can_write)
 	test_log_expect(LOG_LEVEL_WARNING, BESIDE);
 	st_expect_open(&st_store);
 	ck_assert_int_eq(openers_written(st_image), FILE_MAYBE_WRITTEN); /* by this process */
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_end_hidden();
 }
 END_TEST
@@ -331,7 +331,7 @@ START_TEST(mark_of_a_name_is_where_every_version_has_it)
 	ck_assert(!byte_is_locked(marks[_i].mark - 1));
 	ck_assert(byte_is_locked(marks[_i].mark));
 	ck_assert(!byte_is_locked(marks[_i].mark + 1));
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -344,7 +344,7 @@ START_TEST(disk_without_a_size_has_all_bytes_up_to_the_marks)
 	ck_assert(byte_is_locked(4096));
 	ck_assert(byte_is_locked(FIRST_MARK - 2));
 	ck_assert(!byte_is_locked(FIRST_MARK - 1));
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -365,7 +365,7 @@ START_TEST(lock_of_the_mark_alone_stops_a_successor)
 	close(mark);
 	end_holder();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -382,7 +382,7 @@ START_TEST(program_that_imitates_the_mark_is_named)
 	st_expect_refusal(-EBUSY, "I/O of a killed server, or a lock of test_store_riv");
 	end_holder();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -392,7 +392,7 @@ START_TEST(mark_of_another_disk_stops_nobody)
 
 	st_wait_ms = 5000;
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	close(other);
 }
 END_TEST
@@ -407,12 +407,12 @@ START_TEST(reader_of_all_bytes_is_no_mark)
 	ck_assert_int_ge(writer, 0);
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	close(writer);
 
 	st_config.readonly = true;
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	mark = open_locked(O_RDONLY, (off_t)MARK, 1);
 	st_wait_ms = 50;
 	st_expect_refusal(-EBUSY, "in use by another process");
@@ -425,7 +425,7 @@ END_TEST
 START_TEST(visible_reader_does_not_stop_the_successor_of_a_slice)
 {
 	const struct hold reader = { .flags = O_RDONLY, .start = 8192, .len = 4096 };
-	struct store other;
+	struct host_file other;
 
 	start_holder(&reader);
 	st_configure_part(&(struct st_part){ .size = 8192 });
@@ -435,8 +435,8 @@ START_TEST(visible_reader_does_not_stop_the_successor_of_a_slice)
 	st_config.name = (char *)"disk0";
 	st_wait_ms = 5000;
 	expect_beside(&st_store);
-	store_close(&st_store);
-	store_close(&other);
+	host_file_close(&st_store);
+	host_file_close(&other);
 	end_holder();
 }
 END_TEST
@@ -458,7 +458,7 @@ START_TEST(holder_of_a_write_lock_is_named)
 	st_expect_refusal(-EBUSY, reason);
 	st_hide(st_store.fd);
 	st_store.fd = -1;
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_expect_refusal(
 		-EBUSY, "I/O of a killed server, or a lock of a process in another PID namespace");
 	st_end_hidden();
@@ -476,16 +476,16 @@ START_TEST(without_a_table_of_locks_a_reader_stops_a_successor)
 	st_expect_refusal(-EBUSY, "in use by another process");
 	end_holder();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
 /* ---- the functions alone ---- */
 
 /* A store as store_lock() sees it. */
-static struct store open_plain(int flags)
+static struct host_file open_plain(int flags)
 {
-	struct store store = { .fd = open(st_image, flags | O_CLOEXEC) };
+	struct host_file store = { .fd = open(st_image, flags | O_CLOEXEC) };
 
 	ck_assert_int_ge(store.fd, 0);
 	return store;
@@ -494,7 +494,7 @@ static struct store open_plain(int flags)
 START_TEST(failed_system_call_is_no_lock)
 {
 	struct store_rivals rivals = { .successor = _i, .written = FILE_UNWRITTEN };
-	struct store store = open_plain(O_PATH);
+	struct host_file store = open_plain(O_PATH);
 
 	ck_assert_int_eq(store_lock(&st_config, &store, &rivals), -EBADF);
 	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), -EBADF);
@@ -506,7 +506,7 @@ END_TEST
 START_TEST(server_that_waits_holds_no_mark)
 {
 	struct store_rivals rivals = { .successor = true, .written = FILE_WRITTEN };
-	struct store store = open_plain(O_RDWR);
+	struct host_file store = open_plain(O_RDWR);
 	int all = open_locked(O_RDONLY, 0, 0), mark = -1;
 
 	if (_i)
@@ -523,7 +523,7 @@ END_TEST
 START_TEST(rival_of_an_earlier_try_is_forgotten)
 {
 	struct store_rivals rivals = { .successor = true, .written = FILE_WRITTEN };
-	struct store store = open_plain(O_RDWR);
+	struct host_file store = open_plain(O_RDWR);
 
 	start_holder(&(struct hold){ .flags = O_RDWR });
 	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), -EBUSY);
@@ -548,13 +548,13 @@ START_TEST(io_of_a_dead_server_of_an_earlier_version_is_waited_for)
 	st_wait_ms = 50;
 	if (_i) { /* nobody's I/O */
 		st_expect_open(&st_store);
-		store_close(&st_store);
+		host_file_close(&st_store);
 	} else {
 		st_expect_refusal(-EBUSY, "in use by another process");
 	}
 	st_end_hidden();
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -575,11 +575,11 @@ START_TEST(image_that_others_may_open_is_a_warning)
 	if (modes[_i].warned)
 		test_log_expect(LOG_LEVEL_WARNING, "can be opened by any user");
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_uint_eq(test_log_count("chmod go-rw"), modes[_i].warned);
 	st_wait_ms = 100; /* the server before has said it */
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_uint_eq(test_log_count("chmod go-rw"), modes[_i].warned);
 	ck_assert_int_eq(chmod(temp_dir, 0755), 0);
 }
@@ -593,10 +593,10 @@ START_TEST(image_that_a_group_may_open_is_a_warning)
 	ck_assert_int_eq(chmod(st_image, 0640), 0);
 	test_log_expect(LOG_LEVEL_WARNING, "can be opened by members of its group");
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_int_eq(chown(st_image, 0, 0), 0);
 	st_expect_open(&st_store); /* root's group */
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 

@@ -52,7 +52,7 @@ static const struct {
 START_TEST(loop_device_that_writes_is_refused)
 {
 	int loop = loop_make_mode(st_image, 0, loops[_i].loop_reads);
-	struct store other;
+	struct host_file other;
 
 	if (loop < 0)
 		return;
@@ -60,13 +60,13 @@ START_TEST(loop_device_that_writes_is_refused)
 	if (loops[_i].line)
 		test_log_expect(loops[_i].err ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
 				loops[_i].line);
-	ck_assert_int_eq(store_open(&st_config, 0, &st_store), loops[_i].err);
+	ck_assert_int_eq(host_file_open(&st_config, 0, &st_store), loops[_i].err);
 	if (!loops[_i].err)
-		store_close(&st_store);
+		host_file_close(&st_store);
 	/* The next server of a disk that was attached before goes on. */
 	st_wait_ms = 100;
 	st_expect_open(&other);
-	store_close(&other);
+	host_file_close(&other);
 	close(loop);
 }
 END_TEST
@@ -81,7 +81,7 @@ START_TEST(loop_device_is_found_by_another_path)
 	ck_assert_int_eq(symlink(temp_dir, link), 0);
 	st_config.path = sub;
 	test_log_expect(LOG_LEVEL_ERROR, "which can write to it");
-	ck_assert_int_eq(store_open(&st_config, 0, &st_store), -EBUSY);
+	ck_assert_int_eq(host_file_open(&st_config, 0, &st_store), -EBUSY);
 	unlink(link);
 	close(loop);
 }
@@ -99,7 +99,7 @@ START_TEST(loop_device_on_a_loop_device_is_refused)
 	upper = loop_make(name, 512);
 	ck_assert_int_ge(upper, 0);
 	test_log_expect(LOG_LEVEL_ERROR, "which can write to it");
-	ck_assert_int_eq(store_open(&st_config, 0, &st_store), -EBUSY);
+	ck_assert_int_eq(host_file_open(&st_config, 0, &st_store), -EBUSY);
 	close(upper);
 	close(lower);
 }
@@ -154,11 +154,11 @@ START_TEST(program_that_writes_without_a_lock_is_a_warning)
 	if (programs[_i].warned)
 		test_log_expect(LOG_LEVEL_WARNING, line);
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -170,7 +170,7 @@ START_TEST(writer_that_cannot_be_seen_is_a_warning)
 		test_log_expect(LOG_LEVEL_WARNING,
 				"is open for writing elsewhere too, but not in a visible process");
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_end_hidden();
 }
 END_TEST
@@ -202,7 +202,7 @@ START_TEST(other_task_of_this_server_is_no_conflict)
 	ck_assert_int_eq(pthread_create(&thread, NULL, open_like_a_task, &ready[1]), 0);
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	ck_assert_int_eq(write(task_pipe[1], &byte, 1), 1);
 	pthread_join(thread, NULL);
 	for (int i = 0; i < 2; i++) {
@@ -240,14 +240,14 @@ END_TEST
 
 START_TEST(slices_of_one_server_are_no_conflict)
 {
-	struct store other;
+	struct host_file other;
 
 	st_config.size = 8192;
 	st_expect_open(&st_store);
 	st_config.offset = 8192;
 	st_expect_open(&other);
-	store_close(&other);
-	store_close(&st_store);
+	host_file_close(&other);
+	host_file_close(&st_store);
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Large transfers of the file backend, cut into parts.
+ * Large transfers of the file store, cut into parts.
  *
  * A transfer that is larger than one operation of the disk is cut into parts, for two reasons. The
  * block layer does not split a request with RWF_NOWAIT (block/blk-merge.c). And a read from the
@@ -8,7 +8,7 @@
  * under way at a time. The next batch begins when all of them are done. So the amount under way is
  * limited, however long the request is.
  */
-#include "backend_file.h"
+#include "file_store.h"
 #include "iov.h"
 
 /* Parts end at multiples of this, so that the next part is aligned for every disk. */
@@ -83,8 +83,8 @@ static void batch_cut(struct backend_io *io, const struct iovec *piece, size_t s
 void file_batch_start(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
-	const struct store *store = &file_of(io)->store;
-	uint64_t count = (io_bytes_left(io) - 1) / store->part_max + 1;
+	const struct host_file *file = &store_of(io)->file;
+	uint64_t count = (io_bytes_left(io) - 1) / file->part_max + 1;
 	uint64_t size = ROUND_UP((io_bytes_left(io) - 1) / count + 1, (uint64_t)PART_ALIGN);
 	uint32_t i = 0;
 
@@ -94,7 +94,7 @@ void file_batch_start(struct backend_io *io)
 		uint32_t first = i;
 		uint64_t bytes = 0;
 
-		while (i < io->iov_count && i - first < store->part_pieces &&
+		while (i < io->iov_count && i - first < file->part_pieces &&
 		       bytes + io->iov[i].iov_len <= size)
 			bytes += io->iov[i++].iov_len;
 		if (bytes)

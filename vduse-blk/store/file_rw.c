@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reads and writes of the file backend, in steps.
+ * Reads and writes of the file store, in steps.
  *
  * A step is one operation. The worker first submits it to its ring with RWF_NOWAIT: without that
  * flag io_uring would pass a step that has to wait to one of a few threads that all disks of the
@@ -21,7 +21,7 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "backend_file.h"
+#include "file_store.h"
 #include "iov.h"
 #include "log.h"
 #include "sigbus.h"
@@ -36,20 +36,20 @@ static bool is_write(const struct backend_io *io)
 static void prep(struct io_uring_sqe *sqe, const struct backend_io *io, const struct iovec *iov,
 		 uint32_t count, uint64_t at)
 {
-	const struct store *store = &file_of(io)->store;
+	const struct host_file *file = &store_of(io)->file;
 	unsigned int len = (unsigned int)iov->iov_len; /* of a part */
 	bool write = is_write(io);
 
-	at += store->offset + io->offset;
+	at += file->offset + io->offset;
 	if (count > 1) {
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, store->fd, iov,
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, file->fd, iov,
 				 MIN(count, (uint32_t)IOV_MAX), at);
 	} else if (io->buffer && ring_buffer_has(io->buffer, iov->iov_base, iov->iov_len)) {
 		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe,
-				 store->fd, iov->iov_base, len, at);
+				 file->fd, iov->iov_base, len, at);
 		sqe->buf_index = io->buffer->index;
 	} else {
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, store->fd,
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, file->fd,
 				 iov->iov_base, len, at);
 	}
 	sqe->rw_flags = RWF_NOWAIT;
@@ -72,14 +72,14 @@ void file_rw_submit(struct backend_io *io, const struct iovec *iov, uint32_t cou
 
 static bool must_stage(const struct backend_io *io)
 {
-	const struct file_backend *file = file_of(io);
-	const struct store *store = &file->store;
+	const struct file_store *store = store_of(io);
+	const struct host_file *file = &store->file;
 
-	if (!store->direct)
+	if (!file->direct)
 		return false;
-	return unlikely(load_relaxed(&file->no_pin)) ||
-	       !iov_is_aligned(io->iov, io->iov_count, store->memory_align - 1,
-			       store->length_align - 1);
+	return unlikely(load_relaxed(&store->no_pin)) ||
+	       !iov_is_aligned(io->iov, io->iov_count, file->memory_align - 1,
+			       file->length_align - 1);
 }
 
 /*
@@ -88,35 +88,35 @@ static bool must_stage(const struct backend_io *io)
  */
 static bool must_wait(const struct backend_io *io)
 {
-	const struct file_backend *file = file_of(io);
+	const struct file_store *store = store_of(io);
 
-	return load_relaxed(&file->no_nowait[is_write(io)]) ||
-	       (!file->store.block_device && store_pool_is_behind(file->pool));
+	return load_relaxed(&store->no_nowait[is_write(io)]) ||
+	       (!store->file.block_device && store_pool_is_behind(store->pool));
 }
 
 /* dm-crypt, thin volumes, NFS, FUSE and others: their reads and writes are all done by threads. */
 static void forbid_nowait(struct backend_io *io)
 {
-	struct file_backend *file = file_of(io);
+	struct file_store *store = store_of(io);
 
-	store_relaxed(&file->no_nowait[is_write(io)], true);
-	store_pool_widen(file->pool);
+	store_relaxed(&store->no_nowait[is_write(io)], true);
+	store_pool_widen(store->pool);
 }
 
-static void forbid_pinning(struct file_backend *file)
+static void forbid_pinning(struct file_store *store)
 {
-	if (!load_relaxed(&file->no_pin))
+	if (!load_relaxed(&store->no_pin))
 		log_info("%s: this kernel's bounce memory cannot be pinned: data are copied once "
 			 "more (umem = on avoids that)",
-			 file->name);
-	store_relaxed(&file->no_pin, true);
+			 store->name);
+	store_relaxed(&store->no_pin, true);
 }
 
 /* What is to be in the staging buffer next. Return: 0; -ENOMEM; -EFAULT: memory is not there */
 static int stage_fill(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
-	uint64_t max = MIN(file_of(io)->store.part_max, (uint64_t)BACKEND_STAGE);
+	uint64_t max = MIN(store_of(io)->file.part_max, (uint64_t)BACKEND_STAGE);
 	void *stage = backend_stage(io);
 
 	if (!stage)
@@ -132,17 +132,17 @@ static int stage_fill(struct backend_io *io)
 static void step_cut(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
-	const struct store *store = &file_of(io)->store;
+	const struct host_file *file = &store_of(io)->file;
 	uint64_t bytes = 0;
 
 	own->step = io->iov;
 	own->step_count = 0;
-	while (own->step_count < io->iov_count && own->step_count < store->part_pieces &&
-	       bytes + io->iov[own->step_count].iov_len <= store->part_max)
+	while (own->step_count < io->iov_count && own->step_count < file->part_pieces &&
+	       bytes + io->iov[own->step_count].iov_len <= file->part_max)
 		bytes += io->iov[own->step_count++].iov_len;
 	if (own->step_count)
 		return;
-	own->piece = (struct iovec){ .iov_base = io->iov->iov_base, .iov_len = store->part_max };
+	own->piece = (struct iovec){ .iov_base = io->iov->iov_base, .iov_len = file->part_max };
 	own->step = &own->piece;
 	own->step_count = 1;
 }
@@ -160,7 +160,7 @@ static int step_set(struct backend_io *io)
 	}
 	own->step = io->iov;
 	own->step_count = io->iov_count;
-	if (unlikely(io_bytes_left(io) > file_of(io)->store.part_max))
+	if (unlikely(io_bytes_left(io) > store_of(io)->file.part_max))
 		step_cut(io);
 	return 0;
 }
@@ -173,7 +173,7 @@ static int step_work(struct pool_job *job, const struct pool_fds *fds)
 
 	return (int)store_kern_transfer(is_write(io), fds->fd, file_io(io)->step,
 					MIN(file_io(io)->step_count, (uint32_t)IOV_MAX),
-					file_of(io)->store.offset + io->offset + io->done_bytes);
+					store_of(io)->file.offset + io->offset + io->done_bytes);
 }
 
 static void step_worked(struct pool_job *job)
@@ -228,12 +228,12 @@ static void step_start(struct backend_io *io)
 /* Return: try again, perhaps in another way? */
 static bool step_again(struct backend_io *io, int res)
 {
-	struct file_backend *file = file_of(io);
+	struct file_store *store = store_of(io);
 
 	if (io->cancelled)
 		return false;
-	if (res == -EFAULT && file->bounce && file->store.direct && !file_io(io)->staged) {
-		forbid_pinning(file);
+	if (res == -EFAULT && store->bounce && store->file.direct && !file_io(io)->staged) {
+		forbid_pinning(store);
 		return true;
 	}
 	return res == -EAGAIN || res == -EINTR;
@@ -242,11 +242,11 @@ static bool step_again(struct backend_io *io, int res)
 /* Return: bytes in whole blocks; -errno. The file may be growing: a partial block is tried again */
 static int whole_blocks(struct backend_io *io, int res)
 {
-	const struct store *store = &file_of(io)->store;
+	const struct host_file *file = &store_of(io)->file;
 	int whole = res;
 
-	if (res > 0 && store->direct)
-		whole -= whole & (int)(store->length_align - 1);
+	if (res > 0 && file->direct)
+		whole -= whole & (int)(file->length_align - 1);
 	if (!whole && (!res || file_io(io)->torn))
 		return -ENODATA; /* the file ends before the disk does: it was truncated */
 	file_io(io)->torn = !whole;
@@ -293,7 +293,7 @@ static void step_done(struct backend_io *io, int res)
 
 void file_rw_rest(struct backend_io *io)
 {
-	if (unlikely(io_bytes_left(io) > file_of(io)->store.part_max) && !file_io(io)->one_by_one &&
+	if (unlikely(io_bytes_left(io) > store_of(io)->file.part_max) && !file_io(io)->one_by_one &&
 	    !must_stage(io) && !must_wait(io))
 		file_batch_start(io);
 	else

@@ -29,24 +29,24 @@ static const char *find_format(const char *head, size_t len)
 	return NULL;
 }
 
-static const char *read_format(const struct store *store)
+static const char *read_format(const struct host_file *file)
 {
 	const char *name = NULL;
 	void *head;
 	ssize_t len;
 
-	if (store->block_device || posix_memalign(&head, HEAD_SIZE, HEAD_SIZE))
+	if (file->block_device || posix_memalign(&head, HEAD_SIZE, HEAD_SIZE))
 		return NULL;
-	len = pread(store->fd, head, HEAD_SIZE, 0);
+	len = pread(file->fd, head, HEAD_SIZE, 0);
 	if (len > 0)
 		name = find_format(head, (size_t)len);
 	free(head);
 	return name;
 }
 
-bool store_format_advice(const struct store *store, char advice[STORE_FORMAT_ADVICE_MAX])
+bool store_format_advice(const struct host_file *file, char advice[STORE_FORMAT_ADVICE_MAX])
 {
-	const char *format = read_format(store);
+	const char *format = read_format(file);
 
 	if (format)
 		snprintf(advice, STORE_FORMAT_ADVICE_MAX,
@@ -55,11 +55,11 @@ bool store_format_advice(const struct store *store, char advice[STORE_FORMAT_ADV
 }
 
 /* Not refused: a guest may have written such bytes to its disk, and has to get it again. */
-void store_format_warn(const struct device_config *config, const struct store *store)
+void store_format_warn(const struct device_config *config, const struct host_file *file)
 {
 	char advice[STORE_FORMAT_ADVICE_MAX];
 
-	if (store_format_advice(store, advice))
+	if (store_format_advice(file, advice))
 		log_warn("%s: %s is served byte for byte, but %s", config->name, config->path,
 			 advice);
 }

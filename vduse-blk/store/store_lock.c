@@ -50,12 +50,12 @@ static uint64_t mark_of(const char *name)
 	return MARK_START + MIN(MAX(hash, 1ull), MARK_COUNT - 2);
 }
 
-static struct locked_fd locked_fd(const struct device_config *config, const struct store *store)
+static struct locked_fd locked_fd(const struct device_config *config, const struct host_file *file)
 {
-	uint64_t first = store->offset, mark = mark_of(config->name);
+	uint64_t first = file->offset, mark = mark_of(config->name);
 	uint64_t last = config->size ? first + config->size - 1 : MARK_START - 1;
 
-	return (struct locked_fd){ store->fd, { first, last }, { mark, mark } };
+	return (struct locked_fd){ file->fd, { first, last }, { mark, mark } };
 }
 
 static bool is_locked(int fd, uint64_t byte)
@@ -118,13 +118,13 @@ static int check_second(const struct locked_fd *fd)
 	return lock.l_type == F_UNLCK ? 0 : -EBUSY;
 }
 
-static int lock_both(const struct locked_fd *fd, const struct store *store,
+static int lock_both(const struct locked_fd *fd, const struct host_file *file,
 		     const struct store_rivals *rivals, short type)
 {
 	int err = 0;
 
 	if (rivals->successor)
-		err = check_mark(fd, store->readonly, rivals->written);
+		err = check_mark(fd, file->readonly, rivals->written);
 	if (!err && rivals->successor)
 		err = check_second(fd);
 	if (!err)
@@ -134,12 +134,12 @@ static int lock_both(const struct locked_fd *fd, const struct store *store,
 	return err;
 }
 
-int store_lock(const struct device_config *config, const struct store *store,
+int store_lock(const struct device_config *config, const struct host_file *file,
 	       const struct store_rivals *rivals)
 {
-	struct locked_fd fd = locked_fd(config, store);
+	struct locked_fd fd = locked_fd(config, file);
 
-	return lock_both(&fd, store, rivals, store->readonly ? F_RDLCK : F_WRLCK);
+	return lock_both(&fd, file, rivals, file->readonly ? F_RDLCK : F_WRLCK);
 }
 
 /* ---- the rule for read locks ---- */
@@ -211,20 +211,20 @@ static void name_writer(const struct locked_fd *fd, struct judgement *j)
 		 j->readers[0] ? j->readers : "a process in another PID namespace");
 }
 
-int store_lock_beside(const struct device_config *config, const struct store *store,
+int store_lock_beside(const struct device_config *config, const struct host_file *file,
 		      struct store_rivals *rivals)
 {
 	struct judgement j = { .config = config, .rivals = rivals };
-	struct locked_fd fd = locked_fd(config, store);
+	struct locked_fd fd = locked_fd(config, file);
 	int err;
 
 	rivals->text[0] = '\0';
-	err = lock_both(&fd, store, rivals, F_RDLCK);
+	err = lock_both(&fd, file, rivals, F_RDLCK);
 	if (!err)
-		err = store->readonly ? 0 : look_around(&fd, &j);
+		err = file->readonly ? 0 : look_around(&fd, &j);
 	else if (err == -EBUSY)
 		name_writer(&fd, &j);
-	if (err || store->readonly)
+	if (err || file->readonly)
 		return err;
 	log_warn("%s: %s cannot be locked for this server alone, since %s holds a read lock on it; "
 		 "it is served with a read lock, which does not keep every other server out; end "

@@ -27,7 +27,7 @@
 #include "compiler.h"
 #include "config/config.h"
 #include "openers.h"
-#include "store.h"
+#include "host_file.h"
 
 /* Other users of the store, while a server tries again and again to lock it. */
 struct store_rivals {
@@ -41,7 +41,7 @@ struct store_rivals {
  *
  * Return: 0; -EBUSY: another open file holds a lock; other -errno
  */
-int __must_check store_lock(const struct device_config *config, const struct store *store,
+int __must_check store_lock(const struct device_config *config, const struct host_file *file,
 			    const struct store_rivals *rivals);
 /**
  * store_lock_beside() - after -EBUSY: apply the rule above; where it permits, take a read lock
@@ -50,7 +50,7 @@ int __must_check store_lock(const struct device_config *config, const struct sto
  *
  * Return: 0; -EBUSY: @rivals->text names the process; other -errno
  */
-int __must_check store_lock_beside(const struct device_config *config, const struct store *store,
+int __must_check store_lock_beside(const struct device_config *config, const struct host_file *file,
 				   struct store_rivals *rivals);
 
 #endif

@@ -21,7 +21,7 @@
 
 struct conflict {
 	const struct device_config *config;
-	const struct store *store;
+	const struct host_file *file;
 	struct stat st;		 /* of the store */
 	char base[NAME_MAX + 1]; /* the last part of its path */
 	int err;
@@ -30,11 +30,11 @@ struct conflict {
 
 static bool read_text(const char *path, char *text, size_t size)
 {
-	FILE *file = fopen(path, "re");
-	bool got = file && fgets(text, (int)size, file);
+	FILE *stream = fopen(path, "re");
+	bool got = stream && fgets(text, (int)size, stream);
 
-	if (file)
-		fclose(file);
+	if (stream)
+		fclose(stream);
 	if (got)
 		text[strcspn(text, "\n")] = '\0';
 	return got;
@@ -51,7 +51,7 @@ static bool is_store(const struct conflict *c, const char *path)
 
 	if (!base || (strcmp(base + 1, c->base) && strncmp(path, "/dev/", 5)) || stat(path, &st))
 		return false;
-	if (c->store->block_device)
+	if (c->file->block_device)
 		return S_ISBLK(st.st_mode) && st.st_rdev == c->st.st_rdev;
 	return st.st_dev == c->st.st_dev && st.st_ino == c->st.st_ino;
 }
@@ -106,7 +106,7 @@ static void find_loops(struct conflict *c)
 		snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", entry->d_name);
 		if (!read_text(path, text, sizeof(text)) || !is_store(c, text))
 			continue;
-		if (!c->store->block_device && !loop_has_file(c, entry->d_name))
+		if (!c->file->block_device && !loop_has_file(c, entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "/sys/block/%s/ro", entry->d_name);
 		loop_found(c, entry->d_name,
@@ -135,11 +135,11 @@ static void unescape(char *text)
 
 static void find_swap(struct conflict *c)
 {
-	FILE *file = fopen("/proc/swaps", "re");
+	FILE *stream = fopen("/proc/swaps", "re");
 	char *line = NULL;
 	size_t size = 0;
 
-	while (file && !c->err && getline(&line, &size, file) > 0) {
+	while (stream && !c->err && getline(&line, &size, stream) > 0) {
 		line[strcspn(line, " \t\n")] = '\0';
 		unescape(line);
 		if (line[0] != '/' || !is_store(c, line))
@@ -149,8 +149,8 @@ static void find_swap(struct conflict *c)
 		c->err = -EBUSY;
 	}
 	free(line);
-	if (file)
-		fclose(file);
+	if (stream)
+		fclose(stream);
 }
 
 /* store_lock.c has judged the processes that hold locks. */
@@ -174,11 +174,11 @@ static void find_programs(struct conflict *c, enum file_written written)
 	struct file_range all = { 0, INT64_MAX };
 	struct file_key key;
 
-	if (openers_key(c->store->fd, &key))
+	if (openers_key(c->file->fd, &key))
 		return;
 	key.scan_max = SCAN_MAX;
-	key.more = c->store->sync_fds;
-	key.more_count = c->store->sync_count;
+	key.more = c->file->sync_fds;
+	key.more_count = c->file->sync_count;
 	if (openers_scan(&key, &all, program_found, c) == 0 && !c->found && written == FILE_WRITTEN)
 		log_warn("%s: %s is open for writing elsewhere too, but not in a visible process: "
 			 "perhaps in the kernel, as an iSCSI or NVMe target, or in a process of "
@@ -186,19 +186,19 @@ static void find_programs(struct conflict *c, enum file_written written)
 			 c->config->name, c->config->path);
 }
 
-int store_users_check(const struct device_config *config, const struct store *store,
+int store_users_check(const struct device_config *config, const struct host_file *file,
 		      enum file_written written)
 {
-	struct conflict c = { .config = config, .store = store };
+	struct conflict c = { .config = config, .file = file };
 	char path[PATH_MAX];
 
-	if (fstat(store->fd, &c.st) || !realpath(config->path, path))
+	if (fstat(file->fd, &c.st) || !realpath(config->path, path))
 		return 0;
 	snprintf(c.base, sizeof(c.base), "%s", basename(path));
 	find_loops(&c);
-	if (!c.err && !store->block_device)
+	if (!c.err && !file->block_device)
 		find_swap(&c);
-	if (!c.err && !store->block_device && written != FILE_UNWRITTEN)
+	if (!c.err && !file->block_device && written != FILE_UNWRITTEN)
 		find_programs(&c, written);
 	return c.err;
 }

@@ -8,11 +8,11 @@
 #include "compiler.h"
 #include "config/config.h"
 #include "openers.h"
-#include "store.h"
+#include "host_file.h"
 
 /**
  * store_users_check() - look for users of a new disk's store that take no lock and no O_EXCL
- * @store:   open and locked
+ * @file:   open and locked
  * @written: the result of openers_written() before this process opened the store
  *
  * Refuses a store that a loop device can write to, or that is swap space. Warns of a loop device
@@ -22,7 +22,7 @@
  *
  * Return: 0; -EBUSY, logged
  */
-int __must_check store_users_check(const struct device_config *config, const struct store *store,
+int __must_check store_users_check(const struct device_config *config, const struct host_file *file,
 				   enum file_written written);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by the parts of the file backend. The functions are called on workers. */
-#ifndef VDUSE_BLK_BACKEND_FILE_H
-#define VDUSE_BLK_BACKEND_FILE_H
+/* Shared by the parts of the file store. The functions are called on workers. */
+#ifndef VDUSE_BLK_FILE_STORE_H
+#define VDUSE_BLK_FILE_STORE_H
 
 #include "backend.h"
-#include "store.h"
+#include "host_file.h"
 #include "store_pool.h"
 
-struct file_backend {
+struct file_store {
 	struct backend base;
-	struct store store;
+	struct host_file file;
 	struct store_pool *pool;
 	struct pool_fds pool_fds; /* of @store, in the process's table */
 	const char *name;	  /* of the device */
@@ -66,9 +66,9 @@ static inline struct backend_io *io_of_ring_op(struct ring_op *op)
 	return io_of_file(container_of(op, struct file_io, ring_op));
 }
 
-static inline struct file_backend *file_of(const struct backend_io *io)
+static inline struct file_store *store_of(const struct backend_io *io)
 {
-	return container_of(io->backend, struct file_backend, base);
+	return container_of(io->backend, struct file_store, base);
 }
 
 static inline uint64_t io_bytes_left(const struct backend_io *io)

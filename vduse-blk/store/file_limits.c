@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "store_limits.h"
+#include "file_limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,30 +51,30 @@ static uint64_t queue_limit(dev_t rdev, const char *name, uint64_t fallback)
 	return value;
 }
 
-static void set_parts(struct store *store, dev_t rdev)
+static void set_parts(struct host_file *file, dev_t rdev)
 {
 	uint64_t bytes = queue_limit(rdev, "max_sectors_kb", 0) * 1024 / BLOCK_MAX * BLOCK_MAX;
 	uint32_t pieces = (uint32_t)queue_limit(rdev, "max_segments", 0);
 
 	if (!bytes || !pieces) /* sysfs has no limits of it */
 		return;
-	store->part_max = MIN(bytes, PART_MAX);
-	store->part_pieces = pieces;
+	file->part_max = MIN(bytes, PART_MAX);
+	file->part_pieces = pieces;
 }
 
-static int examine_block_device(struct store *store, const struct stat *st, uint64_t *size)
+static int examine_block_device(struct host_file *file, const struct stat *st, uint64_t *size)
 {
-	struct backend_limits *l = &store->limits;
+	struct backend_limits *l = &file->limits;
 	unsigned int physical = 0, io_min = 0, io_opt = 0;
 	int logical = 0, alignment = 0;
 	uint64_t discard_max;
 
-	if (ioctl(store->fd, BLKGETSIZE64, size) || ioctl(store->fd, BLKSSZGET, &logical))
+	if (ioctl(file->fd, BLKGETSIZE64, size) || ioctl(file->fd, BLKSSZGET, &logical))
 		return -errno;
-	ioctl(store->fd, BLKPBSZGET, &physical);
-	ioctl(store->fd, BLKIOMIN, &io_min);
-	ioctl(store->fd, BLKIOOPT, &io_opt);
-	ioctl(store->fd, BLKALIGNOFF, &alignment);
+	ioctl(file->fd, BLKPBSZGET, &physical);
+	ioctl(file->fd, BLKIOMIN, &io_min);
+	ioctl(file->fd, BLKIOOPT, &io_opt);
+	ioctl(file->fd, BLKALIGNOFF, &alignment);
 
 	l->logical_block = (uint32_t)logical;
 	l->physical_block = MAX(physical, l->logical_block);
@@ -86,14 +86,14 @@ static int examine_block_device(struct store *store, const struct stat *st, uint
 	discard_max = queue_limit(st->st_rdev, "discard_max_bytes", 0);
 	l->discard_max = (uint32_t)MIN(discard_max, FILE_RANGE_MAX);
 	l->zeroes_max = FILE_RANGE_MAX;
-	if (store->direct)
-		set_parts(store, st->st_rdev);
+	if (file->direct)
+		set_parts(file, st->st_rdev);
 	return 0;
 }
 
-static void examine_file(struct store *store, const struct stat *st)
+static void examine_file(struct host_file *file, const struct stat *st)
 {
-	struct backend_limits *l = &store->limits;
+	struct backend_limits *l = &file->limits;
 	uint32_t block = (uint32_t)st->st_blksize;
 
 	/* A file system block is what a small write costs, as long as it is one of ours at all. */
@@ -121,48 +121,47 @@ static uint32_t probe_direct_align(int fd)
 	return align;
 }
 
-static void examine_direct(struct store *store)
+static void examine_direct(struct host_file *file)
 {
 	struct statx stx = { 0 };
 
-	store->memory_align = store->length_align = 0;
+	file->memory_align = file->length_align = 0;
 #ifdef STATX_DIOALIGN
-	if (statx(store->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
 	    (stx.stx_mask & STATX_DIOALIGN)) {
-		store->memory_align = stx.stx_dio_mem_align;
-		store->length_align = stx.stx_dio_offset_align;
+		file->memory_align = stx.stx_dio_mem_align;
+		file->length_align = stx.stx_dio_offset_align;
 	}
 #endif
-	if (!store->length_align)
-		store->memory_align = store->length_align = probe_direct_align(store->fd);
-	store->limits.logical_block = MAX(store->limits.logical_block, store->length_align);
-	store->limits.physical_block =
-		MAX(store->limits.physical_block, store->limits.logical_block);
+	if (!file->length_align)
+		file->memory_align = file->length_align = probe_direct_align(file->fd);
+	file->limits.logical_block = MAX(file->limits.logical_block, file->length_align);
+	file->limits.physical_block = MAX(file->limits.physical_block, file->limits.logical_block);
 }
 
-int store_limits_examine(struct store *store, const struct stat *st, uint64_t *size)
+int file_limits_examine(struct host_file *file, const struct stat *st, uint64_t *size)
 {
 	int err = 0;
 
 	*size = (uint64_t)st->st_size;
-	store->part_max = PART_MAX;
-	store->part_pieces = UINT32_MAX;
-	if (store->block_device)
-		err = examine_block_device(store, st, size);
+	file->part_max = PART_MAX;
+	file->part_pieces = UINT32_MAX;
+	if (file->block_device)
+		err = examine_block_device(file, st, size);
 	else
-		examine_file(store, st);
-	if (!err && store->direct)
-		examine_direct(store);
+		examine_file(file, st);
+	if (!err && file->direct)
+		examine_direct(file);
 	return err;
 }
 
-static int set_block_size(const struct device_config *config, struct store *store)
+static int set_block_size(const struct device_config *config, struct host_file *file)
 {
-	struct backend_limits *l = &store->limits;
+	struct backend_limits *l = &file->limits;
 
 	if (l->logical_block > BLOCK_MAX) {
 		log_err("%s: %s needs blocks of %u bytes%s; at most %u can be served", config->name,
-			config->path, l->logical_block, store->direct ? " with O_DIRECT" : "",
+			config->path, l->logical_block, file->direct ? " with O_DIRECT" : "",
 			BLOCK_MAX);
 		return -EINVAL;
 	}
@@ -172,7 +171,7 @@ static int set_block_size(const struct device_config *config, struct store *stor
 		log_err("%s: logical_block_size %u is too small for %s, which needs blocks of %u "
 			"bytes%s",
 			config->name, config->logical_block_size, config->path, l->logical_block,
-			store->direct && !store->block_device ? " with O_DIRECT" : "");
+			file->direct && !file->block_device ? " with O_DIRECT" : "");
 		return -EINVAL;
 	}
 	l->logical_block = config->logical_block_size;
@@ -180,13 +179,13 @@ static int set_block_size(const struct device_config *config, struct store *stor
 	return 0;
 }
 
-static void log_odd_size(const struct device_config *config, const struct store *store,
+static void log_odd_size(const struct device_config *config, const struct host_file *file,
 			 uint64_t size)
 {
-	uint32_t block = store->limits.logical_block;
+	uint32_t block = file->limits.logical_block;
 	char advice[STORE_FORMAT_ADVICE_MAX];
 
-	if (!store_format_advice(store, advice))
+	if (!store_format_advice(file, advice))
 		snprintf(advice, sizeof(advice), "pad the image (truncate -s %%%u), or set size",
 			 block);
 	log_err("%s: %s: size %" PRIu64 " and offset %" PRIu64 " must be multiples of the "
@@ -194,9 +193,9 @@ static void log_odd_size(const struct device_config *config, const struct store 
 		config->name, config->path, size, config->offset, block, advice);
 }
 
-static int set_size(const struct device_config *config, struct store *store, uint64_t store_size)
+static int set_size(const struct device_config *config, struct host_file *file, uint64_t store_size)
 {
-	uint32_t block = store->limits.logical_block;
+	uint32_t block = file->limits.logical_block;
 	uint64_t size;
 
 	if (config->offset >= store_size) {
@@ -214,21 +213,22 @@ static int set_size(const struct device_config *config, struct store *store, uin
 	if (config->size)
 		size = config->size;
 	if (size % block || config->offset % block) {
-		log_odd_size(config, store, size);
+		log_odd_size(config, file, size);
 		return -EINVAL;
 	}
-	store->offset = config->offset;
-	store->limits.size = size;
+	file->offset = config->offset;
+	file->limits.size = size;
 	return 0;
 }
 
-static int check_iopoll(const struct device_config *config, const struct store *store, dev_t rdev)
+static int check_iopoll(const struct device_config *config, const struct host_file *file,
+			dev_t rdev)
 {
 	const char *reason = NULL;
 
-	if (!store->block_device)
+	if (!file->block_device)
 		reason = "is a regular file";
-	else if (!store->direct)
+	else if (!file->direct)
 		reason = "is served without O_DIRECT";
 	else if (!queue_limit(rdev, "io_poll", 0))
 		reason = "has no poll queues (its queue/io_poll in sysfs is 0)";
@@ -238,14 +238,14 @@ static int check_iopoll(const struct device_config *config, const struct store *
 	return -EINVAL;
 }
 
-int store_limits_apply(const struct device_config *config, struct store *store, uint64_t store_size,
-		       dev_t rdev)
+int file_limits_apply(const struct device_config *config, struct host_file *file,
+		      uint64_t store_size, dev_t rdev)
 {
-	int err = set_block_size(config, store);
+	int err = set_block_size(config, file);
 
 	if (!err)
-		err = set_size(config, store, store_size);
+		err = set_size(config, file, store_size);
 	if (!err)
-		err = check_iopoll(config, store, rdev);
+		err = check_iopoll(config, file, rdev);
 	return err;
 }

@@ -6,7 +6,7 @@
  * the store (store_pool.h): what the store cannot do falls to the next best way. An operation that
  * must be durable ends with a sync.
  */
-#include "backend_file.h"
+#include "file_store.h"
 
 #include <errno.h>
 #include <linux/falloc.h>
@@ -34,7 +34,7 @@ void io_to_pool(struct backend_io *io,
 	own->job.done = done;
 	own->job.ring = io->ring;
 	own->in_pool = true;
-	store_pool_submit(file_of(io)->pool, &own->job);
+	store_pool_submit(store_of(io)->pool, &own->job);
 }
 
 static void sync_done(struct pool_job *job)
@@ -74,18 +74,18 @@ static bool not_supported(int res)
  */
 static int write_chunk(struct backend_io *io, int fd)
 {
-	const struct store *store = &file_of(io)->store;
+	const struct host_file *file = &store_of(io)->file;
 	struct iovec iov = {
 		.iov_base = (void *)(uintptr_t)zeroes,
 		.iov_len = MIN(io->len - io->done_bytes, (uint64_t)ZERO_CHUNK),
 	};
 	ssize_t n =
-		store_kern_transfer(true, fd, &iov, 1, store->offset + io->offset + io->done_bytes);
+		store_kern_transfer(true, fd, &iov, 1, file->offset + io->offset + io->done_bytes);
 
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	if (n > 0 && store->direct)
-		n -= n % store->length_align;
+	if (n > 0 && file->direct)
+		n -= n % file->length_align;
 	if (n == 0)
 		return -ENODATA;
 	if (n < 0)
@@ -106,7 +106,7 @@ static int write_zeroes(struct backend_io *io, int fd)
 
 static int allocate(const struct backend_io *io, int fd, int mode)
 {
-	return store_kern_allocate(fd, mode, file_of(io)->store.offset + io->offset, io->len);
+	return store_kern_allocate(fd, mode, store_of(io)->file.offset + io->offset, io->len);
 }
 
 /*
@@ -117,19 +117,19 @@ static int allocate(const struct backend_io *io, int fd, int mode)
 static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 {
 	struct backend_io *io = io_of_job(job);
-	struct file_backend *file = file_of(io);
-	bool give_back = !file->keep_space && (io->unmap || !file->store.block_device);
+	struct file_store *store = store_of(io);
+	bool give_back = !store->keep_space && (io->unmap || !store->file.block_device);
 	int err = -EOPNOTSUPP;
 
-	if (give_back && !load_relaxed(&file->no_punch)) {
+	if (give_back && !load_relaxed(&store->no_punch)) {
 		err = allocate(io, fds->fd, FALLOC_FL_PUNCH_HOLE);
 		if (not_supported(err))
-			store_relaxed(&file->no_punch, true);
+			store_relaxed(&store->no_punch, true);
 	}
-	if (not_supported(err) && !load_relaxed(&file->no_zero_range)) {
+	if (not_supported(err) && !load_relaxed(&store->no_zero_range)) {
 		err = allocate(io, fds->fd, FALLOC_FL_ZERO_RANGE);
 		if (not_supported(err))
-			store_relaxed(&file->no_zero_range, true);
+			store_relaxed(&store->no_zero_range, true);
 	}
 	return not_supported(err) ? write_zeroes(io, fds->fd) : err;
 }
@@ -138,16 +138,16 @@ static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 {
 	struct backend_io *io = io_of_job(job);
-	struct file_backend *file = file_of(io);
+	struct file_store *store = store_of(io);
 	int err;
 
-	if (file->store.block_device)
-		err = store_kern_discard(fds->fd, file->store.offset + io->offset, io->len);
+	if (store->file.block_device)
+		err = store_kern_discard(fds->fd, store->file.offset + io->offset, io->len);
 	else
 		err = allocate(io, fds->fd, FALLOC_FL_PUNCH_HOLE);
 	if (!not_supported(err))
 		return err;
-	store_relaxed(&file->no_discard, true);
+	store_relaxed(&store->no_discard, true);
 	return 0;
 }
 
@@ -161,12 +161,12 @@ static void change_done(struct pool_job *job)
 
 static void file_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {
-	struct file_backend *file = file_of(io);
+	struct file_store *store = store_of(io);
 
 	(void)backend;
 	(void)ring;
-	file_io(io)->iopoll = file->iopoll;
-	if (file->store.cache == CACHE_UNSAFE)
+	file_io(io)->iopoll = store->iopoll;
+	if (store->file.cache == CACHE_UNSAFE)
 		io->durable = false;
 	switch (io->op) {
 	case BACKEND_READ:
@@ -174,13 +174,13 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 		file_rw_start(io);
 		break;
 	case BACKEND_FLUSH:
-		if (file->store.cache == CACHE_UNSAFE)
+		if (store->file.cache == CACHE_UNSAFE)
 			io_finish(io, 0);
 		else
 			sync_start(io);
 		break;
 	case BACKEND_DISCARD:
-		if (load_relaxed(&file->no_discard))
+		if (load_relaxed(&store->no_discard))
 			io_finish(io, 0);
 		else
 			io_to_pool(io, discard_work, change_done);
@@ -196,47 +196,47 @@ static void file_cancel(struct backend *backend, struct backend_io *io)
 {
 	(void)backend;
 	if (file_io(io)->in_pool)
-		store_pool_cancel(file_of(io)->pool, &file_io(io)->job);
+		store_pool_cancel(store_of(io)->pool, &file_io(io)->job);
 	else
 		ring_cancel(io->ring, &file_io(io)->ring_op);
 }
 
 static unsigned int file_descriptors(struct backend *backend, int **fds, unsigned int max)
 {
-	struct file_backend *file = container_of(backend, struct file_backend, base);
+	struct file_store *store = container_of(backend, struct file_store, base);
 
-	return store_descriptors(&file->store, fds, max);
+	return host_file_descriptors(&store->file, fds, max);
 }
 
-static void set_pool_fds(struct file_backend *file)
+static void set_pool_fds(struct file_store *store)
 {
-	file->pool_fds.fd = file->store.fd;
-	memcpy(file->pool_fds.sync, file->store.sync_fds, sizeof(file->pool_fds.sync));
+	store->pool_fds.fd = store->file.fd;
+	memcpy(store->pool_fds.sync, store->file.sync_fds, sizeof(store->pool_fds.sync));
 }
 
 static void file_moved(struct backend *backend)
 {
-	struct file_backend *file = container_of(backend, struct file_backend, base);
+	struct file_store *store = container_of(backend, struct file_store, base);
 
-	store_moved(&file->store);
-	set_pool_fds(file);
+	host_file_moved(&store->file);
+	set_pool_fds(store);
 }
 
 static void file_close(struct backend *backend)
 {
-	struct file_backend *file = container_of(backend, struct file_backend, base);
+	struct file_store *store = container_of(backend, struct file_store, base);
 
-	store_pool_free(file->pool);
-	store_close(&file->store);
+	store_pool_free(store->pool);
+	host_file_close(&store->file);
 	store_threads_put();
-	free(file);
+	free(store);
 }
 
 static void file_lost(void *owner)
 {
-	struct file_backend *file = owner;
+	struct file_store *store = owner;
 
-	backend_lost(&file->base);
+	backend_lost(&store->base);
 }
 
 static const struct backend_ops file_ops = {
@@ -248,68 +248,68 @@ static const struct backend_ops file_ops = {
 };
 
 /* What the store tells its users. */
-static void set_base(struct backend *base, const struct store *store)
+static void set_base(struct backend *base, const struct host_file *file)
 {
-	base->limits = store->limits;
-	base->offset = store->offset;
-	memcpy(base->identity, store->identity, sizeof(base->identity));
-	base->cached = !store->direct;
+	base->limits = file->limits;
+	base->offset = file->offset;
+	memcpy(base->identity, file->identity, sizeof(base->identity));
+	base->cached = !file->direct;
 }
 
-static void file_init(struct file_backend *file, const struct device_config *config)
+static void file_init(struct file_store *store, const struct device_config *config)
 {
-	set_base(&file->base, &file->store);
-	file->base.ops = &file_ops;
-	file->name = config->name;
-	file->keep_space = config->discard == SWITCH_NO;
-	file->iopoll = config->iopoll;
-	file->bounce = front_end_of(config->driver)->bounce_buffer;
+	set_base(&store->base, &store->file);
+	store->base.ops = &file_ops;
+	store->name = config->name;
+	store->keep_space = config->discard == SWITCH_NO;
+	store->iopoll = config->iopoll;
+	store->bounce = front_end_of(config->driver)->bounce_buffer;
 }
 
-static int pool_open(struct file_backend *file)
+static int pool_open(struct file_store *store)
 {
-	set_pool_fds(file);
-	return store_pool_new(file->name, &file->pool_fds, file->store.sync_count, file_lost, file,
-			      &file->pool);
+	set_pool_fds(store);
+	return store_pool_new(store->name, &store->pool_fds, store->file.sync_count, file_lost,
+			      store, &store->pool);
 }
 
 static int file_open(const struct device_config *config, unsigned int wait_ms, struct backend **out)
 {
-	struct file_backend *file;
+	struct file_store *store;
 	int err;
 
-	file = calloc(1, sizeof(*file));
-	if (!file)
+	store = calloc(1, sizeof(*store));
+	if (!store)
 		return -ENOMEM;
 	err = store_threads_get();
 	if (err)
 		goto free_file;
-	err = store_open(config, wait_ms, &file->store);
+	err = host_file_open(config, wait_ms, &store->file);
 	if (err)
 		goto put_threads;
-	file_init(file, config);
-	err = pool_open(file);
+	file_init(store, config);
+	err = pool_open(store);
 	if (err)
 		goto close_store;
-	*out = &file->base;
+	*out = &store->base;
 	return 0;
 
 close_store:
-	store_close(&file->store);
+	host_file_close(&store->file);
 put_threads:
 	store_threads_put();
 free_file:
-	free(file);
+	free(store);
 	return err;
 }
 
 static int file_examine(const struct device_config *config, bool try_lock, struct backend *out)
 {
-	struct store store;
-	int err = store_examine(config, try_lock, &store);
+	struct host_file file;
+	int err = host_file_examine(config, try_lock, &file);
 
 	if (!err)
-		set_base(out, &store);
+		set_base(out, &file);
 	return err;
 }
 
@@ -319,12 +319,12 @@ static int file_check_use(const struct device_config *config, bool shared)
 
 	if (!stat(config->path, &st))
 		store_access_warn(config, &st);
-	return shared ? 0 : store_try_claim(config);
+	return shared ? 0 : host_file_try_claim(config);
 }
 
 const struct store_type store_type_file = {
 	.open = file_open,
 	.examine = file_examine,
 	.check_use = file_check_use,
-	.identify = store_identify_path,
+	.identify = host_file_identify,
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/backend_file.c: many operations at a time, and one after the other. */
+/* vduse-blk/store/file_store.c: many operations at a time, and one after the other. */
 #include <check.h>
 #include <linux/falloc.h>
 #include <string.h>
 
-#include "store/backend_file.h"
+#include "store/file_store.h"
 #include "fake_store_kern.h"
 #include "file_bench.h"
 #include "guest.h"
@@ -203,7 +203,7 @@ static int run_cut(struct fb_op *op, unsigned int parts, size_t max)
 
 static void set_parts(size_t max, uint32_t pieces)
 {
-	struct store *store = &container_of(fb_backend, struct file_backend, base)->store;
+	struct host_file *store = &container_of(fb_backend, struct file_store, base)->file;
 
 	store->part_max = max;
 	store->part_pieces = pieces;
@@ -275,7 +275,7 @@ START_TEST(large_transfer_of_threads_is_cut_as_well)
 		return;
 	set_parts(thread_cuts[_i].part_max, thread_cuts[_i].part_pieces);
 	for (int kind = 0; kind < 2; kind++)
-		container_of(fb_backend, struct file_backend, base)->no_nowait[kind] = true;
+		container_of(fb_backend, struct file_store, base)->no_nowait[kind] = true;
 	cut_now = _i;
 	bytes_of_all = fb_cut_buffer(thread_cuts[_i].count, thread_cuts[_i].lens,
 				     thread_cuts[_i].lens[1] ? 3 : 1, 0, 512);
@@ -447,7 +447,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("backend_file_many");
+	Suite *suite = suite_create("file_store_many");
 	TCase *tc = suite_case(suite, "many", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);

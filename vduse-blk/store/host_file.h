@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opens a file or block device as a backing store: examines, claims and locks it. */
-#ifndef VDUSE_BLK_STORE_H
-#define VDUSE_BLK_STORE_H
+/* A file or block device of this host: opens, examines, claims and locks it. */
+#ifndef VDUSE_BLK_HOST_FILE_H
+#define VDUSE_BLK_HOST_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,8 +15,8 @@ struct claim;
 
 #define STORE_SYNCS 4
 
-/* An open store. A descriptor that is not open is -1. */
-struct store {
+/* An open file or block device. A descriptor that is not open is -1. */
+struct host_file {
 	int fd;		     /* for all operations but syncs; O_DIRECT where @direct */
 	struct own_file own; /* of a regular file */
 	struct claim *claim; /* of a block device that is written; shared with its other slices */
@@ -40,45 +40,44 @@ struct store {
 };
 
 /**
- * store_open() - open, examine, lock
+ * host_file_open() - open, examine, lock
  * @wait_ms: how long to wait for another process that has it: a killed one has it until its last
- * I/O
- *           has ended
+ *           I/O has ended
  *
  * Any thread. Logs a failure with the device's name and the path; then nothing stays open.
  *
  * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit; other -errno
  */
-int __must_check store_open(const struct device_config *config, unsigned int wait_ms,
-			    struct store *store);
+int __must_check host_file_open(const struct device_config *config, unsigned int wait_ms,
+				struct host_file *file);
 
 /**
- * store_examine() - open and examine a store, without a claim or a lock, and close it again
+ * host_file_examine() - open and examine a store, without a claim or a lock, and close it again
  * @try_lock: no server should have it: also lock a file for a moment, and look for other users
- * @store:    out: its limits and identity
+ * @file:    out: its limits and identity
  *
- * Works for a store that a running server has. Return: as store_open()
+ * Works for a store that a running server has. Return: as host_file_open()
  */
-int __must_check store_examine(const struct device_config *config, bool try_lock,
-			       struct store *store);
+int __must_check host_file_examine(const struct device_config *config, bool try_lock,
+				   struct host_file *file);
 
 /**
- * store_try_claim() - open a block device that is written with O_EXCL, and close it again
+ * host_file_try_claim() - open a block device that is written with O_EXCL, and close it again
  *
  * Does nothing for a file. Return: 0; -EBUSY, logged; other -errno
  */
-int __must_check store_try_claim(const struct device_config *config);
+int __must_check host_file_try_claim(const struct device_config *config);
 
-/** store_identify_path() - the identity of the file or block device at the path; "": none is there */
-void store_identify_path(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
+/** host_file_identify() - the identity of the file or block device at the path; "": none is there */
+void host_file_identify(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
 
-/** store_descriptors() - the addresses of its open descriptors. Return: their number */
-unsigned int store_descriptors(struct store *store, int **fds, unsigned int max);
+/** host_file_descriptors() - the addresses of its open descriptors. Return: their number */
+unsigned int host_file_descriptors(struct host_file *file, int **fds, unsigned int max);
 
-/** store_moved() - its descriptors are now in the process's table; others may share the claim */
-void store_moved(struct store *store);
+/** host_file_moved() - its descriptors are now in the process's table; others may share the claim */
+void host_file_moved(struct host_file *file);
 
-/** store_close() - close all descriptors, which unlocks the store */
-void store_close(struct store *store);
+/** host_file_close() - close all descriptors, which unlocks the store */
+void host_file_close(struct host_file *file);
 
 #endif

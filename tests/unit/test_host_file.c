@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/store.c: what can be a store, its slices and limits, and who may open it. */
+/* vduse-blk/store/host_file.c: what can be a store, its slices and limits, and who may open it. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +107,7 @@ START_TEST(symlink_to_an_image_is_followed)
 	st_config.path = link;
 	st_expect_open(&st_store);
 	ck_assert_uint_eq(st_store.limits.size, ST_IMAGE_SIZE);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	unlink(link);
 }
 END_TEST
@@ -176,7 +176,7 @@ START_TEST(slice_is_judged)
 		st_expect_open(&st_store);
 		ck_assert_uint_eq(st_store.offset, slices[_i].offset);
 		ck_assert_uint_eq(st_store.limits.size, slices[_i].served);
-		store_close(&st_store);
+		host_file_close(&st_store);
 	}
 }
 END_TEST
@@ -205,7 +205,7 @@ START_TEST(regular_file_has_limits)
 		ck_assert_uint_eq(st_store.limits.alignment_offset, 0);
 		ck_assert_uint_eq(st_store.limits.discard_max, 1u << 31);
 		ck_assert_uint_eq(st_store.limits.zeroes_max, 1u << 31);
-		store_close(&st_store);
+		host_file_close(&st_store);
 	}
 }
 END_TEST
@@ -217,14 +217,14 @@ START_TEST(identity_is_of_the_bytes_not_of_the_name)
 	snprintf(link, sizeof(link), "%s/link", temp_dir);
 	st_expect_open(&st_store);
 	strcpy(first, st_store.identity);
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	ck_assert_int_eq(symlink("image", link), 0);
 	st_config.path = link;
 	st_config.cache = CACHE_WRITEBACK;
 	st_expect_open(&st_store);
 	ck_assert_str_eq(st_store.identity, first);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	unlink(link);
 
 	st_config.path = st_image;
@@ -232,14 +232,14 @@ START_TEST(identity_is_of_the_bytes_not_of_the_name)
 	st_expect_open(&st_store);
 	ck_assert_str_eq(st_store.identity, first);
 	ck_assert_uint_eq(st_store.offset, 512);
-	store_close(&st_store);
+	host_file_close(&st_store);
 
 	st_config.offset = 0;
 	ck_assert_int_eq(rename(st_image, link), 0);
 	st_make_image(ST_IMAGE_SIZE);
 	st_expect_open(&st_store);
 	ck_assert_str_ne(st_store.identity, first);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	unlink(link);
 }
 END_TEST
@@ -278,15 +278,15 @@ START_TEST(image_of_a_format_is_served_with_a_warning)
 			continue;
 		test_log_expect(LOG_LEVEL_WARNING, formats[_i].name);
 		st_expect_open(&st_store);
-		store_close(&st_store);
+		host_file_close(&st_store);
 	}
 	st_config.offset = 512; /* who cuts slices knows what is in the file */
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 	st_config.offset = 0;
 	st_wait_ms = 100; /* who goes on after a crash has heard it */
 	st_expect_open(&st_store);
-	store_close(&st_store);
+	host_file_close(&st_store);
 }
 END_TEST
 
@@ -320,7 +320,7 @@ START_TEST(descriptors_run_out)
 		st_limit_fds(st_limit_for(modes[i].needed));
 		st_expect_open(&st_store);
 		st_limit_fds(RLIM_INFINITY);
-		store_close(&st_store);
+		host_file_close(&st_store);
 	}
 }
 END_TEST
@@ -351,7 +351,7 @@ START_TEST(permission_of_the_file_counts)
 			test_log_allow(LOG_LEVEL_WARNING, "can be opened by any user");
 			st_expect_open(&st_store);
 			ck_assert(st_store.readonly);
-			store_close(&st_store);
+			host_file_close(&st_store);
 		} else {
 			st_expect_refusal(-EACCES, "Permission denied");
 		}
@@ -362,7 +362,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("store");
+	Suite *suite = suite_create("host_file");
 	TCase *tc = suite_case(suite, "file", st_setup, st_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/backend_file.c: reads and writes, whole and short, and what opening gives. */
+/* vduse-blk/store/file_store.c: reads and writes, whole and short, and what opening gives. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -406,7 +406,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("backend_file");
+	Suite *suite = suite_create("file_store");
 	TCase *tc = suite_case(suite, "transfer", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/store/backend_file.c: flush, discard, write zeroes. */
+/* vduse-blk/store/file_store.c: flush, discard, write zeroes. */
 #include <check.h>
 #include <errno.h>
 #include <linux/falloc.h>
@@ -345,7 +345,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("backend_file_change");
+	Suite *suite = suite_create("file_store_change");
 	TCase *tc = suite_case(suite, "change", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);

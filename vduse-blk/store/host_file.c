@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "store.h"
+#include "host_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "store_access.h"
 #include "store_claim.h"
 #include "store_format.h"
-#include "store_limits.h"
+#include "file_limits.h"
 #include "store_lock.h"
 
 #define LOCK_ROUND_MS 100u
@@ -45,37 +45,37 @@ static int open_path(const struct device_config *config, struct stat *st)
 	return fd;
 }
 
-static int open_syncs(const struct device_config *config, struct store *store, int path_fd,
+static int open_syncs(const struct device_config *config, struct host_file *file, int path_fd,
 		      int flags)
 {
-	unsigned int wanted = store->readonly ? 1 : STORE_SYNCS;
+	unsigned int wanted = file->readonly ? 1 : STORE_SYNCS;
 
 	if (config->cache == CACHE_UNSAFE)
 		wanted = 0;
-	while (store->sync_count < wanted) {
+	while (file->sync_count < wanted) {
 		int fd = store_reopen(path_fd, flags);
 
 		if (fd < 0)
 			return fd;
-		store->sync_fds[store->sync_count++] = fd;
+		file->sync_fds[file->sync_count++] = fd;
 	}
 	return 0;
 }
 
-static int open_fds(const struct device_config *config, struct store *store, int path_fd)
+static int open_fds(const struct device_config *config, struct host_file *file, int path_fd)
 {
-	int flags = store->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
+	int flags = file->readonly ? O_RDONLY : O_RDWR, fd = -EINVAL;
 
 	if (config->cache == CACHE_NONE || config->cache == CACHE_AUTO) {
 		fd = store_reopen(path_fd, flags | O_DIRECT);
-		store->direct = fd >= 0;
+		file->direct = fd >= 0;
 	}
 	if (fd == -EINVAL && config->cache != CACHE_NONE)
 		fd = store_reopen(path_fd, flags);
 	if (fd < 0)
 		return fd;
-	store->fd = fd;
-	return open_syncs(config, store, path_fd, flags);
+	file->fd = fd;
+	return open_syncs(config, file, path_fd, flags);
 }
 
 static void log_open_error(const struct device_config *config, int err)
@@ -100,15 +100,15 @@ static void log_busy(const struct device_config *config, const struct store_riva
 		rivals->text[0] ? ": " : "", rivals->text);
 }
 
-static void set_cache(const struct device_config *config, struct store *store)
+static void set_cache(const struct device_config *config, struct host_file *file)
 {
-	store->cache = config->cache;
+	file->cache = config->cache;
 	if (config->cache == CACHE_AUTO)
-		store->cache = store->direct ? CACHE_NONE : CACHE_WRITEBACK;
-	store->limits.volatile_cache = store->cache != CACHE_WRITETHROUGH;
+		file->cache = file->direct ? CACHE_NONE : CACHE_WRITEBACK;
+	file->limits.volatile_cache = file->cache != CACHE_WRITETHROUGH;
 }
 
-static int open_once(const struct device_config *config, bool claim, struct store *store,
+static int open_once(const struct device_config *config, bool claim, struct host_file *file,
 		     struct stat *st)
 {
 	int path_fd, err;
@@ -116,18 +116,18 @@ static int open_once(const struct device_config *config, bool claim, struct stor
 	path_fd = open_path(config, st);
 	if (path_fd < 0)
 		return path_fd;
-	store->block_device = S_ISBLK(st->st_mode);
+	file->block_device = S_ISBLK(st->st_mode);
 	/* Two readers of a disk are fine, and a claim would keep the second one out. */
 	err = 0;
-	if (!store->block_device)
-		own_file_add(&store->own, st);
-	if (claim && store->block_device && !store->readonly)
-		err = store_claim_get(path_fd, st->st_rdev, &store->claim);
+	if (!file->block_device)
+		own_file_add(&file->own, st);
+	if (claim && file->block_device && !file->readonly)
+		err = store_claim_get(path_fd, st->st_rdev, &file->claim);
 	if (!err)
-		err = open_fds(config, store, path_fd);
+		err = open_fds(config, file, path_fd);
 	close(path_fd);
 	if (err)
-		store_close(store);
+		host_file_close(file);
 	return err;
 }
 
@@ -141,7 +141,7 @@ static void set_identity(const struct stat *st, char identity[BACKEND_IDENTITY_M
 			 minor(st->st_dev), (unsigned long long)st->st_ino);
 }
 
-void store_identify_path(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX])
+void host_file_identify(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX])
 {
 	struct stat st;
 
@@ -152,44 +152,44 @@ void store_identify_path(const struct device_config *config, char identity[BACKE
 
 /* Opens the store, examines it, and applies the configuration, without a lock. Logs a failure. */
 static int open_and_settle(const struct device_config *config, bool claim, unsigned int *wait_ms,
-			   struct store *store)
+			   struct host_file *file)
 {
 	uint64_t store_size = 0;
 	struct stat st;
 	int err;
 
-	*store = (struct store){
+	*file = (struct host_file){
 		.readonly = config->readonly,
 		.fd = -1,
 	};
-	memset(store->sync_fds, -1, sizeof(store->sync_fds));
+	memset(file->sync_fds, -1, sizeof(file->sync_fds));
 	do {
-		err = open_once(config, claim, store, &st);
+		err = open_once(config, claim, file, &st);
 	} while (err == -EBUSY && wait_a_little(wait_ms));
 	if (!err)
-		err = store_limits_examine(store, &st, &store_size);
+		err = file_limits_examine(file, &st, &store_size);
 	if (err) {
 		log_open_error(config, err);
 		return err;
 	}
-	err = store_limits_apply(config, store, store_size, st.st_rdev);
+	err = file_limits_apply(config, file, store_size, st.st_rdev);
 	if (err)
 		return err;
-	set_cache(config, store);
-	set_identity(&st, store->identity);
+	set_cache(config, file);
+	set_identity(&st, file->identity);
 	return 0;
 }
 
 /* Tries to lock for @wait_ms, and looks for the holders of locks only then: that takes long. */
-static int lock_patiently(const struct device_config *config, const struct store *store,
+static int lock_patiently(const struct device_config *config, const struct host_file *file,
 			  unsigned int *wait_ms, struct store_rivals *rivals)
 {
 	int err;
 
 	do {
-		err = store_lock(config, store, rivals);
+		err = store_lock(config, file, rivals);
 	} while (err == -EBUSY && wait_a_little(wait_ms));
-	return err == -EBUSY ? store_lock_beside(config, store, rivals) : err;
+	return err == -EBUSY ? store_lock_beside(config, file, rivals) : err;
 }
 
 /*
@@ -197,7 +197,7 @@ static int lock_patiently(const struct device_config *config, const struct store
  * valid while this process does not have the store open.
  */
 static int open_and_lock(const struct device_config *config, unsigned int wait_ms,
-			 struct store *store)
+			 struct host_file *file)
 {
 	struct store_rivals rivals = { .successor = wait_ms > 0 };
 	unsigned int round_ms, left_ms;
@@ -205,57 +205,57 @@ static int open_and_lock(const struct device_config *config, unsigned int wait_m
 
 	for (;;) {
 		rivals.written = openers_written(config->path);
-		err = open_and_settle(config, true, &wait_ms, store);
+		err = open_and_settle(config, true, &wait_ms, file);
 		if (err)
 			return err;
 		round_ms = left_ms = MIN(wait_ms, LOCK_ROUND_MS);
-		err = lock_patiently(config, store, &left_ms, &rivals);
+		err = lock_patiently(config, file, &left_ms, &rivals);
 		wait_ms -= round_ms - left_ms;
 		if (err != -EBUSY || stop_pending() || !wait_ms)
 			break;
-		store_close(store);
+		host_file_close(file);
 	}
 	if (err == -EBUSY)
 		log_busy(config, &rivals);
 	else if (err)
 		log_open_error(config, err);
 	else if (!rivals.successor)
-		err = store_users_check(config, store, rivals.written);
+		err = store_users_check(config, file, rivals.written);
 	return err;
 }
 
-int store_open(const struct device_config *config, unsigned int wait_ms, struct store *store)
+int host_file_open(const struct device_config *config, unsigned int wait_ms, struct host_file *file)
 {
 	bool successor = wait_ms > 0; /* an earlier server may have been killed just now */
 	struct stat st;
 	int err;
 
-	err = open_and_lock(config, wait_ms, store);
+	err = open_and_lock(config, wait_ms, file);
 	if (err)
 		goto close_store;
-	if (config->cache == CACHE_AUTO && !store->direct)
+	if (config->cache == CACHE_AUTO && !file->direct)
 		log_info("%s: %s cannot do O_DIRECT, so cache is writeback", config->name,
 			 config->path);
 	if (!successor && !config->offset)
-		store_format_warn(config, store);
-	if (!successor && !fstat(store->fd, &st))
+		store_format_warn(config, file);
+	if (!successor && !fstat(file->fd, &st))
 		store_access_warn(config, &st);
 	return 0;
 
 close_store:
-	store_close(store);
+	host_file_close(file);
 	return err;
 }
 
-/* Locks the store as store_open() would, but without waiting. */
-static int lock_for_a_look(const struct device_config *config, const struct store *store,
+/* Locks the store as host_file_open() would, but without waiting. */
+static int lock_for_a_look(const struct device_config *config, const struct host_file *file,
 			   enum file_written written)
 {
 	struct store_rivals rivals = { .written = written };
-	int err = store_lock(config, store, &rivals);
+	int err = store_lock(config, file, &rivals);
 
 	if (err == -EBUSY)
-		err = store_lock_beside(config, store, &rivals);
+		err = store_lock_beside(config, file, &rivals);
 	if (err == -EBUSY)
 		log_busy(config, &rivals);
 	else if (err)
@@ -263,22 +263,22 @@ static int lock_for_a_look(const struct device_config *config, const struct stor
 	return err;
 }
 
-int store_examine(const struct device_config *config, bool try_lock, struct store *store)
+int host_file_examine(const struct device_config *config, bool try_lock, struct host_file *file)
 {
 	enum file_written written = try_lock ? openers_written(config->path) : FILE_MAYBE_WRITTEN;
 	unsigned int wait_ms = 0;
 	int err;
 
-	err = open_and_settle(config, false, &wait_ms, store);
-	if (!err && try_lock && !store->block_device)
-		err = lock_for_a_look(config, store, written);
+	err = open_and_settle(config, false, &wait_ms, file);
+	if (!err && try_lock && !file->block_device)
+		err = lock_for_a_look(config, file, written);
 	if (!err && try_lock)
-		err = store_users_check(config, store, written);
-	store_close(store);
+		err = store_users_check(config, file, written);
+	host_file_close(file);
 	return err;
 }
 
-int store_try_claim(const struct device_config *config)
+int host_file_try_claim(const struct device_config *config)
 {
 	struct stat st;
 	int path_fd, fd = 0;
@@ -298,36 +298,36 @@ int store_try_claim(const struct device_config *config)
 	return MIN(fd, 0);
 }
 
-unsigned int store_descriptors(struct store *store, int **fds, unsigned int max)
+unsigned int host_file_descriptors(struct host_file *file, int **fds, unsigned int max)
 {
 	unsigned int count = 0;
 
 	assert(max >= 2 + STORE_SYNCS);
-	fds[count++] = &store->fd;
-	for (unsigned int i = 0; i < store->sync_count; i++)
-		fds[count++] = &store->sync_fds[i];
-	if (store->claim && store_claim_is_moving(store->claim))
-		fds[count++] = store_claim_fd(store->claim);
+	fds[count++] = &file->fd;
+	for (unsigned int i = 0; i < file->sync_count; i++)
+		fds[count++] = &file->sync_fds[i];
+	if (file->claim && store_claim_is_moving(file->claim))
+		fds[count++] = store_claim_fd(file->claim);
 	return count;
 }
 
-void store_moved(struct store *store)
+void host_file_moved(struct host_file *file)
 {
-	if (store->claim && store_claim_is_moving(store->claim))
-		store_claim_moved(store->claim);
+	if (file->claim && store_claim_is_moving(file->claim))
+		store_claim_moved(file->claim);
 }
 
-void store_close(struct store *store)
+void host_file_close(struct host_file *file)
 {
-	while (store->sync_count) {
-		close(store->sync_fds[--store->sync_count]);
-		store->sync_fds[store->sync_count] = -1;
+	while (file->sync_count) {
+		close(file->sync_fds[--file->sync_count]);
+		file->sync_fds[file->sync_count] = -1;
 	}
-	if (store->fd >= 0)
-		close(store->fd);
-	if (store->claim)
-		store_claim_put(store->claim);
-	store->claim = NULL;
-	store->fd = -1;
-	own_file_remove(&store->own);
+	if (file->fd >= 0)
+		close(file->fd);
+	if (file->claim)
+		store_claim_put(file->claim);
+	file->claim = NULL;
+	file->fd = -1;
+	own_file_remove(&file->own);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/store/backend_file.c with iopoll: which operations use the second io_uring, and their
+ * vduse-blk/store/file_store.c with iopoll: which operations use the second io_uring, and their
  * completions.
  *
  * The server would refuse this file for iopoll. The kernel may poll its disk, use an interrupt, or
@@ -10,22 +10,22 @@
 #include <errno.h>
 #include <string.h>
 
-#include "store/backend_file.h"
+#include "store/file_store.h"
 #include "file_bench.h"
 #include "places.h"
 #include "suite.h"
 #include "temp_dir.h"
 
-static struct store *store(void)
+static struct host_file *store(void)
 {
-	return &container_of(fb_backend, struct file_backend, base)->store;
+	return &container_of(fb_backend, struct file_store, base)->file;
 }
 
 static bool open_polled(void)
 {
 	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
 		return false;
-	container_of(fb_backend, struct file_backend, base)->iopoll = true;
+	container_of(fb_backend, struct file_store, base)->iopoll = true;
 	ck_assert_int_eq(ring_iopoll_init(&fb_ring), 0);
 	return true;
 }
@@ -173,7 +173,7 @@ START_TEST(ring_without_a_second_one_will_do)
 
 	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
 		return;
-	container_of(fb_backend, struct file_backend, base)->iopoll = true;
+	container_of(fb_backend, struct file_store, base)->iopoll = true;
 	op = make_aligned(BACKEND_READ);
 	expect_done(&op);
 	ck_assert_str_eq(op.trace, " read-direct");
@@ -256,7 +256,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("backend_file_iopoll");
+	Suite *suite = suite_create("file_store_iopoll");
 	TCase *tc = suite_case(suite, "iopoll", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "store/backend_file.h"
+#include "store/file_store.h"
 #include "file_bench.h"
 #include "places.h"
 #include "sigbus.h"
@@ -109,7 +109,7 @@ START_TEST(stage_is_no_larger_than_what_the_disk_takes)
 
 	if (!open_unpinnable())
 		return;
-	container_of(fb_backend, struct file_backend, base)->store.part_max = 16384;
+	container_of(fb_backend, struct file_store, base)->file.part_max = 16384;
 	op = make_staged(BACKEND_WRITE, fb_one_piece(32768 + 4096));
 	expect_done(&op, " staged write-direct staged write-direct staged write-direct");
 	op = make_staged(BACKEND_READ, fb_one_piece(32768));
@@ -328,7 +328,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("backend_file_stage");
+	Suite *suite = suite_create("file_store_stage");
 	TCase *tc = suite_case(suite, "stage", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
