@@ -31,6 +31,7 @@ static struct {
 	struct config config;
 	struct disks disks;
 	struct attach_job *job[DISKS]; /* under way */
+	int submitted, order[DISKS];   /* disks of the first jobs */
 	enum vdpa_state bus[DISKS];
 	char node[DISKS][VDPA_NODE_MAX];
 	bool done; /* a command */
@@ -76,6 +77,9 @@ void attach_submit(struct attach_job *job, struct ring *ring)
 	(void)ring;
 	ck_assert_msg(!t.job[i], "%s: two jobs at a time", job->name);
 	t.job[i] = job;
+	if (t.submitted < DISKS)
+		t.order[t.submitted] = i;
+	t.submitted++;
 }
 
 enum vdpa_state vdpa_bus_state(const char *name)
@@ -423,6 +427,18 @@ START_TEST(start_ends_without_a_disk_that_takes_too_long)
 }
 END_TEST
 
+static void begin_and_finish_jobs(void)
+{
+	begin();
+	for (unsigned int left = TURNS; !t.disks.started; left--) {
+		ck_assert(left);
+		for (int i = 0; i < DISKS; i++)
+			if (t.job[i])
+				finish_job(i, 0);
+		turn();
+	}
+}
+
 START_TEST(two_paths_to_the_same_bytes_are_refused)
 {
 	unlink(t.devices[2].path);
@@ -435,20 +451,79 @@ START_TEST(two_paths_to_the_same_bytes_are_refused)
 		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
 		test_log_expect(LOG_LEVEL_WARNING, "is not served");
 	}
-	begin();
-	for (unsigned int left = TURNS; !t.disks.started; left--) {
-		ck_assert(left);
-		for (int i = 0; i < DISKS; i++)
-			if (t.job[i])
-				finish_job(i, 0);
-		turn();
-	}
+	begin_and_finish_jobs();
 	ck_assert_int_eq((disk(0)->state == DISK_ATTACHED) + (disk(2)->state == DISK_ATTACHED),
 			 _i ? 2 : 1);
 }
 END_TEST
 
+START_TEST(only_readers_share_their_bytes)
+{
+	bool one_writes = _i;
+
+	unlink(t.devices[2].path);
+	ck_assert_int_eq(link(t.devices[0].path, t.devices[2].path), 0);
+	t.devices[0].readonly = true;
+	t.devices[2].readonly = !one_writes;
+	if (one_writes) {
+		test_log_allow(LOG_LEVEL_WARNING, "open for writing too");
+		test_log_allow(LOG_LEVEL_ERROR, "has the same bytes as [");
+		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
+		test_log_expect(LOG_LEVEL_WARNING, "is not served");
+	}
+	begin_and_finish_jobs();
+	ck_assert_int_eq((disk(0)->state == DISK_ATTACHED) + (disk(2)->state == DISK_ATTACHED),
+			 one_writes ? 1 : 2);
+}
+END_TEST
+
+/* It was removed from the bus, and cannot be made again: the log says so as at the start. */
+START_TEST(disk_that_fails_later_is_reported_too)
+{
+	begin_attached();
+	fake_kern_fail(FAKE_CREATE, 1, -EPERM);
+	set_bus(1, VDPA_ABSENT, "");
+	test_log_expect(LOG_LEVEL_WARNING, "two: another program removed it from the vdpa bus");
+	test_log_expect(LOG_LEVEL_ERROR, "two: cannot create the VDUSE device");
+	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the other disks are");
+	disk(1)->device.driver_changed(&disk(1)->device);
+	wait_for(t.job[1]);
+	ck_assert_int_eq(t.job[1]->verb, ATTACH);
+	finish_job(1, 0);
+	ck_assert_int_eq(disk(1)->state, DISK_ATTACHED);
+	ck_assert_uint_eq(test_log_count("two: is served after 1 failed attempts"), 1);
+}
+END_TEST
+
 /* ---- the end ---- */
+
+START_TEST(last_disk_is_detached_first)
+{
+	begin_attached();
+	t.submitted = 0;
+	disks_stop(&t.disks, false);
+	for (int i = 0; i < DISKS; i++)
+		ck_assert_int_eq(t.order[i], DISKS - 1 - i);
+	ck_assert_int_eq(t.submitted, DISKS);
+}
+END_TEST
+
+/* Neither another signal nor a second request to leave has an effect then. */
+START_TEST(server_that_leaves_detaches_nothing)
+{
+	begin_attached();
+	disks_leave(&t.disks);
+	disks_leave(&t.disks);
+	disks_stop(&t.disks, false);
+	disks_stop(&t.disks, true);
+	wait_for(!t.disks.remaining);
+	for (int i = 0; i < DISKS; i++) {
+		ck_assert_ptr_null(t.job[i]);
+		ck_assert_ptr_nonnull(fake_kern_dev(names[i]));
+	}
+	ck_assert_uint_eq(test_log_count("leaving all disks as they are"), 1);
+}
+END_TEST
 
 START_TEST(busy_disk_is_served_until_it_is_free)
 {
@@ -1277,6 +1352,10 @@ int main(void)
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
 	tcase_add_test(tc, start_ends_without_a_disk_that_takes_too_long);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
+	tcase_add_loop_test(tc, only_readers_share_their_bytes, 0, 2);
+	tcase_add_test(tc, disk_that_fails_later_is_reported_too);
+	tcase_add_test(tc, last_disk_is_detached_first);
+	tcase_add_test(tc, server_that_leaves_detaches_nothing);
 	tcase_add_test(tc, busy_disk_is_served_until_it_is_free);
 	tcase_add_loop_test(tc, disk_that_cannot_be_detached_by_force_stays_in_the_kernel, 0, 2);
 	tcase_add_loop_test(tc, disk_that_stays_in_use_is_named_once, 0, 2);

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "disk/attach.h"
@@ -678,6 +679,111 @@ START_TEST(server_tells_whether_it_keeps_a_disk)
 }
 END_TEST
 
+#ifdef HAVE_LIBSYSTEMD
+
+static int manager_listen(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.70s/notify-%d", temp_dir, getpid());
+	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
+	return manager;
+}
+
+static void expect_told(int manager, const char *wanted)
+{
+	char message[256] = "";
+
+	ck_assert_int_gt(recv(manager, message, sizeof(message) - 1, 0), 0);
+	ck_assert_str_eq(message, wanted);
+}
+
+/* A disk that failed is not counted, and not waited for. */
+START_TEST(service_manager_is_told_of_the_start_and_of_the_end)
+{
+	int manager = manager_listen();
+
+	ck_assert_int_eq(unlink(start.devices[1].path), 0);
+	server.allowed = "two: ";
+	start_server(&server);
+	server_expect_out(&server, nodes[0]);
+	server_expect_out(&server, nodes[2]);
+	expect_told(manager, "READY=1\nSTATUS=Serving 2 devices");
+	send_signal(&server, SIGTERM);
+	expect_told(manager, "STOPPING=1\nSTATUS=Detaching");
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+	close(manager);
+}
+END_TEST
+
+START_TEST(service_manager_is_told_of_a_takeover)
+{
+	int manager = manager_listen();
+	char main_pid[64];
+
+	start_serving(2);
+	expect_told(manager, "READY=1\nSTATUS=Serving 2 devices");
+	start.config.device_count = 3;
+	start.options.mode = SERVER_TAKEOVER;
+	start_server(&successor);
+	snprintf(main_pid, sizeof(main_pid), "MAINPID=%d\nSTATUS=Taking over", successor.pid);
+	expect_told(manager, main_pid);
+	expect_told(manager, "READY=1\nSTATUS=Serving 3 devices");
+	expect_nodes(&successor, 0, 3);
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+	send_signal(&successor, SIGTERM);
+	expect_told(manager, "STOPPING=1\nSTATUS=Detaching");
+	ck_assert_int_eq(server_wait(&successor), EXIT_OK);
+	close(manager);
+}
+END_TEST
+
+#endif
+
+/* ---- rescue ---- */
+
+static void start_rescue(void)
+{
+	start.config.device_count = 1;
+	start.devices[0].path = (char *)"error:";
+	start.devices[0].size = 1 << 20;
+	start.devices[0].rescue = true;
+	start.options.mode = SERVER_RESCUE;
+	start.missing = "/dev/vduse/control"; /* to load a module may wait for the device */
+	world->disk[0].on_bus = true;
+	start_server(&server);
+}
+
+START_TEST(rescue_ends_when_the_disk_is_detached)
+{
+	start_rescue();
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+	ck_assert_uint_eq(world->disk[0].detached, 1);
+	ck_assert_str_eq(world->loaded, "");
+	expect_in_kernel(0, false);
+}
+END_TEST
+
+/* It detaches from the beginning, so the first signal counts as the second one. */
+START_TEST(signal_to_a_rescue_detaches_a_disk_in_use)
+{
+	store_relaxed(&world->disk[0].in_use, true);
+	server.allowed =
+		"/dev/vda is in use: mkfs (4711); it is served until it is free, or until a "
+		"signal";
+	start_rescue();
+	while (!strstr(ask(&server, "list"), "one /dev/vda virtio_vdpa in-use"))
+		;
+	send_signal(&server, SIGTERM);
+	server_expect_log(&server, "Terminated: detaching, disks in use too");
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+	ck_assert_uint_eq(world->disk[0].detached, 1);
+	expect_in_kernel(0, false);
+}
+END_TEST
+
 /* ---- a server of version 0.1.0, or its successor ---- */
 
 /* Such a successor asks first whether the server would leave, and then that it does. */
@@ -892,6 +998,12 @@ int main(void)
 	tcase_add_test(tc, limit_of_descriptors_is_raised_or_the_log_says_what_is_needed);
 	tcase_add_test(tc, request_that_it_does_not_know_is_refused);
 	tcase_add_test(tc, server_tells_whether_it_keeps_a_disk);
+#ifdef HAVE_LIBSYSTEMD
+	tcase_add_test(tc, service_manager_is_told_of_the_start_and_of_the_end);
+	tcase_add_test(tc, service_manager_is_told_of_a_takeover);
+#endif
+	tcase_add_test(tc, rescue_ends_when_the_disk_is_detached);
+	tcase_add_test(tc, signal_to_a_rescue_detaches_a_disk_in_use);
 	tcase_add_test(tc, server_leaves_all_disks_where_it_is_asked_to);
 	tcase_add_loop_test(tc, successor_takes_all_disks, 0, 2);
 	tcase_add_loop_test(tc, signal_to_the_successor_gives_the_takeover_up, 0, 3);
