@@ -2,14 +2,19 @@
 /* vduse-blk/takeover/takeover_ask.c: which servers agree to be taken over, with servers of every version. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "control/control_ask.h"
 #include "control_bench.h"
+#include "fds.h"
 #include "suite.h"
 #include "takeover/takeover.h"
 #include "takeover/takeover_ask.h"
@@ -125,6 +130,77 @@ START_TEST(session_is_kept)
 }
 END_TEST
 
+static void requested_elsewhere(struct control *control, struct control_call *call)
+{
+	bool ok = starts_with(call->text, "take-over\n");
+
+	(void)control;
+	fputs(ok ? "a\n" : CONTROL_UNKNOWN, call->to);
+	session = (struct control_session){ .said = said, .gone = gone };
+	if (ok)
+		control_session(call, &session);
+	control_respond(call, ok);
+}
+
+/* One more server, as a process. Return: its process id. @path: of its socket */
+static pid_t start_elsewhere(char path[CONTROL_PATH_MAX])
+{
+	struct control control = { .requested = requested_elsewhere };
+	struct ring ring;
+	int ready[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (ring_init(&ring, 16) || control_start(&control, &ring, temp_dir) ||
+		    write(ready[1], control.path, CONTROL_PATH_MAX) != CONTROL_PATH_MAX)
+			_exit(1);
+		while (!ring_run(&ring, true))
+			;
+		_exit(1);
+	}
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], path, CONTROL_PATH_MAX), CONTROL_PATH_MAX);
+	close(ready[0]);
+	return pid;
+}
+
+/* Each has some of the disks; where one refuses, the other has agreed all the same. */
+START_TEST(servers_agree_or_refuse_each_for_itself)
+{
+	struct takeover_agreement agreement = { 0 };
+	unsigned int fds = fds_open();
+	char path[CONTROL_PATH_MAX];
+	pid_t elsewhere = start_elsewhere(path);
+	size_t i, count = _i ? 1 : 2;
+
+	if (_i) {
+		session_refusal = "it serves c too";
+		test_log_expect(LOG_LEVEL_ERROR, "it serves c too");
+	}
+	start(begin);
+	ck_assert_int_eq(takeover_ask(&config, &agreement), _i ? -EBUSY : 0);
+	ck_assert_uint_eq(agreement.count, count);
+	for (i = 0; i < count; i++) {
+		bool is_elsewhere = agreement.servers[i].pid == elsewhere;
+
+		ck_assert_str_eq(agreement.servers[i].names, is_elsewhere ? "a\n" : "bb\n");
+		ck_assert_int_ge(agreement.servers[i].fd, 0);
+	}
+	ck_assert(!agreement.plain);
+	takeover_agreement_free(&agreement);
+	ck_assert_uint_eq(agreement.count, 0);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(kill(elsewhere, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(elsewhere, NULL, 0), elsewhere);
+	control_bench_end();
+	ck_assert_uint_eq(fds_open(), fds);
+}
+END_TEST
+
 START_TEST(refusal_is_passed_on)
 {
 	struct takeover_agreement agreement = { 0 };
@@ -181,6 +257,7 @@ int main(void)
 	TCase *tc = suite_case(suite, "ask", setup, teardown);
 
 	tcase_add_test(tc, session_is_kept);
+	tcase_add_loop_test(tc, servers_agree_or_refuse_each_for_itself, 0, 2);
 	tcase_add_test(tc, refusal_is_passed_on);
 	tcase_add_test(tc, server_without_our_disks_is_left_alone);
 	tcase_add_test(tc, version_before_is_asked_its_way);
