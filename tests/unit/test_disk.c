@@ -308,6 +308,7 @@ START_TEST(disk_that_failed_is_reported_whatever_it_does_when_the_start_ends)
 	unlink(t.devices[1].path);
 	test_log_expect(LOG_LEVEL_ERROR, "two: cannot open");
 	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the other disks are");
+	t.time_stops = true;
 	begin();
 	wait_for(t.job[0] && disk(1)->state == DISK_FAILED);
 	disk(1)->state = DISK_OPENING;
@@ -340,6 +341,7 @@ START_TEST(server_whose_disks_fail_one_after_the_other_ends)
 		test_log_expect(LOG_LEVEL_ERROR, "cannot open");
 	}
 	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
+	t.time_stops = true;
 	begin();
 	wait_for(t.job[0] && disk(1)->state == DISK_FAILED && disk(2)->state == DISK_FAILED);
 	disk(1)->state = DISK_OPENING;
@@ -360,6 +362,7 @@ START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
 	wait_for(t.job[0]);
 	if (has_reason)
 		snprintf(t.job[0]->error, sizeof(t.job[0]->error), "one: no driver");
+	t.time_stops = true; /* the others are attached before it is tried again */
 	finish_job(0, -ENODEV);
 	wait_for(disk(0)->state == DISK_FAILED);
 	t.time_stops = true; /* or it may be attached before the start ends */
