@@ -339,6 +339,18 @@ START_TEST(parts_and_readers_of_an_orphans_image_are_free)
 }
 END_TEST
 
+START_TEST(orphan_whose_store_keeps_no_bytes_has_none_in_common)
+{
+	st_config.path = (char *)"null:";
+	st_config.size = 8192;
+	leave_orphan("data");
+	open_fine("other");
+	st_config.path = (char *)"error:";
+	open_fine("other");
+	forget_orphan("data");
+}
+END_TEST
+
 /* Nor is a file that is no log, or not of a disk. */
 START_TEST(damaged_log_says_nothing)
 {
@@ -375,6 +387,7 @@ int main(void)
 	tcase_add_test(tc, slices_of_one_server_are_no_conflict);
 	tcase_add_test(tc, renamed_section_does_not_serve_an_image_twice);
 	tcase_add_test(tc, disk_that_is_served_is_not_called_an_orphan);
+	tcase_add_test(tc, orphan_whose_store_keeps_no_bytes_has_none_in_common);
 	tcase_add_loop_test(tc, parts_and_readers_of_an_orphans_image_are_free, 0,
 			    ARRAY_SIZE(parts));
 	tcase_add_test(tc, damaged_log_says_nothing);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DELAY_MAX_MS 3600000 /* an hour */
+#define DELAY_MAX_MS 3600000u /* an hour */
 
 static const struct option {
 	const char *name;

@@ -33,6 +33,6 @@ bool identity_parse(const char *text, struct disk_identity *out)
 
 bool identity_overlaps(const struct disk_identity *a, const struct disk_identity *b)
 {
-	return !strcmp(a->store, b->store) && a->offset < b->offset + b->size &&
+	return a->store[0] && !strcmp(a->store, b->store) && a->offset < b->offset + b->size &&
 	       b->offset < a->offset + a->size;
 }

@@ -12,7 +12,7 @@
 #include "inflight.h"
 
 struct disk_identity {
-	char store[BACKEND_IDENTITY_MAX]; /* as the store calls it: "file 8:1/77" */
+	char store[BACKEND_IDENTITY_MAX]; /* as in struct backend: "file 8:1/77" */
 	uint64_t offset;		  /* bytes into the store */
 	uint64_t size;			  /* bytes of the disk */
 	uint32_t block;
@@ -25,7 +25,7 @@ void identity_print(const struct disk_identity *identity, char text[INFLIGHT_IDE
 /** identity_parse() - read it from @text. Return: false: @text is no identity */
 bool __must_check identity_parse(const char *text, struct disk_identity *out);
 
-/** identity_overlaps() - do two disks have bytes of one store in common? */
+/** identity_overlaps() - do two disks have bytes of one store in common? No, if it keeps none */
 bool identity_overlaps(const struct disk_identity *a, const struct disk_identity *b);
 
 #endif
