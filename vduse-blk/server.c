@@ -42,6 +42,16 @@
 /* How long a server waits at its end for stuck readers of its log and output. */
 #define LAST_WORDS_NS (1000ull * 1000 * 1000)
 
+/* A task: on a file system that stalls it may take for ever. */
+struct path_check {
+	struct task task;
+	struct ring_timer timer;
+	const struct config *config;
+	int result;
+	bool running;
+	bool late;
+};
+
 struct server {
 	const struct config *config;
 	struct ring ring;
@@ -55,6 +65,7 @@ struct server {
 	struct control control;
 	bool controlled; /* @control listens */
 	struct succession succession;
+	struct path_check path_check;
 	int ready_fd; /* of struct server_options */
 };
 
@@ -257,14 +268,6 @@ static void serve_until_gone(struct server *server)
 /* The time limit for the check of all paths: on a file system that stalls it may take for ever. */
 #define PATHS_US 3000000
 
-struct path_check {
-	struct task task;
-	struct ring_timer timer;
-	const struct config *config;
-	int result;
-	bool over;
-};
-
 static void check_paths(struct task *task)
 {
 	struct path_check *check = container_of(task, struct path_check, task);
@@ -274,14 +277,12 @@ static void check_paths(struct task *task)
 
 static void paths_checked(struct task *task)
 {
-	container_of(task, struct path_check, task)->over = true;
+	container_of(task, struct path_check, task)->running = false;
 }
 
 static void paths_take_too_long(struct ring_timer *timer)
 {
-	struct path_check *check = container_of(timer, struct path_check, timer);
-
-	check->over = true;
+	container_of(timer, struct path_check, timer)->late = true;
 }
 
 /*
@@ -290,17 +291,18 @@ static void paths_take_too_long(struct ring_timer *timer)
  */
 static int refuse_overlaps(struct server *server)
 {
-	static struct path_check check; /* the task may never end */
+	struct path_check *check = &server->path_check;
 
-	check.config = server->config;
-	check.task = (struct task){ .name = "paths", .work = check_paths, .done = paths_checked };
-	if (task_start(&check.task, &server->ring))
+	check->config = server->config;
+	check->task = (struct task){ .name = "paths", .work = check_paths, .done = paths_checked };
+	if (task_start(&check->task, &server->ring))
 		return -ENOMEM;
-	ring_timer_start(&server->ring, &check.timer, PATHS_US, paths_take_too_long);
-	while (!check.over)
+	check->running = true;
+	ring_timer_start(&server->ring, &check->timer, PATHS_US, paths_take_too_long);
+	while (check->running && !check->late)
 		if (ring_run(&server->ring, true))
 			abort();
-	return check.timer.active ? check.result : 0;
+	return check->running ? 0 : check->result;
 }
 
 static int open_and_serve(struct server *server, const struct server_options *options)
@@ -319,6 +321,13 @@ static int open_and_serve(struct server *server, const struct server_options *op
 	disks_exit(&server->disks);
 	succession_exit(&server->succession);
 	return err;
+}
+
+/* Does a task still run? It reports to the ring, also while the process ends. */
+static bool has_tasks(const struct server *server)
+{
+	return server->disks.host.tasks || server->succession.examine.pending ||
+	       server->path_check.running;
 }
 
 static int server_threads(struct server *server, const struct server_options *options)
@@ -343,7 +352,7 @@ static int server_threads(struct server *server, const struct server_options *op
 	err = open_and_serve(server, options);
 	stop_workers(server);
 exit_ring:
-	if (!server->disks.host.tasks) /* the process ends: a task may still report to the ring */
+	if (!has_tasks(server))
 		ring_exit(&server->ring);
 	return err;
 }

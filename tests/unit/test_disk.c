@@ -945,6 +945,27 @@ START_TEST(disk_is_made_and_ended_while_others_serve)
 }
 END_TEST
 
+static unsigned int ends;
+
+static void count_ends(struct disks *disks, struct disk *ended)
+{
+	ck_assert_ptr_eq(disks, &t.disks);
+	ends += ended->state == DISK_GONE && !strcmp(ended->config->name, "three");
+}
+
+/* A takeover that is under way has to know. */
+START_TEST(end_of_a_disk_is_watched)
+{
+	t.disks.watch = count_ends;
+	ends = 0;
+	begin_attached();
+	remove_disk(2, false);
+	finish_job(2, 0);
+	wait_for(t.done);
+	ck_assert_uint_eq(ends, 1);
+}
+END_TEST
+
 /* Whatever it is doing; but for CREATED: disk_that_is_ended_gives_its_turn_away. */
 static const enum disk_state states[] = { DISK_OPENING, DISK_FAILED, DISK_ATTACHING,
 					  DISK_ATTACHED };
@@ -1381,6 +1402,7 @@ int main(void)
 	tcase_add_test(tc, start_does_not_wait_for_a_disk_that_is_ended);
 	tcase_add_test(tc, disk_that_is_ended_gives_its_turn_away);
 	tcase_add_test(tc, no_disk_is_made_while_all_end);
+	tcase_add_test(tc, end_of_a_disk_is_watched);
 	tcase_add_loop_test(tc, removal_is_called_off, 0, 4);
 	tcase_add_loop_test(tc, removal_by_force_detaches_a_disk_in_use, 0, 2);
 	tcase_add_test(tc, disk_takes_one_command_at_a_time);

@@ -211,7 +211,8 @@ static void disk_ended(struct disk_host *host, struct disk *disk)
 {
 	struct disks *disks = container_of(host, struct disks, host);
 
-	(void)disk;
+	if (disks->watch)
+		disks->watch(disks, disk);
 	disks->ended++;
 	if (--disks->remaining)
 		continue_start(disks);

@@ -21,7 +21,7 @@ struct disks {
 	struct disk_host host;
 	/* The same, or NULL. */
 	void *watcher;
-	/** @watch: the state of @disk has changed, to any state but GONE */
+	/** @watch: the state of @disk has changed */
 	void (*watch)(struct disks *disks, struct disk *disk);
 	/** @start_ended: as @started. Return: shall the service manager be notified? */
 	bool (*start_ended)(struct disks *disks);

@@ -186,6 +186,10 @@ static void disk_changed(struct disks *disks, struct disk *disk)
 
 	if (disk->state == DISK_ATTACHED)
 		takeover_new_serving(&succession->from, disk->config->name);
+	else if (disk->state == DISK_GONE && disks->host.goal == DISK_SERVE)
+		takeover_new_serving(
+			&succession->from,
+			disk->config->name); /* it ended here: the old server can forget it */
 	else if (disk->state == DISK_FAILED)
 		takeover_new_failed(&succession->from, disk->config->name);
 }
