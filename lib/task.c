@@ -110,8 +110,9 @@ static void *task_main(void *arg)
 	task->work(task);
 	if (task->given_count)
 		task->lost = send_given(task) != 0;
-	for (unsigned int i = 0; err && i < task->given_count; i++)
-		close(*task->given[i]);	 /* there is no private table that closes it */
+	/* Not left to the end of the thread: a lock on the file lasts until all copies are closed. */
+	for (unsigned int i = 0; i < task->given_count; i++)
+		close(*task->given[i]);
 	ring_post(ring, &task->message); /* from here on @task may be freed */
 	return NULL;
 }

@@ -46,7 +46,7 @@ int __must_check task_start(struct task *task, struct ring *ring);
  * task_give() - transfer the descriptor *@fd to the process's table. Call it from @work
  * @fd: its number in the task's table. Before @done, task.c replaces it by the new number
  *
- * The task's copy is closed with its thread. -1 stays -1.
+ * The task's copy is closed before @done is called. -1 stays -1.
  */
 void task_give(struct task *task, int *fd);
 

@@ -7,12 +7,14 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "descriptors.h"
 #include "fds.h"
 #include "suite.h"
 #include "task.h"
+#include "temp_dir.h"
 #include "test_log.h"
 
 /* descriptors_isolate() does nothing with it. */
@@ -151,6 +153,40 @@ START_TEST(descriptors_that_are_given_become_the_processes)
 }
 END_TEST
 
+static const char *fifo;
+
+static void open_fifo(struct task *task)
+{
+	job.fds[0] = open(fifo, O_WRONLY | O_CLOEXEC);
+	task_give(task, &job.fds[0]);
+}
+
+/* A lock on a store lasts until all copies are closed, and the next one that opens it would see it. */
+START_TEST(descriptor_that_is_given_is_the_only_copy)
+{
+	int fd;
+
+	temp_dir_make();
+	fifo = temp_path("fifo");
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	for (int i = 0; i < 300; i++) {
+		struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+		job.done = false;
+		start(open_fifo);
+		finish();
+		ck_assert(!job.task.lost);
+		ck_assert_int_eq(poll(&pollfd, 1, 0), 0);
+		close(job.fds[0]);
+		ck_assert_int_eq(poll(&pollfd, 1, 0), 1);
+		ck_assert_int_eq(pollfd.revents, POLLHUP);
+	}
+	close(fd);
+	temp_dir_remove();
+}
+END_TEST
+
 /* _i: how many of the two can be had */
 START_TEST(descriptors_that_cannot_be_taken_are_closed)
 {
@@ -219,6 +255,7 @@ int main(void)
 		tcase_add_test(last, several_are_kept_in_any_order);
 	}
 	tcase_add_test(tc, descriptors_that_are_given_become_the_processes);
+	tcase_add_test(tc, descriptor_that_is_given_is_the_only_copy);
 	tcase_add_loop_test(tc, descriptors_that_cannot_be_taken_are_closed, 0, 2);
 	tcase_add_test(tc, task_that_cannot_be_started_is_told);
 	return suite_run(suite);
