@@ -16,7 +16,18 @@ struct stat_name {
 	size_t offset;
 };
 
+#define DONE(op, member) offsetof(struct queue, requests.stats.done[op].member)
+
 static const struct stat_name stat_names[] = {
+	{ "reads", DONE(BLK_READ, count) },
+	{ "read_bytes", DONE(BLK_READ, bytes) },
+	{ "writes", DONE(BLK_WRITE, count) },
+	{ "written_bytes", DONE(BLK_WRITE, bytes) },
+	{ "flushes", DONE(BLK_FLUSH, count) },
+	{ "discards", DONE(BLK_DISCARD, count) },
+	{ "discarded_bytes", DONE(BLK_DISCARD, bytes) },
+	{ "zeroings", DONE(BLK_WRITE_ZEROES, count) },
+	{ "zeroed_bytes", DONE(BLK_WRITE_ZEROES, bytes) },
 	{ "popped", offsetof(struct queue, requests.stats.popped) },
 	{ "pushed", offsetof(struct queue, requests.stats.pushed) },
 	{ "errors", offsetof(struct queue, requests.stats.errors) },

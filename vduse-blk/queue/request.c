@@ -43,6 +43,9 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
 		stat_add(&requests->stats.errors, 1);
 		req->used_len = 0; /* promises nothing: the status is not at the beginning */
+	} else {
+		stat_add(&requests->stats.done[req->op].count, 1);
+		stat_add(&requests->stats.done[req->op].bytes, req->len);
 	}
 	virtq_push(requests->vq, head, req->used_len);
 	stat_add(&requests->stats.pushed, 1);

@@ -64,6 +64,9 @@ struct req_stats {
 	uint64_t pushed;
 	uint64_t errors;  /* requests completed with an error */
 	uint64_t retries; /* of operations of the store */
+	struct {
+		uint64_t count, bytes;
+	} done[BLK_OPS]; /* requests completed without an error */
 };
 
 struct requests {

@@ -109,6 +109,7 @@ static int parse_ranges(const struct blk_limits *l, struct blk_range *ranges, st
 	struct virtio_blk_discard_write_zeroes raw;
 	struct iovec *iov = req->iov;
 	uint32_t count = req->iov_count;
+	uint64_t bytes = 0;
 	int status;
 
 	if (l->readonly || !req->len || req->len % sizeof(raw) ||
@@ -124,7 +125,9 @@ static int parse_ranges(const struct blk_limits *l, struct blk_range *ranges, st
 		status = parse_range(l, req->op, &raw, &ranges[i]);
 		if (status)
 			return status;
+		bytes += ranges[i].len;
 	}
+	req->len = bytes;
 	return 0;
 }
 
@@ -174,6 +177,7 @@ int blk_req_parse(const struct blk_limits *l, uint64_t features, struct virtq_ch
 	case VIRTIO_BLK_T_FLUSH:
 		req->op = BLK_FLUSH;
 		take_data(chain, false, req);
+		req->len = 0;
 		return 0;
 	case VIRTIO_BLK_T_GET_ID:
 		req->op = BLK_GET_ID;

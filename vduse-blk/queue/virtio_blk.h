@@ -44,6 +44,8 @@ struct blk_limits {
 
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES, BLK_GET_ID };
 
+#define BLK_OPS (BLK_GET_ID + 1)
+
 /* One range of a DISCARD or WRITE_ZEROES request, in bytes, checked. */
 struct blk_range {
 	uint64_t offset;
@@ -54,7 +56,7 @@ struct blk_range {
 struct blk_req {
 	enum blk_op op;
 	uint64_t offset;   /* bytes; read and write */
-	uint64_t len;	   /* bytes of data */
+	uint64_t len;	   /* bytes read, written, discarded or zeroed */
 	struct iovec *iov; /* the data; part of the chain's array, which parsing trims in place */
 	uint32_t iov_count;
 	uint32_t range_count; /* discard and write zeroes */
