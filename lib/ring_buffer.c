@@ -7,23 +7,23 @@
 #include "ring.h"
 
 /* Return: where this memory is in the table, or may be put; RING_BUFFERS_MAX: nowhere */
-static unsigned int buffer_place(const struct ring *ring, const void *addr, size_t len)
+static unsigned int buffer_slot(const struct ring *ring, const void *addr, size_t len)
 {
-	unsigned int place = RING_BUFFERS_MAX;
+	unsigned int slot = RING_BUFFERS_MAX;
 
 	for (unsigned int i = RING_BUFFERS_MAX; i--;) {
 		if (!ring->buffers[i].users)
-			place = i;
+			slot = i;
 		else if (ring->buffers[i].addr == addr && ring->buffers[i].len == len)
 			return i;
 	}
-	return place;
+	return slot;
 }
 
-static int table_update(struct io_uring *uring, unsigned int place, void *addr, size_t len)
+static int table_update(struct io_uring *uring, unsigned int slot, void *addr, size_t len)
 {
 	struct iovec iov = { .iov_base = addr, .iov_len = len };
-	int ret = io_uring_register_buffers_update_tag(uring, place, &iov, NULL, 1);
+	int ret = io_uring_register_buffers_update_tag(uring, slot, &iov, NULL, 1);
 
 	if (ret < 0)
 		return ret;
@@ -31,39 +31,39 @@ static int table_update(struct io_uring *uring, unsigned int place, void *addr, 
 }
 
 /* Return: 0; -errno. No memory where @addr is NULL */
-static int buffer_update(struct ring *ring, unsigned int place, void *addr, size_t len)
+static int buffer_update(struct ring *ring, unsigned int slot, void *addr, size_t len)
 {
-	int err = table_update(&ring->uring, place, addr, len);
+	int err = table_update(&ring->uring, slot, addr, len);
 
 	if (err || !ring->has_iopoll)
 		return err;
-	err = table_update(&ring->iopoll, place, addr, len);
-	if (err && addr && table_update(&ring->uring, place, NULL, 0))
+	err = table_update(&ring->iopoll, slot, addr, len);
+	if (err && addr && table_update(&ring->uring, slot, NULL, 0))
 		log_warn("a registered buffer stays pinned");
 	return err;
 }
 
 int ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr, size_t len)
 {
-	unsigned int place = buffer_place(ring, addr, len);
+	unsigned int slot = buffer_slot(ring, addr, len);
 	int err = 0;
 
-	if (place == RING_BUFFERS_MAX)
+	if (slot == RING_BUFFERS_MAX)
 		return -ENOSPC;
 	if (!ring->has_buffers)
 		err = io_uring_register_buffers_sparse(&ring->uring, RING_BUFFERS_MAX);
 	if (err)
 		return err;
 	ring->has_buffers = true;
-	if (!ring->buffers[place].users) {
-		err = buffer_update(ring, place, addr, len);
+	if (!ring->buffers[slot].users) {
+		err = buffer_update(ring, slot, addr, len);
 		if (err)
 			return err;
-		ring->buffers[place].addr = addr;
-		ring->buffers[place].len = len;
+		ring->buffers[slot].addr = addr;
+		ring->buffers[slot].len = len;
 	}
-	ring->buffers[place].users++;
-	*buffer = (struct ring_buffer){ .addr = addr, .len = len, .index = (uint16_t)place };
+	ring->buffers[slot].users++;
+	*buffer = (struct ring_buffer){ .addr = addr, .len = len, .index = (uint16_t)slot };
 	return 0;
 }
 
@@ -76,7 +76,7 @@ void ring_buffer_remove(struct ring *ring, struct ring_buffer *buffer)
 	if (ring->buffers[buffer->index].users == 1)
 		err = buffer_update(ring, buffer->index, NULL, 0);
 	if (err) {
-		/* Its place stays taken, and other memory at its address is not taken for it. */
+		/* Its slot stays taken, and other memory at its address is not taken for it. */
 		log_warn("a registered buffer stays pinned: %s", strerror(-err));
 		ring->buffers[buffer->index].addr = NULL;
 	} else {

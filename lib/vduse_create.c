@@ -86,7 +86,7 @@ static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
 }
 
 /* One opener at a time; a process that was killed may still be closing its descriptors. */
-static int open_patiently(const char *name)
+static int open_wait(const char *name)
 {
 	int fd = vduse_kern_open_dev(name);
 
@@ -125,7 +125,7 @@ int vduse_dev_is_served(const char *name)
 int vduse_dev_count_queues(const char *name)
 {
 	struct vduse_vq_info info;
-	int fd = open_patiently(name), err, count = 0;
+	int fd = open_wait(name), err, count = 0;
 
 	if (fd < 0) {
 		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, error_text(fd));
@@ -140,7 +140,7 @@ int vduse_dev_count_queues(const char *name)
 	return err;
 }
 
-int vduse_dev_destroy_patiently(int control_fd, const char *name)
+int vduse_dev_destroy_wait(int control_fd, const char *name)
 {
 	int err = vduse_kern_destroy(control_fd, name);
 
@@ -158,7 +158,7 @@ int vduse_dev_remove(const char *name)
 	int control_fd = vduse_kern_open_control(), err = control_fd;
 
 	if (control_fd >= 0) {
-		err = vduse_dev_destroy_patiently(control_fd, name);
+		err = vduse_dev_destroy_wait(control_fd, name);
 		close(control_fd);
 	}
 	if (err)
@@ -176,11 +176,11 @@ static int replace_in_kernel(int control_fd, const struct vduse_dev_params *p)
 
 	if (has_vdpa_device(p->name))
 		return -EEXIST;
-	fd = open_patiently(p->name);
+	fd = open_wait(p->name);
 	if (fd < 0)
 		return fd;
 	close(fd);
-	err = vduse_dev_destroy_patiently(control_fd, p->name);
+	err = vduse_dev_destroy_wait(control_fd, p->name);
 	if (err)
 		return err;
 	log_info("%s: replaced a device of that name that nobody served", p->name);
@@ -241,7 +241,7 @@ static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params 
 		log_err("%s: cannot create the VDUSE device: %s", dev->name, error_text(err));
 		return err;
 	}
-	dev->fd = open_patiently(dev->name);
+	dev->fd = open_wait(dev->name);
 	if (dev->fd >= 0 && dev->adopted && vduse_kern_config_irq(dev->fd) == -EPERM) {
 		log_err("%s: the kernel has given the device up, since its server did not answer in "
 			"time; what waits for it cannot be ended without a reboot",

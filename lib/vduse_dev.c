@@ -37,7 +37,7 @@ int vduse_dev_free(struct vduse_dev *dev)
 	int err;
 
 	dev_close(dev);
-	err = vduse_dev_destroy_patiently(dev->control_fd, dev->name);
+	err = vduse_dev_destroy_wait(dev->control_fd, dev->name);
 	if (err && err != -EBUSY)
 		log_err("%s: the VDUSE device stays in the kernel: %s", dev->name, strerror(-err));
 	close(dev->control_fd);
@@ -169,7 +169,7 @@ static void keep_cpu_online(const char *name, uint32_t index)
 		log_debug("%s: queue %u: no CPU for its interrupts", name, index);
 }
 
-int vduse_dev_vq_irq_anyway(struct vduse_dev *dev, uint32_t index)
+int vduse_dev_vq_irq_checked(struct vduse_dev *dev, uint32_t index)
 {
 	keep_cpu_online(dev->name, index);
 	return vduse_dev_vq_irq(dev, index);

@@ -181,11 +181,11 @@ int __must_check vduse_dev_vq_kickfd(struct vduse_dev *dev, uint32_t index, int 
 int __must_check vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index);
 
 /**
- * vduse_dev_vq_irq_anyway() - the same where nothing need have been published
+ * vduse_dev_vq_irq_checked() - the same where nothing need have been published
  *
  * A few system calls more: the queue is given a CPU that is online.
  */
-int __must_check vduse_dev_vq_irq_anyway(struct vduse_dev *dev, uint32_t index);
+int __must_check vduse_dev_vq_irq_checked(struct vduse_dev *dev, uint32_t index);
 
 /**
  * vduse_dev_vq_cpus() - the CPUs that interrupts of queue @index go to, each in turn

@@ -16,11 +16,11 @@ struct vduse_dev {
 };
 
 /**
- * vduse_dev_destroy_patiently() - destroy a device; wait while the kernel still forgets its vdpa
+ * vduse_dev_destroy_wait() - destroy a device; wait while the kernel still forgets its vdpa
  * device
  *
  * Return: 0; -EBUSY: it is on the vdpa bus, or served; other -errno. Logs nothing
  */
-int __must_check vduse_dev_destroy_patiently(int control_fd, const char *name);
+int __must_check vduse_dev_destroy_wait(int control_fd, const char *name);
 
 #endif

@@ -37,7 +37,7 @@ bool virtq_has_work(struct virtq *vq)
 {
 	if (unlikely(vq->broken))
 		return false;
-	if (unlikely(virtq_waiting(vq)))
+	if (unlikely(virtq_replays_left(vq)))
 		return true;
 	/* Pairs with the driver's barrier before it moves avail->idx (virtio 1.3, 2.7.13.3.1). */
 	vq->avail_seen = le16toh(load_acquire(&vq->avail->idx));
@@ -211,7 +211,7 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	uint16_t head;
 	int ret = 1;
 
-	if (unlikely(virtq_waiting(vq)))
+	if (unlikely(virtq_replays_left(vq)))
 		head = vq->replay[vq->replay_next++];
 	else
 		ret = take_head(vq, &head);

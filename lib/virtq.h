@@ -156,8 +156,8 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len);
  */
 void virtq_put_back(struct virtq *vq, uint16_t head);
 
-/** virtq_waiting() - how many chains have been taken that virtq_pop() will return (once more)? */
-static inline uint32_t virtq_waiting(const struct virtq *vq)
+/** virtq_replays_left() - how many chains have been taken that virtq_pop() will return (once more)? */
+static inline uint32_t virtq_replays_left(const struct virtq *vq)
 {
 	return vq->replay_count - vq->replay_next;
 }

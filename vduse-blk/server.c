@@ -58,7 +58,7 @@ struct server {
 	struct disks disks;
 	struct worker *workers;
 	unsigned int worker_count;
-	struct polling_place polling_place;
+	struct polling_shared polling_shared;
 	int signal_fd;
 	struct ring_poll signals;
 	uint64_t signalled_ns; /* the time of the first signal that ends the server; 0: none yet */
@@ -147,11 +147,11 @@ static int start_workers(struct server *server)
 	server->workers = calloc(wanted, sizeof(*server->workers));
 	if (!server->workers)
 		return -ENOMEM;
-	polling_place_init(&server->polling_place);
+	polling_shared_init(&server->polling_shared);
 	irq_cpu_init("/sys/devices/system/cpu");
 	while (server->worker_count < wanted) {
 		err = worker_start(&server->workers[server->worker_count], server->worker_count,
-				   &server->polling_place);
+				   &server->polling_shared);
 		if (err) {
 			stop_workers(server);
 			return err;

@@ -74,7 +74,7 @@ static void judge_state(uint32_t index, bool ok, const struct vduse_dev_response
 	}
 	check_idle(1, 0);
 	queue = &rig.device.queues.all[index];
-	must(ok == !(virtq_waiting(&queue->vq) || queue->recovering));
+	must(ok == !(virtq_replays_left(&queue->vq) || queue->recovering));
 	if (!ok)
 		return;
 	/* One that the driver has not set up yet is where it will begin. */
@@ -121,7 +121,7 @@ static bool all_answered(void)
 	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++)
 		if (rig.driver.kern->messages[i].state < FAKE_ANSWERED)
 			return false;
-	return !rig.device.answering;
+	return !rig.device.reply_pending;
 }
 
 /* ---- rounds ---- */

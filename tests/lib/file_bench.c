@@ -144,7 +144,7 @@ bool fb_can_fallocate(int mode)
 /* The watch. */
 
 static struct fb_op *watched;
-static uint8_t own_stage[BACKEND_STAGE] __attribute__((aligned(4096)));
+static uint8_t own_staging[BACKEND_STAGING_SIZE] __attribute__((aligned(4096)));
 
 static void add_word(struct fb_op *op, const char *word)
 {
@@ -158,7 +158,7 @@ static void add_transfer(struct fb_op *op, bool write, int fd, const void *addr,
 {
 	char word[32];
 
-	if (addr == (op->stage ? op->stage : own_stage))
+	if (addr == (op->staging ? op->staging : own_staging))
 		add_word(op, "staged");
 	snprintf(word, sizeof(word), "%s%s", write ? "write" : "read",
 		 fcntl(fd, F_GETFL) & O_DIRECT ? "-direct" : "");
@@ -279,19 +279,19 @@ static void op_done(struct backend_io *io, int err)
 	op->err = err;
 }
 
-static void *op_stage(struct backend_io *io)
+static void *op_staging(struct backend_io *io)
 {
 	const struct fb_op *op = container_of(io, struct fb_op, io);
 
 	if (op->no_stage)
 		return NULL;
-	return op->stage ? op->stage : own_stage;
+	return op->staging ? op->staging : own_staging;
 }
 
 /* Runs one operation to its end. Return: its result */
 int fb_run(struct fb_op *op)
 {
-	op->io.stage = op_stage;
+	op->io.get_staging = op_staging;
 	op->io.done = op_done;
 	op->completions = op->steps = op->ring_steps = 0;
 	op->refused = false;

@@ -48,7 +48,7 @@ extern const struct fb_cache fb_caches[FB_CACHES];
 /* One operation under watch. */
 struct fb_op {
 	struct backend_io io;
-	void *stage;   /* what the store gets when it asks for one; NULL: one of the bench */
+	void *staging; /* what the store gets when it asks for one; NULL: its own */
 	bool no_stage; /* there is no memory */
 	unsigned int completions;
 	int err;

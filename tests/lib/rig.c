@@ -191,9 +191,9 @@ int rig_try_open(void)
 	int err;
 
 	ck_assert_int_eq(ring_init(&rig.ring, 64), 0);
-	polling_place_init(&rig.polling_place);
+	polling_shared_init(&rig.polling_shared);
 	for (unsigned int i = 0; i < rig.worker_count; i++)
-		ck_assert_int_eq(worker_start(&rig.workers[i], i, &rig.polling_place), 0);
+		ck_assert_int_eq(worker_start(&rig.workers[i], i, &rig.polling_shared), 0);
 	err = device_open_store(&rig.device, &rig.config, runtime_dir);
 	if (err) {
 		end_server();

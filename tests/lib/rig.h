@@ -43,7 +43,7 @@ struct rig {
 
 	struct ring ring; /* the main thread's */
 	struct worker workers[RIG_WORKERS_MAX];
-	struct polling_place polling_place;
+	struct polling_shared polling_shared;
 	struct device device;
 	struct backend *store; /* a manual one, in front of the file's */
 	struct fake_dev *kern;

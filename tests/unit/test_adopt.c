@@ -46,7 +46,7 @@ static void leave_log(void)
 	struct inflight *log;
 
 	open_device();
-	device_describe_record(&device, run, identity, &params);
+	device_inflight_params(&device, run, identity, &params);
 	ck_assert_int_eq(inflight_create(&params, &log), 0);
 	inflight_close(log, false);
 	device_close_store(&device);
@@ -80,7 +80,7 @@ static int adopt(bool tell)
 	int err;
 
 	open_device();
-	err = adopt_record(&device, run, tell, &log);
+	err = adopt_inflight(&device, run, tell, &log);
 	if (!err)
 		inflight_close(log, false);
 	return err;
@@ -108,7 +108,7 @@ START_TEST(store_that_has_grown_is_served_as_it_was)
 					 "1048576 until it is detached and attached again"),
 			  _i);
 	/* A device that is made again has the store's size. */
-	ck_assert_int_eq(device_settle(&device), 0);
+	ck_assert_int_eq(device_set_limits(&device), 0);
 	ck_assert_uint_eq(device.limits.size, 2 * SIZE);
 }
 END_TEST
@@ -142,7 +142,7 @@ START_TEST(long_name_keeps_the_serial_number_of_earlier_versions)
 	config.serial[0] = '\0';
 	ck_assert_int_eq(adopt(true), 0);
 	ck_assert_mem_eq(device.limits.serial, CUT, VIRTIO_BLK_ID_BYTES);
-	ck_assert_int_eq(device_settle(&device), 0);
+	ck_assert_int_eq(device_set_limits(&device), 0);
 	ck_assert_mem_eq(device.limits.serial, "customer-da-8f61a0a2", VIRTIO_BLK_ID_BYTES);
 }
 END_TEST

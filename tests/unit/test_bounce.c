@@ -74,7 +74,7 @@ START_TEST(virtual_machine_has_no_bounce_memory)
 	devices[0].driver = VDPA_DRIVER_VHOST;
 	ck_assert_uint_eq(bounce_size(&devices[0]), 0);
 	devices[0].umem = SWITCH_YES;
-	ck_assert(!bounce_is_ours(&config, &devices[0]));
+	ck_assert(!bounce_wants_umem(&config, &devices[0]));
 }
 END_TEST
 
@@ -84,10 +84,10 @@ START_TEST(memory_is_ours_while_that_of_all_disks_is_a_small_share)
 {
 	devices[0].bounce_size = share - MIB;
 	for (unsigned int i = 0; i < 2; i++)
-		ck_assert(bounce_is_ours(&config, &devices[i]));
+		ck_assert(bounce_wants_umem(&config, &devices[i]));
 	devices[1].bounce_size++;
 	for (unsigned int i = 0; i < 2; i++)
-		ck_assert(!bounce_is_ours(&config, &devices[i]));
+		ck_assert(!bounce_wants_umem(&config, &devices[i]));
 }
 END_TEST
 
@@ -100,8 +100,8 @@ START_TEST(disk_whose_memory_is_never_ours_does_not_count)
 		devices[0].rescue = true;
 	else
 		devices[0].driver = VDPA_DRIVER_VHOST;
-	ck_assert(!bounce_is_ours(&config, &devices[0]));
-	ck_assert(bounce_is_ours(&config, &devices[1]));
+	ck_assert(!bounce_wants_umem(&config, &devices[0]));
+	ck_assert(bounce_wants_umem(&config, &devices[1]));
 }
 END_TEST
 
@@ -109,8 +109,8 @@ START_TEST(configuration_may_demand_more_than_that_share)
 {
 	devices[0].bounce_size = share + 1;
 	devices[0].umem = SWITCH_YES;
-	ck_assert(bounce_is_ours(&config, &devices[0]));
-	ck_assert(!bounce_is_ours(&config, &devices[1]));
+	ck_assert(bounce_wants_umem(&config, &devices[0]));
+	ck_assert(!bounce_wants_umem(&config, &devices[1]));
 }
 END_TEST
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "inflight.h"
-#include "frontend/messages.h"
+#include "frontend/vduse_messages.h"
 #include "rig.h"
 #include "disk/status.h"
 #include "suite.h"
@@ -272,14 +272,14 @@ static const char *stats(void)
 /* The timer that looks how long the reply has been owed: as if it were time. */
 static void look_now(void)
 {
-	uint64_t asked_ns = rig.device.asked_ns;
+	uint64_t received_ns = rig.device.received_ns;
 
 	ck_assert(rig.device.stall.active);
 	ring_timer_hurry(&rig.ring, &rig.device.stall);
-	rig_wait(!rig.device.answering || rig.device.stall.active);
+	rig_wait(!rig.device.reply_pending || rig.device.stall.active);
 	for (int i = 0; i < 10; i++)
 		rig_turn();
-	ck_assert_uint_eq(rig.device.asked_ns, asked_ns);
+	ck_assert_uint_eq(rig.device.received_ns, received_ns);
 }
 
 START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
@@ -287,33 +287,33 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	uint32_t id;
 
 	start();
-	ck_assert_uint_eq(rig.device.messages_answered, 4);
+	ck_assert_uint_eq(rig.device.messages_replied, 4);
 	manual_hold(rig.store, true);
 	rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
 	rig_go(0);
 	rig_wait(manual_held(rig.store) == 1);
 	id = rig_send_status(0);
-	rig_wait(rig.device.answering);
+	rig_wait(rig.device.reply_pending);
 	look_now();
-	ck_assert(!rig.device.stalled); /* it was asked for a moment ago */
+	ck_assert(!rig.device.reply_stalled); /* it was asked for a moment ago */
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
 
-	rig.device.asked_ns -= 7000000000u;
+	rig.device.received_ns -= 7000000000u;
 	test_log_expect(LOG_LEVEL_WARNING, "disk0: SET_STATUS cannot be answered yet");
 	look_now();
-	ck_assert(rig.device.stalled);
+	ck_assert(rig.device.reply_stalled);
 	ck_assert_ptr_nonnull(strstr(stats(), "the store is stalled"));
 	look_now(); /* which is nothing new */
 
 	manual_finish(rig.store, 0, 1, 0);
 	ck_assert(rig_answer(id));
-	rig_wait(!rig.device.answering);
-	ck_assert(!rig.device.stalled);
+	rig_wait(!rig.device.reply_pending);
+	ck_assert(!rig.device.reply_stalled);
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
 	ck_assert_uint_eq(test_log_count("disk0: SET_STATUS was answered after 7 s") +
 				  test_log_count("disk0: SET_STATUS was answered after 8 s"),
 			  1);
-	ck_assert_uint_ge(rig.device.worst_answer_ns, 7000000000u);
+	ck_assert_uint_ge(rig.device.slowest_reply_ns, 7000000000u);
 
 	/* Nothing is owed, so nobody looks any more; and the next reply is none of that. */
 	ring_timer_hurry(&rig.ring, &rig.device.stall);
@@ -323,7 +323,7 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	guest_reset(rig.guests[1], 0);
 	manual_hold(rig.store, false);
 	rig_driver_start();
-	ck_assert(!rig.device.stalled);
+	ck_assert(!rig.device.reply_stalled);
 	ck_assert_uint_eq(test_log_count("was answered after"), 1);
 }
 END_TEST

@@ -26,7 +26,7 @@
 static struct {
 	struct ring ring;
 	struct worker worker;
-	struct polling_place place;
+	struct polling_shared shared;
 	struct device_config devices[DISKS];
 	struct config config;
 	struct disks disks;
@@ -199,8 +199,8 @@ static void setup(void)
 		.device_count = DISKS,
 	};
 	ck_assert_int_eq(ring_init(&t.ring, 64), 0);
-	polling_place_init(&t.place);
-	ck_assert_int_eq(worker_start(&t.worker, 0, &t.place), 0);
+	polling_shared_init(&t.shared);
+	ck_assert_int_eq(worker_start(&t.worker, 0, &t.shared), 0);
 	t.disks.host = (struct disk_host){
 		.ring = &t.ring,
 		.config = &t.config,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * vduse-blk/store/file_rw.c: memory that cannot be pinned, as the kernel's bounce memory since Linux
- * 6.12.118. It is copied through a stage, from the first EFAULT of a disk on.
+ * 6.12.118. It is copied through a staging buffer, from the first EFAULT of a disk on.
  */
 #include <check.h>
 #include <errno.h>
@@ -17,14 +17,14 @@
 #include "suite.h"
 #include "temp_dir.h"
 
-static uint8_t stage[BACKEND_STAGE + 1] __attribute__((aligned(4096)));
+static uint8_t staging[BACKEND_STAGING_SIZE + 1] __attribute__((aligned(4096)));
 
 static struct fb_op make_staged(enum backend_op kind, uint64_t len)
 {
 	struct fb_op op = fb_make_transfer(kind, 8192, len);
 
-	op.stage = stage;
-	stage[BACKEND_STAGE] = 0x5a;
+	op.staging = staging;
+	staging[BACKEND_STAGING_SIZE] = 0x5a;
 	return op;
 }
 
@@ -54,7 +54,7 @@ static void expect_done(struct fb_op *op, const char *trace)
 	if (op->io.op == BACKEND_READ)
 		fb_expect_read(op);
 	fb_expect_content();
-	ck_assert_uint_eq(stage[BACKEND_STAGE], 0x5a);
+	ck_assert_uint_eq(staging[BACKEND_STAGING_SIZE], 0x5a);
 }
 
 START_TEST(data_are_copied_one_stage_after_the_other)
@@ -73,7 +73,7 @@ START_TEST(data_are_copied_one_stage_after_the_other)
 		  0,
 		  " staged write-direct staged write-direct",
 		  " staged read-direct staged read-direct" },
-		/* a stage ends inside of a piece */
+		/* a staging buffer ends inside of a piece */
 		{ 7,
 		  { 12288, 4096, 24576, 8192 },
 		  4096,
@@ -102,7 +102,7 @@ START_TEST(data_are_copied_one_stage_after_the_other)
 }
 END_TEST
 
-/* What a disk takes at a time bounds a stage; there are no parts under way together. */
+/* What a disk takes at a time bounds a staging buffer; there are no parts under way together. */
 START_TEST(stage_is_no_larger_than_what_the_disk_takes)
 {
 	struct fb_op op;
@@ -181,8 +181,8 @@ START_TEST(store_that_was_truncated_has_no_data)
 
 	if (!open_unpinnable())
 		return;
-	ck_assert_int_eq(ftruncate(fb_plain_fd, FB_SLICE_START + 8192 + BACKEND_STAGE), 0);
-	op = make_staged(BACKEND_READ, fb_one_piece(BACKEND_STAGE + 4096));
+	ck_assert_int_eq(ftruncate(fb_plain_fd, FB_SLICE_START + 8192 + BACKEND_STAGING_SIZE), 0);
+	op = make_staged(BACKEND_READ, fb_one_piece(BACKEND_STAGING_SIZE + 4096));
 	ck_assert_int_eq(fb_run(&op), -ENODATA);
 	ck_assert_str_eq(op.trace, " staged read-direct staged read-direct");
 }
@@ -199,9 +199,9 @@ START_TEST(cancelled_transfer_does_not_go_on)
 
 	if (!open_unpinnable())
 		return;
-	op = make_staged(BACKEND_WRITE, fb_one_piece(3 * BACKEND_STAGE));
+	op = make_staged(BACKEND_WRITE, fb_one_piece(3 * BACKEND_STAGING_SIZE));
 	op.between = cancel;
-	fb_write_content(&op, 2 * BACKEND_STAGE);
+	fb_write_content(&op, 2 * BACKEND_STAGING_SIZE);
 	ck_assert_int_eq(fb_run(&op), -ECANCELED);
 	ck_assert_str_eq(op.trace, " staged write-direct staged write-direct");
 	fb_expect_content();
@@ -215,10 +215,10 @@ START_TEST(cancelled_transfer_is_not_made_durable)
 
 	if (!open_unpinnable())
 		return;
-	op = make_staged(BACKEND_WRITE, fb_one_piece(BACKEND_STAGE + 4096));
+	op = make_staged(BACKEND_WRITE, fb_one_piece(BACKEND_STAGING_SIZE + 4096));
 	op.between = cancel;
 	op.io.durable = true;
-	fb_write_content(&op, BACKEND_STAGE + 4096);
+	fb_write_content(&op, BACKEND_STAGING_SIZE + 4096);
 	ck_assert_int_eq(fb_run(&op), -ECANCELED);
 	ck_assert_str_eq(op.trace, " staged write-direct staged write-direct");
 	fb_expect_content();
@@ -329,7 +329,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("file_store_stage");
-	TCase *tc = suite_case(suite, "stage", fb_setup, fb_teardown);
+	TCase *tc = suite_case(suite, "staging", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, data_are_copied_one_stage_after_the_other);

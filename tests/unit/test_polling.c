@@ -11,15 +11,15 @@
 #define US 1000ull
 #define MS 1000000ull
 
-static struct polling_place place;
+static struct polling_shared shared;
 static struct polling polling;
 static uint64_t now_ns, served;
 static unsigned int spun, slept; /* gaps */
 
 static void start(void)
 {
-	place = (struct polling_place){ .cpus = 2 };
-	polling_init(&polling, &place);
+	shared = (struct polling_shared){ .cpus = 2 };
+	polling_init(&polling, &shared);
 	polling_wakes(&polling);
 	now_ns = 1;
 	served = 0;
@@ -168,10 +168,10 @@ START_TEST(rests_where_somebody_needs_the_cpu)
 	do
 		load(1, 80 * US, 100 * US);
 	while (!polling.spins || polling.gaps > 20);
-	polling_gave_way(&polling, now_ns, now_ns + 60 * US);
+	polling_yielded(&polling, now_ns, now_ns + 60 * US);
 	load(1, 80 * US, 100 * US);
 	ck_assert_uint_eq(spun, 1);
-	polling_gave_way(&polling, now_ns, now_ns + 3 * MS);
+	polling_yielded(&polling, now_ns, now_ns + 3 * MS);
 	now_ns += 3 * MS;
 	load(1, 80 * US, 100 * US);
 	ck_assert_uint_eq(spun, 0);
@@ -213,7 +213,7 @@ START_TEST(leaves_a_cpu_to_the_driver)
 	load(1000, 80 * US, 100 * US);
 	while (!polling.spins)
 		load(1, 80 * US, 100 * US);
-	polling_init(&other, &place);
+	polling_init(&other, &shared);
 	ck_assert_uint_gt(polling_auto_us(&polling), 0); /* it sleeps */
 	polling_wakes(&other);
 	ck_assert_uint_eq(polling_auto_us(&polling), 0);
@@ -227,14 +227,14 @@ START_TEST(knows_its_place)
 	cpu_set_t all, one;
 
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
-	polling_place_init(&place);
-	ck_assert_int_eq(place.cpus, CPU_COUNT(&all));
-	ck_assert_uint_eq(place.awake, 0);
+	polling_shared_init(&shared);
+	ck_assert_int_eq(shared.cpus, CPU_COUNT(&all));
+	ck_assert_uint_eq(shared.awake, 0);
 	CPU_ZERO(&one);
 	CPU_SET((unsigned int)sched_getcpu(), &one);
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-	polling_place_init(&place);
-	ck_assert_uint_eq(place.cpus, 1);
+	polling_shared_init(&shared);
+	ck_assert_uint_eq(shared.cpus, 1);
 }
 END_TEST
 

@@ -2,7 +2,7 @@
 /*
  * Memory of requests: vduse-blk/queue/request.c and worker.c. Pieces and ranges of small requests lie in
  * their slots, those of large ones in buffers that the queues of a worker share; data that must be
- * copied have a stage.
+ * copied have a staging buffer.
  */
 #include <check.h>
 #include <endian.h>
@@ -196,7 +196,7 @@ static void start_hogging(void)
 /* A queue that waits for a large buffer keeps no CPU busy. */
 static void wait_until_worker_sleeps(void)
 {
-	rig_wait(load_relaxed(&rig.polling_place.awake) == 0);
+	rig_wait(load_relaxed(&rig.polling_shared.awake) == 0);
 }
 
 /* One queue has all that are shared; each other has one of its own, and waits behind that. */
@@ -301,11 +301,11 @@ START_TEST(queue_that_lacks_a_large_buffer_can_be_reset)
 }
 END_TEST
 
-static void *stage_of_held(unsigned int index)
+static void *staging_of_held(unsigned int index)
 {
 	struct backend_io *io = manual_io(rig.store, index);
 
-	return io->stage(io);
+	return io->get_staging(io);
 }
 
 static unsigned long pages_of_process(void)
@@ -320,10 +320,10 @@ static unsigned long pages_of_process(void)
 }
 
 /* Whatever the driver: a machine's memory may lie where O_DIRECT cannot take it. */
-START_TEST(requests_have_a_stage_each)
+START_TEST(requests_have_a_staging_buffer_each)
 {
 	struct rig_req reqs[8];
-	uint8_t *stages[8];
+	uint8_t *staging[8];
 
 	rig.config.driver = _i ? VDPA_DRIVER_VHOST : VDPA_DRIVER_VIRTIO;
 	rig_start();
@@ -337,13 +337,14 @@ START_TEST(requests_have_a_stage_each)
 	for (uint32_t i = 0; i < 8; i++) {
 		struct backend_io *io = manual_io(rig.store, i);
 
-		stages[i] = io->stage(io);
-		ck_assert_ptr_nonnull(stages[i]);
-		ck_assert_ptr_eq(io->stage(io), stages[i]);
-		memset(stages[i], (int)i, BACKEND_STAGE);
+		staging[i] = io->get_staging(io);
+		ck_assert_ptr_nonnull(staging[i]);
+		ck_assert_ptr_eq(io->get_staging(io), staging[i]);
+		memset(staging[i], (int)i, BACKEND_STAGING_SIZE);
 	}
 	for (uint32_t i = 0; i < 8; i++)
-		must(stages[i][0] == i && stages[i][BACKEND_STAGE - 1] == i, "stage %u", i);
+		must(staging[i][0] == i && staging[i][BACKEND_STAGING_SIZE - 1] == i, "buffer %u",
+		     i);
 	manual_finish(rig.store, 0, 8, 0);
 	for (uint32_t i = 0; i < 8; i++)
 		ck_assert_int_eq(rig_finish(&reqs[i]), OK);
@@ -351,15 +352,15 @@ START_TEST(requests_have_a_stage_each)
 	for (uint32_t i = 0; i < 100; i++) {
 		struct backend_io *io;
 		bool known = false;
-		void *stage;
+		void *buffer;
 
 		reqs[0] = rig_add(0, VIRTIO_BLK_T_IN, 0, 4096);
 		rig_go(0);
 		rig_wait(manual_held(rig.store) == 1);
 		io = manual_io(rig.store, 0);
-		stage = io->stage(io);
+		buffer = io->get_staging(io);
 		for (uint32_t j = 0; j < 8; j++)
-			known = known || stage == stages[j];
+			known = known || buffer == staging[j];
 		ck_assert(known);
 		manual_finish(rig.store, 0, 1, 0);
 		ck_assert_int_eq(rig_finish(&reqs[0]), OK);
@@ -369,10 +370,10 @@ START_TEST(requests_have_a_stage_each)
 END_TEST
 
 /* Some requests need one, others do not; on the same heads. */
-START_TEST(stages_are_given_back_and_used_again)
+START_TEST(staging_buffers_are_given_back_and_used_again)
 {
 	unsigned long pages;
-	void *stages[12];
+	void *staging[12];
 
 	rig_start();
 	rig_driver_start();
@@ -385,9 +386,9 @@ START_TEST(stages_are_given_back_and_used_again)
 		rig_go(0);
 		rig_wait(manual_held(rig.store) == count);
 		for (uint32_t i = round % 2; i < count; i++) {
-			stages[i] = stage_of_held(i);
+			staging[i] = staging_of_held(i);
 			for (uint32_t j = round % 2; j < i; j++)
-				must(stages[i] != stages[j], "round %u: %u and %u share a stage",
+				must(staging[i] != staging[j], "round %u: %u and %u share a buffer",
 				     round, i, j);
 		}
 		manual_finish(rig.store, 0, count, 0);
@@ -396,19 +397,19 @@ START_TEST(stages_are_given_back_and_used_again)
 		if (round == 12)
 			pages = pages_of_process();
 	}
-	/* Far less than the stages of one ring. */
-	ck_assert_uint_lt(pages_of_process(), pages + 64 * BACKEND_STAGE / 4096 / 2);
+	/* Far less than all staging buffers of one ring. */
+	ck_assert_uint_lt(pages_of_process(), pages + 64 * BACKEND_STAGING_SIZE / 4096 / 2);
 	rig_status(0);
 }
 END_TEST
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they need memory as well */
 
-START_TEST(request_has_no_stage_where_there_is_no_memory)
+START_TEST(request_has_no_staging_buffer_where_there_is_no_memory)
 {
 	struct rlimit limit, none;
 	struct rig_req reqs[2];
-	void *stages[2];
+	void *staging[2];
 
 	rig_start();
 	rig_driver_start();
@@ -421,11 +422,11 @@ START_TEST(request_has_no_stage_where_there_is_no_memory)
 	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
 	for (unsigned int i = 0; i < 2; i++)
-		stages[i] = stage_of_held(i);
+		staging[i] = staging_of_held(i);
 	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 	for (unsigned int i = 0; i < 2; i++) {
-		ck_assert_ptr_null(stages[i]);
-		ck_assert_ptr_nonnull(stage_of_held(i)); /* it comes as soon as there is some */
+		ck_assert_ptr_null(staging[i]);
+		ck_assert_ptr_nonnull(staging_of_held(i)); /* it comes as soon as there is some */
 	}
 	manual_finish(rig.store, 0, 2, 0);
 	for (unsigned int i = 0; i < 2; i++)
@@ -450,10 +451,10 @@ int main(void)
 	tcase_add_test(tc, small_requests_go_on_while_others_have_all_large_buffers);
 	tcase_add_test(tc, queue_has_its_own_large_buffer_again);
 	tcase_add_test(tc, queue_that_lacks_a_large_buffer_can_be_reset);
-	tcase_add_loop_test(tc, requests_have_a_stage_each, 0, 2);
-	tcase_add_test(tc, stages_are_given_back_and_used_again);
+	tcase_add_loop_test(tc, requests_have_a_staging_buffer_each, 0, 2);
+	tcase_add_test(tc, staging_buffers_are_given_back_and_used_again);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	tcase_add_test(tc, request_has_no_stage_where_there_is_no_memory);
+	tcase_add_test(tc, request_has_no_staging_buffer_where_there_is_no_memory);
 #endif
 	return suite_run(suite);
 }

@@ -276,7 +276,7 @@ static struct fake_dev *leave_orphan(const char *name)
 	struct inflight *log;
 
 	ck_assert_int_eq(try_open(name), 0);
-	device_describe_record(&device, temp_path("run"), identity, &params);
+	device_inflight_params(&device, temp_path("run"), identity, &params);
 	ck_assert_int_eq(inflight_create(&params, &log), 0);
 	inflight_close(log, false);
 	device_close_store(&device);

@@ -166,7 +166,7 @@ static void irq_of_queue_on(int cpu, bool offline)
 	CPU_SET(cpu, &vd_kern->vqs[1].cpus);
 	if (offline)
 		CPU_SET(cpu, &vd_kern->vqs[1].offline);
-	ck_assert_int_eq(vduse_dev_vq_irq_anyway(vd_dev, 1), 0);
+	ck_assert_int_eq(vduse_dev_vq_irq_checked(vd_dev, 1), 0);
 	ck_assert_uint_eq(vd_kern->vqs[1].irqs, 1);
 }
 

@@ -151,7 +151,7 @@ START_TEST(chains_put_back_come_again_in_their_order)
 		virtq_put_back(&vq, order[i]);
 		vq_popped--;
 	}
-	ck_assert_uint_eq(virtq_waiting(&vq), VIRTQ_MAX_SIZE);
+	ck_assert_uint_eq(virtq_replays_left(&vq), VIRTQ_MAX_SIZE);
 	for (uint32_t i = 0; i < 2; i++) { /* the list is full, and its first place is free */
 		ck_assert_int_eq(vq_pop(), 1);
 		ck_assert_uint_eq(chain.head, order[i]);
@@ -178,11 +178,11 @@ START_TEST(stop_and_start_forget_what_would_come_again)
 	ck_assert_int_eq(die_and_recover(log), 1);
 	ck_assert(virtq_has_work(&vq));
 	virtq_stop(&vq);
-	ck_assert_uint_eq(virtq_waiting(&vq), 0);
+	ck_assert_uint_eq(virtq_replays_left(&vq), 0);
 	ck_assert(!virtq_has_work(&vq));
 	ck_assert_int_eq(die_and_recover(log), 1);
 	vq_restart(0);
-	ck_assert_uint_eq(virtq_waiting(&vq), 0);
+	ck_assert_uint_eq(virtq_replays_left(&vq), 0);
 	ck_assert_int_eq(vq_pop(), 0);
 	free(log);
 }
@@ -295,7 +295,7 @@ START_TEST(log_of_another_ring_is_refused)
 	start_with_log(_i, 100, log);
 	g->used->idx = htole16(101 + LOG_HEADS); /* more than could have been given back */
 	ck_assert_int_eq(die_and_recover(log), -EINVAL);
-	ck_assert_uint_eq(virtq_waiting(&vq), 0);
+	ck_assert_uint_eq(virtq_replays_left(&vq), 0);
 	g->used->idx = htole16(99); /* backwards */
 	ck_assert_int_eq(die_and_recover(log), -EINVAL);
 	g->used->idx = htole16(100);

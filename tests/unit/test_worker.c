@@ -23,7 +23,7 @@
 #include "threads.h"
 #include "queue/worker.h"
 
-static struct polling_place place;
+static struct polling_shared shared;
 static struct worker workers[2];
 static unsigned int fds_before;
 
@@ -43,12 +43,12 @@ static void teardown(void)
 START_TEST(worker_has_a_name_of_its_own)
 {
 	for (unsigned int i = 0; i < 2; i++)
-		ck_assert_int_eq(worker_start(&workers[i], i, &place), 0);
+		ck_assert_int_eq(worker_start(&workers[i], i, &shared), 0);
 	ck_assert_uint_eq(threads_named("worker-0"), 1);
 	ck_assert_uint_eq(threads_named("worker-1"), 1);
 	for (unsigned int i = 0; i < 2; i++)
 		worker_stop(&workers[i]);
-	ck_assert_uint_eq(place.awake, 0); /* and takes no CPU from others */
+	ck_assert_uint_eq(shared.awake, 0); /* and takes no CPU from others */
 }
 END_TEST
 
@@ -62,7 +62,7 @@ START_TEST(worker_without_a_ring_does_not_start)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	now = (struct rlimit){ .rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
-	err = worker_start(&workers[0], 0, &place);
+	err = worker_start(&workers[0], 0, &shared);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 	ck_assert_int_eq(err, -EMFILE);
 	ck_assert_uint_eq(threads_named("worker-0"), 0);
@@ -111,7 +111,7 @@ START_TEST(worker_starts_as_soon_as_there_is_memory_for_it)
 	for (rlim_t step = 0; err && step < 256; step++) {
 		now.rlim_cur = base + (step << 18);
 		ck_assert_int_eq(setrlimit(RLIMIT_AS, &now), 0);
-		err = worker_start(&workers[0], 0, &place);
+		err = worker_start(&workers[0], 0, &shared);
 		ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
 		ck_assert(!err || err == -ENOMEM || err == -EAGAIN);
 	}
@@ -139,7 +139,7 @@ START_TEST(worker_whose_ring_fails_ends_the_process)
 
 	ck_assert_int_ge(child, 0);
 	if (!child) {
-		if (worker_start(&workers[0], 0, &place))
+		if (worker_start(&workers[0], 0, &shared))
 			_exit(1);
 		ring_post(&workers[0].ring, &message);
 		pthread_join(workers[0].thread, NULL);
@@ -272,7 +272,7 @@ static void say_there_are_events(void)
 
 static bool worker_sleeps(void)
 {
-	return load_relaxed(&rig.polling_place.awake) == 0;
+	return load_relaxed(&rig.polling_shared.awake) == 0;
 }
 
 /* The worker spins after the first request, for the pause of the second. */

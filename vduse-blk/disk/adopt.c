@@ -154,7 +154,7 @@ static int compare(struct device *device, const struct inflight_params *was,
 	return -EINVAL;
 }
 
-static void log_no_record(const struct inflight_params *params, int err, const char *why)
+static void log_unusable(const struct inflight_params *params, int err, const char *why)
 {
 	log_err("%s: is attached already, and cannot be adopted: %s/%s.inflight: %s%s",
 		params->name, params->directory, params->name,
@@ -162,24 +162,24 @@ static void log_no_record(const struct inflight_params *params, int err, const c
 		err == -ENOENT ? "; 'vduse-blk rescue' ends what waits for it" : "");
 }
 
-int adopt_record(struct device *device, const char *runtime_dir, bool tell, struct inflight **out)
+int adopt_inflight(struct device *device, const char *runtime_dir, bool tell, struct inflight **out)
 {
 	char identity[INFLIGHT_IDENTITY_MAX], was_identity[INFLIGHT_IDENTITY_MAX];
 	char why[INFLIGHT_WHY_MAX] = "";
 	struct inflight_params params, was;
 	int err;
 
-	device_describe_record(device, runtime_dir, identity, &params);
+	device_inflight_params(device, runtime_dir, identity, &params);
 	was = params;
 	err = inflight_peek(&was, was_identity, why);
 	if (!err) {
 		err = compare(device, &was, &params, tell);
 		if (err)
 			return err;
-		device_describe_record(device, runtime_dir, identity, &params);
+		device_inflight_params(device, runtime_dir, identity, &params);
 		err = inflight_open(&params, out, why);
 	}
 	if (err)
-		log_no_record(&params, err, why);
+		log_unusable(&params, err, why);
 	return err;
 }

@@ -15,7 +15,7 @@
 #include "inflight.h"
 
 /**
- * adopt_record() - open the inflight log of a device that is to be adopted
+ * adopt_inflight() - open the inflight log of a device that is to be adopted
  * @device: its limits come from the configuration and the store. Where the store has grown, or an
  *          earlier version made the serial number, this function sets them to those of the log
  * @tell:   log that the store has grown
@@ -23,7 +23,7 @@
  * Return: 0; -EINVAL: the device differs from the log, logged by the names of the configuration's
  * keys; other -errno, logged
  */
-int __must_check adopt_record(struct device *device, const char *runtime_dir, bool tell,
-			      struct inflight **out);
+int __must_check adopt_inflight(struct device *device, const char *runtime_dir, bool tell,
+				struct inflight **out);
 
 #endif

@@ -295,7 +295,7 @@ int disk_create(struct disk *disk)
 	struct disk_host *host = disk->host;
 	int err;
 
-	disk->device.umem = bounce_is_ours(host->config, disk->config);
+	disk->device.umem = bounce_wants_umem(host->config, disk->config);
 	log_capture(disk->attempt);
 	err = device_create(&disk->device, host->config->runtime_dir, host->ring, host->workers,
 			    host->worker_count, &host->next_worker);

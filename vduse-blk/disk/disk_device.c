@@ -33,8 +33,8 @@ static bool wants_indirect(const struct device_config *config)
 	return config->indirect == SWITCH_YES;
 }
 
-static int settle_discard(const struct device_config *config, const struct backend_limits *store,
-			  struct blk_limits *limits)
+static int set_discard_limits(const struct device_config *config,
+			      const struct backend_limits *store, struct blk_limits *limits)
 {
 	if (config->discard == SWITCH_YES && !store->discard_max) {
 		log_err("%s: discard = yes, but %s cannot discard; accepted are auto and no",
@@ -49,7 +49,7 @@ static int settle_discard(const struct device_config *config, const struct backe
 	return 0;
 }
 
-int device_settle(struct device *device)
+int device_set_limits(struct device *device)
 {
 	const struct device_config *config = device->config;
 	const struct backend_limits *store = &device->backend->limits;
@@ -70,7 +70,7 @@ int device_settle(struct device *device)
 	};
 	config_serial(config, serial);
 	memcpy(device->limits.serial, serial, strlen(serial));
-	return settle_discard(config, store, &device->limits);
+	return set_discard_limits(config, store, &device->limits);
 }
 
 void device_identity(const struct device *device, struct disk_identity *out)
@@ -86,7 +86,7 @@ void device_identity(const struct device *device, struct disk_identity *out)
 	memcpy(out->serial, l->serial, sizeof(l->serial));
 }
 
-void device_describe_record(const struct device *device, const char *runtime_dir,
+void device_inflight_params(const struct device *device, const char *runtime_dir,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params)
 {
 	struct disk_identity disk;
@@ -103,26 +103,26 @@ void device_describe_record(const struct device *device, const char *runtime_dir
 	identity_print(&disk, identity);
 }
 
-int device_open_record(struct device *device, const char *runtime_dir)
+int device_open_inflight(struct device *device, const char *runtime_dir)
 {
 	char identity[INFLIGHT_IDENTITY_MAX];
 	struct inflight_params params;
 
-	device_describe_record(device, runtime_dir, identity, &params);
+	device_inflight_params(device, runtime_dir, identity, &params);
 	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
 		device->limits.queue_size = params.vq_size;
 		return 0;
 	}
 	if (device->config->rescue || !vduse_dev_adopted(device->dev))
 		return inflight_create(&params, &device->inflight);
-	return adopt_record(device, runtime_dir, false, &device->inflight);
+	return adopt_inflight(device, runtime_dir, false, &device->inflight);
 }
 
 /* Said before anything is touched: what is attached must be gone on with as it is. */
 static int compare_with_kernel(struct device *device, const char *runtime_dir, bool tell)
 {
 	const struct device_config *config = device->config;
-	struct inflight *record;
+	struct inflight *log;
 	enum vdpa_driver driver;
 	int err;
 
@@ -137,9 +137,9 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 			front_end_of(config->driver)->name);
 		return -EBUSY;
 	}
-	err = adopt_record(device, runtime_dir, tell, &record);
+	err = adopt_inflight(device, runtime_dir, tell, &log);
 	if (!err)
-		inflight_close(record, false);
+		inflight_close(log, false);
 	return err;
 }
 
@@ -159,7 +159,7 @@ int device_open_store(struct device *device, const struct device_config *config,
 	err = store_type_of(config)->open(config, wait_ms, &device->backend);
 	if (err)
 		return err;
-	err = device_settle(device);
+	err = device_set_limits(device);
 	if (!err)
 		err = compare_with_kernel(device, runtime_dir, true);
 	if (err)
@@ -180,12 +180,12 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 		.ring = ring,
 	};
 	/* What was kept for the driver of an adopted device goes with that. */
-	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_settle(device))
+	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_set_limits(device))
 		return -EINVAL;
 	err = device_make(device);
 	if (err)
 		return err;
-	err = device_open_record(device, runtime_dir);
+	err = device_open_inflight(device, runtime_dir);
 	if (err)
 		goto unmake;
 	err = device_serve(device, workers, worker_count, next_worker);
@@ -205,7 +205,7 @@ static int examine_store(struct device *device, bool try_lock)
 	const struct device_config *config = device->config;
 	int err = store_type_of(config)->examine(config, try_lock, device->backend);
 
-	return err ? err : device_settle(device);
+	return err ? err : device_set_limits(device);
 }
 
 int device_examine(const struct device_config *config, const char *runtime_dir)

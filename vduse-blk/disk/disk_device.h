@@ -44,22 +44,22 @@ int __must_check device_examine(const struct device_config *config, const char *
 int __must_check device_check_store(const struct device_config *config, const char *runtime_dir);
 
 /**
- * device_settle() - set the limits from the configuration and the store. A part of the functions
+ * device_set_limits() - set the limits from the configuration and the store. A part of the functions
  * above
  *
  * Return: 0; -EINVAL, logged
  */
-int __must_check device_settle(struct device *device);
+int __must_check device_set_limits(struct device *device);
 
-/** device_identity() - the identity of the disk (identity.h); call it after device_settle() */
+/** device_identity() - the identity of the disk (identity.h); call it after device_set_limits() */
 void device_identity(const struct device *device, struct disk_identity *out);
 
-/** device_describe_record() - the parameters of the device's inflight log, with its identity */
-void device_describe_record(const struct device *device, const char *runtime_dir,
+/** device_inflight_params() - the parameters of the device's inflight log, with its identity */
+void device_inflight_params(const struct device *device, const char *runtime_dir,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params);
 
-/** device_open_record() - a part of device_create(): the new record, or the old one */
-int __must_check device_open_record(struct device *device, const char *runtime_dir);
+/** device_open_inflight() - a part of device_create(): the new record, or the old one */
+int __must_check device_open_inflight(struct device *device, const char *runtime_dir);
 
 /**
  * device_create() - second step: make the VDUSE device, or adopt it, and answer its messages

@@ -72,9 +72,9 @@ void status_stats(const struct disk *disk, FILE *to)
 	fprintf(to,
 		"%s %s: %s, %" PRIu64 " control messages, the slowest answered in %" PRIu64
 		" us%s%s%s%s\n",
-		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_answered,
-		us(device->worst_answer_ns),
-		device->stalled ? ", one cannot be answered: the store is stalled" : "",
+		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_replied,
+		us(device->slowest_reply_ns),
+		device->reply_stalled ? ", one cannot be answered: the store is stalled" : "",
 		load_relaxed(&device->queues.disk.flush_failed) ? ", a flush has failed" : "",
 		disk->why[0] ? ", " : "", disk->why);
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
@@ -112,9 +112,9 @@ void status_json(const struct disk *disk, FILE *to)
 	fprintf(to,
 		", \"size\": %" PRIu64 ", \"stalled\": %s, \"flush_failed\": %s, "
 		"\"messages\": %" PRIu64 ", \"slowest_answer_us\": %" PRIu64 ", \"queues\": [",
-		size_of(disk), device->stalled ? "true" : "false",
+		size_of(disk), device->reply_stalled ? "true" : "false",
 		load_relaxed(&device->queues.disk.flush_failed) ? "true" : "false",
-		device->messages_answered, us(device->worst_answer_ns));
+		device->messages_replied, us(device->slowest_reply_ns));
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
 		fputs(i ? ", " : "", to);
 		queue_json(&device->queues.all[i], to);

@@ -17,7 +17,7 @@
  */
 #define BOUNCE_PER_DESCRIPTOR (4 * 4096 / 2)
 
-static bool may_be_ours(const struct device_config *device)
+static bool may_use_umem(const struct device_config *device)
 {
 	return front_end_of(device->driver)->bounce_buffer && device->umem != SWITCH_NO &&
 	       !device->rescue;
@@ -35,20 +35,20 @@ uint64_t bounce_size(const struct device_config *device)
 	return MIN(MAX(wanted, VDUSE_BOUNCE_DEFAULT), VDUSE_BOUNCE_MAX);
 }
 
-static bool ours_by_default(const struct config *config)
+static bool umem_by_default(const struct config *config)
 {
 	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t bounce = 0;
 
 	for (size_t i = 0; i < config->device_count; i++)
-		if (may_be_ours(&config->devices[i]))
+		if (may_use_umem(&config->devices[i]))
 			bounce += bounce_size(&config->devices[i]);
 	return bounce <= memory / UMEM_MEMORY_SHARE;
 }
 
-bool bounce_is_ours(const struct config *config, const struct device_config *device)
+bool bounce_wants_umem(const struct config *config, const struct device_config *device)
 {
-	return may_be_ours(device) && (device->umem == SWITCH_YES || ours_by_default(config));
+	return may_use_umem(device) && (device->umem == SWITCH_YES || umem_by_default(config));
 }
 
 void bounce_reserve(const struct config *config)
@@ -56,7 +56,7 @@ void bounce_reserve(const struct config *config)
 	for (size_t i = 0; i < config->device_count; i++) {
 		const struct device_config *device = &config->devices[i];
 
-		if (bounce_is_ours(config, device) && vduse_dev_exists(device->name))
+		if (bounce_wants_umem(config, device) && vduse_dev_exists(device->name))
 			umem_reserve(bounce_size(device));
 	}
 }

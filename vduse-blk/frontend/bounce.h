@@ -16,8 +16,8 @@
 /** bounce_size() - of @device, in bytes; 0 where its driver has none */
 uint64_t bounce_size(const struct device_config *device);
 
-/** bounce_is_ours() - is that of @device, one of @config, to be memory of this process? */
-bool bounce_is_ours(const struct config *config, const struct device_config *device);
+/** bounce_wants_umem() - is that of @device, one of @config, to be memory of this process? */
+bool bounce_wants_umem(const struct config *config, const struct device_config *device);
 
 /**
  * bounce_reserve() - make resident the bounce memory of the disks that are to be adopted;

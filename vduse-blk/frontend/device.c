@@ -10,7 +10,7 @@
 
 #include "bounce.h"
 #include "log.h"
-#include "messages.h"
+#include "vduse_messages.h"
 
 static struct device *device_of(struct queues *queues)
 {
@@ -149,7 +149,7 @@ static void queues_removed(struct queues *queues)
 
 	queues_exit(queues);
 	vduse_transport_exit(&device->transport);
-	device->gone = true;
+	device->queues_gone = true;
 	if (device->stall.active)
 		ring_timer_hurry(device->ring, &device->stall); /* which goes on */
 	else
@@ -174,10 +174,10 @@ static void messages_stopped(struct ring_poll *poll)
 {
 	struct device *device = container_of(poll, struct device, messages);
 
-	device->deaf = true;
-	if (!device->answering)
+	device->receive_stopped = true;
+	if (!device->reply_pending)
 		device_close_queues(device);
-	/* else a command is under way, and answered() goes on */
+	/* else a command is under way, and message_done() goes on */
 }
 
 void device_close(struct device *device, void (*closed)(struct device *device))

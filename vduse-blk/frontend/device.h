@@ -33,17 +33,17 @@ struct device {
 	struct ring *ring; /* of the main thread */
 	struct ring_poll messages;
 
-	uint8_t status; /* bits that the driver set since its reset, and we accepted */
-	bool answering; /* a message was taken and is not answered yet */
+	uint8_t status;	    /* bits that the driver set since its reset, and we accepted */
+	bool reply_pending; /* a message was taken and is not answered yet */
 	struct vduse_dev_request request;
-	uint64_t asked_ns; /* when it was taken */
-	bool stalled;	   /* it has been owed for so long that it was said */
+	uint64_t received_ns; /* when it was taken */
+	bool reply_stalled;   /* it has been owed for so long that it was said */
 	struct ring_timer stall;
-	uint64_t messages_answered;
-	uint64_t worst_answer_ns;
+	uint64_t messages_replied;
+	uint64_t slowest_reply_ns;
 
-	bool deaf; /* closing, and takes no messages any more */
-	bool gone; /* no queue is left */
+	bool receive_stopped; /* closing, and takes no messages any more */
+	bool queues_gone;     /* no queue is left */
 	struct log_limit refusals;
 
 	void (*closed)(struct device *device);

@@ -53,7 +53,7 @@ static int set_kick(struct transport *transport, uint32_t queue)
 static int interrupt(struct transport *transport, uint32_t queue, bool adopted)
 {
 	struct vduse_dev *dev = vduse_of(transport)->dev;
-	int err = adopted ? vduse_dev_vq_irq_anyway(dev, queue) : vduse_dev_vq_irq(dev, queue);
+	int err = adopted ? vduse_dev_vq_irq_checked(dev, queue) : vduse_dev_vq_irq(dev, queue);
 
 	return unlikely(err == -EINVAL) ? -EAGAIN : err;
 }

@@ -64,11 +64,11 @@ static const char *reason(int err)
 }
 
 /* A driver could make this happen at every reset: said once. */
-static void say(struct guest_memory *memory, const struct ring_buffer *slice, int err)
+static void warn_once(struct guest_memory *memory, const struct ring_buffer *slice, int err)
 {
-	if (memory->said)
+	if (memory->warned)
 		return;
-	memory->said = true;
+	memory->warned = true;
 	log_warn("%s: %zu bytes of guest memory are not registered for I/O: %s", memory->name,
 		 slice->len, reason(err));
 }
@@ -85,7 +85,7 @@ static const struct ring_buffer *slice_add(struct guest_memory *memory, struct r
 	err = ring_buffer_add(memory->ring, slice, slice->addr, slice->len);
 	if (!err)
 		return slice;
-	say(memory, slice, err);
+	warn_once(memory, slice, err);
 	return NULL;
 }
 

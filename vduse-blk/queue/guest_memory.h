@@ -35,7 +35,7 @@ struct guest_memory {
 	struct iotlb_view *view;
 	const char *name; /* of the device */
 	unsigned int shift;
-	bool said;		     /* that some memory is not registered */
+	bool warned;		     /* that some memory is not registered */
 	struct ring_buffer slices[]; /* GUEST_SLICES; index RING_BUFFER_NONE: do without */
 };
 

@@ -19,8 +19,8 @@
 #define PAUSE_NS    100000000ull
 
 /* A CPU that was lent for so long is needed by somebody else. */
-#define LENT_MAX_NS 1000000ull
-#define REST_NS	    100000000ull
+#define YIELD_MAX_NS 1000000ull
+#define REST_NS	     100000000ull
 
 /*
  * A comparison is of so many pairs of periods: to begin to spin takes that all of them are for it, and
@@ -30,43 +30,43 @@
 #define STAY_MIN 16
 #define STAY_MAX 128
 
-void polling_place_init(struct polling_place *place)
+void polling_shared_init(struct polling_shared *shared)
 {
 	cpu_set_t cpus;
 
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 
-	place->cpus = online > 0 ? (uint32_t)online : 1;
+	shared->cpus = online > 0 ? (uint32_t)online : 1;
 	if (!sched_getaffinity(0, sizeof(cpus), &cpus)) /* fails where there are more than fit */
-		place->cpus = (uint32_t)CPU_COUNT(&cpus);
-	place->awake = 0;
+		shared->cpus = (uint32_t)CPU_COUNT(&cpus);
+	shared->awake = 0;
 }
 
-void polling_init(struct polling *polling, struct polling_place *place)
+void polling_init(struct polling *polling, struct polling_shared *shared)
 {
-	*polling = (struct polling){ .place = place, .stay_next = STAY_MIN };
+	*polling = (struct polling){ .shared = shared, .stay_next = STAY_MIN };
 }
 
 /* Relaxed: nothing else is read or written in the faith of this number. */
 void polling_sleeps(struct polling *polling)
 {
-	__atomic_fetch_sub(&polling->place->awake, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&polling->shared->awake, 1, __ATOMIC_RELAXED);
 }
 
 void polling_wakes(struct polling *polling)
 {
-	__atomic_fetch_add(&polling->place->awake, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&polling->shared->awake, 1, __ATOMIC_RELAXED);
 }
 
 /* Is there a CPU for whoever makes the work, should this worker spin? */
 static bool has_cpu(const struct polling *polling)
 {
-	return load_relaxed(&polling->place->awake) < polling->place->cpus;
+	return load_relaxed(&polling->shared->awake) < polling->shared->cpus;
 }
 
 static void compare(struct polling *polling)
 {
-	polling->pairs = polling->for_spinning = 0;
+	polling->pairs = polling->spin_won = 0;
 	polling->stay = polling->unusual = 0;
 }
 
@@ -86,10 +86,10 @@ static void pair_ends(struct polling *polling)
 	polling->pairs++;
 	/* To spin takes a CPU: it has to give an eighth of the time. */
 	if (polling->cost_ns[true] < polling->cost_ns[false] / 8 * 7)
-		polling->for_spinning++;
-	if (polling->for_spinning == needed)
+		polling->spin_won++;
+	if (polling->spin_won == needed)
 		decide(polling, true);
-	else if (polling->pairs - polling->for_spinning > PAIRS - needed)
+	else if (polling->pairs - polling->spin_won > PAIRS - needed)
 		decide(polling, false);
 }
 
@@ -164,9 +164,9 @@ void polling_work(struct polling *polling, uint64_t now_ns)
 	polling->idle_since_ns = 0;
 }
 
-void polling_gave_way(struct polling *polling, uint64_t began_ns, uint64_t now_ns)
+void polling_yielded(struct polling *polling, uint64_t began_ns, uint64_t now_ns)
 {
-	if (now_ns - began_ns > LENT_MAX_NS)
+	if (now_ns - began_ns > YIELD_MAX_NS)
 		polling->rests_until_ns = now_ns + REST_NS;
 }
 

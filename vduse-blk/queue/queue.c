@@ -25,7 +25,7 @@ void queue_check_memory(struct queue *queue)
 }
 
 /* A queue that has no room is scheduled again when a request completes. */
-static bool queue_takes(const struct queue *queue)
+static bool queue_may_take(const struct queue *queue)
 {
 	return queue->state == QUEUE_RUNNING && !queue->held &&
 	       requests_have_room(&queue->requests);
@@ -42,7 +42,7 @@ static void queue_drain(struct queue *queue)
 	struct virtq_chain chain = { .iov = worker->chain_iov };
 	int taken = 1;
 
-	for (uint32_t n = 0; n < requests->slot_count && taken == 1 && queue_takes(queue); n++) {
+	for (uint32_t n = 0; n < requests->slot_count && taken == 1 && queue_may_take(queue); n++) {
 		if (unlikely(!iov_pool_has(&worker->iov_pool, &requests->large)))
 			return;
 		taken = virtq_pop(&queue->vq, &chain);
@@ -122,7 +122,7 @@ static void queue_round(struct work *work)
 	queue_check_memory(queue);
 	if (unlikely(queue->wants_buffer))
 		queue_register_buffer(queue);
-	if (queue_takes(queue)) {
+	if (queue_may_take(queue)) {
 		virtq_suppress_kicks(&queue->vq);
 		queue_drain(queue);
 		req_submit_flushes(&queue->requests);
@@ -133,15 +133,15 @@ static void queue_round(struct work *work)
 	queue_finish_command(queue);
 }
 
-static bool queue_looks(const struct queue *queue)
+static bool queue_can_pop(const struct queue *queue)
 {
-	return queue_takes(queue) && !iov_share_waits(&queue->requests.large);
+	return queue_may_take(queue) && !iov_share_waits(&queue->requests.large);
 }
 
 static bool queue_has_work(struct work *work)
 {
 	struct queue *queue = queue_of(work);
-	bool has = queue_looks(queue) && virtq_has_work(&queue->vq);
+	bool has = queue_can_pop(queue) && virtq_has_work(&queue->vq);
 
 	queue_check_memory(queue);
 	return has;
@@ -152,7 +152,7 @@ static void queue_before_sleep(struct work *work)
 {
 	struct queue *queue = queue_of(work);
 
-	if (queue_looks(queue) && virtq_want_kick(&queue->vq))
+	if (queue_can_pop(queue) && virtq_want_kick(&queue->vq))
 		queue_schedule(queue);
 	queue_check_memory(queue);
 }

@@ -28,11 +28,11 @@ enum queue_verb {
 	QUEUE_ADD,     /* to its worker; once, before any other */
 	QUEUE_START,   /* the driver is ready: map the rings and serve them */
 	QUEUE_RECOVER, /* the driver is running: adopt the queue, with its inflight log */
-	QUEUE_PAUSE,  /* take nothing more, finish or put back what is in flight: memory may move */
-	QUEUE_SETTLE, /* take nothing more and finish what is in flight */
-	QUEUE_RESUME, /* map the rings again and go on, after PAUSE and SETTLE */
-	QUEUE_STOP,   /* give up what is in flight and forget the rings: the driver was reset */
-	QUEUE_REMOVE, /* from its worker; the last one */
+	QUEUE_PAUSE, /* take nothing more, finish or put back what is in flight: memory may move */
+	QUEUE_QUIESCE, /* take nothing more and finish what is in flight */
+	QUEUE_RESUME,  /* map the rings again and go on, after PAUSE and SETTLE */
+	QUEUE_STOP,    /* give up what is in flight and forget the rings: the driver was reset */
+	QUEUE_REMOVE,  /* from its worker; the last one */
 };
 
 enum queue_state {
@@ -49,11 +49,11 @@ struct queue_command {
 	uint64_t features;
 	void (*done)(struct queue *queue);
 	struct ring_message message, completion;
-	bool draining; /* the worker's: it completes when nothing is in flight */
+	bool quiescing; /* the worker's: it completes when nothing is in flight */
 
 	int result;
 	uint16_t next_avail; /* after SETTLE: the chain that would be taken next */
-	uint32_t waiting;    /* after SETTLE: requests that an earlier server had taken */
+	uint32_t replays;    /* after SETTLE: requests that an earlier server had taken */
 };
 
 /* Written by the worker only, read by any thread with load_relaxed(). */

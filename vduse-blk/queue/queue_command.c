@@ -6,11 +6,11 @@ static void command_done(struct queue *queue, int result)
 {
 	struct queue_command *command = &queue->command;
 
-	command->draining = false;
+	command->quiescing = false;
 	command->result = result;
 	command->next_avail = queue->state == QUEUE_WAITING ? queue->first_avail
 							    : queue->vq.last_avail;
-	command->waiting = virtq_waiting(&queue->vq) + queue->recovering;
+	command->replays = virtq_replays_left(&queue->vq) + queue->recovering;
 	ring_post(queue->disk->main_ring, &command->completion);
 }
 
@@ -62,11 +62,11 @@ void queue_finish_command(struct queue *queue)
 {
 	enum queue_verb verb = queue->command.verb;
 
-	if (!queue->command.draining || queue->vq.in_flight || is_referenced(queue))
+	if (!queue->command.quiescing || queue->vq.in_flight || is_referenced(queue))
 		return;
 	if ((verb == QUEUE_PAUSE || verb == QUEUE_STOP) && queue->requests.guest_memory)
 		guest_memory_drop(queue->requests.guest_memory);
-	if (verb == QUEUE_PAUSE || verb == QUEUE_SETTLE)
+	if (verb == QUEUE_PAUSE || verb == QUEUE_QUIESCE)
 		paused(queue);
 	else if (verb == QUEUE_STOP)
 		stopped(queue);
@@ -75,9 +75,9 @@ void queue_finish_command(struct queue *queue)
 	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
 }
 
-static void drain(struct queue *queue)
+static void quiesce(struct queue *queue)
 {
-	queue->command.draining = true;
+	queue->command.quiescing = true;
 	queue->held = true;
 	queue_schedule(queue);
 }
@@ -114,20 +114,20 @@ static void run_command(struct ring_message *message)
 		resume(queue);
 		command_done(queue, 0);
 		break;
-	case QUEUE_SETTLE:
-		drain(queue);
+	case QUEUE_QUIESCE:
+		quiesce(queue);
 		break;
 	case QUEUE_PAUSE:
-		drain(queue);
+		quiesce(queue);
 		req_cancel_all(&queue->requests, true);
 		break;
 	case QUEUE_STOP:
-		drain(queue);
+		quiesce(queue);
 		queue_stop_kicks(queue);
 		req_cancel_all(&queue->requests, false);
 		break;
 	case QUEUE_REMOVE:
-		drain(queue);
+		quiesce(queue);
 		queue_stop_kicks(queue);
 		requests_end(&queue->requests);
 		break;

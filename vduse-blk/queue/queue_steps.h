@@ -27,7 +27,7 @@ static inline void queue_schedule(struct queue *queue)
 /** queue_is_leaving() - is a REMOVE under way? */
 static inline bool queue_is_leaving(const struct queue *queue)
 {
-	return queue->command.draining && queue->command.verb == QUEUE_REMOVE;
+	return queue->command.quiescing && queue->command.verb == QUEUE_REMOVE;
 }
 
 /** queue_break() - log why, and serve no more until the driver is reset */

@@ -7,7 +7,7 @@
 
 #include "log.h"
 
-static void recall_lost_writes(struct queues *queues)
+static void restore_lost_writes(struct queues *queues)
 {
 	for (uint32_t i = 0; i < queues->count; i++)
 		if (inflight_vq(queues->disk.inflight, i)->marked)
@@ -31,7 +31,7 @@ static void writes_lost(void *owner)
 			disk->name, disk->backend->cached ? " and the disk is detached" : "");
 }
 
-void queues_forgive(struct queues *queues)
+void queues_clear_lost_writes(struct queues *queues)
 {
 	if (queues->disk.backend->cached)
 		return;
@@ -59,7 +59,7 @@ int queues_init(struct queues *queues, uint32_t count, struct worker *workers,
 		if (err)
 			goto exit_queues;
 	}
-	recall_lost_writes(queues);
+	restore_lost_writes(queues);
 	disk->backend->owner = queues;
 	disk->backend->lost = writes_lost;
 	return 0;

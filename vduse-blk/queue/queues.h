@@ -52,11 +52,11 @@ void queues_command(struct queues *queues, enum queue_verb verb, uint64_t featur
 		    void (*done)(struct queues *queues));
 
 /**
- * queues_forgive() - the driver was reset: flushes may succeed again after lost writes
+ * queues_clear_lost_writes() - the driver was reset: flushes may succeed again after lost writes
  *
  * The next driver was told nothing yet. Without a page cache it reads what the store really has;
  * with one it might read what was lost, so there is no effect then.
  */
-void queues_forgive(struct queues *queues);
+void queues_clear_lost_writes(struct queues *queues);
 
 #endif

@@ -17,16 +17,16 @@ static void req_free_memory(struct req_slot *slot)
 
 	if (slot->large)
 		iov_pool_put(&requests->worker->iov_pool, &requests->large, slot->large);
-	if (unlikely(slot->stage))
-		pool_put(&requests->stages, slot->stage);
+	if (unlikely(slot->staging))
+		pool_put(&requests->staging_buffers, slot->staging);
 	slot->large = NULL;
-	slot->stage = NULL;
+	slot->staging = NULL;
 	requests->bytes_in_flight -= slot->bytes;
 	slot->bytes = 0;
 }
 
 /* A function for itself so that tests/vm/tsan.supp can name it. */
-static void req_answer(struct blk_req *req, int status)
+static void req_set_status(struct blk_req *req, int status)
 {
 	if (likely(req->status))
 		*req->status = (uint8_t)status;
@@ -39,7 +39,7 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	struct blk_req *req = &slot->req;
 
 	req_free_memory(slot);
-	req_answer(req, status);
+	req_set_status(req, status);
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
 		stat_add(&requests->stats.errors, 1);
 		req->used_len = 0; /* promises nothing: the status is not at the beginning */
@@ -191,13 +191,13 @@ static void req_io_done(struct backend_io *io, int err)
 }
 
 /* Staging buffers take memory only where they were used. */
-static void *req_stage(struct backend_io *io)
+static void *req_get_staging(struct backend_io *io)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
 
-	if (!slot->stage)
-		slot->stage = pool_get(&slot->requests->stages);
-	return slot->stage;
+	if (!slot->staging)
+		slot->staging = pool_get(&slot->requests->staging_buffers);
+	return slot->staging;
 }
 
 static void req_submit(struct req_slot *slot, enum backend_op op,
@@ -206,7 +206,7 @@ static void req_submit(struct req_slot *slot, enum backend_op op,
 	slot->io.op = op;
 	slot->io.durable = slot->requests->durable_writes && op != BACKEND_READ;
 	slot->io.done = done;
-	slot->io.stage = req_stage;
+	slot->io.get_staging = req_get_staging;
 	slot->in_store = true;
 	backend_submit(slot->requests->disk->backend, &slot->requests->worker->ring, &slot->io);
 }

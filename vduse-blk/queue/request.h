@@ -44,7 +44,7 @@ struct req_slot {
 	struct blk_req req;
 	struct backend_io io;
 	union iov_buffer *large;  /* NULL: iov or ranges are below */
-	void *stage;		  /* staging buffer; NULL: it has not needed one */
+	void *staging;		  /* staging buffer; NULL: it has not needed one */
 	bool in_store;		  /* @io is in flight */
 	uint32_t bytes;		  /* its part of requests->bytes_in_flight */
 	uint64_t retry_until_ns;  /* 0: it has not failed */
@@ -89,8 +89,8 @@ struct requests {
 	bool put_back;	  /* set with req_cancel_all(): what is given up comes again */
 	bool memory_lost; /* memory of the driver was not there, and the queue does not know yet */
 	uint32_t bytes_in_flight;
-	struct ring_buffer buffer; /* bounce buffer, where it is registered */
-	struct pool stages;	   /* takes memory when the first one is needed */
+	struct ring_buffer buffer;   /* bounce buffer, where it is registered */
+	struct pool staging_buffers; /* takes memory when the first one is needed */
 	struct iov_share large;
 	struct list flushes; /* taken in this round; one sync completes them */
 	struct list retries; /* failed, to be tried again */

@@ -19,7 +19,7 @@ int requests_init(struct requests *requests)
 
 	list_init(&requests->flushes);
 	list_init(&requests->retries);
-	pool_init(&requests->stages, requests->slot_count, BACKEND_STAGE);
+	pool_init(&requests->staging_buffers, requests->slot_count, BACKEND_STAGING_SIZE);
 	requests->large.available = large_available;
 	requests->bytes_max = QUEUE_BYTES_MAX;
 	requests->slots = pages_alloc(requests->slot_count * sizeof(*requests->slots));
@@ -40,7 +40,7 @@ void requests_exit(struct requests *requests)
 {
 	pages_free(requests->slots, requests->slot_count * sizeof(*requests->slots));
 	iov_share_exit(&requests->large);
-	pool_exit(&requests->stages);
+	pool_exit(&requests->staging_buffers);
 	guest_memory_free(requests->guest_memory);
 	requests->slots = NULL;
 	requests->guest_memory = NULL;

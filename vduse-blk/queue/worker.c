@@ -101,12 +101,12 @@ static void look_for_work(struct worker *worker)
  * waiting for (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0 thousand a second,
  * with it 4.6 to 4.9).
  */
-static void give_way(struct polling *polling)
+static void yield_cpu(struct polling *polling)
 {
 	uint64_t began_ns = time_now_ns();
 
 	sched_yield();
-	polling_gave_way(polling, began_ns, time_now_ns());
+	polling_yielded(polling, began_ns, time_now_ns());
 }
 
 /*
@@ -138,7 +138,7 @@ static int poll(struct worker *worker)
 			return 1;
 		if (time_now_ns() > deadline_ns)
 			return 0;
-		give_way(&worker->polling);
+		yield_cpu(&worker->polling);
 	} while (!ring_has_events(&worker->ring));
 	return 1;
 }
@@ -212,13 +212,13 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-int worker_start(struct worker *worker, unsigned int index, struct polling_place *place)
+int worker_start(struct worker *worker, unsigned int index, struct polling_shared *shared)
 {
 	int err;
 
 	worker->index = index;
 	worker->start_result = 1;
-	polling_init(&worker->polling, place);
+	polling_init(&worker->polling, shared);
 	list_init(&worker->scheduled);
 	list_init(&worker->awake);
 	pthread_mutex_init(&worker->lock, NULL);

@@ -69,12 +69,12 @@ struct worker {
  * worker_start() - start the thread
  * @worker: zeroed
  * @index:  for its name
- * @place:  of all workers of the process; must outlive them
+ * @shared: of all workers of the process; must outlive them
  *
  * Return: 0; -errno, logged
  */
 int __must_check worker_start(struct worker *worker, unsigned int index,
-			      struct polling_place *place);
+			      struct polling_shared *shared);
 
 /** worker_stop() - end the thread and free its memory; no item may be on it any more */
 void worker_stop(struct worker *worker);

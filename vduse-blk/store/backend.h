@@ -16,8 +16,8 @@
 #include "compiler.h"
 #include "ring.h"
 
-#define BACKEND_STAGE	   65536u
-#define BACKEND_IO_PRIVATE 128u /* bytes of an operation that belong to the store */
+#define BACKEND_STAGING_SIZE 65536u
+#define BACKEND_IO_PRIVATE   128u /* bytes of an operation that belong to the store */
 
 /* The properties of an open store, in bytes. Constant. */
 struct backend_limits {
@@ -59,10 +59,10 @@ struct backend_io {
 	uint64_t done_bytes; /* out: of a read or write that failed, the bytes before that */
 
 	/*
-	 * Returns the staging buffer of @io, BACKEND_STAGE bytes, for memory that O_DIRECT refuses.
+	 * Returns the staging buffer of @io, BACKEND_STAGING_SIZE bytes, for memory that O_DIRECT refuses.
 	 * Called on the worker; a system call the first time. NULL: there is no memory
 	 */
-	void *(*stage)(struct backend_io *io);
+	void *(*get_staging)(struct backend_io *io);
 
 	/* On the worker; 0 or -errno. May submit @io again. */
 	void (*done)(struct backend_io *io, int err);
@@ -130,9 +130,9 @@ static inline void backend_submit(struct backend *backend, struct ring *ring, st
 	backend->ops->submit(backend, ring, io);
 }
 
-static inline void *backend_stage(struct backend_io *io)
+static inline void *backend_get_staging(struct backend_io *io)
 {
-	return io->stage ? io->stage(io) : NULL;
+	return io->get_staging ? io->get_staging(io) : NULL;
 }
 
 /** backend_lost() - for stores: call @lost */

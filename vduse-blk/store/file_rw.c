@@ -116,14 +116,14 @@ static void forbid_pinning(struct file_store *store)
 static int stage_fill(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
-	uint64_t max = MIN(store_of(io)->file.part_max, (uint64_t)BACKEND_STAGE);
-	void *stage = backend_stage(io);
+	uint64_t max = MIN(store_of(io)->file.part_max, (uint64_t)BACKEND_STAGING_SIZE);
+	void *staging = backend_get_staging(io);
 
-	if (!stage)
+	if (!staging)
 		return -ENOMEM;
-	own->piece = (struct iovec){ .iov_base = stage, .iov_len = MIN(io_bytes_left(io), max) };
+	own->piece = (struct iovec){ .iov_base = staging, .iov_len = MIN(io_bytes_left(io), max) };
 	if (is_write(io))
-		iov_to_buf(io->iov, io->iov_count, stage, own->piece.iov_len);
+		iov_to_buf(io->iov, io->iov_count, staging, own->piece.iov_len);
 	/* Zeroes of a lost page must not be written. The queue stops after its next check. */
 	return iov_is_lost(io->iov, io->iov_count, own->piece.iov_len) ? -EFAULT : 0;
 }

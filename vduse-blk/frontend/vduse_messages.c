@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "messages.h"
+#include "vduse_messages.h"
 
 #include <inttypes.h>
 #include <linux/virtio_config.h>
@@ -9,7 +9,7 @@
 #include "time_ns.h"
 
 /* An answer that is owed for longer than this is worth a word, and goes on being worth one. */
-#define STALL_SAY_US 5000000
+#define STALL_WARN_US 5000000
 
 static struct device *device_of(struct queues *queues)
 {
@@ -22,22 +22,22 @@ static void stall_expired(struct ring_timer *timer);
 
 static void stall_watch(struct device *device)
 {
-	ring_timer_start(device->ring, &device->stall, STALL_SAY_US, stall_expired);
+	ring_timer_start(device->ring, &device->stall, STALL_WARN_US, stall_expired);
 }
 
 static void stall_expired(struct ring_timer *timer)
 {
 	struct device *device = container_of(timer, struct device, stall);
-	uint64_t owed_us = (time_now_ns() - device->asked_ns) / 1000;
+	uint64_t owed_us = (time_now_ns() - device->received_ns) / 1000;
 
-	if (device->gone) {
+	if (device->queues_gone) {
 		device->closed(device);
 		return;
 	}
-	if (!device->answering)
+	if (!device->reply_pending)
 		return;
-	if (owed_us >= STALL_SAY_US && !device->stalled) {
-		device->stalled = true;
+	if (owed_us >= STALL_WARN_US && !device->reply_stalled) {
+		device->reply_stalled = true;
 		log_warn(
 			"%s: %s cannot be answered yet: the store does not end %u queues' requests",
 			device->config->name, vduse_dev_request_name(device->request.type),
@@ -47,51 +47,51 @@ static void stall_expired(struct ring_timer *timer)
 }
 
 /* An answer has been given. */
-static void note_answer(struct device *device)
+static void note_reply(struct device *device)
 {
-	uint64_t took_ns = time_now_ns() - device->asked_ns;
+	uint64_t took_ns = time_now_ns() - device->received_ns;
 
-	device->messages_answered++;
-	device->worst_answer_ns = MAX(device->worst_answer_ns, took_ns);
-	if (device->stalled)
+	device->messages_replied++;
+	device->slowest_reply_ns = MAX(device->slowest_reply_ns, took_ns);
+	if (device->reply_stalled)
 		log_info("%s: %s was answered after %u s", device->config->name,
 			 vduse_dev_request_name(device->request.type),
 			 (unsigned int)(took_ns / 1000000000));
-	device->stalled = false;
+	device->reply_stalled = false;
 }
 
 static void reply(struct device *device, bool ok)
 {
 	vduse_dev_reply(device->dev, &device->request, ok);
-	note_answer(device);
+	note_reply(device);
 }
 
 /* The queues have done what the message asked for. */
-static void answered(struct device *device)
+static void message_done(struct device *device)
 {
-	device->answering = false;
-	if (device->deaf)
+	device->reply_pending = false;
+	if (device->receive_stopped)
 		device_close_queues(device);
 	else
 		take_messages(device);
 }
 
 /* Parks the answer until the queues have obeyed; @done answers. */
-static void answer_after(struct device *device, enum queue_verb verb, uint64_t features,
-			 void (*done)(struct queues *queues))
+static void reply_after(struct device *device, enum queue_verb verb, uint64_t features,
+			void (*done)(struct queues *queues))
 {
-	device->answering = true;
+	device->reply_pending = true;
 	stall_watch(device);
 	queues_command(&device->queues, verb, features, done);
 }
 
-static void start_undone(struct queues *queues)
+static void failed_start_stopped(struct queues *queues)
 {
 	struct device *device = device_of(queues);
 
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, false);
-	answered(device);
+	message_done(device);
 }
 
 /*
@@ -114,13 +114,13 @@ static void started(struct queues *queues)
 	struct device *device = device_of(queues);
 
 	if (queues->result) {
-		queues_command(&device->queues, QUEUE_STOP, 0, start_undone);
+		queues_command(&device->queues, QUEUE_STOP, 0, failed_start_stopped);
 		return;
 	}
 	add_status(device, device->request.s.status);
 	reply(device, true);
 	driver_changed(device);
-	answered(device);
+	message_done(device);
 }
 
 static void stopped(struct queues *queues)
@@ -128,12 +128,12 @@ static void stopped(struct queues *queues)
 	struct device *device = device_of(queues);
 
 	device->status = 0;
-	queues_forgive(queues);
+	queues_clear_lost_writes(queues);
 	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, true);
 	driver_changed(device);
-	answered(device);
+	message_done(device);
 }
 
 /* The kernel passes on whatever a driver says. Return: NULL, or what is wrong with it. */
@@ -155,7 +155,7 @@ static void set_status(struct device *device, uint8_t status)
 	uint64_t features = 0;
 
 	if (!status) {
-		answer_after(device, QUEUE_STOP, 0, stopped);
+		reply_after(device, QUEUE_STOP, 0, stopped);
 		return;
 	}
 	if (!device->status)
@@ -167,7 +167,7 @@ static void set_status(struct device *device, uint8_t status)
 			wrong, features);
 
 	if (!wrong && (news & VIRTIO_CONFIG_S_DRIVER_OK)) {
-		answer_after(device, QUEUE_START, features, started);
+		reply_after(device, QUEUE_START, features, started);
 		return;
 	}
 	if (!wrong)
@@ -177,7 +177,7 @@ static void set_status(struct device *device, uint8_t status)
 
 static void resumed(struct queues *queues)
 {
-	answered(device_of(queues));
+	message_done(device_of(queues));
 }
 
 static void paused_for_iotlb(struct queues *queues)
@@ -190,17 +190,17 @@ static void paused_for_iotlb(struct queues *queues)
 	queues_command(&device->queues, QUEUE_RESUME, 0, resumed);
 }
 
-static void settled_for_state(struct queues *queues)
+static void quiesced_for_state(struct queues *queues)
 {
 	struct device *device = device_of(queues);
 	const struct queue *queue = &queues->all[device->request.vq_state.index];
 
 	/* An index cannot say that something before it is to be done still. */
-	if (queue->command.waiting) {
+	if (queue->command.replays) {
 		reply(device, false);
 	} else {
 		vduse_dev_reply_vq_state(device->dev, &device->request, queue->command.next_avail);
-		note_answer(device);
+		note_reply(device);
 	}
 	queues_command(&device->queues, QUEUE_RESUME, 0, resumed);
 }
@@ -216,11 +216,11 @@ static void handle(struct device *device)
 		set_status(device, request->s.status);
 		return;
 	case VDUSE_UPDATE_IOTLB:
-		answer_after(device, QUEUE_PAUSE, 0, paused_for_iotlb);
+		reply_after(device, QUEUE_PAUSE, 0, paused_for_iotlb);
 		return;
 	case VDUSE_GET_VQ_STATE:
 		if (request->vq_state.index < device->limits.queues) {
-			answer_after(device, QUEUE_SETTLE, 0, settled_for_state);
+			reply_after(device, QUEUE_QUIESCE, 0, quiesced_for_state);
 			return;
 		}
 	}
@@ -235,10 +235,10 @@ static void take_messages(struct device *device)
 {
 	int got = 1;
 
-	while (got == 1 && !device->answering && !device->closed) {
+	while (got == 1 && !device->reply_pending && !device->closed) {
 		got = vduse_dev_recv(device->dev, &device->request);
 		if (got == 1) {
-			device->asked_ns = time_now_ns();
+			device->received_ns = time_now_ns();
 			handle(device);
 		}
 	}

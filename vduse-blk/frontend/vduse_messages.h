@@ -5,8 +5,8 @@
  * A message is answered when its effect holds. Where queues must obey first the answer is parked;
  * the next message is taken after it. An answer that is owed for long is said and counted.
  */
-#ifndef VDUSE_BLK_MESSAGES_H
-#define VDUSE_BLK_MESSAGES_H
+#ifndef VDUSE_BLK_VDUSE_MESSAGES_H
+#define VDUSE_BLK_VDUSE_MESSAGES_H
 
 #include "device.h"
 
