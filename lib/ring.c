@@ -196,7 +196,7 @@ int ring_run(struct ring *ring, bool wait)
 
 	if (ring_is_polling(ring)) {
 		err = iopoll_run(ring);
-		if (err || (!io_uring_sq_ready(&ring->uring) && !has_news(ring)))
+		if (err || (!ring_has_prepared(ring) && !has_news(ring)))
 			return err;
 		wait = false;
 	}

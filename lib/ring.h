@@ -128,6 +128,12 @@ static inline bool ring_is_polling(const struct ring *ring)
  */
 int __must_check ring_run(struct ring *ring, bool wait);
 
+/** ring_has_prepared() - are operations prepared that ring_run() has not submitted yet? */
+static inline bool ring_has_prepared(const struct ring *ring)
+{
+	return io_uring_sq_ready(&ring->uring);
+}
+
 /** ring_has_events() - would ring_run() hand something out, or might it? No system call */
 bool ring_has_events(struct ring *ring);
 

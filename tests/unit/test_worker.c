@@ -292,6 +292,48 @@ START_TEST(events_that_are_none_hide_no_work)
 }
 END_TEST
 
+/* A message that comes while the worker runs another one. It starts an operation. */
+static struct {
+	struct ring_message second, to_main;
+	struct ring_timer timer;
+	bool over;
+} late;
+
+static void late_is_over(struct ring_message *message)
+{
+	(void)message;
+	late.over = true;
+}
+
+static void late_expired(struct ring_timer *timer)
+{
+	(void)timer;
+	ring_post(&rig.ring, &late.to_main);
+}
+
+static void start_late(struct ring_message *message)
+{
+	(void)message;
+	ring_timer_start(&rig.workers[0].ring, &late.timer, 1, late_expired);
+}
+
+static void post_late(struct worker *worker)
+{
+	late.second.run = start_late;
+	late.to_main.run = late_is_over;
+	ring_post(&worker->ring, &late.second);
+}
+
+/* What a completion starts goes to the kernel before the worker spins, not after poll_us. */
+START_TEST(operation_does_not_wait_for_the_end_of_polling)
+{
+	start_polling(LONG_US);
+	rig_settle();
+	on_worker(post_late);
+	rig_wait(late.over);
+}
+END_TEST
+
 static void begin_polled_io(struct worker *worker)
 {
 	ck_assert_int_eq(ring_iopoll_init(&worker->ring), 0);
@@ -342,6 +384,7 @@ int main(void)
 	tcase_add_loop_test(tc, polling_worker_knows_since_when_it_has_no_work, 0, 2);
 	tcase_add_test(tc, polling_worker_lends_its_cpu);
 	tcase_add_loop_test(tc, events_that_are_none_hide_no_work, 0, 2);
+	tcase_add_test(tc, operation_does_not_wait_for_the_end_of_polling);
 	tcase_add_test(tc, worker_that_polls_a_disk_wants_no_kicks);
 	return suite_run(suite);
 }

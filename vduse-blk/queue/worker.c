@@ -128,13 +128,13 @@ static int poll(struct worker *worker)
 	budget_us = poll_budget_us(worker);
 	if (!budget_us)
 		return 0;
-	err = ring_run(&worker->ring, false);
+	err = ring_run(&worker->ring, false); /* it may prepare more operations */
 	if (err)
 		return err;
 	deadline_ns = worker->polling.idle_since_ns + budget_us * 1000ull;
 	do {
 		look_for_work(worker);
-		if (!list_is_empty(&worker->scheduled))
+		if (!list_is_empty(&worker->scheduled) || ring_has_prepared(&worker->ring))
 			return 1;
 		if (time_now_ns() > deadline_ns)
 			return 0;
