@@ -308,6 +308,9 @@ START_TEST(all_disks_change_over)
 	ck_assert(takeover_new_complete(&t.new));
 	run();
 	expect_all(FORGOT);
+	snprintf(done, sizeof(done), "the server with process id %d begins to take over",
+		 (int)getpid());
+	ck_assert_uint_eq(test_log_count(done), 1);
 	snprintf(done, sizeof(done), "the server with process id %d has taken over", (int)getpid());
 	ck_assert_uint_eq(test_log_count(done), 1);
 	ck_assert_uint_eq(test_log_count("follow"), 0);
@@ -1001,6 +1004,7 @@ END_TEST
 START_TEST(disk_that_ends_meanwhile_is_not_taken_back)
 {
 	int fd = begin_by_hand();
+	char gone[96];
 
 	t.stalls[1] = t.stalls[2] = true;
 	say(fd, "release bb\nrelease c\n");
@@ -1012,8 +1016,25 @@ START_TEST(disk_that_ends_meanwhile_is_not_taken_back)
 	ck_assert_str_eq(messages(fd, NULL), "released bb\nbusy c\nreleased a\n");
 	close(fd);
 	run();
-	ck_assert_uint_eq(test_log_count("given up or ended before it took over a disk"), 1);
+	snprintf(gone, sizeof(gone),
+		 "the server with process id %d has given up or ended before it took over a disk",
+		 (int)getpid());
+	ck_assert_uint_eq(test_log_count(gone), 1);
 	ck_assert_uint_eq(t.taken_back[1] + t.taken_back[2], 0);
+}
+END_TEST
+
+/* A word of a later version does not mean that the disk is served. */
+START_TEST(unknown_message_changes_nothing)
+{
+	int fd = begin_by_hand();
+
+	say(fd, "release a\nhello a\ncomplete\n");
+	ck_assert_int_eq(t.has[0], RELEASED);
+	test_log_expect(LOG_LEVEL_WARNING, "serves 1 disks again");
+	close(fd);
+	run();
+	expect_all(HAS_IT);
 }
 END_TEST
 
@@ -1101,6 +1122,7 @@ int main(void)
 	tcase_add_test(tc, release_is_told_when_there_is_room);
 	tcase_add_test(tc, nothing_is_told_after_the_end);
 	tcase_add_test(tc, disk_that_ends_meanwhile_is_not_taken_back);
+	tcase_add_test(tc, unknown_message_changes_nothing);
 	tcase_add_test(tc, next_takeover_begins_anew);
 	tcase_add_test(tc, lines_are_taken_apart);
 	return suite_run(suite);

@@ -210,6 +210,20 @@ START_TEST(name_may_be_long)
 }
 END_TEST
 
+/* The rest of a longer packet, ignored when it came, does not belong to a shorter one. */
+START_TEST(packet_ends_where_it_ends)
+{
+	begin("a\nbb\n", NULL);
+	say(0, "xxxxxxxxx\nreleased bb\n");
+	takeover_new_ask(&t.new, names[1]);
+	expect(0, "release bb\n");
+	say(0, "xxxxxxx\n");
+	ck_assert_uint_eq(t.released[1], 0);
+	say(0, "released bb\n");
+	ck_assert_uint_eq(t.released[1], 1);
+}
+END_TEST
+
 /* As of a later version, or of a server in trouble. */
 START_TEST(messages_that_make_no_sense_are_ignored)
 {
@@ -224,9 +238,6 @@ START_TEST(messages_that_make_no_sense_are_ignored)
 	say(0, "hello a\n");
 	memset(huge, 'x', sizeof(huge) - 1);
 	say(0, huge);
-	/* The rest of the longer packet does not belong to the shorter one. */
-	say(0, "xxxxxxx released a\n");
-	say(0, "xxxxxxx\n");
 	for (int i = 0; i < DISKS; i++)
 		ck_assert_uint_eq(t.released[i], 0);
 	ck_assert(!t.new.retry.active);
@@ -516,6 +527,7 @@ int main(void)
 
 	tcase_add_test(tc, each_message_is_sent_once);
 	tcase_add_loop_test(tc, name_may_be_long, 0, 2);
+	tcase_add_test(tc, packet_ends_where_it_ends);
 	tcase_add_test(tc, messages_that_make_no_sense_are_ignored);
 	tcase_add_test(tc, messages_wait_for_room_in_the_socket);
 	tcase_add_loop_test(tc, completion_is_told_after_all_that_is_served, 0, 2);

@@ -108,8 +108,6 @@ static void ask_for(struct takeover_new *takeover, struct taken *disk)
 
 static void tell_disk(struct takeover_new *takeover, struct taken *disk)
 {
-	if (takeover->given_up)
-		return;
 	if (disk->ready && !disk->asked && !disk->released)
 		ask_for(takeover, disk);
 	if (disk->serving && !disk->told_serving)

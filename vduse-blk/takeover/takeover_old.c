@@ -206,16 +206,16 @@ static void session_gone(struct control_session *session)
 	old->active = old->complete = false;
 }
 
-/* Return: how many of @ours are in @theirs. @foreign: set to one that is not; "": none */
-static size_t compare(const char *ours, const char *theirs, char foreign[CONTROL_NAME_MAX])
+/* Return: is one of @ours in @theirs? @foreign: set to one that is not; "": none */
+static bool compare(const char *ours, const char *theirs, char foreign[CONTROL_NAME_MAX])
 {
 	char name[CONTROL_NAME_MAX];
-	size_t common = 0;
+	bool common = false;
 
 	foreign[0] = '\0';
 	while (control_next_name(&ours, name)) {
 		if (control_names_has(theirs, name))
-			common++;
+			common = true;
 		else
 			strcpy(foreign, name);
 	}
