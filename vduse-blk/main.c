@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -12,13 +11,12 @@
 #include "check_stores.h"
 #include "process/background.h"
 #include "config/config.h"
-#include "control/control_ask.h"
 #include "log.h"
 #include "process/logger.h"
 #include "rescue.h"
 #include "control/ownership.h"
 #include "server.h"
-#include "vduse_dev.h"
+#include "show.h"
 
 #define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
 
@@ -73,71 +71,19 @@ static enum exit_status verb_dump(const struct config *config, const struct argu
 	return EXIT_OK;
 }
 
-/* What servers answer, one after the other. */
-struct answers {
-	bool json;
-	bool failed;
-	unsigned int count;
-};
-
-static void print_answer(const struct control_answer *answer, void *ctx)
-{
-	char who[CONTROL_PEER_NAME_MAX];
-	struct answers *answers = ctx;
-
-	if (answer->error) {
-		log_err("%s: %s", control_peer_name(answer->from->pid, who), answer->text);
-		answers->failed = true;
-	} else if (answer->text[0]) {
-		printf("%s%s", answers->json && answers->count ? ",\n" : "", answer->text);
-		answers->count++;
-	}
-}
-
 static const char *runtime_dir(const struct config *config)
 {
 	return config ? config->runtime_dir : RUNTIME_DIR;
 }
 
-/* A server that was killed answers nothing, and its disks wait. */
-static void name_unserved(void)
-{
-	DIR *dir = opendir("/sys/class/vduse");
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "control") &&
-		    vduse_dev_is_served(entry->d_name) == 0)
-			log_warn("%s is not served; see vduse-blk gc --dry-run", entry->d_name);
-	if (dir)
-		closedir(dir);
-}
-
-static enum exit_status ask(const struct config *config, const struct arguments *args,
-			    enum control_verb verb)
-{
-	struct answers answers = { .json = args->json };
-	int count;
-
-	if (args->json)
-		printf("[");
-	count = control_ask(runtime_dir(config), args->json ? CONTROL_JSON : verb, "", print_answer,
-			    &answers);
-	if (args->json)
-		printf("]\n");
-	if (!count)
-		name_unserved();
-	return count < 0 || answers.failed ? EXIT_RUNTIME : EXIT_OK;
-}
-
 static enum exit_status verb_list(const struct config *config, const struct arguments *args)
 {
-	return ask(config, args, CONTROL_LIST);
+	return show(runtime_dir(config), args->json ? CONTROL_JSON : CONTROL_LIST);
 }
 
 static enum exit_status verb_stats(const struct config *config, const struct arguments *args)
 {
-	return ask(config, args, CONTROL_STATS);
+	return show(runtime_dir(config), args->json ? CONTROL_JSON : CONTROL_STATS);
 }
 
 static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)

@@ -7,7 +7,7 @@
 img=$(image disk.img 16M)
 
 state() {
-	"$VDUSE_BLK" list -c "$T/conf" | awk '{ print $4, $2 }'
+	"$VDUSE_BLK" list -c "$T/conf" | awk 'NR > 1 { print $4, $2 }'
 }
 
 has_state() {

@@ -24,7 +24,7 @@ works() {
 kill -HUP "$SERVER"
 wait_for 30 "word of SIGHUP" grep -q 'SIGHUP is ignored' "$T/err"
 works
-is "state after SIGHUP" "$("$VDUSE_BLK" list -c "$T/conf" | awk '{ print $4 }')" attached
+is "state after SIGHUP" "$("$VDUSE_BLK" list -c "$T/conf" | awk 'NR == 2 { print $4 }')" attached
 
 for n in 1 2 3 4 5; do
 	kill -TERM "$SERVER"
