@@ -405,6 +405,30 @@ END_TEST
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they need memory as well */
 
+/* Servers run for months, and their disks come and go. */
+START_TEST(disk_that_is_detached_leaves_no_memory)
+{
+	unsigned long pages = 0;
+
+	rig.config.queue_size = 1024;
+	for (unsigned int i = 0; i < 10; i++) {
+		if (i == 4)
+			pages = pages_of_process();
+		rig_start();
+		rig_driver_start();
+		manual_hold(rig.store, true);
+		rig_add(0, VIRTIO_BLK_T_IN, 0, 4096);
+		rig_go(0);
+		rig_wait(manual_held(rig.store) == 1);
+		ck_assert_ptr_nonnull(staging_of_held(0));
+		manual_finish(rig.store, 0, 1, 0);
+		rig_next(0);
+		rig_stop();
+	}
+	ck_assert_uint_lt(pages_of_process(), pages + 16);
+}
+END_TEST
+
 START_TEST(request_has_no_staging_buffer_where_there_is_no_memory)
 {
 	struct rlimit limit, none;
@@ -454,6 +478,7 @@ int main(void)
 	tcase_add_loop_test(tc, requests_have_a_staging_buffer_each, 0, 2);
 	tcase_add_test(tc, staging_buffers_are_given_back_and_used_again);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	tcase_add_test(tc, disk_that_is_detached_leaves_no_memory);
 	tcase_add_test(tc, request_has_no_staging_buffer_where_there_is_no_memory);
 #endif
 	return suite_run(suite);

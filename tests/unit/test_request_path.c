@@ -248,6 +248,8 @@ START_TEST(driver_cannot_flood_the_log_with_bad_requests)
 	ck_assert_uint_ge(test_log_count("a request that is refused"), 1);
 	ck_assert_uint_lt(test_log_count("a request that is refused"), BAD_REQUESTS);
 	rig_status(0);
+	rig_close(); /* at the latest here the log says how many there were */
+	ck_assert_uint_ge(test_log_count("more lines like this were held back"), 1);
 }
 END_TEST
 

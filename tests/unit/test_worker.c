@@ -252,6 +252,25 @@ START_TEST(polling_worker_knows_since_when_it_has_no_work)
 }
 END_TEST
 
+static uint64_t served;
+
+static void see_served(struct worker *worker)
+{
+	served = worker->served;
+}
+
+/* poll_us = auto compares what a request costs. */
+START_TEST(worker_counts_requests)
+{
+	start_polling(0);
+	for (uint32_t queue = 0; queue < 2; queue++)
+		ck_assert_int_eq(rig_do(queue, VIRTIO_BLK_T_IN, 0, 512), OK);
+	rig_settle();
+	on_worker(see_served);
+	ck_assert_uint_eq(served, 3);
+}
+END_TEST
+
 /* It notices where another program needs the CPU, and poll_us = auto rests after that. */
 START_TEST(polling_worker_lends_its_cpu)
 {
@@ -382,6 +401,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, polling_worker_wants_no_kicks, 0, 2);
 	tcase_add_loop_test(tc, polling_worker_knows_since_when_it_has_no_work, 0, 2);
+	tcase_add_test(tc, worker_counts_requests);
 	tcase_add_test(tc, polling_worker_lends_its_cpu);
 	tcase_add_loop_test(tc, events_that_are_none_hide_no_work, 0, 2);
 	tcase_add_test(tc, operation_does_not_wait_for_the_end_of_polling);
