@@ -3,10 +3,10 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "control/control_ask.h"
 #include "log.h"
 #include "vduse_dev.h"
@@ -20,26 +20,8 @@ static const char header[] = "NAME NODE DRIVER STATE SIZE PATH";
 struct row {
 	char *text; /* its columns are parts of it */
 	const char *columns[COLUMNS];
-	char size[24];
+	char size[BYTES_TEXT_MAX];
 };
-
-/* 64M, 1.5G: with a digit behind the point where it is no multiple of the unit. */
-static void print_size(uint64_t bytes, char size[24])
-{
-	static const char units[] = " KMGTPE";
-	unsigned int unit = 0;
-	uint64_t whole = bytes, rest = 0;
-
-	for (; whole >= 1024; whole /= 1024, unit++)
-		rest = whole % 1024;
-	if (!unit)
-		snprintf(size, 24, "%" PRIu64, whole);
-	else if (!(bytes & ((1ull << (10 * unit)) - 1)))
-		snprintf(size, 24, "%" PRIu64 "%c", whole, units[unit]);
-	else
-		snprintf(size, 24, "%" PRIu64 ".%" PRIu64 "%c", whole, rest * 10 / 1024,
-			 units[unit]);
-}
 
 /* Return: false: the line has not got all columns */
 static bool parse_row(struct row *row)
@@ -59,8 +41,7 @@ static bool parse_row(struct row *row)
 	bytes = strtoull(row->columns[SIZE], &end, 10);
 	if (end == row->columns[SIZE] || *end)
 		return true; /* of the header */
-	print_size(bytes, row->size);
-	row->columns[SIZE] = row->size;
+	row->columns[SIZE] = bytes_print(bytes, row->size);
 	return true;
 }
 

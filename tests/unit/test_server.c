@@ -660,6 +660,24 @@ START_TEST(request_that_it_does_not_know_is_refused)
 }
 END_TEST
 
+START_TEST(counters_of_queues_are_a_table)
+{
+	const char *header, *row;
+
+	start_serving(1);
+	ck_assert_ptr_nonnull(strstr(ask(&server, "stats"), "one /dev/vda: attached, "));
+	header = strstr(text, "\n  QUEUE STATE   ");
+	ck_assert_ptr_nonnull(header);
+	ck_assert_ptr_nonnull(strstr(header, "READS"));
+	ck_assert_ptr_nonnull(strstr(header, "WRITTEN"));
+	row = strstr(header, "\n  0     ");
+	ck_assert_ptr_nonnull(row);
+	ck_assert_uint_eq(strcspn(row + 1, "\n"), strcspn(header + 1, "\n"));
+	send_signal(&server, SIGTERM);
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+}
+END_TEST
+
 START_TEST(server_tells_whether_it_keeps_a_disk)
 {
 	world->disk[1].stuck = ANY;
@@ -997,6 +1015,7 @@ int main(void)
 			    4);
 	tcase_add_test(tc, limit_of_descriptors_is_raised_or_the_log_says_what_is_needed);
 	tcase_add_test(tc, request_that_it_does_not_know_is_refused);
+	tcase_add_test(tc, counters_of_queues_are_a_table);
 	tcase_add_test(tc, server_tells_whether_it_keeps_a_disk);
 #ifdef HAVE_LIBSYSTEMD
 	tcase_add_test(tc, service_manager_is_told_of_the_start_and_of_the_end);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "bytes.h"
 #include "config/config.h"
 #include "json.h"
 
@@ -11,31 +12,37 @@ static const char *const queue_states[] = {
 	[QUEUE_PAUSED] = "paused",   [QUEUE_BROKEN] = "broken",
 };
 
+/* A counter of a queue: its key in JSON, and its column in the table for people. */
 struct stat_name {
 	const char *name;
+	const char *column;
+	bool bytes;
 	size_t offset;
 };
 
-#define DONE(op, member) offsetof(struct queue, requests.stats.done[op].member)
+#define COUNT(op) offsetof(struct queue, requests.stats.done[op].count)
+#define BYTES(op) offsetof(struct queue, requests.stats.done[op].bytes)
 
 static const struct stat_name stat_names[] = {
-	{ "reads", DONE(BLK_READ, count) },
-	{ "read_bytes", DONE(BLK_READ, bytes) },
-	{ "writes", DONE(BLK_WRITE, count) },
-	{ "written_bytes", DONE(BLK_WRITE, bytes) },
-	{ "flushes", DONE(BLK_FLUSH, count) },
-	{ "discards", DONE(BLK_DISCARD, count) },
-	{ "discarded_bytes", DONE(BLK_DISCARD, bytes) },
-	{ "zeroings", DONE(BLK_WRITE_ZEROES, count) },
-	{ "zeroed_bytes", DONE(BLK_WRITE_ZEROES, bytes) },
-	{ "popped", offsetof(struct queue, requests.stats.popped) },
-	{ "pushed", offsetof(struct queue, requests.stats.pushed) },
-	{ "errors", offsetof(struct queue, requests.stats.errors) },
-	{ "retries", offsetof(struct queue, requests.stats.retries) },
-	{ "kicks", offsetof(struct queue, stats.kicks) },
-	{ "interrupts", offsetof(struct queue, stats.interrupts) },
-	{ "broken", offsetof(struct queue, stats.broken) },
+	{ "reads", "READS", false, COUNT(BLK_READ) },
+	{ "read_bytes", "READ", true, BYTES(BLK_READ) },
+	{ "writes", "WRITES", false, COUNT(BLK_WRITE) },
+	{ "written_bytes", "WRITTEN", true, BYTES(BLK_WRITE) },
+	{ "flushes", "FLUSHES", false, COUNT(BLK_FLUSH) },
+	{ "discards", "DISCARDS", false, COUNT(BLK_DISCARD) },
+	{ "discarded_bytes", "DISCARDED", true, BYTES(BLK_DISCARD) },
+	{ "zeroings", "ZEROINGS", false, COUNT(BLK_WRITE_ZEROES) },
+	{ "zeroed_bytes", "ZEROED", true, BYTES(BLK_WRITE_ZEROES) },
+	{ "popped", "TAKEN", false, offsetof(struct queue, requests.stats.popped) },
+	{ "pushed", "GIVEN-BACK", false, offsetof(struct queue, requests.stats.pushed) },
+	{ "errors", "ERRORS", false, offsetof(struct queue, requests.stats.errors) },
+	{ "retries", "RETRIES", false, offsetof(struct queue, requests.stats.retries) },
+	{ "kicks", "KICKS", false, offsetof(struct queue, stats.kicks) },
+	{ "interrupts", "INTERRUPTS", false, offsetof(struct queue, stats.interrupts) },
+	{ "broken", "BROKEN", false, offsetof(struct queue, stats.broken) },
 };
+
+#define COLUMN_WIDTH 10
 
 static uint64_t stat_of(const struct queue *queue, const struct stat_name *stat)
 {
@@ -65,6 +72,30 @@ void status_list(const struct disk *disk, FILE *to)
 		disk->config->path);
 }
 
+static void print_columns(FILE *to)
+{
+	fprintf(to, "  %-5s %-7s", "QUEUE", "STATE");
+	for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++)
+		fprintf(to, " %*s", COLUMN_WIDTH, stat_names[n].column);
+	fputc('\n', to);
+}
+
+static void print_queue(uint32_t i, const struct queue *queue, FILE *to)
+{
+	char text[BYTES_TEXT_MAX];
+
+	fprintf(to, "  %-5" PRIu32 " %-7s", i, queue_states[load_relaxed(&queue->state)]);
+	for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++) {
+		const struct stat_name *stat = &stat_names[n];
+
+		if (stat->bytes)
+			fprintf(to, " %*s", COLUMN_WIDTH, bytes_print(stat_of(queue, stat), text));
+		else
+			fprintf(to, " %*" PRIu64, COLUMN_WIDTH, stat_of(queue, stat));
+	}
+	fputc('\n', to);
+}
+
 void status_stats(const struct disk *disk, FILE *to)
 {
 	const struct device *device = &disk->device;
@@ -78,14 +109,9 @@ void status_stats(const struct disk *disk, FILE *to)
 		load_relaxed(&device->queues.disk.flush_failed) ? ", a flush has failed" : "",
 		disk->why[0] ? ", " : "", disk->why);
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
-		const struct queue *queue = &device->queues.all[i];
-
-		fprintf(to, "  queue %" PRIu32 ": %s", i,
-			queue_states[load_relaxed(&queue->state)]);
-		for (size_t n = 0; n < ARRAY_SIZE(stat_names); n++)
-			fprintf(to, ", %" PRIu64 " %s", stat_of(queue, &stat_names[n]),
-				stat_names[n].name);
-		fputc('\n', to);
+		if (!i)
+			print_columns(to);
+		print_queue(i, &device->queues.all[i], to);
 	}
 }
 

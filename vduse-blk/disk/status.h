@@ -11,7 +11,7 @@
 /** status_list() - one line: NAME NODE DRIVER STATE BYTES PATH; 0 bytes before the store is open */
 void status_list(const struct disk *disk, FILE *to);
 
-/** status_stats() - a line for the device and one for each queue; main thread */
+/** status_stats() - a line for the device, and a table with a row for each queue; main thread */
 void status_stats(const struct disk *disk, FILE *to);
 
 /** status_json() - all of both as one JSON object */
