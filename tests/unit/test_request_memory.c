@@ -6,6 +6,7 @@
  */
 #include <check.h>
 #include <endian.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -405,6 +406,39 @@ END_TEST
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they need memory as well */
 
+/* With memory for a part of them only, a queue has neither slots nor a large buffer. */
+START_TEST(queue_gets_all_its_memory_or_none)
+{
+	struct queue_disk disk = { .name = "disk0", .pin_guest_memory = _i };
+	unsigned long base = pages_of_process(), room = 0;
+	struct worker worker = { 0 };
+	struct requests requests;
+	struct virtq vq = { 0 };
+	struct rlimit before, now;
+	int err;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	now = before;
+	do {
+		requests = (struct requests){
+			.disk = &disk, .worker = &worker, .vq = &vq, .slot_count = 1024
+		};
+		now.rlim_cur = (base + room++) * 4096;
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &now), 0);
+		err = requests_init(&requests);
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+		if (err)
+			ck_assert_uint_eq(pages_of_process(), base);
+	} while (err == -ENOMEM);
+	ck_assert_int_eq(err, 0);
+	ck_assert_ptr_nonnull(requests.slots);
+	ck_assert_ptr_nonnull(requests.large.own);
+	ck_assert_int_eq(requests.guest_memory != NULL, _i);
+	requests_exit(&requests);
+	ck_assert_uint_eq(pages_of_process(), base);
+}
+END_TEST
+
 /* Servers run for months, and their disks come and go. */
 START_TEST(disk_that_is_detached_leaves_no_memory)
 {
@@ -478,6 +512,7 @@ int main(void)
 	tcase_add_loop_test(tc, requests_have_a_staging_buffer_each, 0, 2);
 	tcase_add_test(tc, staging_buffers_are_given_back_and_used_again);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	tcase_add_loop_test(tc, queue_gets_all_its_memory_or_none, 0, 2);
 	tcase_add_test(tc, disk_that_is_detached_leaves_no_memory);
 	tcase_add_test(tc, request_has_no_staging_buffer_where_there_is_no_memory);
 #endif

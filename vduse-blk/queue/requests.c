@@ -42,8 +42,6 @@ void requests_exit(struct requests *requests)
 	iov_share_exit(&requests->large);
 	pool_exit(&requests->staging_buffers);
 	guest_memory_free(requests->guest_memory);
-	requests->slots = NULL;
-	requests->guest_memory = NULL;
 }
 
 void requests_begin(struct requests *requests, uint64_t features)
