@@ -9,10 +9,13 @@
  *     new   take-over		CONTROL_TAKE_OVER begins the session. It has the names of all disks of
  *				the new server, the response those of all disks of the old server
  *     new   release NAME	the new server is ready to adopt the disk
- *     old   released NAME	the old server has closed the disk's device and store
+ *     old   released NAME	the old server has closed the disk's device and store, or the disk has
+ *				ended since the session began
  *     old   busy NAME		the old server cannot release it yet; the new server asks again
- *     new   serving NAME	the new server has adopted the disk
+ *     new   serving NAME	the new server has adopted the disk, or the disk has ended there
  *     new   complete		the new server serves all disks but those whose store stalls
+ *
+ * A disk that the old server begins to serve after the session has begun is no part of it.
  *
  * The old server releases a disk when its requests in flight have completed. No other disk waits
  * for that. Until "complete" the old server can take every disk back, and does so when the
