@@ -237,7 +237,6 @@ static void ready(struct succession *succession)
 	if (write(server->ready_fd, "", 1) != 1)
 		log_debug("the command of --background has gone: %s", strerror(errno));
 	close(server->ready_fd);
-	server->ready_fd = -1;
 }
 
 static void control_stopped(struct control *control)

@@ -516,6 +516,23 @@ START_TEST(server_without_its_directory_does_not_start)
 }
 END_TEST
 
+/* Its disks come first; that it cannot be asked is logged. */
+START_TEST(server_without_a_control_socket_serves_its_disks)
+{
+	char name[128];
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0'; /* too long for the address of a socket */
+	start.config.runtime_dir = temp_path("%s", name);
+	server.allowed = "cannot listen in";
+	start_serving(2);
+	server_expect_log(&server, "cannot listen in");
+	send_signal(&server, SIGTERM);
+	ck_assert_int_eq(server_wait(&server), EXIT_OK);
+	expect_in_kernel(1, false);
+}
+END_TEST
+
 START_TEST(signals_of_lost_readers_and_limits_do_not_end_a_server)
 {
 	unsigned long long ignored, blocked;
@@ -1007,6 +1024,7 @@ int main(void)
 	tcase_add_loop_test(tc, end_of_the_start_is_told, 0, 2);
 	tcase_add_test(tc, disks_of_the_same_bytes_are_refused);
 	tcase_add_test(tc, server_without_its_directory_does_not_start);
+	tcase_add_test(tc, server_without_a_control_socket_serves_its_disks);
 	tcase_add_test(tc, signals_of_lost_readers_and_limits_do_not_end_a_server);
 	tcase_add_loop_test(tc, start_loads_what_is_missing, 0, 5);
 	tcase_add_loop_test(tc, only_the_drivers_of_its_disks_are_loaded, 0, 2);
