@@ -227,19 +227,32 @@ static void req_next_range(struct req_slot *slot)
 			   req_io_done);
 }
 
+static void end_flush(struct req_slot *slot, bool give_up, int status)
+{
+	if (give_up)
+		req_give_up(slot);
+	else
+		req_finish(slot, slot_head(slot), status);
+}
+
+/* The flush in @slot, and those that share its sync. */
+static void end_flushes(struct req_slot *slot, bool give_up, int status)
+{
+	struct list_node *node;
+
+	end_flush(slot, give_up, status);
+	while ((node = list_take(&slot->small.flushes))) /* good until the slot is taken again */
+		end_flush(waiting_slot(node), give_up, status);
+}
+
 static void flush_done(struct backend_io *io, int err)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
 	struct requests *requests = slot->requests;
-	struct list sharing;
-	struct list_node *node;
 
 	slot->in_store = false;
-	list_init(&sharing);
-	list_add(&sharing, &slot->waiting);
-	list_move(&slot->small.flushes, &sharing); /* the slot may be taken again soon */
 	if (io->cancelled && err) {
-		req_give_up_list(&sharing);
+		end_flushes(slot, true, 0);
 		return;
 	}
 	if (err)
@@ -248,8 +261,7 @@ static void flush_done(struct backend_io *io, int err)
 		err = -EIO; /* an earlier one took the error with it */
 	else
 		note_success(requests, BACKEND_FLUSH);
-	while ((node = list_take(&sharing)))
-		req_finish(waiting_slot(node), slot_head(waiting_slot(node)), blk_status(err));
+	end_flushes(slot, false, blk_status(err));
 }
 
 /* One sync completes all flushes of this round; it is submitted at the end of the round. */
