@@ -155,7 +155,8 @@ fuzz-seeds:
 	$(Q)tests/fuzz/run -runs=3000 -seed=1 $(TARGETS)
 fuzzers: $(FUZZERS)
 
-# Both builds of the daemon. KERNEL=next: the kernel of Debian forky. VMS: how many machines at a time.
+# Each test with one of two builds of the daemon; EVERY_BUILD=1: with both. KERNEL=next: the kernel of
+# Debian forky. VMS: how many machines at a time.
 VMS ?= 2
 vm:
 	$(Q)tests/vm/run --list $(TESTS) >/dev/null
