@@ -144,15 +144,20 @@ static void check_ranges(const struct rig *rig, const struct blk_req *req)
 	uint32_t max = req->op == BLK_DISCARD ? l->discard_max : l->zeroes_max;
 	unsigned int feature = req->op == BLK_DISCARD ? VIRTIO_BLK_F_DISCARD
 						      : VIRTIO_BLK_F_WRITE_ZEROES;
+	uint64_t bytes = 0;
 
 	must(!l->readonly && rig->features >> feature & 1);
 	must(req->range_count > 0 && req->range_count <= BLK_MAX_RANGES);
-	must(req->len == req->range_count * sizeof(struct virtio_blk_discard_write_zeroes));
+	must(rig->chain.out_bytes ==
+	     sizeof(rig->header) +
+		     req->range_count * sizeof(struct virtio_blk_discard_write_zeroes));
 	for (uint32_t i = 0; i < req->range_count; i++) {
+		bytes += rig->ranges[i].len;
 		check_range(l, rig->ranges[i].offset, rig->ranges[i].len);
 		must(rig->ranges[i].len <= max);
 		must(!rig->ranges[i].unmap || req->op == BLK_WRITE_ZEROES);
 	}
+	must(req->len == bytes);
 }
 
 static void check_accepted(const struct rig *rig, const struct blk_req *req)
@@ -166,7 +171,6 @@ static void check_accepted(const struct rig *rig, const struct blk_req *req)
 		must(req->len == chain->in_bytes - 1);
 		check_data(rig, req, chain->out_count, 0);
 	} else {
-		must(req->len == chain->out_bytes - sizeof(rig->header));
 		must(req->used_len == (chain->in_bytes == 1));
 	}
 	if (req->op == BLK_READ || req->op == BLK_WRITE) {
@@ -174,8 +178,11 @@ static void check_accepted(const struct rig *rig, const struct blk_req *req)
 		must(req->op == BLK_READ || !rig->limits.readonly);
 		check_range(&rig->limits, req->offset, req->len);
 	}
-	if (req->op == BLK_WRITE)
+	if (req->op == BLK_WRITE) {
+		must(req->len == chain->out_bytes - sizeof(rig->header));
 		check_data(rig, req, 0, sizeof(rig->header));
+	}
+	must(req->op != BLK_FLUSH || req->len == 0);
 	if (req->op == BLK_DISCARD || req->op == BLK_WRITE_ZEROES)
 		check_ranges(rig, req);
 	else
