@@ -121,7 +121,7 @@ static bool all_answered(void)
 	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++)
 		if (rig.driver.kern->messages[i].state < FAKE_ANSWERED)
 			return false;
-	return !rig.device.reply_pending;
+	return !rig.device.message_pending;
 }
 
 /* ---- rounds ---- */

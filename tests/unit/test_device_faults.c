@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/frontend/device.c, messages.c and queue.c with failures: a device that cannot be created, writes
+ * vduse-blk/frontend/device.c, vduse_messages.c and queue.c with failures: a device that cannot be created, writes
  * that were lost, a reply that has to wait.
  */
 #include <check.h>
@@ -95,9 +95,11 @@ static void expect_nothing_left(void)
 
 START_TEST(queue_without_a_descriptor_undoes_those_before_it)
 {
-	static const char *const expected[] = { "disk0: queue 0: Too many open files",
-						"disk0: queue 1: Too many open files",
-						"disk0: queue 2: Too many open files" };
+	static const char *const expected[] = {
+		"disk0: queue 0: cannot create an eventfd: Too many open files",
+		"disk0: queue 1: cannot create an eventfd: Too many open files",
+		"disk0: queue 2: cannot create an eventfd: Too many open files"
+	};
 
 	rig.config.queues = 3;
 	limit_eventfds((unsigned int)_i);
@@ -129,7 +131,8 @@ START_TEST(adopted_device_outlives_a_server_without_descriptors)
 	start();
 	rig_crash();
 	limit_eventfds(1);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 1: Too many open files");
+	test_log_expect(LOG_LEVEL_ERROR,
+			"disk0: queue 1: cannot create an eventfd: Too many open files");
 	ck_assert_int_eq(rig_try_open(), -EMFILE);
 	ck_assert_ptr_nonnull(fake_kern_dev("disk0"));
 	ck_assert_int_eq(access(record_path(), F_OK), 0);
@@ -276,7 +279,7 @@ static void look_now(void)
 
 	ck_assert(rig.device.stall.active);
 	ring_timer_hurry(&rig.ring, &rig.device.stall);
-	rig_wait(!rig.device.reply_pending || rig.device.stall.active);
+	rig_wait(!rig.device.message_pending || rig.device.stall.active);
 	for (int i = 0; i < 10; i++)
 		rig_turn();
 	ck_assert_uint_eq(rig.device.received_ns, received_ns);
@@ -293,13 +296,13 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	rig_go(0);
 	rig_wait(manual_held(rig.store) == 1);
 	id = rig_send_status(0);
-	rig_wait(rig.device.reply_pending);
+	rig_wait(rig.device.message_pending);
 	look_now();
 	ck_assert(!rig.device.reply_stalled); /* it was asked for a moment ago */
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
 
 	rig.device.received_ns -= 7000000000u;
-	test_log_expect(LOG_LEVEL_WARNING, "disk0: SET_STATUS cannot be answered yet");
+	test_log_expect(LOG_LEVEL_WARNING, "disk0: reply to SET_STATUS delayed");
 	look_now();
 	ck_assert(rig.device.reply_stalled);
 	ck_assert_ptr_nonnull(strstr(stats(), "the store is stalled"));
@@ -307,11 +310,11 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 
 	manual_finish(rig.store, 0, 1, 0);
 	ck_assert(rig_answer(id));
-	rig_wait(!rig.device.reply_pending);
+	rig_wait(!rig.device.message_pending);
 	ck_assert(!rig.device.reply_stalled);
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
-	ck_assert_uint_eq(test_log_count("disk0: SET_STATUS was answered after 7 s") +
-				  test_log_count("disk0: SET_STATUS was answered after 8 s"),
+	ck_assert_uint_eq(test_log_count("disk0: sent the reply to SET_STATUS after 7 s") +
+				  test_log_count("disk0: sent the reply to SET_STATUS after 8 s"),
 			  1);
 	ck_assert_uint_ge(rig.device.slowest_reply_ns, 7000000000u);
 
@@ -324,7 +327,7 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	manual_hold(rig.store, false);
 	rig_driver_start();
 	ck_assert(!rig.device.reply_stalled);
-	ck_assert_uint_eq(test_log_count("was answered after"), 1);
+	ck_assert_uint_eq(test_log_count("sent the reply to"), 1);
 }
 END_TEST
 

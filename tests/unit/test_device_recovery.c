@@ -81,7 +81,8 @@ START_TEST(what_was_in_flight_comes_first_and_in_its_order)
 	add_reads(0, 6, 2);
 	guest_publish(rig.guests[0]);
 	restart_held();
-	ck_assert_uint_eq(test_log_count("disk0: queue 0: serves 4 requests again"), 1);
+	ck_assert_uint_eq(test_log_count("disk0: queue 0: repeats 4 requests that were in flight"),
+			  1);
 	check_held(expected, 6);
 	finish_all(0);
 
@@ -386,7 +387,8 @@ START_TEST(driver_whose_features_do_not_suit_is_not_served_until_it_is_reset)
 	start_with_reads(1);
 	rig_crash();
 	rig.kern->features |= 1ull << VIRTIO_F_RING_PACKED;
-	test_log_expect(LOG_LEVEL_ERROR, "cannot go on serving the driver: it accepts features");
+	test_log_expect(LOG_LEVEL_ERROR,
+			"cannot serve the adopted driver until driver reset: it accepted features");
 	restart_held();
 	ck_assert_uint_eq(manual_held(rig.store), 0);
 	rig_status(0);
@@ -403,7 +405,8 @@ START_TEST(record_of_another_ring_stops_that_queue_alone)
 	start_with_reads(2);
 	rig_crash();
 	rig.guests[0]->used->idx = htole16(1000);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: Invalid argument");
+	test_log_expect(LOG_LEVEL_ERROR,
+			"disk0: queue 0 stopped until driver reset: Invalid argument");
 	rig_restart();
 	ck_assert_int_eq(rig_do(1, VIRTIO_BLK_T_IN, 0, 512), OK);
 	rig_status(0);
@@ -442,7 +445,7 @@ START_TEST(driver_keeps_the_size_and_the_serial_number_that_it_knows)
 	rig_restart();
 	rig_next(0);
 	ck_assert_uint_eq(rig.device.limits.size, RIG_DISK_SIZE);
-	test_log_expect(LOG_LEVEL_WARNING, "a request that is refused");
+	test_log_expect(LOG_LEVEL_WARNING, "invalid request, completed with");
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, RIG_DISK_SIZE / 512, 512), VIRTIO_BLK_S_IOERR);
 	req = rig_add(0, VIRTIO_BLK_T_GET_ID, 0, VIRTIO_BLK_ID_BYTES);
 	rig_go(0);

@@ -165,7 +165,7 @@ START_TEST(refusal_is_said_once_and_lasts_until_the_drop)
 	ck_assert_int_eq(mprotect(mapped, 2 * SLICE, PROT_READ), 0);
 	test_log_expect(
 		LOG_LEVEL_WARNING,
-		"disk0: 65536 bytes of guest memory are not registered for I/O: Bad address");
+		"disk0: cannot register 65536 bytes of guest memory with io_uring: Bad address");
 	ck_assert_ptr_null(find(mapped, PAGE));
 	ck_assert_ptr_null(find(mapped + SLICE, PAGE));
 	ck_assert_ptr_nonnull(find(mapped + 2 * SLICE, PAGE));
@@ -214,7 +214,7 @@ START_TEST(full_table_is_no_failure)
 				find_in(greedy[i], pages + (i * GUEST_SLICES + k) * PAGE, PAGE));
 	}
 	ck_assert_uint_eq(registered(&ring), RING_BUFFERS_MAX);
-	test_log_expect(LOG_LEVEL_WARNING, "the worker has as much registered as it can");
+	test_log_expect(LOG_LEVEL_WARNING, "the worker's table of registered buffers is full");
 	ck_assert_ptr_null(find_in(late, pages + RING_BUFFERS_MAX * PAGE, PAGE));
 	ck_assert_ptr_nonnull(find_in(late, pages, PAGE)); /* shared */
 	ck_assert_ptr_null(find_in(greedy[0], pages + GUEST_SLICES * PAGE, PAGE));

@@ -208,11 +208,13 @@ START_TEST(broken_ring_stops_alone_and_until_the_next_reset)
 {
 	start(_i);
 	add_reads(0, 2);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver broke the ring");
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
 	guest_expose(rig.guests[0], rig.num);
 	guest_publish(rig.guests[0]);
 	ck_assert(fake_kern_kick(rig.kern, 0));
-	rig_wait(test_log_count("broke the ring"));
+	rig_wait(test_log_count("wrote an invalid ring"));
 
 	add_reads(1, 3);
 	finish_together(0, 2); /* what was in flight comes back */
@@ -233,7 +235,9 @@ END_TEST
 START_TEST(broken_rings_do_not_flood_the_log)
 {
 	start(false);
-	test_log_allow(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver broke the ring");
+	test_log_allow(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
 	test_log_allow(LOG_LEVEL_WARNING, "more lines like this were held back");
 	for (unsigned int i = 1; i <= BREAKS; i++) {
 		guest_expose(rig.guests[0], rig.num);
@@ -243,8 +247,8 @@ START_TEST(broken_rings_do_not_flood_the_log)
 		restart_driver();
 		ck_assert_uint_eq(load_relaxed(&rig.device.queues.all[0].stats.broken), i);
 	}
-	ck_assert_uint_ge(test_log_count("broke the ring"), 1);
-	ck_assert_uint_lt(test_log_count("broke the ring"), BREAKS);
+	ck_assert_uint_ge(test_log_count("wrote an invalid ring"), 1);
+	ck_assert_uint_lt(test_log_count("wrote an invalid ring"), BREAKS);
 }
 END_TEST
 
@@ -252,11 +256,13 @@ START_TEST(broken_ring_does_not_hold_up_control_messages)
 {
 	start(false);
 	add_reads(0, 1);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver broke the ring");
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
 	guest_expose(rig.guests[0], rig.num);
 	guest_publish(rig.guests[0]);
 	fake_kern_kick(rig.kern, 0);
-	rig_wait(test_log_count("broke the ring"));
+	rig_wait(test_log_count("wrote an invalid ring"));
 	finish_together(0, 1);
 	ck_assert(rig_answer(rig_send_iotlb(0, UINT64_MAX)));
 	ck_assert(rig_answer(rig_send_vq_state(0)));
@@ -284,9 +290,11 @@ START_TEST(queue_whose_memory_is_gone_stops_and_the_process_goes_on)
 	start(false);
 	add_reads(0, 1);
 	take_memory(rig.guests[0]);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: SIGBUS: the driver's memory was truncated");
 	manual_finish(rig.store, 0, 1, 0);
-	rig_wait(test_log_count("memory is gone"));
+	rig_wait(test_log_count("memory was truncated"));
 	add_reads(1, 1);
 	finish_together(1, 1);
 	give_memory_back(rig.guests[0]);
@@ -304,9 +312,11 @@ START_TEST(other_queue_is_not_blamed_for_memory_that_is_gone)
 	add_reads(1, 1);
 	add_reads(0, 1);
 	take_memory(rig.guests[0]);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: SIGBUS: the driver's memory was truncated");
 	manual_finish(rig.store, 0, 2, 0);
-	rig_wait(test_log_count("memory is gone"));
+	rig_wait(test_log_count("memory was truncated"));
 	rig_next(1);
 	add_reads(1, 1);
 	finish_together(1, 1);
@@ -334,11 +344,13 @@ START_TEST(memory_error_stops_the_queue_and_not_the_process)
 	add_reads(1, 1);
 	finish_together(0, 1);
 	finish_together(1, 1);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 0 stops: the driver's memory is gone");
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: SIGBUS: the driver's memory was truncated");
 	ring_post(&rig.workers[0].ring, &touch);
 	rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
 	rig_go(0);
-	rig_wait(test_log_count("memory is gone"));
+	rig_wait(test_log_count("memory was truncated"));
 	ck_assert_uint_eq(manual_held(rig.store), 0);
 	add_reads(1, 1);
 	finish_together(1, 1);

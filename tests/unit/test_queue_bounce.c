@@ -113,8 +113,8 @@ START_TEST(memory_that_cannot_be_registered_is_used_all_the_same)
 	for (unsigned int i = 0; i < RING_BUFFERS_MAX; i++)
 		rig.workers[0].ring.buffers[i].users = 1;
 	test_log_expect(LOG_LEVEL_WARNING,
-			"disk0: queue 0: the bounce buffer is not registered for "
-			"I/O: No space left on device");
+			"disk0: queue 0: cannot register the bounce buffer with io_uring: "
+			"No space left on device");
 	for (int i = 0; i < 3; i++)
 		ck_assert_uint_eq(read_bounced(0).len, 0);
 }

@@ -54,7 +54,8 @@ START_TEST(device_without_descriptors_for_all_queues_leaves_nothing)
 		failures++;
 	}
 	ck_assert_uint_ge(failures, 1);
-	ck_assert_uint_ge(test_log_count("disk0: queue 3: Too many open files"), 1);
+	ck_assert_uint_ge(
+		test_log_count("disk0: queue 3: cannot create an eventfd: Too many open files"), 1);
 	rig.scarce = false;
 }
 END_TEST
@@ -234,7 +235,7 @@ static const struct {
 	uint64_t used_off;
 	const char *why;
 } unusable[] = {
-	{ .num = 128, .why = "the driver made it larger than it may be" },
+	{ .num = 128, .why = "the driver set a queue size above the limit" },
 	{ .num = 48, .why = "Invalid argument" },
 	{ .desc_off = 8, .why = "Invalid argument" },
 	{ .avail_off = 1, .why = "Invalid argument" },
@@ -258,7 +259,7 @@ START_TEST(queue_that_cannot_be_served_stops_alone)
 	info.driver_addr += unusable[_i].avail_off;
 	info.device_addr += unusable[_i].used_off;
 	fake_kern_set_vq(rig.kern, 1, &info);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 1 stops: ");
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 1 stopped until driver reset: ");
 	rig_status(RIG_DRIVER_OK);
 	ck_assert_uint_eq(test_log_count(unusable[_i].why), 1);
 	check_serves(0);
@@ -281,7 +282,9 @@ START_TEST(private_memory_of_a_virtual_machine_is_told)
 	info = rig.kern->vqs[1].info;
 	info.desc_addr += 1ull << 40;
 	fake_kern_set_vq(rig.kern, 1, &info);
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 1 stops: its rings are not mapped (is the ");
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 1 stopped until driver reset: its rings are not mapped (is the ");
 	rig_status(RIG_DRIVER_OK);
 	check_serves(0);
 }
@@ -291,7 +294,7 @@ START_TEST(kernel_that_does_not_tell_where_a_queue_is_stops_it)
 {
 	start_almost();
 	fake_kern_fail(FAKE_VQ_INFO, 1, -EIO);
-	test_log_expect(LOG_LEVEL_ERROR, "stops: Input/output error");
+	test_log_expect(LOG_LEVEL_ERROR, "stopped until driver reset: Input/output error");
 	rig_status(RIG_DRIVER_OK);
 	check_serves(1);
 }
@@ -302,7 +305,7 @@ START_TEST(memory_that_cannot_be_mapped_is_not_the_drivers_fault)
 	start_almost();
 	fake_kern_fail(FAKE_IOTLB_FD, 1, -EMFILE);
 	test_log_expect(LOG_LEVEL_ERROR, "no mapping for IOVA");
-	test_log_expect(LOG_LEVEL_ERROR, "stops: Too many open files");
+	test_log_expect(LOG_LEVEL_ERROR, "stopped until driver reset: Too many open files");
 	rig_status(RIG_DRIVER_OK);
 	check_serves(1);
 }

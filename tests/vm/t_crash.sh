@@ -17,7 +17,7 @@ load_start raw fs
 say "$(find "/sys/block/${NODE[raw]#/dev/}/mq" -mindepth 1 -maxdepth 1 | wc -l) queues"
 
 served_again() {
-	grep -q 'requests again' "$T/said"
+	grep -q 'requests that were in flight' "$T/said"
 }
 
 # A few more where nothing was in flight at any of them.

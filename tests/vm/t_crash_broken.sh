@@ -27,7 +27,7 @@ until [ -n "$forgotten" ]; do
 done
 start_server
 # By a worker, which may come after the node is printed.
-wait_for 30 "word of requests that are served again" grep -q 'requests again' "$T/err"
+wait_for 30 "word of requests that are served again" grep -q 'requests that were in flight' "$T/err"
 if load_ends 15; then
 	fail "queue and head $forgotten: not served again, and nobody noticed"
 fi

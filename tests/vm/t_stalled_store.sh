@@ -42,20 +42,20 @@ timeout 60 qemu-io --image-opts "driver=virtio-blk-vhost-vdpa,path=${NODE[stalls
 client=$!
 sleep 2
 pkill -KILL -P $client qemu-io || fail "the client ended by itself: $(cat "$T/client")"
-wait_for 20 "word of the store" grep -q 'cannot be answered yet' "$T/err"
+wait_for 20 "word of the store" grep -q 'reply to [A-Z_]* delayed' "$T/err"
 
 # The other disk goes on meanwhile.
 fill_direct "${NODE[other]}" 123 4M
 filled "${NODE[other]}" 123 4M || fail "the other disk has not what was written"
 
 dmsetup resume stalls
-wait_for 20 "end of the reset" grep -q 'SET_STATUS was answered after' "$T/err"
+wait_for 20 "end of the reset" grep -q 'sent the reply to SET_STATUS' "$T/err"
 wait $client 2>/dev/null || true
 qemu_io stalls -c 'read -P 0x11 0 128k' -c 'write -P 0x33 128k 16k' -c 'read -P 0x33 128k 16k' -c flush
 
 # A stalled disk of this host: its requests wait, and end well.
 stop
-quiet 'cannot be answered yet'
+quiet 'reply to [A-Z_]* delayed'
 clean
 serve <<-C
 	[stalls]

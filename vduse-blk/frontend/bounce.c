@@ -8,12 +8,12 @@
 #include "umem.h"
 #include "vduse_dev.h"
 
-/* umem = auto: on while that of all disks is at most a sixteenth of the machine's memory. */
+/* umem = auto: UMEM while the bounce buffers of all disks take at most 1/16 of the memory. */
 #define UMEM_MEMORY_SHARE 16
 
 /*
- * What a descriptor may need: Linux has at most half as many requests under way as there are
- * descriptors, and a small one takes up to four pages (header, table, data, status).
+ * Bytes of the bounce buffer for each descriptor. Linux has at most one request in flight for two
+ * descriptors. A small request takes up to four pages (header, table, data, status).
  */
 #define BOUNCE_PER_DESCRIPTOR (4 * 4096 / 2)
 

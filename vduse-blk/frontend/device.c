@@ -58,14 +58,15 @@ static void recovered(struct queues *queues)
 		device_serve_messages(device);
 }
 
-/* An adopted device whose driver runs: on with it, before any message, which may be a reset. */
+/* The driver of an adopted device runs: adopt its queues before the first message, maybe a reset. */
 static void recover(struct device *device)
 {
 	uint64_t features = 0;
 	const char *wrong = device_check_features(device, &features);
 
 	if (wrong) {
-		log_err("%s: cannot go on serving the driver: %s", device->config->name, wrong);
+		log_err("%s: cannot serve the adopted driver until driver reset: %s",
+			device->config->name, wrong);
 		device_serve_messages(device);
 		return;
 	}
@@ -151,7 +152,7 @@ static void queues_removed(struct queues *queues)
 	vduse_transport_exit(&device->transport);
 	device->queues_gone = true;
 	if (device->stall.active)
-		ring_timer_hurry(device->ring, &device->stall); /* which goes on */
+		ring_timer_hurry(device->ring, &device->stall); /* stall_expired() calls closed() */
 	else
 		device->closed(device);
 }
@@ -164,7 +165,7 @@ static void queues_paused(struct queues *queues)
 	queues_command(&device->queues, QUEUE_REMOVE, 0, queues_removed);
 }
 
-/* Not STOP: where the driver still runs, the record must say so to the next server. */
+/* Not STOP: the inflight log must show the next server that the driver runs. */
 void device_close_queues(struct device *device)
 {
 	queues_command(&device->queues, QUEUE_PAUSE, 0, queues_paused);
@@ -175,9 +176,9 @@ static void messages_stopped(struct ring_poll *poll)
 	struct device *device = container_of(poll, struct device, messages);
 
 	device->receive_stopped = true;
-	if (!device->reply_pending)
+	if (!device->message_pending)
 		device_close_queues(device);
-	/* else a command is under way, and message_done() goes on */
+	/* else message_done() closes them when the reply was sent */
 }
 
 void device_close(struct device *device, void (*closed)(struct device *device))
@@ -185,5 +186,5 @@ void device_close(struct device *device, void (*closed)(struct device *device))
 	device->closed = closed;
 	if (device->messages.ring)
 		ring_poll_stop(&device->messages, messages_stopped);
-	/* else the queues are being added still, and queues_added() goes on */
+	/* else queues_added() or recovered() removes the queues */
 }

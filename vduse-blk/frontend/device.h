@@ -2,8 +2,8 @@
 /*
  * The VDUSE device of a disk, its queues, and the replies to the kernel's control messages.
  *
- * Main thread. The reply to a control message is sent when the message has taken effect: it is
- * deferred while the queues drain, and the thread does other work meanwhile.
+ * Main thread. The reply to a control message is sent when the message has taken effect. While the
+ * queues quiesce, the thread does other work.
  */
 #ifndef VDUSE_BLK_DEVICE_H
 #define VDUSE_BLK_DEVICE_H
@@ -25,37 +25,36 @@ struct device {
 	const struct device_config *config;
 	struct backend *backend;
 	struct blk_limits limits;
-	bool umem; /* bounce memory is to be ours; set before device_create() */
+	bool umem; /* register memory of this process as bounce buffer; set before device_make() */
 	struct vduse_dev *dev;
-	struct inflight *inflight; /* log of requests in flight, for the next server */
+	struct inflight *inflight; /* inflight log, for the next server */
 	struct vduse_transport transport;
 	struct queues queues;
-	struct ring *ring; /* of the main thread */
+	struct ring *ring; /* the main thread's */
 	struct ring_poll messages;
 
-	uint8_t status;	    /* bits that the driver set since its reset, and we accepted */
-	bool reply_pending; /* a message was taken and is not answered yet */
+	uint8_t status;	      /* bits that the driver set since its reset, and we accepted */
+	bool message_pending; /* a message is being processed: the next one is not read yet */
 	struct vduse_dev_request request;
-	uint64_t received_ns; /* when it was taken */
-	bool reply_stalled;   /* it has been owed for so long that it was said */
+	uint64_t received_ns; /* when it was read */
+	bool reply_stalled;   /* its reply is late, and that was logged */
 	struct ring_timer stall;
 	uint64_t messages_replied;
 	uint64_t slowest_reply_ns;
 
-	bool receive_stopped; /* closing, and takes no messages any more */
-	bool queues_gone;     /* no queue is left */
+	bool receive_stopped; /* the device is closing, and receives no more control messages */
+	bool queues_gone;     /* device_close() has removed the queues */
 	struct log_limit refusals;
 
 	void (*closed)(struct device *device);
-	void (*driver_changed)(
-		struct device *device); /* called after a driver's reset or start; may be NULL */
+	void (*driver_changed)(struct device *device); /* after a reset or DRIVER_OK; may be NULL */
 };
 
 /**
  * device_make() - make the VDUSE device in the kernel, or adopt it
  * @device: @config, @limits and @umem are set
  *
- * A new device is not on the vdpa bus yet, and nobody serves it. Return: 0; -errno, logged
+ * A new device is not on the vdpa bus yet, and its queues do not exist. Return: 0; -errno, logged
  */
 int __must_check device_make(struct device *device);
 
@@ -63,30 +62,31 @@ int __must_check device_make(struct device *device);
 void device_unmake(struct device *device);
 
 /**
- * device_serve() - create its queues, and begin to reply to its messages
- * @device:      after device_make(); @backend, @inflight and @ring are set too
- * @workers:     the queues are spread over them, beginning at *@next_worker
- * @next_worker: moves on by the number of queues
+ * device_serve() - create the queues of the device, and begin to reply to control messages
+ * @device:      after device_make(); @backend, @inflight and @ring are set
+ * @workers:     each queue gets one of them in turn, beginning with *@next_worker
+ * @next_worker: increased by the number of queues
  *
- * An adopted device continues where its former server stopped. Return: 0; -errno, logged
+ * The queues of an adopted device continue where the former server stopped. Return: 0; -errno,
+ * logged
  */
 int __must_check device_serve(struct device *device, struct worker *workers,
 			      unsigned int worker_count, unsigned int *next_worker);
 
 /**
- * device_destroy() - after device_close(): remove it from the kernel, with its inflight log
+ * device_destroy() - after device_close(): remove the device and its inflight log
  *
- * Return: 0; -EBUSY: it is on the vdpa bus, and stays, not logged; other -errno, logged
+ * Return: 0; -EBUSY: the device is on the vdpa bus, and stays, not logged; other -errno, logged
  */
 int device_destroy(struct device *device);
 
-/** device_abandon() - after device_close(): leave it in the kernel, with its inflight log */
+/** device_abandon() - after device_close(): leave the device in the kernel, with its inflight log */
 void device_abandon(struct device *device);
 
 /**
  * device_close() - stop serving; the device must be off the vdpa bus
- * @closed: called on the main thread when no thread uses the device's memory any more;
- *          device_destroy() or device_abandon() is then left to do
+ * @closed: called on the main thread when no thread uses the device's memory any more. Then the
+ *          caller calls device_destroy() or device_abandon()
  */
 void device_close(struct device *device, void (*closed)(struct device *device));
 

@@ -12,7 +12,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static cpu_set_t free_cpus;
 
-/* Linux makes the file where a CPU can be taken offline (drivers/base/core.c:device_add_attrs). */
+/* Linux creates "online" if a CPU can be taken offline (drivers/base/core.c:device_add_attrs). */
 static bool stays_online(const char *sysfs, int cpu)
 {
 	char path[PATH_MAX];
@@ -30,13 +30,13 @@ void irq_cpu_init(const char *sysfs)
 
 	CPU_ZERO(&free_cpus);
 	if (sched_getaffinity(0, sizeof(ours), &ours))
-		return; /* more than a cpu_set_t has room for: none is chosen */
+		return; /* the machine has more CPUs than a cpu_set_t can hold: irq_cpu_take() fails */
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &ours) && stays_online(sysfs, cpu))
 			CPU_SET(cpu, &free_cpus);
 }
 
-/* Return: a free one out of @cpus, which is free no more; -1 */
+/* Return: a free CPU of @cpus, now taken; -1: none is free */
 static int take_one_of(const cpu_set_t *cpus)
 {
 	int cpu = 0;

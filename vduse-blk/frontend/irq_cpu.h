@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A CPU for the interrupts of a virtqueue that has several: that one instead of each in turn, which
- * wakes one CPU less (README, Memory, queues, CPUs).
+ * One CPU for the interrupts of a virtqueue. By default the kernel uses several CPUs in turn, and
+ * wakes a sleeping CPU for each interrupt (README, Memory, queues, CPUs).
  *
- * It is one that cannot be taken offline, since the kernel would look for one that is online for
- * ever (drivers/vdpa/vdpa_user/vduse_dev.c:vduse_vq_update_effective_cpu), and of each such CPU one
- * queue has it, so that many busy disks do not meet there.
+ * The CPU must be one that cannot be taken offline: without an online CPU the kernel searches for
+ * one for ever (drivers/vdpa/vdpa_user/vduse_dev.c:vduse_vq_update_effective_cpu). Each CPU is given
+ * to one queue only, so that the interrupts of many busy disks do not share a CPU.
  */
 #ifndef VDUSE_BLK_IRQ_CPU_H
 #define VDUSE_BLK_IRQ_CPU_H
@@ -15,22 +15,23 @@
 #include "vduse_dev.h"
 
 /**
- * irq_cpu_init() - which there are: of this process' CPUs those without a file @sysfs/cpuN/online
+ * irq_cpu_init() - find the CPUs that this process may use and that have no file @sysfs/cpuN/online
  *
- * Before any other thread uses the rest.
+ * Call it before any thread calls the other functions.
  */
 void irq_cpu_init(const char *sysfs);
 
 /**
- * irq_cpu_take() - send the interrupts of queue @index to one CPU, if it has several; any thread
+ * irq_cpu_take() - send the interrupts of queue @index to one CPU, if they go to several; any thread
  *
- * Only for virtio_vdpa, after it has set the queue up; it sets other CPUs when it does so again.
+ * Only for virtio_vdpa, after the driver has set the queue up. When the driver sets the queue up
+ * again, it replaces the CPU.
  *
- * Return: the CPU, to be given back; -1: none of those that stay is free, nothing was changed
+ * Return: the CPU, for irq_cpu_give_back(); -1: no suitable CPU is free, nothing was changed
  */
 int irq_cpu_take(struct vduse_dev *dev, uint32_t index);
 
-/** irq_cpu_give_back() - what irq_cpu_take() returned, -1 as well; any thread */
+/** irq_cpu_give_back() - @cpu: the result of irq_cpu_take(); -1: no effect. Any thread */
 void irq_cpu_give_back(int cpu);
 
 #endif

@@ -8,7 +8,7 @@
 #include "log.h"
 #include "time_ns.h"
 
-/* An answer that is owed for longer than this is worth a word, and goes on being worth one. */
+/* A reply that takes longer is logged, once. */
 #define STALL_WARN_US 5000000
 
 static struct device *device_of(struct queues *queues)
@@ -28,25 +28,25 @@ static void stall_watch(struct device *device)
 static void stall_expired(struct ring_timer *timer)
 {
 	struct device *device = container_of(timer, struct device, stall);
-	uint64_t owed_us = (time_now_ns() - device->received_ns) / 1000;
+	uint64_t since_us = (time_now_ns() - device->received_ns) / 1000;
 
 	if (device->queues_gone) {
 		device->closed(device);
 		return;
 	}
-	if (!device->reply_pending)
+	if (!device->message_pending)
 		return;
-	if (owed_us >= STALL_WARN_US && !device->reply_stalled) {
+	if (since_us >= STALL_WARN_US && !device->reply_stalled) {
 		device->reply_stalled = true;
 		log_warn(
-			"%s: %s cannot be answered yet: the store does not end %u queues' requests",
+			"%s: reply to %s delayed: the store has not completed the requests of %u queues",
 			device->config->name, vduse_dev_request_name(device->request.type),
 			device->queues.waiting_for);
 	}
 	stall_watch(device);
 }
 
-/* An answer has been given. */
+/* A reply was sent. */
 static void note_reply(struct device *device)
 {
 	uint64_t took_ns = time_now_ns() - device->received_ns;
@@ -54,7 +54,7 @@ static void note_reply(struct device *device)
 	device->messages_replied++;
 	device->slowest_reply_ns = MAX(device->slowest_reply_ns, took_ns);
 	if (device->reply_stalled)
-		log_info("%s: %s was answered after %u s", device->config->name,
+		log_info("%s: sent the reply to %s after %u s", device->config->name,
 			 vduse_dev_request_name(device->request.type),
 			 (unsigned int)(took_ns / 1000000000));
 	device->reply_stalled = false;
@@ -66,21 +66,21 @@ static void reply(struct device *device, bool ok)
 	note_reply(device);
 }
 
-/* The queues have done what the message asked for. */
+/* The reply was sent, and no queue executes a command for it. */
 static void message_done(struct device *device)
 {
-	device->reply_pending = false;
+	device->message_pending = false;
 	if (device->receive_stopped)
 		device_close_queues(device);
 	else
 		take_messages(device);
 }
 
-/* Parks the answer until the queues have obeyed; @done answers. */
+/* Defers the reply until all queues have completed @verb; @done sends it. */
 static void reply_after(struct device *device, enum queue_verb verb, uint64_t features,
 			void (*done)(struct queues *queues))
 {
-	device->reply_pending = true;
+	device->message_pending = true;
 	stall_watch(device);
 	queues_command(&device->queues, verb, features, done);
 }
@@ -95,8 +95,9 @@ static void failed_start_stopped(struct queues *queues)
 }
 
 /*
- * Only a reset takes bits back. The kernel does not store the status of a task that was killed while
- * it waited for us, so a later one may lack what we know: the queues would be started twice.
+ * Only a reset clears bits. A task that was killed while it waited for our reply has not changed the
+ * status in the kernel. So a later status may lack a bit that we have, as DRIVER_OK: without this
+ * function the queues would be started twice.
  */
 static void add_status(struct device *device, uint8_t status)
 {
@@ -129,28 +130,27 @@ static void stopped(struct queues *queues)
 
 	device->status = 0;
 	queues_clear_lost_writes(queues);
-	/* The answer frees the rings and the bounce pages: nothing of ours may look there. */
+	/* After the reply, rings and bounce buffer are freed: no mapping of them may remain. */
 	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
 	reply(device, true);
 	driver_changed(device);
 	message_done(device);
 }
 
-/* The kernel passes on whatever a driver says. Return: NULL, or what is wrong with it. */
 const char *device_check_features(struct device *device, uint64_t *features)
 {
 	if (vduse_dev_features(device->dev, features))
-		return "its features cannot be read";
+		return "cannot read its features";
 	if (!device->config->rescue && (*features & ~virtio_blk_features(&device->limits)))
-		return "it accepts features that were not offered";
+		return "it accepted features that were not offered";
 	if (!(*features & (1ull << VIRTIO_F_VERSION_1)))
-		return "it is not of virtio 1.0 or later";
+		return "it did not accept VIRTIO_F_VERSION_1 (it is older than virtio 1.0)";
 	return NULL;
 }
 
 static void set_status(struct device *device, uint8_t status)
 {
-	uint8_t news = status & ~device->status;
+	uint8_t new_bits = status & ~device->status;
 	const char *wrong = NULL;
 	uint64_t features = 0;
 
@@ -160,13 +160,13 @@ static void set_status(struct device *device, uint8_t status)
 	}
 	if (!device->status)
 		vduse_dev_driver_begins(device->dev);
-	if (news & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
+	if (new_bits & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
 		wrong = device_check_features(device, &features);
 	if (wrong && log_allow(&device->refusals, device->config->name))
 		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")", device->config->name,
 			wrong, features);
 
-	if (!wrong && (news & VIRTIO_CONFIG_S_DRIVER_OK)) {
+	if (!wrong && (new_bits & VIRTIO_CONFIG_S_DRIVER_OK)) {
 		reply_after(device, QUEUE_START, features, started);
 		return;
 	}
@@ -195,7 +195,7 @@ static void quiesced_for_state(struct queues *queues)
 	struct device *device = device_of(queues);
 	const struct queue *queue = &queues->all[device->request.vq_state.index];
 
-	/* An index cannot say that something before it is to be done still. */
+	/* The index alone cannot show that earlier requests of a former server are not completed. */
 	if (queue->command.replays) {
 		reply(device, false);
 	} else {
@@ -230,12 +230,12 @@ static void handle(struct device *device)
 	reply(device, false);
 }
 
-/* One at a time: a message that comes while an answer is parked is taken after it. */
+/* One message at a time: the next one is read after the reply. */
 static void take_messages(struct device *device)
 {
 	int got = 1;
 
-	while (got == 1 && !device->reply_pending && !device->closed) {
+	while (got == 1 && !device->message_pending && !device->closed) {
 		got = vduse_dev_recv(device->dev, &device->request);
 		if (got == 1) {
 			device->received_ns = time_now_ns();

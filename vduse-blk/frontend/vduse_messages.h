@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel's control messages to a device, and the answers. A part of device.c's, main thread.
+ * The kernel's control messages to a VDUSE device, and the replies. Main thread; used by device.c.
  *
- * A message is answered when its effect holds. Where queues must obey first the answer is parked;
- * the next message is taken after it. An answer that is owed for long is said and counted.
+ * The reply to a message is sent when the message has taken effect. Where the queues must execute a
+ * command first, the reply is sent later, and the next message is read after it. A reply that takes
+ * more than five seconds is logged, and "stats" shows it.
  */
 #ifndef VDUSE_BLK_VDUSE_MESSAGES_H
 #define VDUSE_BLK_VDUSE_MESSAGES_H
 
 #include "device.h"
 
-/** device_serve_messages() - begin to take them */
+/** device_serve_messages() - begin to receive control messages */
 void device_serve_messages(struct device *device);
 
 /**
- * device_check_features() - the kernel passes on whatever a driver accepts
+ * device_check_features() - are the features that the driver accepted valid?
  *
- * Return: NULL with *@features set, or what is wrong with it, as a phrase about the driver
+ * The kernel does not check them. Return: NULL with *@features set; or an error text whose subject
+ * is the driver
  */
 const char *device_check_features(struct device *device, uint64_t *features);
 
-/** device_close_queues() - of device.c: no message will come any more, and none is being answered */
+/** device_close_queues() - in device.c; no message is pending, and none will be read any more */
 void device_close_queues(struct device *device);
 
 #endif

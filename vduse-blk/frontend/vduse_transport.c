@@ -13,7 +13,7 @@
 
 struct vduse_transport_queue {
 	int kick_fd;
-	int irq_cpu; /* of irq_cpu_take(); the worker's */
+	int irq_cpu; /* from irq_cpu_take(); used by the queue's worker only */
 };
 
 static struct vduse_transport *vduse_of(struct transport *transport)
@@ -39,7 +39,7 @@ static int get_rings(struct transport *transport, uint32_t queue, struct transpo
 	return 0;
 }
 
-/* The kernel forgets the eventfd at every reset. */
+/* A reset removes the eventfd in the kernel, so each start sets it again. */
 static int set_kick(struct transport *transport, uint32_t queue)
 {
 	struct vduse_transport *vduse = vduse_of(transport);
@@ -113,7 +113,8 @@ int vduse_transport_init(struct vduse_transport *vduse, struct vduse_dev *dev,
 		if (queue->kick_fd >= 0)
 			continue;
 		err = -errno;
-		log_err("%s: queue %u: %s", config->name, vduse->queue_count, strerror(-err));
+		log_err("%s: queue %u: cannot create an eventfd: %s", config->name,
+			vduse->queue_count, strerror(-err));
 		vduse_transport_exit(vduse);
 		return err;
 	}

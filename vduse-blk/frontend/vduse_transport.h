@@ -23,7 +23,7 @@ struct vduse_transport {
 
 /**
  * vduse_transport_init() - for a device with @queue_count queues
- * @umem: the bounce buffer is to be this process's memory
+ * @umem: the bounce buffer is to be UMEM
  *
  * Creates the eventfds for kicks. @dev must outlive it. Return: 0; -errno, logged
  */
@@ -31,7 +31,7 @@ int __must_check vduse_transport_init(struct vduse_transport *vduse, struct vdus
 				      const struct device_config *config, uint32_t queue_count,
 				      bool umem);
 
-/** vduse_transport_exit() - no queue is on a worker any more */
+/** vduse_transport_exit() - call it after QUEUE_REMOVE of all queues */
 void vduse_transport_exit(struct vduse_transport *vduse);
 
 #endif

@@ -60,16 +60,16 @@ static struct ring_buffer slice_at(const struct iotlb_region *region, uint8_t *a
 
 static const char *reason(int err)
 {
-	return err == -ENOSPC ? "the worker has as much registered as it can" : strerror(-err);
+	return err == -ENOSPC ? "the worker's table of registered buffers is full" : strerror(-err);
 }
 
-/* A driver could make this happen at every reset: said once. */
+/* A driver could cause this at every reset, so it is logged once. */
 static void warn_once(struct guest_memory *memory, const struct ring_buffer *slice, int err)
 {
 	if (memory->warned)
 		return;
 	memory->warned = true;
-	log_warn("%s: %zu bytes of guest memory are not registered for I/O: %s", memory->name,
+	log_warn("%s: cannot register %zu bytes of guest memory with io_uring: %s", memory->name,
 		 slice->len, reason(err));
 }
 

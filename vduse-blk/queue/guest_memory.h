@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory of a virtual machine, registered with the ring of a queue's worker: I/O on it need not look
- * for its pages. Taken in slices, each when the first request touches it, and given back when the
- * memory is about to move.
+ * Guest memory that is registered with the io_uring of a queue's worker: the kernel pins its pages
+ * once, and not for each request. The memory is divided into slices. The first request that touches
+ * a slice registers it. All slices are unregistered before memory moves.
  *
- * One object per queue, and only its worker calls here. Queues of one device on one worker share
- * what is pinned, see ring_buffer_add().
+ * One object for each queue, used by its worker only. Queues of one device on one worker share the
+ * registered memory, see ring_buffer_add().
  */
 #ifndef VDUSE_BLK_GUEST_MEMORY_H
 #define VDUSE_BLK_GUEST_MEMORY_H
@@ -19,58 +19,60 @@
 #include "ring.h"
 
 /*
- * 128 MiB. Pinning a slice keeps the worker from its queues for that time (60 ms for memory the
- * guest has used, up to 200 where it has not, on a busy machine), so it is less than the 1 GiB that
- * a ring takes. 256 of them are 32 GiB of one guest, and half of the ring's table.
+ * 128 MiB. io_uring accepts 1 GiB, but to pin a slice blocks the worker: for 60 ms where the guest
+ * has used the memory, up to 200 ms where not, on a busy machine. 256 slices are 32 GiB of one
+ * guest, and half of the ring's table.
  */
 #define GUEST_SLICE_SHIFT 27
 #define GUEST_SLICES	  256
 
-/* Neighbours in the table that a slice may use: regions may share a multiple of the slice's size. */
+/* Entries that are searched for a slice: two regions can lie in one multiple of the slice's size. */
 #define GUEST_SLICE_PROBES 4
 
-/* A hash of where slices are: those of one region, side by side, do not collide. */
+/* A hash table, by address: adjacent slices of one region do not collide. */
 struct guest_memory {
 	struct ring *ring;
 	struct iotlb_view *view;
 	const char *name; /* of the device */
 	unsigned int shift;
-	bool warned;		     /* that some memory is not registered */
-	struct ring_buffer slices[]; /* GUEST_SLICES; index RING_BUFFER_NONE: do without */
+	bool warned; /* a failed registration was logged */
+	struct ring_buffer
+		slices[]; /* GUEST_SLICES; index RING_BUFFER_NONE: cannot be registered */
 };
 
 /**
- * guest_memory_new() - none is registered yet
- * @ring:  of the worker, which calls everything but this and guest_memory_free()
- * @view:  the queue's; all memory asked for was found through it
- * @name:  of the device, for messages
- * @shift: slices begin at multiples of 1 << @shift; GUEST_SLICE_SHIFT but in tests
+ * guest_memory_new() - an object without registered memory; any thread
+ * @ring:  the worker's
+ * @view:  the queue's; it must contain all memory that guest_memory_find() is called for
+ * @name:  of the device, for log lines
+ * @shift: slices begin at multiples of 1 << @shift: GUEST_SLICE_SHIFT, less in tests
  *
- * Return: NULL where there is no memory
+ * Return: NULL: no memory
  */
 struct guest_memory *guest_memory_new(struct ring *ring, struct iotlb_view *view, const char *name,
 				      unsigned int shift);
 
-/** guest_memory_free() - after guest_memory_drop(); NULL is fine */
+/** guest_memory_free() - after guest_memory_drop(); any thread. NULL: no effect */
 void guest_memory_free(struct guest_memory *memory);
 
 /**
- * guest_memory_drop() - unregister all of it: call before iotlb_drop(), with nothing in flight
+ * guest_memory_drop() - unregister all slices; call it before iotlb_drop(), with nothing in flight
  *
- * All, since the kernel names all addresses whenever it says that some have changed.
+ * All slices, since UPDATE_IOTLB always names the whole address space.
  */
 void guest_memory_drop(struct guest_memory *memory);
 
-/* The miss path of guest_memory_find(): the slice is another one's neighbour, or new. */
+/* The slow path of guest_memory_find(): the slice is in another entry, or new. */
 const struct ring_buffer *guest_memory_find_slow(struct guest_memory *memory,
 						 const struct iovec *piece);
 
 /**
- * guest_memory_find() - the registered buffer that @piece lies in
+ * guest_memory_find() - the registered buffer that contains @piece
  * @piece: from virtq_pop(), not empty
  *
- * Registers the slice at its first use, which takes as long as pinning it does; no failure is tried
- * again before guest_memory_drop(). Return: it, good until that; NULL: there is none
+ * Registers the slice at its first use, and blocks while the kernel pins it. After a failure it
+ * does not try that slice again before guest_memory_drop(). Return: the buffer, valid until
+ * guest_memory_drop(); NULL: none
  */
 static inline const struct ring_buffer *guest_memory_find(struct guest_memory *memory,
 							  const struct iovec *piece)

@@ -5,7 +5,7 @@
 
 #include "pages.h"
 
-/* Large requests in flight at a time on one worker; 128 KiB in 4 KiB pieces needs one each. */
+/* The number of large requests in flight on one worker. 128 KiB in pieces of 4 KiB is one. */
 #define SHARED_BUFFERS 256
 
 int iov_pool_init(struct iov_pool *pool)
@@ -57,7 +57,7 @@ void iov_pool_put(struct iov_pool *pool, struct iov_share *share, union iov_buff
 		share->own_taken = false;
 	else
 		pool_put(&pool->shared, buffer);
-	/* All of them: the first may turn out to need none, and then would give none back. */
+	/* Wake all queues: the first one may not need a buffer any more, and so puts none back. */
 	while ((node = list_take(&pool->waiting))) {
 		struct iov_share *waiting = container_of(node, struct iov_share, waiting);
 

@@ -6,25 +6,26 @@
 
 #include "compiler.h"
 
-/* For how long: gaps that are longer than this are not shortened much by a wake-up less. */
+/* The time to spin. To avoid a wake-up makes longer gaps hardly shorter. */
 #define SPIN_US 200
 
 /*
- * A period has so many gaps, or where they are rare the fewest that tell anything. One with a pause
- * like this tells nothing, and is begun anew.
+ * A period ends after PERIOD_GAPS gaps, or after PERIOD_NS if it has FEWEST_GAPS. A gap longer than
+ * PAUSE_NS makes the period useless for a comparison, and a new one begins.
  */
 #define PERIOD_GAPS 32
 #define FEWEST_GAPS 8
 #define PERIOD_NS   10000000ull
 #define PAUSE_NS    100000000ull
 
-/* A CPU that was lent for so long is needed by somebody else. */
+/* If sched_yield() took longer, the CPU is contended: the worker does not spin for REST_NS. */
 #define YIELD_MAX_NS 1000000ull
 #define REST_NS	     100000000ull
 
 /*
- * A comparison is of so many pairs of periods: to begin to spin takes that all of them are for it, and
- * to go on, most. Its outcome holds for a number of periods: more each time it is the same.
+ * A comparison has PAIRS pairs of periods. The worker begins to spin if spinning won all pairs, and
+ * continues if it won most. The choice is kept for STAY_MIN periods, and twice as many each time a
+ * comparison confirms it, up to STAY_MAX.
  */
 #define PAIRS	 3
 #define STAY_MIN 16
@@ -47,7 +48,7 @@ void polling_init(struct polling *polling, struct polling_shared *shared)
 	*polling = (struct polling){ .shared = shared, .stay_next = STAY_MIN };
 }
 
-/* Relaxed: nothing else is read or written in the faith of this number. */
+/* Relaxed: no other memory depends on this number. */
 void polling_sleeps(struct polling *polling)
 {
 	__atomic_fetch_sub(&polling->shared->awake, 1, __ATOMIC_RELAXED);
@@ -58,7 +59,7 @@ void polling_wakes(struct polling *polling)
 	__atomic_fetch_add(&polling->shared->awake, 1, __ATOMIC_RELAXED);
 }
 
-/* Is there a CPU for whoever makes the work, should this worker spin? */
+/* If this worker spins, is a CPU left for the tasks that make requests? */
 static bool has_cpu(const struct polling *polling)
 {
 	return load_relaxed(&polling->shared->awake) < polling->shared->cpus;
@@ -78,13 +79,13 @@ static void decide(struct polling *polling, bool spin)
 	polling->usual_ns = polling->cost_ns[spin];
 }
 
-/* A pair is over. As soon as the others cannot change the outcome, that is it. */
+/* Decides as soon as the remaining pairs cannot change the result. */
 static void pair_ends(struct polling *polling)
 {
 	uint32_t needed = polling->choice ? PAIRS / 2 + 1 : PAIRS;
 
 	polling->pairs++;
-	/* To spin takes a CPU: it has to give an eighth of the time. */
+	/* Spinning uses a CPU, so it must save an eighth of the time. */
 	if (polling->cost_ns[true] < polling->cost_ns[false] / 8 * 7)
 		polling->spin_won++;
 	if (polling->spin_won == needed)
@@ -93,7 +94,7 @@ static void pair_ends(struct polling *polling)
 		decide(polling, false);
 }
 
-/* Twice in a row: one pause is no other load. */
+/* Two successive periods: one alone may contain a pause, under an unchanged load. */
 static bool is_unusual(struct polling *polling, uint64_t cost_ns)
 {
 	if (cost_ns <= 4 * polling->usual_ns && cost_ns >= polling->usual_ns / 4)
@@ -121,7 +122,7 @@ static void period_ends(struct polling *polling, uint64_t cost_ns)
 	polling->spins = polling->stay && polling->choice;
 }
 
-/* Also where spinning, that is only tried, has cost more than enough. */
+/* A trial of spinning that costs twice the time ends early. */
 static bool is_over(const struct polling *polling, uint64_t cost_ns, uint64_t now_ns)
 {
 	if (polling->gaps >= PERIOD_GAPS ||

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Polling that pays: whether a worker that ran out of work spins before it sleeps.
+ * Adaptive polling (poll_us = auto): should a worker that ran out of work spin before it sleeps?
  *
- * What spinning gives depends on the disk, the driver, how much of its work waits for answers, and on
- * what a wake-up costs here and now. None of these is known, so it is tried: the same load is served
- * for a while with and without, and what took less time for a request stays for a longer while. A
- * device that is idle runs out of work once, and spins once at most.
+ * The benefit depends on the disk, on the load and on the cost of a wake-up, and none of them is
+ * known. So the worker compares: it serves the load for periods without and with spinning, and then
+ * keeps for many periods the choice that took less time for a request. A gap is the time between two
+ * pieces of work. On an idle disk the worker spins once at most.
  */
 #ifndef VDUSE_BLK_POLLING_H
 #define VDUSE_BLK_POLLING_H
@@ -13,63 +13,63 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the workers of a process know of each other and of the machine. */
+/* Shared by all workers of the process. */
 struct polling_shared {
-	uint32_t cpus;	/* that this process may use, when it was set up */
-	uint32_t awake; /* workers that do not sleep now; any thread, atomically */
+	uint32_t cpus;	/* the number that this process may use, read at the start */
+	uint32_t awake; /* the number of workers that do not sleep; changed atomically */
 };
 
-/* One worker's; its own thread's. */
+/* The state of one worker, used by its own thread only. */
 struct polling {
 	struct polling_shared *shared;
 	uint64_t idle_since_ns;	 /* when it ran out of work; 0: it has some, or does not poll */
-	uint64_t rests_until_ns; /* no spinning before: somebody else needs this CPU */
+	uint64_t rests_until_ns; /* no spinning before: another task needs this CPU */
 
-	/* The period under way: some gaps, all of them with or all without spinning. */
+	/* The current period: a number of gaps, all with spinning or all without. */
 	bool spins;
-	uint32_t gaps;	   /* that are over */
-	uint64_t began_ns; /* 0: with the next gap */
-	uint64_t served;   /* requests until then, as polling_idle() is told */
+	uint32_t gaps;	   /* gaps of this period that have ended */
+	uint64_t began_ns; /* 0: the period begins with the next gap */
+	uint64_t served;   /* @served of polling_idle() when the period began */
 
-	/* What to do with the next ones. */
-	bool choice;	     /* spin, while nothing is being compared */
-	uint32_t pairs;	     /* of periods without and with, in the comparison under way */
-	uint32_t spin_won;   /* of those */
-	uint64_t cost_ns[2]; /* of a request, in the last one without and with */
-	uint64_t usual_ns;   /* what the choice cost then */
-	uint32_t unusual;    /* periods that cost much more or less, in a row */
-	uint32_t stay;	     /* periods until the next comparison */
-	uint32_t stay_next;  /* after that one, if it comes to the same */
+	/* The comparison of periods without and with spinning, and its result. */
+	bool choice;	     /* spin, between two comparisons */
+	uint32_t pairs;	     /* pairs of periods in the current comparison */
+	uint32_t spin_won;   /* pairs in which spinning was better */
+	uint64_t cost_ns[2]; /* time for a request, in the last period without and with spinning */
+	uint64_t usual_ns;   /* cost_ns of the choice at its comparison */
+	uint32_t unusual;    /* successive periods with a very different cost */
+	uint32_t stay;	     /* periods until the next comparison; 0: comparing */
+	uint32_t stay_next;  /* the next value of @stay, if the choice does not change */
 };
 
 void polling_shared_init(struct polling_shared *shared);
 
-/** polling_init() - for a worker that does not run yet, which is like sleep */
+/** polling_init() - for a worker that has not started: it counts as asleep */
 void polling_init(struct polling *polling, struct polling_shared *shared);
 
-/* The worker tells, around whatever may sleep. */
+/* Call these around a system call that may sleep. */
 void polling_wakes(struct polling *polling);
 void polling_sleeps(struct polling *polling);
 
 /**
- * polling_idle() - nothing to do is left: a gap begins
- * @served: requests that the worker has taken in its life
+ * polling_idle() - the worker ran out of work: a gap begins; no effect during a gap
+ * @served: requests that the worker has popped since its start
  * @now_ns: time_now_ns()
  */
 void polling_idle(struct polling *polling, uint64_t served, uint64_t now_ns);
 
-/** polling_work() - there is something to do again */
+/** polling_work() - the worker has work again: the gap ends */
 void polling_work(struct polling *polling, uint64_t now_ns);
 
 /**
- * polling_yielded() - the worker, while it was spinning, lent its CPU to whoever wants it
+ * polling_yielded() - a spinning worker called sched_yield(), which began and ended at these times
  *
- * One that wakes up is given a CPU before others. One that spins, and lends it to somebody who
- * computes, gets it back milliseconds later; then auto does not spin for a while.
+ * The scheduler prefers a task that wakes up to one that spins. Where sched_yield() took more than
+ * a millisecond, another task computes on this CPU. Then the worker does not spin for a while.
  */
 void polling_yielded(struct polling *polling, uint64_t began_ns, uint64_t now_ns);
 
-/** polling_auto_us() - how long poll_us = auto spins in this gap; 0: not at all */
+/** polling_auto_us() - the time to spin in this gap with poll_us = auto; 0: do not spin */
 uint32_t polling_auto_us(const struct polling *polling);
 
 #endif

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* How soon an interrupt is tried again that the driver could not take yet. */
+/* The time until an interrupt is tried again after -EAGAIN. */
 #define IRQ_RETRY_US 1000
 
 void queue_break(struct queue *queue, const char *why)
@@ -12,7 +12,8 @@ void queue_break(struct queue *queue, const char *why)
 	queue_set_state(queue, QUEUE_BROKEN);
 	stat_add(&queue->stats.broken, 1);
 	if (log_allow(&queue->requests.errors, queue->disk->name))
-		log_err("%s: queue %u stops: %s", queue->disk->name, queue->index, why);
+		log_err("%s: queue %u stopped until driver reset: %s", queue->disk->name,
+			queue->index, why);
 }
 
 void queue_check_memory(struct queue *queue)
@@ -21,10 +22,10 @@ void queue_check_memory(struct queue *queue)
 		return;
 	queue->requests.memory_lost = false;
 	if (queue->state != QUEUE_BROKEN)
-		queue_break(queue, "the driver's memory is gone");
+		queue_break(queue, "SIGBUS: the driver's memory was truncated or has an error");
 }
 
-/* A queue that has no room is scheduled again when a request completes. */
+/* If requests_have_room() is false, the completion of a request schedules the queue. */
 static bool queue_may_take(const struct queue *queue)
 {
 	return queue->state == QUEUE_RUNNING && !queue->held &&
@@ -32,8 +33,8 @@ static bool queue_may_take(const struct queue *queue)
 }
 
 /*
- * Takes what the driver made available. At most a ring full, so that a driver that never stops
- * does not keep the other queues of this worker waiting.
+ * Processes the avail ring, for at most as many chains as the ring has entries: a driver that adds
+ * chains all the time must not delay the other queues of this worker.
  */
 static void queue_drain(struct queue *queue)
 {
@@ -54,7 +55,7 @@ static void queue_drain(struct queue *queue)
 	if (unlikely(taken < 0)) {
 		queue_check_memory(queue); /* lost memory looks like a broken ring */
 		if (queue->state != QUEUE_BROKEN)
-			queue_break(queue, "the driver broke the ring");
+			queue_break(queue, "the driver wrote an invalid ring");
 	}
 }
 
@@ -90,7 +91,7 @@ static void queue_publish(struct queue *queue)
 		queue_interrupt(queue, false);
 }
 
-/* There is a bounce buffer from the first request on, and it stays until the driver is reset. */
+/* The bounce buffer exists from the first request on, until the driver is reset. */
 static void queue_register_buffer(struct queue *queue)
 {
 	struct transport *transport = queue->disk->transport;
@@ -104,7 +105,7 @@ static void queue_register_buffer(struct queue *queue)
 	if (!err)
 		err = ring_buffer_add(&queue->worker->ring, &queue->requests.buffer, addr, size);
 	if (err && err != -ENOENT)
-		log_warn("%s: queue %u: the bounce buffer is not registered for I/O: %s",
+		log_warn("%s: queue %u: cannot register the bounce buffer with io_uring: %s",
 			 queue->disk->name, queue->index, strerror(-err));
 }
 
@@ -113,7 +114,7 @@ static struct queue *queue_of(struct work *work)
 	return container_of(work, struct queue, work);
 }
 
-/* Drain, publish, interrupt. After a REMOVE the queue may be gone. */
+/* Drain, publish, interrupt. If it completes a REMOVE, the main thread may free the queue. */
 static void queue_round(struct work *work)
 {
 	struct queue *queue = queue_of(work);
@@ -147,7 +148,6 @@ static bool queue_has_work(struct work *work)
 	return has;
 }
 
-/* Asks for kicks. */
 static void queue_before_sleep(struct work *work)
 {
 	struct queue *queue = queue_of(work);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One virtqueue of one disk: takes chains, executes requests, gives them back.
+ * One virtqueue of one disk: pops chains, executes the requests in them, pushes the chains.
  *
- * A request's way: queue_drain -> virtq_pop -> blk_req_parse -> backend_submit ... req_io_done ->
- * req_finish -> virtq_push; at the end of the round one virtq_publish and one interrupt.
+ * The path of a request: queue_drain -> virtq_pop -> blk_req_parse -> backend_submit ...
+ * req_io_done -> req_finish -> virtq_push. One virtq_publish and at most one interrupt at the end of
+ * the round.
  *
- * The main thread speaks to a queue by one command at a time; everything else happens on the
- * queue's worker. The front end is a transport (transport.h).
+ * The main thread controls a queue by commands, one at a time. Only the queue's worker accesses the
+ * queue. The queue knows its front end as a transport (transport.h).
  */
 #ifndef VDUSE_BLK_QUEUE_H
 #define VDUSE_BLK_QUEUE_H
@@ -25,34 +26,34 @@
 struct queue;
 
 enum queue_verb {
-	QUEUE_ADD,     /* to its worker; once, before any other */
-	QUEUE_START,   /* the driver is ready: map the rings and serve them */
-	QUEUE_RECOVER, /* the driver is running: adopt the queue, with its inflight log */
-	QUEUE_PAUSE, /* take nothing more, finish or put back what is in flight: memory may move */
-	QUEUE_QUIESCE, /* take nothing more and finish what is in flight */
-	QUEUE_RESUME,  /* map the rings again and go on, after PAUSE and SETTLE */
-	QUEUE_STOP,    /* give up what is in flight and forget the rings: the driver was reset */
-	QUEUE_REMOVE,  /* from its worker; the last one */
+	QUEUE_ADD,     /* add it to its worker; once, before any other command */
+	QUEUE_START,   /* the driver set DRIVER_OK: map the rings and serve them */
+	QUEUE_RECOVER, /* the driver runs already: adopt the queue, with its inflight log */
+	QUEUE_QUIESCE, /* pop nothing, and wait until nothing is in flight */
+	QUEUE_PAUSE,   /* quiesce; cancelled requests are put back: memory is about to move */
+	QUEUE_RESUME,  /* map the rings again and serve them, after PAUSE or QUIESCE */
+	QUEUE_STOP,    /* quiesce; cancelled requests get an error; unmap the rings: a reset */
+	QUEUE_REMOVE,  /* quiesce, and remove the queue from its worker; the last command */
 };
 
 enum queue_state {
 	QUEUE_STOPPED,
-	QUEUE_WAITING, /* the driver is ready, this queue of it not (yet): look again at a kick */
+	QUEUE_WAITING, /* DRIVER_OK is set, but this queue is not ready: checked again at a kick */
 	QUEUE_RUNNING,
 	QUEUE_PAUSED,
-	QUEUE_BROKEN, /* the ring cannot be trusted; until the driver is reset */
+	QUEUE_BROKEN, /* the driver wrote an invalid ring, or a ring is lost; until a reset */
 };
 
-/* A command: the main thread's before queue_command() and from its completion on. */
+/* A command. The worker uses it from queue_command() to its completion, else the main thread. */
 struct queue_command {
 	enum queue_verb verb;
 	uint64_t features;
 	void (*done)(struct queue *queue);
 	struct ring_message message, completion;
-	bool quiescing; /* the worker's: it completes when nothing is in flight */
+	bool quiescing; /* used by the worker: it completes when nothing is in flight */
 
 	int result;
-	uint16_t next_avail; /* after SETTLE: the chain that would be taken next */
+	uint16_t next_avail; /* after QUIESCE: avail index of the next chain to pop */
 	uint32_t replays;    /* after SETTLE: requests that an earlier server had taken */
 };
 
@@ -74,11 +75,11 @@ struct queue {
 	struct virtq vq;
 	struct requests requests;
 	enum queue_state state; /* read by any thread with load_relaxed() */
-	bool held;	 /* from PAUSE or STOP to RESUME or START: memory may move, take nothing */
-	bool recovering; /* WAITING for the rings' memory, to adopt what is in the inflight log */
-	bool running;	 /* as the transport was told */
-	bool wants_buffer;    /* the bounce buffer may be there, and is not registered yet */
-	uint16_t first_avail; /* of a queue that is WAITING */
+	bool held; /* pop nothing: set by PAUSE, QUIESCE, STOP, REMOVE, cleared by RESUME, START */
+	bool recovering;      /* WAITING for the memory of the rings, to adopt the inflight log */
+	bool running;	      /* the last value passed to the transport */
+	bool wants_buffer;    /* the bounce buffer is not registered with io_uring yet */
+	uint16_t first_avail; /* while WAITING: index of the first chain to pop */
 	struct ring_poll kick;
 	struct ring_timer irq_retry;
 	struct queue_stats stats;
@@ -87,8 +88,8 @@ struct queue {
 };
 
 /**
- * queue_init() - a queue that is on no worker yet
- * @queue: zeroed memory that stays where it is
+ * queue_init() - initialise a queue; QUEUE_ADD adds it to its worker
+ * @queue: zeroed; must not move
  *
  * @disk and @worker must outlive it. Return: 0; -ENOMEM
  */
@@ -97,13 +98,13 @@ int __must_check queue_init(struct queue *queue, struct queue_disk *disk, uint32
 void queue_exit(struct queue *queue);
 
 /**
- * queue_command() - tell a queue what to do; main thread
- * @features: for QUEUE_START and QUEUE_RECOVER: what the driver accepted
- * @done:     called on the main thread when the command has taken effect, with the results in
- *            @queue->command: result is 0 or -errno
+ * queue_command() - send a command to a queue; main thread
+ * @features: for QUEUE_START and QUEUE_RECOVER: the features that the driver accepted
+ * @done:     called on the main thread when the command has taken effect. @queue->command has the
+ *            results: result is 0 or -errno
  *
- * One at a time. PAUSE and STOP end what is in flight early where that is possible; what is not
- * (disk I/O that has begun), and SETTLE, take as long as the slowest request.
+ * One command at a time. PAUSE and STOP cancel requests in flight, but disk I/O that has begun
+ * cannot be cancelled. So they, and QUIESCE, may take as long as the slowest request.
  */
 void queue_command(struct queue *queue, enum queue_verb verb, uint64_t features,
 		   void (*done)(struct queue *queue));

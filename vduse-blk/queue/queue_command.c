@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Commands of the main thread to a queue. Each completes when it has taken effect. */
+/* The commands of the main thread to a queue. A command completes when it has taken effect. */
 #include "queue_steps.h"
 
 static void command_done(struct queue *queue, int result)
@@ -14,7 +14,7 @@ static void command_done(struct queue *queue, int result)
 	ring_post(queue->disk->main_ring, &command->completion);
 }
 
-/* Does something on the worker still point at a queue that is to leave it, or to stop? */
+/* Do timers, polls or lists of the worker refer to a queue that is to be stopped or removed? */
 static bool is_referenced(const struct queue *queue)
 {
 	switch (queue->command.verb) {
@@ -28,7 +28,6 @@ static bool is_referenced(const struct queue *queue)
 	}
 }
 
-/* The completion of these commands lets memory of the driver go. */
 static void drop_buffer(struct queue *queue)
 {
 	ring_buffer_remove(&queue->worker->ring, &queue->requests.buffer);
@@ -72,7 +71,7 @@ void queue_finish_command(struct queue *queue)
 		stopped(queue);
 	else if (verb == QUEUE_REMOVE)
 		removed(queue);
-	command_done(queue, 0); /* after a REMOVE the main thread frees it: touch nothing */
+	command_done(queue, 0); /* after a REMOVE the main thread frees @queue */
 }
 
 static void quiesce(struct queue *queue)

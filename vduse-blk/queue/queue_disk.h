@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the queues of one disk share. The front end fills it in; it is zeroed before. */
+/* The members that all queues of a disk use. The front end zeroes the struct and fills it in. */
 #ifndef VDUSE_BLK_QUEUE_DISK_H
 #define VDUSE_BLK_QUEUE_DISK_H
 
@@ -14,13 +14,13 @@
 #include "virtio_blk.h"
 
 struct queue_disk {
-	/* Constant while there are queues. */
+	/* Constant while queues exist. */
 	const char *name; /* for log lines */
 	struct transport *transport;
 	struct backend *backend;
 	const struct blk_limits *limits;
 	struct inflight *inflight;
-	struct ring *main_ring; /* where the completion of a command is reported */
+	struct ring *main_ring; /* of the main thread, for completions of commands */
 	uint32_t poll_us;	/* as in struct device_config */
 	uint32_t retry_s;	/* on_error */
 	bool iopoll;
@@ -28,8 +28,8 @@ struct queue_disk {
 	bool recover_blind; /* rescue: adopt rings without an inflight log too */
 
 	/*
-	 * Set by any thread of the store, cleared at a reset: writes were lost, so no flush and no
-	 * durable write may succeed.
+	 * Writes were lost: no flush and no durable write may succeed. Any thread of the store sets
+	 * it, and a reset clears it.
 	 */
 	bool flush_failed;
 	struct store_health health;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The rings of a queue: found and mapped at a start, after a crash, and when memory has moved. */
+/* Maps the rings of a queue: at a start, after a crash, and when memory has moved. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,12 +24,12 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 	else
 		ret = virtq_recover_blind(&queue->vq, layout);
 	if (ret > 0)
-		log_info("%s: queue %u: serves %d requests again", queue->disk->name, queue->index,
-			 ret);
+		log_info("%s: queue %u: repeats %d requests that were in flight in a former server",
+			 queue->disk->name, queue->index, ret);
 	return ret < 0 ? ret : 1;
 }
 
-/* QEMU makes all queues ready, whether the guest has set them up or not. */
+/* QEMU sets all queues ready, also those that the guest has not set up. */
 static bool are_set_up(const struct transport_rings *rings)
 {
 	return rings->ready && rings->size && (rings->desc || rings->driver || rings->device);
@@ -64,7 +64,7 @@ static void serve(struct queue *queue, bool adopted)
 	queue_set_state(queue, QUEUE_RUNNING);
 	queue_check_memory(queue);
 	queue_schedule(queue);
-	if (adopted) /* the last interrupt may have died with the server */
+	if (adopted) /* the former server may have died before it interrupted */
 		queue_interrupt(queue, true);
 }
 
@@ -83,7 +83,7 @@ static void open_rings(struct queue *queue, const struct transport_rings *rings,
 	int ret = map_rings(queue, &layout, rings->next_avail, recover);
 
 	if (ret == -EFAULT && recovering) {
-		/* The old server died while memory was moving: its new place is told of later. */
+		/* The former server died while memory moved: an UPDATE_IOTLB will follow. */
 		queue->recovering = true;
 		queue_set_state(queue, QUEUE_WAITING);
 	} else if (ret < 0) {
@@ -108,13 +108,13 @@ static void queue_open(struct queue *queue)
 		queue->first_avail = rings.next_avail;
 		queue_set_state(queue, QUEUE_WAITING);
 	} else if (rings.size > queue->requests.slot_count) {
-		queue_break(queue, "the driver made it larger than it may be");
+		queue_break(queue, "the driver set a queue size above the limit");
 	} else {
 		open_rings(queue, &rings, recovering);
 	}
 }
 
-/* Where the rings are not there yet, the next kick calls it again. */
+/* If the driver has not set the rings up yet, the next kick calls it again. */
 void queue_reopen(struct queue *queue)
 {
 	int err = 0;

@@ -23,8 +23,8 @@ static void writes_lost(void *owner)
 	struct queues *queues = owner;
 	struct queue_disk *disk = &queues->disk;
 
-	store_relaxed(&inflight_vq(disk->inflight, 0)->marked,
-		      1); /* the mark in the inflight log, for a server that adopts the disk */
+	/* For a server that adopts the disk. */
+	store_relaxed(&inflight_vq(disk->inflight, 0)->marked, 1);
 	if (!__atomic_exchange_n(&disk->flush_failed, true, __ATOMIC_SEQ_CST))
 		log_err("%s: writes may be lost: every flush and every durable write fails until "
 			"the driver is reset%s",

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All queues of one disk, and what they share. Main thread.
+ * All queues of one disk. Main thread.
  *
- * A front end makes them, and tells them what its driver wants: start, stop, quiesce because memory
- * moves, resume, report state (queue.h). The completion comes when every queue has obeyed.
+ * The front end creates them, and sends each command (start, stop, pause, quiesce, resume: queue.h)
+ * to all of them. The command is complete when every queue has completed it.
  */
 #ifndef VDUSE_BLK_QUEUES_H
 #define VDUSE_BLK_QUEUES_H
@@ -18,23 +18,23 @@
 struct queues {
 	struct queue_disk disk;
 
-	struct queue *all; /* NULL: there are none */
+	struct queue *all; /* NULL: no queues exist */
 	uint32_t count;
 
-	/* The command under way. */
-	uint32_t waiting_for; /* queues that have not completed it */
-	int result;	      /* the first failure among them */
+	/* The current command. */
+	uint32_t waiting_for; /* the number of queues that have not completed it */
+	int result;	      /* 0, or the first -errno of a queue */
 	void (*done)(struct queues *queues);
 };
 
 /**
- * queues_init() - make @count queues
- * @queues:      zeroed, but for what @disk says is constant
- * @workers:     the queues are spread over them, beginning at *@next_worker
- * @next_worker: moves on by the number of queues
+ * queues_init() - create @count queues
+ * @queues:      zeroed, except for the constant members of @disk
+ * @workers:     each queue gets one of them in turn, beginning with *@next_worker
+ * @next_worker: increased by the number of queues
  *
- * They are on no worker yet: QUEUE_ADD is the first command. Also watches @disk.backend for lost
- * writes, and recalls those that the inflight log has noted. Return: 0; -ENOMEM, logged
+ * QUEUE_ADD must be the first command. Also sets the callback of @disk.backend for lost writes, and
+ * reads from the inflight log whether writes were lost before. Return: 0; -ENOMEM, logged
  */
 int __must_check queues_init(struct queues *queues, uint32_t count, struct worker *workers,
 			     unsigned int worker_count, unsigned int *next_worker);
@@ -43,19 +43,19 @@ int __must_check queues_init(struct queues *queues, uint32_t count, struct worke
 void queues_exit(struct queues *queues);
 
 /**
- * queues_command() - tell every queue the same
- * @done: called when all have completed it; @queues->result is 0 or the first -errno
+ * queues_command() - send a command to every queue
+ * @done: called when all queues have completed it; @queues->result is 0 or the first -errno
  *
- * One at a time. @verb and @features as queue_command().
+ * One command at a time. @verb and @features as queue_command().
  */
 void queues_command(struct queues *queues, enum queue_verb verb, uint64_t features,
 		    void (*done)(struct queues *queues));
 
 /**
- * queues_clear_lost_writes() - the driver was reset: flushes may succeed again after lost writes
+ * queues_clear_lost_writes() - after a reset: flushes may succeed again after lost writes
  *
- * The next driver was told nothing yet. Without a page cache it reads what the store really has;
- * with one it might read what was lost, so there is no effect then.
+ * The next driver has had no reply to a write or flush yet. Without a page cache it reads the bytes
+ * that the store really has. With a page cache it might read data that was lost: no effect then.
  */
 void queues_clear_lost_writes(struct queues *queues);
 

@@ -8,7 +8,7 @@
 #include "iov.h"
 #include "time_ns.h"
 
-/* How long after a failure of the store the next try is made. */
+/* The time between a failed operation and its retry. */
 #define STORE_RETRY_US 500000
 
 static void req_free_memory(struct req_slot *slot)
@@ -25,14 +25,14 @@ static void req_free_memory(struct req_slot *slot)
 	slot->bytes = 0;
 }
 
-/* A function for itself so that tests/vm/tsan.supp can name it. */
+/* A separate function, so that tests/vm/tsan.supp can name it. */
 static void req_set_status(struct blk_req *req, int status)
 {
 	if (likely(req->status))
 		*req->status = (uint8_t)status;
 }
 
-/* The way out of a request: completes it and frees its slot. */
+/* Completes a request and frees its slot. */
 static void req_finish(struct req_slot *slot, uint16_t head, int status)
 {
 	struct requests *requests = slot->requests;
@@ -42,7 +42,8 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	req_set_status(req, status);
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
 		stat_add(&requests->stats.errors, 1);
-		req->used_len = 0; /* promises nothing: the status is not at the beginning */
+		req->used_len =
+			0; /* the driver may read used_len bytes from the beginning: none is valid */
 	} else {
 		stat_add(&requests->stats.done[req->op].count, 1);
 		stat_add(&requests->stats.done[req->op].bytes, req->len);
@@ -51,12 +52,12 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	stat_add(&requests->stats.pushed, 1);
 	requests->completed = true;
 	requests_check_memory(requests);
-	/* In its own round the queue publishes at the end, and others must get their turn. */
+	/* The queue publishes at the end of its round. Outside of one, schedule a round. */
 	if (!requests->in_round)
 		worker_schedule(requests->worker, requests->work);
 }
 
-/* The other way out: it was cancelled, and will be taken again after a RESUME. */
+/* A cancelled request: virtq_pop() returns it again after a RESUME. */
 static void req_put_back(struct req_slot *slot, uint16_t head)
 {
 	struct requests *requests = slot->requests;
@@ -112,8 +113,8 @@ static void req_give_up_list(struct list *list)
 }
 
 /*
- * A sync must not be: the second one may succeed although writes were lost. EFAULT is the driver's
- * memory.
+ * Not a failed sync: a second one may succeed although writes were lost. Not EFAULT: the driver's
+ * memory causes it, not the store.
  */
 static bool req_may_retry(const struct req_slot *slot, int err)
 {
@@ -138,10 +139,10 @@ static void retry_expired(struct ring_timer *timer)
 		slot->in_store = true;
 		backend_submit(requests->disk->backend, &requests->worker->ring, &slot->io);
 	}
-	worker_schedule(requests->worker, requests->work); /* it may wait for the timer */
+	worker_schedule(requests->worker, requests->work); /* a REMOVE may wait for the timer */
 }
 
-/* Goes on where it stopped: what was transferred before the failure is done. */
+/* The retry continues behind the bytes that were transferred before the failure. */
 static void req_retry_later(struct req_slot *slot, int err)
 {
 	struct requests *requests = slot->requests;
@@ -183,14 +184,13 @@ static void req_io_done(struct backend_io *io, int err)
 		log_io_error(slot->requests, io, err, "");
 	} else {
 		note_success(slot->requests, io->op);
-		/* Another sync may have got the report that this write is lost. */
+		/* Linux may have reported to another sync that this write is lost. */
 		if (unlikely(io->durable) && flush_has_failed(slot->requests))
 			err = -EIO;
 	}
 	req_finish(slot, slot_head(slot), blk_status(err));
 }
 
-/* Staging buffers take memory only where they were used. */
 static void *req_get_staging(struct backend_io *io)
 {
 	struct req_slot *slot = container_of(io, struct req_slot, io);
@@ -258,13 +258,12 @@ static void flush_done(struct backend_io *io, int err)
 	if (err)
 		log_io_error(requests, io, err, "");
 	else if (flush_has_failed(requests))
-		err = -EIO; /* an earlier one took the error with it */
+		err = -EIO; /* Linux reported the error to an earlier sync */
 	else
 		note_success(requests, BACKEND_FLUSH);
 	end_flushes(slot, false, blk_status(err));
 }
 
-/* One sync completes all flushes of this round; it is submitted at the end of the round. */
 void req_submit_flushes(struct requests *requests)
 {
 	struct list_node *first;
@@ -279,7 +278,7 @@ void req_submit_flushes(struct requests *requests)
 	req_submit(slot, BACKEND_FLUSH, flush_done);
 }
 
-/* Moves what parsing left in the worker's scratch memory to where it may stay. */
+/* Copies iov or ranges from the worker's scratch memory to the slot or an iov_buffer. */
 static void req_keep(struct req_slot *slot)
 {
 	struct worker *worker = slot->requests->worker;
@@ -300,8 +299,8 @@ static void req_keep(struct req_slot *slot)
 		return;
 	}
 	/*
-	 * Pages of bounce memory often lie side by side, and with fewer pieces a read of 128 KiB
-	 * takes 2 % fewer instructions, one of 1 MiB 5 %.
+	 * Pages of the bounce buffer are often adjacent. With adjacent pieces joined, a read of
+	 * 128 KiB takes 2 % fewer instructions, one of 1 MiB 5 %.
 	 */
 	slot->io.iov = iov;
 	slot->io.iov_count = iov_join(req->iov, req->iov_count, iov);
@@ -309,7 +308,7 @@ static void req_keep(struct req_slot *slot)
 	slot->io.len = req->len;
 }
 
-/* Only a single piece can be in a registered buffer. */
+/* io_uring accepts only a single piece in a registered buffer. */
 static const struct ring_buffer *req_buffer(const struct req_slot *slot)
 {
 	struct requests *requests = slot->requests;
@@ -359,15 +358,15 @@ void req_start(struct requests *requests, struct virtq_chain *chain)
 	int status;
 
 	stat_add(&requests->stats.popped, 1);
-	slot->requests = requests; /* here, so that slots nobody needed yet take no memory */
+	slot->requests = requests; /* not in requests_init(): unused slots must take no memory */
 	slot->ranges_left = 0;
 	slot->retry_until_ns = 0;
-	slot->io.cancelled = false; /* of the last request with this head */
+	slot->io.cancelled = false; /* left over from the last request with this head */
 	status = blk_req_parse(disk->limits, requests->features, chain, requests->worker->ranges,
 			       &slot->req);
 	if (unlikely(status)) {
 		if (log_allow(&requests->errors, disk->name))
-			log_warn("%s: queue %u: head %u: a request that is refused, with status %d",
+			log_warn("%s: queue %u: head %u: invalid request, completed with status %d",
 				 disk->name, requests->queue, chain->head, status);
 		req_finish(slot, chain->head, status);
 		return;

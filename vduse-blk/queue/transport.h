@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a virtqueue needs of the front end that its driver speaks to: where the rings are, how the
- * driver kicks and is interrupted, and memory.
+ * The interface of a virtqueue to its front end: addresses of the rings, kicks, interrupts, memory.
  *
- * A front end (frontend/) implements it, one object for a disk. It starts and stops the queues by
- * commands (queue.h), and replies to its driver when a command has taken effect. Differences
- * between front ends are data in struct transport. No other file compares front ends.
+ * Each front end (frontend/) implements it, with one struct transport for each disk. The front end
+ * starts and stops the queues by commands (queue.h). Differences between front ends are data in
+ * struct transport: code in queue/ never asks which front end it has.
  */
 #ifndef VDUSE_BLK_TRANSPORT_H
 #define VDUSE_BLK_TRANSPORT_H
@@ -19,44 +18,44 @@
 
 struct transport;
 
-/* Where the driver has put the rings of a queue. Not checked. */
+/* The addresses of the rings of a queue, as the driver set them: not checked. */
 struct transport_rings {
-	bool ready; /* false: the driver has not set the queue up, the rest is void but next_avail */
+	bool ready; /* false: the driver has not set the queue up, and only next_avail is valid */
 	uint32_t size;		       /* descriptors */
 	uint64_t desc, driver, device; /* addresses for the IOTLB */
-	uint16_t next_avail;	       /* index of the next chain to take */
+	uint16_t next_avail;	       /* avail index of the first chain to pop */
 };
 
-/* Functions for one queue are called on its worker. They must not block. */
+/* Called on the worker of @queue. They must not block. */
 struct transport_ops {
-	/** @rings: at a start, and again for a queue that was not ready. Return: 0; -errno */
+	/** @rings: called at a start, and again if the queue was not ready. Return: 0; -errno */
 	int (*rings)(struct transport *transport, uint32_t queue, struct transport_rings *out);
 
 	/**
-	 * @kick: a descriptor that becomes readable when the driver has made chains available
+	 * @kick: get the descriptor that becomes readable when the driver kicks
 	 *
-	 * Asked for at each start; the front end's, open until the queue is stopped. Return: it;
-	 * -errno
+	 * Called at each start. The front end owns the descriptor, and keeps it open until the queue
+	 * is stopped. Return: the descriptor; -errno
 	 */
 	int (*kick)(struct transport *transport, uint32_t queue);
 
 	/**
-	 * @interrupt: tell the driver that chains have come back
-	 * @adopted: an earlier server may have died before it did so: the state that the front end
-	 *	     has kept in this process may be wrong
+	 * @interrupt: interrupt the driver: the used ring has new entries
+	 * @adopted: the former server may have died before it interrupted, so perhaps the used ring
+	 *	     has no new entries
 	 *
-	 * Return: 0; -EAGAIN: the driver cannot take it yet, try again soon; other -errno
+	 * Return: 0; -EAGAIN: the front end cannot interrupt yet, try again soon; other -errno
 	 */
 	int (*interrupt)(struct transport *transport, uint32_t queue, bool adopted);
 
-	/** @running: the queue begins or ends to take requests; NULL: nothing to do */
+	/** @running: the queue was started or stopped. May be NULL */
 	void (*running)(struct transport *transport, uint32_t queue, bool running);
 
 	/**
-	 * @buffer: the one piece of memory that all data of the driver lies in, until it is stopped
+	 * @buffer: get the bounce buffer, which contains all data of the driver until a stop
 	 *
-	 * For registration with io_uring. Only where @has_buffer. Return: 0; -EAGAIN: not known
-	 * yet, ask again; -ENOENT: there is none after all
+	 * For registration with io_uring. Called only if @has_buffer. Return: 0; -EAGAIN: not known
+	 * yet, ask again; -ENOENT: the bounce buffer is the kernel's
 	 */
 	int (*buffer)(struct transport *transport, void **addr, size_t *size);
 };
@@ -64,8 +63,9 @@ struct transport_ops {
 struct transport {
 	const struct transport_ops *ops;
 	struct iotlb *iotlb;
-	bool has_buffer;	   /* @buffer may be called */
-	const char *unmapped_hint; /* what the operator may look at when rings are not mapped; "" */
+	bool has_buffer; /* @buffer may be called */
+	const char
+		*unmapped_hint; /* a hint for the log line about rings that are not mapped, or "" */
 };
 
 #endif

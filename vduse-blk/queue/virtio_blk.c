@@ -42,7 +42,7 @@ void virtio_blk_config(const struct blk_limits *l, struct virtio_blk_config *con
 
 	*config = (struct virtio_blk_config){
 		.capacity = htole64(l->size / SECTOR_SIZE),
-		/* Header and status take a descriptor each, also where there is no indirect one. */
+		/* Without indirect descriptors, header and status take one descriptor each. */
 		.seg_max = htole32(l->queue_size - 2u),
 		.blk_size = htole32(l->logical_block),
 		.physical_block_exp = log2_of(l->physical_block / l->logical_block),
@@ -63,7 +63,7 @@ void virtio_blk_config(const struct blk_limits *l, struct virtio_blk_config *con
 	}
 }
 
-/* Is [offset, offset + len) made of whole blocks of the disk? Safe for any values. */
+/* Does the range consist of whole blocks of the disk? Safe for any values. */
 static bool range_is_valid(const struct blk_limits *l, uint64_t sector, uint64_t len)
 {
 	uint64_t offset = sector * SECTOR_SIZE;
@@ -131,7 +131,7 @@ static int parse_ranges(const struct blk_limits *l, struct blk_range *ranges, st
 	return 0;
 }
 
-/* Takes the data of a request out of the chain: what lies between the header and the status. */
+/* Finds the data of a request in the chain: the bytes between the header and the status. */
 static void take_data(struct virtq_chain *chain, bool to_driver, struct blk_req *req)
 {
 	size_t header = sizeof(struct virtio_blk_outhdr);
@@ -143,7 +143,7 @@ static void take_data(struct virtq_chain *chain, bool to_driver, struct blk_req 
 		req->used_len = (uint32_t)chain->in_bytes;
 		return;
 	}
-	/* Of what we may write only the status is written: a length that claims it claims all. */
+	/* A length of n means that the first n writable bytes were written. We write only the last. */
 	req->used_len = chain->in_bytes == 1;
 	req->iov = chain->iov;
 	req->iov_count = chain->out_count;

@@ -14,7 +14,7 @@
 #include "sigbus.h"
 #include "time_ns.h"
 
-/* Operations prepared between two system calls; more only cost an earlier submit. */
+/* Operations prepared between two system calls. More of them are submitted earlier. */
 #define WORKER_RING_ENTRIES 256
 
 static int worker_alloc(struct worker *worker)
@@ -51,7 +51,7 @@ static void run_scheduled(struct worker *worker)
 	struct list_node *node;
 	struct list now;
 
-	/* The list as it is now: an item that schedules itself again runs after the ring. */
+	/* A copy of the list: an item that schedules itself again runs after ring_run(). */
 	list_init(&now);
 	list_move(&worker->scheduled, &now);
 	while ((node = list_take(&now))) {
@@ -59,11 +59,11 @@ static void run_scheduled(struct worker *worker)
 
 		if (!list_has(&work->awake))
 			list_add(&worker->awake, &work->awake);
-		work->ops->run(work); /* it may be gone after it */
+		work->ops->run(work);
 	}
 }
 
-/* How long to poll for the items that were just busy; 0: not at all. */
+/* The time to poll, for all items that ran since the last sleep; 0: do not poll. */
 static uint32_t poll_budget_us(const struct worker *worker)
 {
 	uint32_t budget = 0;
@@ -85,7 +85,7 @@ static bool may_poll(const struct worker *worker)
 	return false;
 }
 
-/* Schedules the items that have not asked to be woken and have work. */
+/* Schedules the items that have work and have not asked for a wake-up. */
 static void look_for_work(struct worker *worker)
 {
 	list_for_each (node, &worker->awake) {
@@ -97,9 +97,9 @@ static void look_for_work(struct worker *worker)
 }
 
 /*
- * Whoever else wants this CPU gets it. Without that the driver waited behind us for what we were
- * waiting for (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0 thousand a second,
- * with it 4.6 to 4.9).
+ * Lets other tasks use this CPU. Without it, the client may wait for this CPU while the worker polls
+ * for the client's requests (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0
+ * thousand a second, with it 4.6 to 4.9).
  */
 static void yield_cpu(struct polling *polling)
 {
@@ -110,10 +110,10 @@ static void yield_cpu(struct polling *polling)
 }
 
 /*
- * Spins until an item has work or an operation is complete. Return: there is something to do
+ * Spins until an item has work or an operation may have completed.
  *
- * Events only cut a turn short: they may be said where there are none (ring_has_events()). So each
- * call looks at the items, and time counts from when the worker ran out of work.
+ * ring_has_events() can be true without an event. So each call checks the items first, and the time
+ * counts from when the worker ran out of work. Return: 1: there may be work; 0: none; -errno
  */
 static int poll(struct worker *worker)
 {
@@ -121,7 +121,8 @@ static int poll(struct worker *worker)
 	uint64_t deadline_ns;
 	int err;
 
-	if (ring_is_polling(&worker->ring)) { /* in ring_run(), once for each look at the items */
+	if (ring_is_polling(
+		    &worker->ring)) { /* ring_run() polls the disk, in turn with the items */
 		look_for_work(worker);
 		return 1;
 	}
@@ -143,7 +144,6 @@ static int poll(struct worker *worker)
 	return 1;
 }
 
-/* What came while the items asked to be woken is scheduled. */
 static void prepare_sleep(struct worker *worker)
 {
 	struct list_node *node;
@@ -152,7 +152,7 @@ static void prepare_sleep(struct worker *worker)
 		awake_work(node)->ops->before_sleep(awake_work(node));
 }
 
-/* The one system call of a round: submits, and sleeps where there is nothing to do. */
+/* The only system call of a round: submits operations, and sleeps if @sleep. */
 static int enter_ring(struct worker *worker, bool sleep)
 {
 	int err;
@@ -206,7 +206,7 @@ static void *worker_main(void *arg)
 		return NULL;
 	polling_wakes(&worker->polling);
 	if (worker_loop(worker))
-		logger_abort(); /* logged; without its ring a worker can do nothing */
+		logger_abort(); /* ring_run() has logged why: a worker without a ring is useless */
 	polling_sleeps(&worker->polling);
 	ring_exit(&worker->ring);
 	return NULL;

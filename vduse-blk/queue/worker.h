@@ -2,8 +2,8 @@
 /*
  * A worker: one thread with one io_uring, which runs any number of work items.
  *
- * An item stays on the worker it was given. Nothing that it does is shared with another thread, so
- * there are no locks on the request path. A virtqueue is one kind of item.
+ * An item never changes its worker, and no other thread accesses it, so there are no locks on the
+ * request path. A virtqueue is one kind of work item.
  */
 #ifndef VDUSE_BLK_WORKER_H
 #define VDUSE_BLK_WORKER_H
@@ -22,22 +22,22 @@
 struct work;
 
 struct work_ops {
-	/** @run: do what there is to do, for a bounded time; @work may be gone after it */
+	/** @run: do the work, for a bounded time; @work may be freed during the call */
 	void (*run)(struct work *work);
 
-	/** @has_work: for polling: is there something to do? */
+	/** @has_work: for polling: should @run be called? */
 	bool (*has_work)(struct work *work);
 
-	/** @before_sleep: ask to be woken; schedule @work where something came meanwhile */
+	/** @before_sleep: ask for a wake-up; if work arrived in the meantime, schedule @work */
 	void (*before_sleep)(struct work *work);
 };
 
-/* Embedded in what a worker runs. Zeroed but for: */
+/* A work item, embedded in a larger struct. Zeroed, except for the first two members. */
 struct work {
 	const struct work_ops *ops;
-	uint32_t poll_us; /* how long to poll for more of it; CONFIG_POLL_AUTO; 0: not at all */
+	uint32_t poll_us; /* the time to poll for more work; CONFIG_POLL_AUTO; 0: do not poll */
 
-	/* The worker's. */
+	/* Used by the worker. */
 	struct list_node scheduled;
 	struct list_node awake;
 };
@@ -49,16 +49,16 @@ struct worker {
 	bool stopping;
 
 	struct list scheduled; /* items to run */
-	struct list awake;     /* ran since this thread slept: they have not asked to be woken */
+	struct list awake; /* items that ran since this thread slept: before_sleep() is to come */
 
 	struct polling polling; /* for poll_us = auto */
-	uint64_t served;	/* requests that its items have taken */
+	uint64_t served;	/* requests that its queues have popped */
 
 	struct iovec *chain_iov;  /* of the chain being parsed; VIRTQ_MAX_IOV */
 	struct blk_range *ranges; /* of the request being parsed; BLK_MAX_RANGES */
 	struct iov_pool iov_pool;
 
-	/* How worker_start() learns whether the thread came up. */
+	/* For the result of the start, from the thread to worker_start(). */
 	pthread_mutex_t lock;
 	pthread_cond_t started;
 	int start_result; /* 1 while not known */
@@ -68,23 +68,23 @@ struct worker {
 /**
  * worker_start() - start the thread
  * @worker: zeroed
- * @index:  for its name
- * @shared: of all workers of the process; must outlive them
+ * @index:  for the name of the thread
+ * @shared: the same for all workers of the process; must outlive them
  *
  * Return: 0; -errno, logged
  */
 int __must_check worker_start(struct worker *worker, unsigned int index,
 			      struct polling_shared *shared);
 
-/** worker_stop() - end the thread and free its memory; no item may be on it any more */
+/** worker_stop() - end the thread and free its memory; the worker must have no items */
 void worker_stop(struct worker *worker);
 
-/* The rest is for the worker's own thread. */
+/* The following functions are called on the worker's own thread. */
 
 /** worker_schedule() - run @work before the worker sleeps */
 void worker_schedule(struct worker *worker, struct work *work);
 
-/** worker_forget() - @work, which is not scheduled, is going away */
+/** worker_forget() - remove @work from the worker; it must not be scheduled */
 void worker_forget(struct work *work);
 
 #endif
