@@ -221,7 +221,7 @@ START_TEST(what_differs_is_said_in_words_of_the_configuration)
 		"logical_block_size was 512 and is 4096",
 		"offset was 0 and is 524288",
 		"size was 1048576 and is 262144",
-		"other is another file or block device than the one that the disk is made of",
+		"other is another file or block device than the backing store of the disk",
 	};
 
 	leave_log();
@@ -243,9 +243,11 @@ END_TEST
 
 START_TEST(log_that_is_missing_or_damaged_is_named)
 {
-	static const char *const reasons[] = { "disk0.inflight: No such file or directory; "
-					       "'vduse-blk rescue'",
-					       "disk0.inflight: it is damaged" };
+	static const char *const reasons[] = {
+		"disk0.inflight: No such file or directory; "
+		"to end the requests that wait for it: vduse-blk rescue disk0",
+		"disk0.inflight: it is damaged"
+	};
 
 	leave_log();
 	if (_i)

@@ -296,9 +296,10 @@ START_TEST(renamed_section_does_not_serve_an_image_twice)
 	ck_assert_uint_eq(test_log_count("has the same bytes as disk data, which an earlier server "
 					 "left in the kernel"),
 			  1);
-	ck_assert_uint_eq(test_log_count("call the section [data] to go on with it, or end it: "
-					 "vduse-blk rescue data"),
-			  1);
+	ck_assert_uint_eq(
+		test_log_count("to adopt it, rename the section to [data]; to end its requests: "
+			       "vduse-blk rescue data"),
+		1);
 	fake_kern_reset(); /* it was rescued */
 	open_fine("dataa");
 	forget_orphan("data");

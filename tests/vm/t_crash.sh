@@ -43,7 +43,7 @@ load_check_fs
 quiet
 cat "$T/err" >>"$T/said"
 served_again || fail "no request was in flight at any kill: nothing was tested"
-say "$(grep -o 'serves .* requests' "$T/said" | awk '{ n += $2 } END { print n }') requests were served again"
+say "$(grep -o 'repeats [0-9]* requests' "$T/said" | awk '{ n += $2 } END { print n }') requests were served again"
 is "number of descriptors" "$(fds)" "$fds_before"
 stop
 clean

@@ -25,7 +25,7 @@ sync -f "$T/mnt"
 killed
 
 says="dataa: $img has the same bytes as disk data, which an earlier server left in the kernel"
-refused 1 "$says .*call the section \[data\] to go on with it, or end it: vduse-blk rescue data" < <(config dataa)
+refused 1 "$says .*to adopt it, rename the section to \[data\]; to end its requests: vduse-blk rescue data" < <(config dataa)
 [ ! -e /sys/class/vduse/dataa ] || fail "a second disk was made of the image"
 ln "$img" "$T/hard.img"
 refused 1 'dataa: .*hard.img has the same bytes as disk data' <<-C

@@ -12,7 +12,7 @@
 #include "store/identity.h"
 #include "log.h"
 
-/* All differences, as phrases separated by "; ". */
+/* The text of all differences, separated by "; ". */
 struct differences {
 	char text[512];
 	size_t len;
@@ -36,7 +36,7 @@ static void __printf(2, 3) differs(struct differences *d, const char *fmt, ...)
 	d->len += MIN((size_t)MAX(len, 0), room - 1);
 }
 
-/* Features that a key of the configuration decides, and the key's value without and with it. */
+/* Features that depend on one key, and the value of the key without and with the feature. */
 static const struct {
 	unsigned int bit;
 	const char *key, *without, *with;
@@ -52,7 +52,7 @@ static void compare_features(struct differences *d, uint64_t was, uint64_t is)
 {
 	uint64_t differing = was ^ is;
 
-	differing &= ~(1ull << VIRTIO_BLK_F_MQ); /* the number of queues is compared too */
+	differing &= ~(1ull << VIRTIO_BLK_F_MQ); /* compare() compares the number of queues */
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		uint64_t bit = 1ull << features[i].bit;
 
@@ -63,8 +63,10 @@ static void compare_features(struct differences *d, uint64_t was, uint64_t is)
 		differing &= ~bit;
 	}
 	if (differing)
-		differs(d, "another version of vduse-blk offered virtio features that this one "
-			   "does not, or the other way round");
+		differs(d,
+			"the version of vduse-blk that attached it offered other virtio "
+			"features (difference 0x%" PRIx64 ")",
+			differing);
 }
 
 static void compare_size(struct differences *d, const struct device *device, uint64_t was)
@@ -95,10 +97,9 @@ static void compare_identity(struct differences *d, const struct device *device,
 	const struct device_config *config = device->config;
 
 	if (strcmp(was->store, is->store)) {
-		differs(d,
-			"%s is another file or block device than the one that the disk is made of",
+		differs(d, "%s is another file or block device than the backing store of the disk",
 			config->path);
-		return; /* to compare the sizes of two different stores makes no sense */
+		return; /* the sizes of different stores are not comparable */
 	}
 	if (was->offset != is->offset)
 		differs(d, "offset was %" PRIu64 " and is %" PRIu64, was->offset, is->offset);
@@ -111,12 +112,12 @@ static void compare_identity(struct differences *d, const struct device *device,
 		differs(d, "serial was \"%s\" and is \"%s\"", was->serial, is->serial);
 }
 
-/* The disk keeps the size and serial number that its driver has read. */
-static void keep(struct device *device, const struct disk_identity *was, bool tell)
+/* Sets the size and the serial number that the driver has read. */
+static void keep(struct device *device, const struct disk_identity *was, bool log_growth)
 {
 	const struct device_config *config = device->config;
 
-	if (tell && was->size < device->limits.size)
+	if (log_growth && was->size < device->limits.size)
 		log_info("%s: %s %s from %" PRIu64 " to %" PRIu64 " bytes; the disk keeps %" PRIu64
 			 " until it is detached and attached again",
 			 config->name,
@@ -129,13 +130,14 @@ static void keep(struct device *device, const struct disk_identity *was, bool te
 }
 
 static int compare(struct device *device, const struct inflight_params *was,
-		   struct inflight_params *is, bool tell)
+		   struct inflight_params *is, bool log_growth)
 {
 	struct differences d = { .len = 0 };
 	struct disk_identity old, new;
 
 	if (!identity_parse(was->identity, &old) || !identity_parse(is->identity, &new)) {
-		differs(&d, "this version cannot read the identity in its inflight log");
+		differs(&d,
+			"this version of vduse-blk cannot read the identity in its inflight log");
 	} else {
 		compare_identity(&d, device, &old, &new);
 		if (was->vq_num != is->vq_num)
@@ -145,24 +147,26 @@ static int compare(struct device *device, const struct inflight_params *was,
 		compare_features(&d, was->features, is->features);
 	}
 	if (!d.len) {
-		keep(device, &old, tell);
+		keep(device, &old, log_growth);
 		return 0;
 	}
-	log_err("%s: is attached already, and cannot be adopted: %s; restore what it was until the "
-		"disk is detached",
+	log_err("%s: is attached already, and cannot be adopted: %s; restore the old value until "
+		"the disk is detached",
 		is->name, d.text);
 	return -EINVAL;
 }
 
 static void log_unusable(const struct inflight_params *params, int err, const char *why)
 {
-	log_err("%s: is attached already, and cannot be adopted: %s/%s.inflight: %s%s",
+	log_err("%s: is attached already, and cannot be adopted: %s/%s.inflight: %s%s%s",
 		params->name, params->directory, params->name,
 		err == -EINVAL ? why : strerror(-err),
-		err == -ENOENT ? "; 'vduse-blk rescue' ends what waits for it" : "");
+		err == -ENOENT ? "; to end the requests that wait for it: vduse-blk rescue " : "",
+		err == -ENOENT ? params->name : "");
 }
 
-int adopt_inflight(struct device *device, const char *runtime_dir, bool tell, struct inflight **out)
+int adopt_inflight(struct device *device, const char *runtime_dir, bool log_growth,
+		   struct inflight **out)
 {
 	char identity[INFLIGHT_IDENTITY_MAX], was_identity[INFLIGHT_IDENTITY_MAX];
 	char why[INFLIGHT_WHY_MAX] = "";
@@ -173,7 +177,7 @@ int adopt_inflight(struct device *device, const char *runtime_dir, bool tell, st
 	was = params;
 	err = inflight_peek(&was, was_identity, why);
 	if (!err) {
-		err = compare(device, &was, &params, tell);
+		err = compare(device, &was, &params, log_growth);
 		if (err)
 			return err;
 		device_inflight_params(device, runtime_dir, identity, &params);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device that an earlier server left in the kernel: what it must be to be served again.
+ * Adopts a device that a former server left in the kernel: checks that the disk is unchanged.
  *
- * Its driver knows size, serial number, queues and features, and nothing can change them while it
- * is attached. The inflight log says what they are.
+ * The driver has read size, serial number, queues and features, and the kernel cannot change them
+ * while the device is attached. The inflight log contains them.
  */
 #ifndef VDUSE_BLK_ADOPT_H
 #define VDUSE_BLK_ADOPT_H
@@ -16,14 +16,14 @@
 
 /**
  * adopt_inflight() - open the inflight log of a device that is to be adopted
- * @device: its limits come from the configuration and the store. Where the store has grown, or an
- *          earlier version made the serial number, this function sets them to those of the log
- * @tell:   log that the store has grown
+ * @device: its limits come from the section and the store. If the store has grown, or an earlier
+ *          version made the serial number, this function replaces them by those of the log
+ * @log_growth: write a log line if the store has grown
  *
- * Return: 0; -EINVAL: the device differs from the log, logged by the names of the configuration's
- * keys; other -errno, logged
+ * Return: 0; -EINVAL: the device differs from the log; other -errno; logged. The log line names the
+ * keys of the configuration that differ
  */
-int __must_check adopt_inflight(struct device *device, const char *runtime_dir, bool tell,
+int __must_check adopt_inflight(struct device *device, const char *runtime_dir, bool log_growth,
 				struct inflight **out);
 
 #endif

@@ -29,18 +29,18 @@ static int claim_and_flush(const struct attach_job *job)
 	return fd;
 }
 
-/* Only one process can have a vhost-vdpa node open, perhaps one that /proc does not show. */
+/* Only one process can have a vhost-vdpa node open, and /proc may not show that process. */
 static int try_vhost_node(const struct attach_job *job)
 {
 	int fd = open(job->node, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	close(fd); /* before the unbind, which would wait for it */
+	close(fd); /* the unbind would wait for this descriptor */
 	return -ENODEV;
 }
 
-/* Return: is the node in use? Then @job->users names its users. */
+/* Return: true: the node is in use, and @job->users names its users */
 static bool node_is_used(struct attach_job *job, int claim)
 {
 	int users = node_users_find(job->node, job->users, sizeof(job->users));
@@ -56,7 +56,7 @@ static bool node_is_used(struct attach_job *job, int claim)
 
 static int do_detach(struct attach_job *job)
 {
-	/* Another process may have bound it again, which changes the node. */
+	/* Another process may have bound the device again, and that changes the node. */
 	bool has_node = vdpa_bus_node(job->name, job->node) == 0;
 	const struct front_end *front_end;
 	enum vdpa_driver driver;
@@ -64,7 +64,7 @@ static int do_detach(struct attach_job *job)
 	int claim = -ENODEV, err;
 
 	if (vdpa_bus_state(job->name) == VDPA_REMOVING)
-		return -EINPROGRESS; /* to open the node would wait for the removal, or delay it */
+		return -EINPROGRESS; /* open() would wait for the removal, or delay it */
 	if (vdpa_bus_driver(job->name, &driver))
 		driver = job->driver;
 	front_end = front_end_of(driver);
@@ -81,7 +81,7 @@ static int do_detach(struct attach_job *job)
 	return err;
 }
 
-/* Return: 0: it is on the bus; -ESTALE: it is not; -EINPROGRESS: it is being removed */
+/* Return: 0: @name is on the bus; -ESTALE: it is not; -EINPROGRESS: it is being removed */
 static int check_state(const char *name)
 {
 	switch (vdpa_bus_state(name)) {
@@ -112,8 +112,9 @@ static int adopt(struct attach_job *job)
 	if (err)
 		return err;
 	if (info.device_id != VIRTIO_ID_BLOCK || strcmp(info.mgmtdev, "vduse")) {
-		log_err("%s: is on the vdpa bus, but a device of type %u of %s", job->name,
-			info.device_id, info.mgmtdev);
+		log_err("%s: the vdpa bus has another device of this name: virtio device type %u "
+			"of management device %s; remove or rename one of them",
+			job->name, info.device_id, info.mgmtdev);
 		return -EINVAL;
 	}
 	return vdpa_bus_adopt(job->name, job->driver, job->node);

@@ -2,9 +2,9 @@
 /*
  * Blocking calls on the vdpa bus: add a device, bind and unbind its driver, flush its disk.
  *
- * They wait for replies to control messages and for I/O that this process serves, so neither the
- * main thread nor a worker may make them. Each job is a task: a disk that stalls does not delay
- * others.
+ * They wait for replies to control messages and for I/O, both from this process. So neither the
+ * main thread nor a worker may make them. Each job is a task: a stalled disk does not delay other
+ * disks.
  */
 #ifndef VDUSE_BLK_ATTACH_H
 #define VDUSE_BLK_ATTACH_H
@@ -17,24 +17,24 @@
 
 enum attach_verb {
 	ATTACH,	       /* add, bind, wait for the node */
-	ADOPT,	       /* find the node of a device that is on the bus already; bind it where it is
-			* unbound; -ESTALE: it was removed from the bus */
-	DETACH_UNUSED, /* flush, unbind, remove; -EBUSY where the node is in use */
-	DETACH_FORCE,  /* the same although it is in use; -EBUSY where a VM has it open: unbind
-			* would block */
+	ADOPT,	       /* bind a device that is on the bus, if it is unbound; wait for the node;
+			* -ESTALE: it is not on the bus any more */
+	DETACH_UNUSED, /* flush, unbind, remove; -EBUSY: the node is in use */
+	DETACH_FORCE,  /* as DETACH_UNUSED, but of a node in use too; -EBUSY: a virtual machine has
+			* the node open, and unbind would block */
 };
 
 struct attach_job {
 	enum attach_verb verb;
 	const char *name;
 	enum vdpa_driver driver;
-	char node[VDPA_NODE_MAX]; /* out: as it is now */
+	char node[VDPA_NODE_MAX]; /* out: the current node */
 
 	/* 0 or -errno; -EINPROGRESS: another process is unbinding or removing it; not logged */
 	int result;
 	char error[LOG_CAPTURE_MAX]; /* of ATTACH and ADOPT: the error text, not logged, or "" */
-	char users[256];	     /* of the node, after -EBUSY */
-	void (*finished)(struct attach_job *job); /* on the ring's thread */
+	char users[256];	     /* after -EBUSY: the users of the node */
+	void (*finished)(struct attach_job *job); /* called on the ring's thread */
 
 	struct task task;
 };
@@ -43,8 +43,8 @@ struct attach_job {
  * attach_submit() - start a job. The caller must not touch it before @finished is called
  * @ring: of the calling thread
  *
- * Jobs of several disks run at the same time. Where the thread cannot be started, calls @finished
- * before it returns, with the error, which is logged.
+ * Jobs of several disks run at the same time. If the thread cannot be started, that is logged, and
+ * @finished is called before the function returns, with the error in @job->result.
  */
 void attach_submit(struct attach_job *job, struct ring *ring);
 

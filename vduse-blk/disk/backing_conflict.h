@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Two devices of one configuration on the same bytes, by whatever paths. */
+/* Finds two disks of one configuration that use the same bytes, also through different paths. */
 #ifndef VDUSE_BLK_BACKING_CONFLICT_H
 #define VDUSE_BLK_BACKING_CONFLICT_H
 
@@ -7,10 +7,11 @@
 #include "config/config.h"
 
 /**
- * backing_conflict_check() - look where the stores keep their bytes; nothing is opened
+ * backing_conflict_check() - compare the identities of all stores, without opening the stores
  *
- * The lock of the first would keep the second out, as it does another process, and who reads that
- * would look for one. Return: 0, also where a path leads nowhere; -EBUSY, logged; -ENOMEM
+ * Without this check, the lock of the first disk would refuse the second one, and the log line
+ * would make the operator search for another process. Return: 0, also if a path does not exist;
+ * -EBUSY, logged; -ENOMEM
  */
 int __must_check backing_conflict_check(const struct config *config);
 

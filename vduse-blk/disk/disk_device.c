@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What the driver will see, from a store and a configuration; and is it what the kernel has? */
+/* The limits of a disk, from its store and section; comparison with the device in the kernel. */
 #include "disk_device.h"
 
 #include <errno.h>
@@ -17,13 +17,13 @@
 #include "store/store_type.h"
 #include "vdpa_bus.h"
 
-/* How long the I/O of a killed server may take to end, where there is a device to adopt. */
+/* The time limit for I/O of a killed server to end, for a device that is to be adopted. */
 #define STORE_WAIT_MS 30000
 
 /*
- * For virtio-vdpa a table of descriptors is one more piece of memory that the kernel bounces with
- * each request: 5 % of all instructions of a 4 KiB read. Without them a ring of 1024 still has
- * 341 such requests, or 4 of 1 MiB in pages; smaller ones would have too few.
+ * With virtio-vdpa the kernel copies each indirect table to the bounce buffer: 5 % of all
+ * instructions of a 4 KiB read. Without indirect tables a ring of 1024 descriptors can hold 341
+ * requests of 4 KiB, or 4 requests of 1 MiB in single pages. A smaller ring could hold too few.
  */
 static bool wants_indirect(const struct device_config *config)
 {
@@ -118,8 +118,8 @@ int device_open_inflight(struct device *device, const char *runtime_dir)
 	return adopt_inflight(device, runtime_dir, false, &device->inflight);
 }
 
-/* Said before anything is touched: what is attached must be gone on with as it is. */
-static int compare_with_kernel(struct device *device, const char *runtime_dir, bool tell)
+/* Before anything is changed: an attached device can only be adopted unchanged. */
+static int compare_with_kernel(struct device *device, const char *runtime_dir, bool log_growth)
 {
 	const struct device_config *config = device->config;
 	struct inflight *log;
@@ -137,7 +137,7 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 			front_end_of(config->driver)->name);
 		return -EBUSY;
 	}
-	err = adopt_inflight(device, runtime_dir, tell, &log);
+	err = adopt_inflight(device, runtime_dir, log_growth, &log);
 	if (!err)
 		inflight_close(log, false);
 	return err;
@@ -179,7 +179,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 		.umem = device->umem,
 		.ring = ring,
 	};
-	/* What was kept for the driver of an adopted device goes with that. */
+	/* A new device has the limits of its section and store, not those of an inflight log. */
 	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_set_limits(device))
 		return -EINVAL;
 	err = device_make(device);
@@ -199,7 +199,6 @@ unmake:
 	return err;
 }
 
-/* Sets the limits that the driver would see. */
 static int examine_store(struct device *device, bool try_lock)
 {
 	const struct device_config *config = device->config;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The device of a disk: what its driver will see, from the configuration and the store, and whether
- * the kernel has the same already.
+ * The device of a disk: its limits (size, features, queues), from its section and its store, and
+ * the comparison with a device that is in the kernel already.
  *
- * Functions that open or examine a store may block for ever: they are for tasks (task.h). The
- * others are for the main thread.
+ * Functions that open or examine a store may block for ever: call them in tasks (task.h). Call the
+ * others on the main thread.
  */
 #ifndef VDUSE_BLK_DISK_DEVICE_H
 #define VDUSE_BLK_DISK_DEVICE_H
@@ -17,11 +17,12 @@
 #include "store/identity.h"
 
 /**
- * device_open_store() - first step: open the backing store, and set the limits that the driver sees
- * @runtime_dir: of the servers that may have it, and of the record it is compared with
+ * device_open_store() - first step: open the backing store, and set the limits of the disk
+ * @device:      zeroed
+ * @runtime_dir: directory of the inflight logs, and of the sockets of servers
  *
- * @device is zeroed. Nothing exists in the kernel yet; or a device that can be gone on with. Waits
- * for a server that is just ending. Return: 0; -errno, logged
+ * If the kernel has a device of this name, checks that it can be adopted, and waits for a server
+ * that is just ending. Return: 0; -errno, logged
  */
 int __must_check device_open_store(struct device *device, const struct device_config *config,
 				   const char *runtime_dir);
@@ -30,22 +31,21 @@ void device_close_store(struct device *device);
 /**
  * device_examine() - could a new server adopt the device, after its server has released it?
  *
- * Checks all that can be checked while that server has the device and its store. Return: 0; -errno,
- * logged
+ * Checks everything that can be checked while that server has the device and its store. Return: 0;
+ * -errno, logged
  */
 int __must_check device_examine(const struct device_config *config, const char *runtime_dir);
 
 /**
  * device_check_store() - could the store be served? For "check --stores"
  *
- * Checks all that can be checked while a server has the store; of a disk that no server has, also
- * whether the store is in use. Return: 0; -errno, logged
+ * Checks everything that can be checked while a server has the store. If no server has the disk, it
+ * also checks whether the store is in use. Return: 0; -errno, logged
  */
 int __must_check device_check_store(const struct device_config *config, const char *runtime_dir);
 
 /**
- * device_set_limits() - set the limits from the configuration and the store. A part of the functions
- * above
+ * device_set_limits() - set the limits from the section and the store. The functions above call it
  *
  * Return: 0; -EINVAL, logged
  */
@@ -54,22 +54,22 @@ int __must_check device_set_limits(struct device *device);
 /** device_identity() - the identity of the disk (identity.h); call it after device_set_limits() */
 void device_identity(const struct device *device, struct disk_identity *out);
 
-/** device_inflight_params() - the parameters of the device's inflight log, with its identity */
+/** device_inflight_params() - parameters of the inflight log; @params points to @identity */
 void device_inflight_params(const struct device *device, const char *runtime_dir,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params);
 
-/** device_open_inflight() - a part of device_create(): the new record, or the old one */
+/** device_open_inflight() - create the inflight log, or open that of an adopted device */
 int __must_check device_open_inflight(struct device *device, const char *runtime_dir);
 
 /**
- * device_create() - second step: make the VDUSE device, or adopt it, and answer its messages
- * @runtime_dir:  where the record of requests in flight is
- * @workers:      the device's queues are spread over them, beginning at *@next_worker
- * @next_worker:  moves on by the number of queues
+ * device_create() - second step: create the VDUSE device, or adopt it, and serve it
+ * @runtime_dir:  directory of the inflight logs
+ * @workers:      each queue gets one of them in turn, beginning with *@next_worker
+ * @next_worker:  increased by the number of queues
  *
  * May be called again after device_destroy(). A new device is not on the vdpa bus yet. An adopted
- * device continues where its former server stopped, if the inflight log shows that it is the same
- * disk. Return: 0; -errno, logged
+ * device continues where its former server stopped. It is adopted only if its inflight log has the
+ * identity of this disk. Return: 0; -errno, logged
  */
 int __must_check device_create(struct device *device, const char *runtime_dir, struct ring *ring,
 			       struct worker *workers, unsigned int worker_count,

@@ -29,7 +29,7 @@ struct seen {
 };
 
 struct search {
-	mode_t type; /* S_IFBLK or S_IFCHR: their numbers are two worlds */
+	mode_t type; /* S_IFBLK or S_IFCHR: both have the same device numbers */
 	dev_t devs[DEVS_MAX];
 	size_t num_devs;
 
@@ -50,7 +50,7 @@ static bool seen_has(const struct seen *seen, const char *item)
 	return false;
 }
 
-/* Is @item new? Without memory everything is, and is counted twice rather than not at all. */
+/* Is @item new? Without memory the answer is yes: better counted twice than not at all. */
 static bool seen_first(struct seen *seen, const char *item)
 {
 	char **items;
@@ -74,7 +74,7 @@ static void seen_exit(struct seen *seen)
 	free(seen->items);
 }
 
-/* Names of mount points and processes are other people's: nothing in them may break the line. */
+/* Other users choose names of mount points and processes: control characters become '?'. */
 static void text_vappend(struct search *search, const char *fmt, va_list args)
 {
 	size_t room = search->size - search->len;
@@ -125,12 +125,12 @@ static bool search_matches(const struct search *search, mode_t mode, dev_t dev)
 	return false;
 }
 
-/* Does @path, a device node that some table of the kernel names, stand for our device? */
+/* Is @path, from a table in /proc, a node of the device? */
 static bool search_matches_node(const struct search *search, const char *path)
 {
 	struct stat st;
 
-	/* Elsewhere it might be a file of a network that does not answer. */
+	/* Outside /dev, stat() may wait for the server of a network file system. */
 	if (strncmp(path, "/dev/", strlen("/dev/")) || stat(path, &st) < 0)
 		return false;
 	return search_matches(search, st.st_mode, st.st_rdev);
@@ -240,11 +240,11 @@ static void mount_line(struct search *search, char *line)
 
 	unescape(point);
 	unescape(source);
-	/* btrfs shows a number of its own, but names the disk. */
+	/* btrfs shows another device number here, but the right device node. */
 	if (!search_matches(search, S_IFBLK, makedev(maj, min)) &&
 	    !search_matches_node(search, source))
 		goto out;
-	/* Propagated into many namespaces it is still one mount to people. */
+	/* A mount that is propagated to other namespaces counts once. */
 	if (seen_first(&search->mount_points, point))
 		search_user(search, "mounted on %s", point);
 
@@ -265,7 +265,7 @@ static void find_mounts(struct search *search, const char *pid)
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	/* Once per namespace, through the first process that is still there to show it. */
+	/* Once for each namespace, with the first process whose mountinfo can be read. */
 	seen_first(&search->namespaces, ns);
 	for_each_line(search, file, mount_line);
 	fclose(file);
@@ -281,7 +281,7 @@ static void find_swap(struct search *search)
 	fclose(file);
 }
 
-/* The node itself, or a file on it: a file system is in use even after a lazy umount. */
+/* The open file is the node, or a file on the device: a lazy umount hides only the mount. */
 static bool is_on_device(const struct search *search, const struct statx *stx)
 {
 	dev_t node = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
@@ -291,8 +291,8 @@ static bool is_on_device(const struct search *search, const struct statx *stx)
 }
 
 /*
- * statx() through the link reaches the inode that is open, whatever its path is by now, and asks no
- * server of a network file system for it.
+ * statx() of the link examines the open inode, even if its path has changed. AT_STATX_DONT_SYNC
+ * does not ask the server of a network file system.
  */
 static bool process_has_open(const struct search *search, DIR *fds)
 {

@@ -26,7 +26,7 @@
 #define GUEST_SLICE_SHIFT 27
 #define GUEST_SLICES	  256
 
-/* Entries that are searched for a slice: two regions can lie in one multiple of the slice's size. */
+/* Entries to search for a slice: two regions can lie in one multiple of the slice's size. */
 #define GUEST_SLICE_PROBES 4
 
 /* A hash table, by address: adjacent slices of one region do not collide. */

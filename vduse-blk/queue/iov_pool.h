@@ -2,9 +2,9 @@
 /*
  * The I/O vector pool: buffers for the iovecs and ranges of requests that do not fit into a slot.
  *
- * All queues of a worker share a fixed number of buffers. Each queue has one more buffer of its own,
- * since a disk with a slow store may use all shared ones. A queue without a free buffer waits until
- * one is put back. Used by the worker's thread only.
+ * All queues of a worker share a fixed number of buffers. Each queue has one more buffer of its
+ * own, since a disk with a slow store may use all shared ones. A queue without a free buffer waits
+ * until one is put back. Used by the worker's thread only.
  */
 #ifndef VDUSE_BLK_IOV_POOL_H
 #define VDUSE_BLK_IOV_POOL_H

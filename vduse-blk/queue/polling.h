@@ -3,9 +3,9 @@
  * Adaptive polling (poll_us = auto): should a worker that ran out of work spin before it sleeps?
  *
  * The benefit depends on the disk, on the load and on the cost of a wake-up, and none of them is
- * known. So the worker compares: it serves the load for periods without and with spinning, and then
- * keeps for many periods the choice that took less time for a request. A gap is the time between two
- * pieces of work. On an idle disk the worker spins once at most.
+ * known. So the worker compares: it serves the load for periods without and with spinning, and
+ * then keeps for many periods the choice that took less time for a request. A gap is the time
+ * between two pieces of work. On an idle disk the worker spins once at most.
  */
 #ifndef VDUSE_BLK_POLLING_H
 #define VDUSE_BLK_POLLING_H

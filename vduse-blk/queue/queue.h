@@ -3,8 +3,8 @@
  * One virtqueue of one disk: pops chains, executes the requests in them, pushes the chains.
  *
  * The path of a request: queue_drain -> virtq_pop -> blk_req_parse -> backend_submit ...
- * req_io_done -> req_finish -> virtq_push. One virtq_publish and at most one interrupt at the end of
- * the round.
+ * req_io_done -> req_finish -> virtq_push. One virtq_publish and at most one interrupt at the end
+ * of the round.
  *
  * The main thread controls a queue by commands, one at a time. Only the queue's worker accesses the
  * queue. The queue knows its front end as a transport (transport.h).
@@ -54,7 +54,7 @@ struct queue_command {
 
 	int result;
 	uint16_t next_avail; /* after QUIESCE: avail index of the next chain to pop */
-	uint32_t replays;    /* after SETTLE: requests that an earlier server had taken */
+	uint32_t replays;    /* after QUIESCE: requests put back, or in flight in a former server */
 };
 
 /* Written by the worker only, read by any thread with load_relaxed(). */

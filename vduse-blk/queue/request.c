@@ -42,8 +42,7 @@ static void req_finish(struct req_slot *slot, uint16_t head, int status)
 	req_set_status(req, status);
 	if (unlikely(status != VIRTIO_BLK_S_OK)) {
 		stat_add(&requests->stats.errors, 1);
-		req->used_len =
-			0; /* the driver may read used_len bytes from the beginning: none is valid */
+		req->used_len = 0; /* no byte at the beginning of the buffer is valid */
 	} else {
 		stat_add(&requests->stats.done[req->op].count, 1);
 		stat_add(&requests->stats.done[req->op].bytes, req->len);
@@ -235,13 +234,13 @@ static void end_flush(struct req_slot *slot, bool give_up, int status)
 		req_finish(slot, slot_head(slot), status);
 }
 
-/* The flush in @slot, and those that share its sync. */
+/* Completes the flush in @slot and all flushes that share its sync, or gives them up. */
 static void end_flushes(struct req_slot *slot, bool give_up, int status)
 {
 	struct list_node *node;
 
 	end_flush(slot, give_up, status);
-	while ((node = list_take(&slot->small.flushes))) /* good until the slot is taken again */
+	while ((node = list_take(&slot->small.flushes))) /* valid until the slot is reused */
 		end_flush(waiting_slot(node), give_up, status);
 }
 

@@ -114,7 +114,7 @@ void requests_exit(struct requests *requests);
 /** requests_begin() - the queue is started for a driver with @features */
 void requests_begin(struct requests *requests, uint64_t features);
 
-/** requests_have_room() - may the queue pop another request? If not, a completion schedules @work */
+/** requests_have_room() - may the queue pop a request? If not, a completion schedules @work */
 static inline bool requests_have_room(const struct requests *requests)
 {
 	return requests->bytes_in_flight < requests->bytes_max;

@@ -47,7 +47,7 @@ void requests_exit(struct requests *requests)
 void requests_begin(struct requests *requests, uint64_t features)
 {
 	requests->features = features;
-	/* virtio 1.3, 5.2.6.2: for a driver without FLUSH, every completed write must be durable. */
+	/* virtio 1.3, 5.2.6.2: for a driver without FLUSH, a completed write must be durable. */
 	requests->durable_writes = !requests->disk->backend->limits.volatile_cache ||
 				   !(features & (1ull << VIRTIO_BLK_F_FLUSH));
 }

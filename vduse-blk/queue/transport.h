@@ -34,8 +34,8 @@ struct transport_ops {
 	/**
 	 * @kick: get the descriptor that becomes readable when the driver kicks
 	 *
-	 * Called at each start. The front end owns the descriptor, and keeps it open until the queue
-	 * is stopped. Return: the descriptor; -errno
+	 * Called at each start. The front end owns the descriptor, and keeps it open until the
+	 * queue is stopped. Return: the descriptor; -errno
 	 */
 	int (*kick)(struct transport *transport, uint32_t queue);
 

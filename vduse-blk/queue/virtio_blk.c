@@ -143,7 +143,7 @@ static void take_data(struct virtq_chain *chain, bool to_driver, struct blk_req 
 		req->used_len = (uint32_t)chain->in_bytes;
 		return;
 	}
-	/* A length of n means that the first n writable bytes were written. We write only the last. */
+	/* A length n means that the first n writable bytes were written. We write the last only. */
 	req->used_len = chain->in_bytes == 1;
 	req->iov = chain->iov;
 	req->iov_count = chain->out_count;

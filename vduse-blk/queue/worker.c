@@ -97,8 +97,8 @@ static void look_for_work(struct worker *worker)
 }
 
 /*
- * Lets other tasks use this CPU. Without it, the client may wait for this CPU while the worker polls
- * for the client's requests (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0
+ * Lets other tasks use this CPU. Without it, the client may wait for this CPU while the worker
+ * polls for the client's requests (two CPUs, 4 KiB reads at depth 1 with poll_us = 200: 2.4 to 4.0
  * thousand a second, with it 4.6 to 4.9).
  */
 static void yield_cpu(struct polling *polling)
