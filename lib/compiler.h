@@ -30,7 +30,7 @@
 #define store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define full_barrier()	    __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-/* After a copy of memory that others may be writing to: it is made here, and @p is what is used. */
+/* After a copy to @p of memory that others may change: forbids to read the source again. */
 #define copied_to(p) __asm__ volatile("" : : "r"(p) : "memory")
 
 #endif

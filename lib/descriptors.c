@@ -31,7 +31,7 @@ int descriptors_isolate(int *keep, unsigned int count)
 	int err;
 
 #ifdef __SANITIZE_THREAD__
-	return -ENOTSUP; /* it takes equal numbers for one descriptor, whatever table they are of */
+	return -ENOTSUP; /* the sanitizer does not know that equal numbers are different files */
 #endif
 	qsort(keep, count, sizeof(*keep), compare);
 	for (unsigned int i = 0; i < count; i++) {

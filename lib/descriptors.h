@@ -20,8 +20,7 @@
  * @count: of @keep
  *
  * For the calling thread. Does not block. Return: 0; -ENOTSUP: a build with the thread sanitizer;
- * other -errno. After a failure the table is shared still, or has lost some of the descriptors to
- * be closed
+ * other -errno. After a failure the table is still shared, or only some descriptors are closed
  */
 int descriptors_isolate(int *keep, unsigned int count);
 

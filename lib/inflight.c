@@ -18,7 +18,7 @@
 struct inflight_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t checksum; /* of what follows, up to the queues */
+	uint32_t checksum; /* of the rest of the header */
 	uint64_t features;
 	uint16_t vq_num;
 	uint16_t vq_size;
@@ -28,7 +28,7 @@ struct inflight_header {
 
 struct inflight {
 	int dir_fd;
-	char name[300]; /* of the file in the directory */
+	char name[300]; /* of the file */
 	struct inflight_header *header;
 	size_t size;
 	size_t vq_stride;
@@ -46,7 +46,7 @@ static size_t file_size(uint16_t vq_num, uint16_t vq_size)
 	return ((sizeof(struct inflight_header) + 63) & ~(size_t)63) + vq_num * vq_stride(vq_size);
 }
 
-/* FNV-1a: against damage, not against forgery; the directory's mode is for that. */
+/* FNV-1a, against damage. The mode of the directory prevents forgery. */
 static uint32_t header_checksum(const struct inflight_header *header)
 {
 	const uint8_t *byte = (const uint8_t *)&header->features;
@@ -70,7 +70,7 @@ static void header_fill(struct inflight_header *header, const struct inflight_pa
 	header->checksum = header_checksum(header);
 }
 
-/* The directory, only if nobody else can change what is in it. */
+/* Opens the directory. Return: a descriptor; -EPERM: other users may write to it; other -errno */
 static int open_directory(const char *path, bool make)
 {
 	struct stat st;
@@ -126,7 +126,7 @@ static int map_file(struct inflight *inflight, int fd)
 	return 0;
 }
 
-/* Its blocks exist from the start: a full file system must not turn into SIGBUS later. */
+/* Allocates all blocks of the file: with a full file system, a later write would raise SIGBUS. */
 static int create_file(struct inflight *inflight)
 {
 	int fd, err;
@@ -217,7 +217,7 @@ static int check_header(const struct inflight *inflight, const struct inflight_p
 	return -EINVAL;
 }
 
-/* What decides the file's size, read before it is mapped as a whole. */
+/* Checks the size of the file, and the fields that determine it, before the file is mapped. */
 static int check_size(int fd, const struct inflight_params *p, char why[INFLIGHT_WHY_MAX])
 {
 	struct inflight_header h;
@@ -273,7 +273,7 @@ int inflight_open(const struct inflight_params *params, struct inflight **out,
 	return 0;
 }
 
-/* Return: -ENOENT also where there is no directory */
+/* Return: 0; -ENOENT: no file or no directory; other -errno */
 static int read_header(const struct inflight_params *p, struct inflight_header *h)
 {
 	char name[300];
@@ -364,7 +364,7 @@ void inflight_vq_guess(struct inflight_vq *log, uint16_t vq_size, uint16_t used_
 	inflight_vq_start(log, vq_size, used_idx, used_idx);
 	for (uint16_t i = 0; i < count; i++)
 		inflight_vq_take(log, heads[i]);
-	log->next_order++; /* active even with none of them */
+	log->next_order++; /* for inflight_vq_is_active(), also if @count is 0 */
 }
 
 static void insert_by_order(const struct inflight_vq *log, uint16_t *heads, int count,

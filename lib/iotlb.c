@@ -8,12 +8,12 @@
 
 #include "sigbus.h"
 
-/* The kernel's own limit is 2048 (max_iotlb_entries); a table beyond this is a runaway driver. */
+/* A limit against hostile drivers. The kernel's own limit is 2048 (max_iotlb_entries). */
 #define IOTLB_MAX_REGIONS 4096
 
 static const struct iotlb_region no_region = { .start = 1, .last = 0, .prot = PROT_NONE };
 
-/* Index of the first region that ends at or after @iova: the hit, or the place to insert at. */
+/* Return: the index of the first region that ends at or after @iova: a hit, or where to insert */
 static size_t table_search(const struct iotlb_table *table, uint64_t iova)
 {
 	size_t low = 0, high = table->count;
@@ -105,7 +105,7 @@ void iotlb_drop(struct iotlb *tlb, uint64_t start, uint64_t last)
 			table->regions[kept++] = *region;
 	}
 	table->count = kept;
-	/* Pairs with load_acquire() in iotlb_map(): a view that sees the table as it was is stale */
+	/* Pairs with load_acquire() in iotlb_map(): views that copied the old table are stale. */
 	store_release(&tlb->generation, tlb->generation + 1);
 	pthread_mutex_unlock(&tlb->lock);
 }

@@ -32,7 +32,7 @@ static inline bool list_is_empty(const struct list *list)
 	return list->head.next == &list->head;
 }
 
-/** list_has() - is @node in a list, whichever it is? */
+/** list_has() - is @node in a list? */
 static inline bool list_has(const struct list_node *node)
 {
 	return node->next;
@@ -47,7 +47,7 @@ static inline void list_add(struct list *list, struct list_node *node)
 	list->head.prev = node;
 }
 
-/** list_remove() - take @node out of its list; no effect where it is in none */
+/** list_remove() - remove @node from its list; no effect if it is in none */
 static inline void list_remove(struct list_node *node)
 {
 	if (!node->next)
@@ -57,7 +57,7 @@ static inline void list_remove(struct list_node *node)
 	node->next = node->prev = NULL;
 }
 
-/** list_take() - take out the first entry. Return: it; NULL: the list is empty */
+/** list_take() - remove the first entry. Return: the entry; NULL: the list is empty */
 static inline struct list_node *list_take(struct list *list)
 {
 	struct list_node *first = list->head.next;

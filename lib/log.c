@@ -58,7 +58,7 @@ void log_print(enum log_level level, const char *fmt, ...)
 void log_limit_flush(struct log_limit *limit, const char *what)
 {
 	if (limit->suppressed)
-		log_warn("%s: %" PRIu64 " more lines like this were held back", what,
+		log_warn("%s: %" PRIu64 " more lines like this were suppressed", what,
 			 limit->suppressed);
 	limit->suppressed = 0;
 }

@@ -2,8 +2,8 @@
 /*
  * Log lines of the library and the daemon.
  *
- * The library never prints by itself: lines go to one callback, by default to none. One line per
- * failure, written at the lowest place that knows the object's name.
+ * The library never prints: lines go to one callback, by default to none. One line for each
+ * failure, written by the lowest function that knows the name of the object.
  */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
@@ -16,22 +16,21 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /**
- * typedef log_fn - takes one finished line
- * @level: how bad
- * @text:  the line, no newline at its end; gone after the call
+ * typedef log_fn - writes one line
+ * @text: the line, without a newline; valid during the call only
  *
- * May be called from any thread at the same time as from any other. Must not log.
+ * Several threads may call it at the same time. Must not log.
  */
 typedef void (*log_fn)(enum log_level level, const char *text);
 
 /**
- * log_init() - say where lines go; call once, before any thread is started
- * @fn:  callback, or NULL for silence
+ * log_init() - set the callback; call it once, before any thread is started
+ * @fn:  callback; NULL: no lines
  * @max: lines above this level are dropped before they are formatted
  */
 void log_init(log_fn fn, enum log_level max);
 
-/** log_print() - format one line and hand it to the callback; errno is kept */
+/** log_print() - format one line and pass it to the callback; errno is unchanged */
 void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
 #define log_err(...)   log_print(LOG_LEVEL_ERROR, __VA_ARGS__)
@@ -42,17 +41,17 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define LOG_CAPTURE_MAX 512
 
 /**
- * log_capture() - from now on this thread's error lines are written to @text instead
- * @text: LOG_CAPTURE_MAX bytes, emptied; several lines are joined with "; ". NULL: no more
+ * log_capture() - write the error lines of this thread to @text instead of the log
+ * @text: LOG_CAPTURE_MAX bytes, set to ""; several lines are joined with "; ". NULL: end of capture
  *
- * For an attempt that is repeated: its caller logs what differs from the last time.
+ * For attempts that are repeated: the caller logs the text only if it has changed.
  */
 void log_capture(char *text);
 
 /**
- * struct log_limit - budget for one kind of line that a driver or a disk can provoke
+ * struct log_limit - rate limit for one kind of line that a driver or a disk can cause
  *
- * Zero-initialised is ready. Owned by one thread.
+ * Zeroed is ready. Used by one thread.
  */
 struct log_limit {
 	uint64_t window_start_ns;
@@ -62,13 +61,12 @@ struct log_limit {
 
 /**
  * log_allow() - may one more line of this kind be written?
- * @limit: the budget: ten lines in ten seconds
- *
- * When a new window opens and lines were held back, their number is logged under @what.
+ * @limit: ten lines in ten seconds
+ * @what:  name of the disk. After ten seconds, the number of suppressed lines is logged with it
  */
 bool log_allow(struct log_limit *limit, const char *what);
 
-/** log_limit_flush() - say now how many lines were held back, if any */
+/** log_limit_flush() - log the number of suppressed lines now, if any */
 void log_limit_flush(struct log_limit *limit, const char *what);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "log.h"
 
-/* libkmod prints by itself unless told otherwise. */
+/* By default libkmod prints to standard error. */
 static void modules_log(void *ctx, int priority, const char *file, int line, const char *fn,
 			const char *format, va_list args)
 {
@@ -23,7 +23,7 @@ static void modules_log(void *ctx, int priority, const char *file, int line, con
 	log_debug("libkmod: %s", text);
 }
 
-/* Asks the kernel by name alone, so that it works where there is no /lib/modules (a container). */
+/* Looks up the name only, which works without /lib/modules (in a container). */
 static bool module_running(struct kmod_ctx *ctx, const char *name)
 {
 	struct kmod_module *mod;
@@ -86,7 +86,7 @@ int module_load(const char *name)
 	int err = 0;
 
 	if (!ctx) {
-		log_err("kernel module %s: libkmod does not start", name);
+		log_err("kernel module %s: cannot initialise libkmod", name);
 		return -ENOMEM;
 	}
 	kmod_set_log_fn(ctx, modules_log, NULL);

@@ -6,13 +6,14 @@
 #include "compiler.h"
 
 /**
- * module_load() - make sure that a kernel module is there, with what it depends on
- * @name: as modprobe takes it
+ * module_load() - load a kernel module and its dependencies, if it is not loaded or built in
+ * @name: a module or an alias, as for modprobe
  *
- * Built in or loaded already is success and needs no privilege. Respects the blacklist and options
- * of modprobe.d. Logs its failure with the module's name. Blocks while the module initialises.
+ * Needs no privilege if the module is loaded already. Respects the blacklist and options of
+ * modprobe.d. Blocks while the module initialises.
  *
- * Return: 0; -ENOENT: this kernel has no such module; -EPERM; other -errno of init_module
+ * Return: 0; -ENOENT: this kernel has no such module; -EPERM: blacklisted, or no privilege; other
+ * -errno of init_module; logged
  */
 int __must_check module_load(const char *name);
 

@@ -106,7 +106,7 @@ struct fdinfo {
 	unsigned int locks;
 };
 
-/* @key: NULL, or the file: stops early where it is another one. Return: was everything read? */
+/* @key: stop if it is another file; NULL: any file. Return: was everything read? */
 static bool fdinfo_read(const char *path, const struct file_key *key,
 			const struct file_range *range, struct fdinfo *out)
 {
@@ -169,7 +169,7 @@ struct scan {
 	void *ctx;
 };
 
-/* Is it one of the descriptors to be ignored? */
+/* Must this descriptor be ignored? */
 static bool is_own(const struct scan *scan, const struct opener *opener, const char *dir,
 		   const char *name)
 {
@@ -189,7 +189,7 @@ static bool scan_goes_on(struct scan *scan)
 	return !scan->key->scan_max || scan->looked_at++ < scan->key->scan_max;
 }
 
-/* One descriptor table, in @dir. Return: is the file in it? */
+/* Scans the descriptor table in @dir. Return: does it contain the file? */
 static bool scan_table(struct scan *scan, const char *dir, struct opener *opener)
 {
 	char path[2 * PROC_PATH_MAX];

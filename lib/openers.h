@@ -2,10 +2,10 @@
 /*
  * The processes that have a file open, and the locks on it, from tables in /proc.
  *
- * The functions do not open or wait for files of other processes, but for openers_written(). The
+ * The functions do not open or wait for files of other processes, except openers_written(). The
  * tables do not show processes of other PID namespaces; without root, processes of other users; and
- * an open file that only I/O in flight or a message in a socket holds. They show the
- * open-file-description locks of these, without a process.
+ * a file that only I/O in flight or a message in a socket holds open. They show the
+ * open-file-description locks of such files, without a process.
  */
 #ifndef LIB_OPENERS_H
 #define LIB_OPENERS_H
@@ -37,7 +37,9 @@ struct file_range {
 enum file_written {
 	FILE_UNWRITTEN,
 	FILE_WRITTEN,
-	FILE_MAYBE_WRITTEN, /* unknown: this process has it open, no regular file, not the owner, or no leases there */
+	/* Unknown: this process has it open or does not own it, it is not a regular file, or its
+	 * file system has no leases. */
+	FILE_MAYBE_WRITTEN,
 };
 
 /* A process that has the file open. */

@@ -40,7 +40,7 @@ static void box_take(struct outbox *box, char text[OUTBOX_TEXT_MAX])
 		box->used--;
 	} while (*text++);
 	if (!box->used)
-		box->first = 0; /* a queue that is never full touches its first pages only */
+		box->first = 0; /* a short queue uses its first pages only */
 }
 
 static void box_count_lost(struct outbox *box)

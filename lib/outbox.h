@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A queue of texts for a reader that may be slow, stuck or gone: a pipe, a log file, the service
+ * A queue of texts for a reader that may be slow, blocked or dead: a pipe, a log file, the service
  * manager.
  *
  * A thread that serves disks must not wait for such a reader. It puts the text into a queue of
@@ -12,7 +12,7 @@
  * the process are closed.
  *
  * An outbox is a static variable that is never destroyed. All functions may be called on any thread
- * but that of the outbox.
+ * except that of the outbox.
  */
 #ifndef LIB_OUTBOX_H
 #define LIB_OUTBOX_H
@@ -33,7 +33,7 @@ struct outbox {
 
 	/*
 	 * false: the thread ends when the queue is empty, and the next text starts a new one, so
-	 * that an outbox which is seldom used costs nothing. true: the thread stays until
+	 * that an outbox that is rarely used needs no thread. true: the thread stays until
 	 * outbox_stop().
 	 */
 	bool thread_stays;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The files that stores of this process have open, or are opening or closing just now. Any thread.
+ * The files that stores of this process have open, or are opening or closing. Any thread.
  *
- * A task has a private descriptor table, and descriptors on their way to the process are in no table. So
- * /proc does not show which files this process has open for writing; this list does.
+ * /proc does not show all of them: a task has a private descriptor table, and a descriptor that is
+ * being transferred to the process is in no table.
  */
 #ifndef LIB_OWN_FILES_H
 #define LIB_OWN_FILES_H
@@ -18,13 +18,13 @@ struct own_file {
 	bool listed;
 };
 
-/** own_file_add() - before the file is opened. @own stays where it is until own_file_remove() */
+/** own_file_add() - call it before open(). @own must not move until own_file_remove() */
 void own_file_add(struct own_file *own, const struct stat *st);
 
-/** own_file_remove() - after all descriptors are closed; no effect where it is not listed */
+/** own_file_remove() - call it after all descriptors are closed; no effect if it is not listed */
 void own_file_remove(struct own_file *own);
 
-/** own_files_have() - is a store of this process made of this file? */
+/** own_files_have() - is this file in the list? */
 bool own_files_have(const struct stat *st);
 
 #endif

@@ -12,7 +12,7 @@
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(WATCHED)
 
-/* The sanitizer sees an overrun only where its own allocator put something around the memory. */
+/* The sanitizer detects an overrun only of memory from its own allocator. */
 void *pages_alloc(size_t size)
 {
 	void *addr = aligned_alloc(4096, ROUND_UP(size, 4096));
@@ -34,7 +34,7 @@ void *pages_alloc(size_t size)
 
 	if (addr == MAP_FAILED)
 		return NULL;
-	madvise(addr, size, MADV_NOHUGEPAGE); /* fails where there are none */
+	madvise(addr, size, MADV_NOHUGEPAGE); /* fails if the kernel has no huge pages */
 	return addr;
 }
 

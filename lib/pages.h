@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory for what may be needed, most of which never is.
+ * Large memory areas of which usually a small part is used.
  *
- * Each idle device has room for a ring full of requests. From malloc() it would cost what it is
- * large: glibc zeroes what it takes from its heap, and transparent huge pages make 2 MiB of each
- * page that is touched.
+ * Each idle device has slots for a ring full of requests. With calloc() all of them could become
+ * resident: glibc zeroes memory from its heap, and with transparent huge pages the first access to
+ * a page makes 2 MiB resident.
  */
 #ifndef LIB_PAGES_H
 #define LIB_PAGES_H
@@ -14,10 +14,10 @@
 #include "compiler.h"
 
 /**
- * pages_alloc() - zeroed memory, of which only the (small) pages that are touched exist
+ * pages_alloc() - zeroed memory, of which only the (small) pages that were accessed are resident
  * @size: bytes, above 0
  *
- * A system call. Return: page aligned; NULL: there is none
+ * Makes a system call. Return: page aligned; NULL: no memory
  */
 void *__must_check pages_alloc(size_t size);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A fixed number of items of one size, each of which is taken and given back.
+ * A pool: a fixed number of items of one size.
  *
- * An item that was used before is used first, so that a pool occupies the memory of as many items
- * as were out at the same time. One thread at a time.
+ * pool_get() prefers items that were used before. So only as many items take memory as were in use
+ * at the same time. One thread at a time.
  */
 #ifndef LIB_POOL_H
 #define LIB_POOL_H
@@ -18,14 +18,14 @@ struct pool {
 	uint8_t *items; /* NULL: not mapped yet */
 	size_t size;	/* of an item, bytes */
 	uint32_t count;
-	uint32_t touched; /* the first so many items have been out */
-	void *free;	  /* the items that are back, linked through their first bytes */
+	uint32_t touched; /* so many items, from the first on, have been used */
+	void *free;	  /* free items that were used before, linked through their first bytes */
 };
 
 /**
  * pool_init() - @count items of @size bytes, at least a pointer's and a multiple of its alignment
  *
- * Takes no memory yet.
+ * Maps no memory yet.
  */
 static inline void pool_init(struct pool *pool, uint32_t count, size_t size)
 {
@@ -38,7 +38,7 @@ int __must_check pool_map(struct pool *pool);
 /** pool_exit() - free the memory; no item may be in use */
 void pool_exit(struct pool *pool);
 
-/** pool_has() - is an item left? */
+/** pool_has() - is an item free? */
 static inline bool pool_has(const struct pool *pool)
 {
 	return pool->free || pool->touched < pool->count;
@@ -47,8 +47,7 @@ static inline bool pool_has(const struct pool *pool)
 /**
  * pool_get() - take an item; its contents are undefined
  *
- * A system call where the pool is not mapped, else none. Return: NULL: none is left, or there is no
- * memory
+ * Makes a system call only if the pool is not mapped. Return: NULL: no item is free, or no memory
  */
 void *pool_get(struct pool *pool);
 

@@ -10,7 +10,7 @@
 #include "log.h"
 #include "ring_setup.h"
 
-/* Best first. Kernels before 6.1 refuse what they do not know, as a whole. */
+/* Tried in this order. A kernel refuses all flags if it does not know one (the first row: 6.1). */
 static const unsigned int setup_flags[] = {
 	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
 		IORING_SETUP_SUBMIT_ALL,
@@ -25,7 +25,7 @@ static void messages_ready(struct ring_poll *poll)
 	uint64_t count;
 
 	if (read(ring->message_fd, &count, sizeof(count)) < 0)
-		return; /* a spurious wake-up: nothing was posted since the last one */
+		return; /* a spurious wake-up: no message */
 
 	pthread_mutex_lock(&ring->lock);
 	message = ring->first;
@@ -129,7 +129,7 @@ struct io_uring_sqe *ring_iopoll_sqe(struct ring *ring)
 	return get_sqe(&ring->iopoll);
 }
 
-/* What is there now: what it starts may complete at once, and others are to get their turn. */
+/* Handles the completions that exist now, not those of operations that @done starts. */
 static unsigned int reap(struct io_uring *uring)
 {
 	unsigned int head, count = 0, ready = io_uring_cq_ready(uring);
@@ -157,7 +157,7 @@ static int enter(struct io_uring *uring, bool wait)
 		ret = io_uring_submit_and_wait(uring, 1);
 	else
 		ret = io_uring_submit_and_get_events(uring);
-	/* EINTR: a signal. EBUSY, EAGAIN: the kernel wants completions taken first. */
+	/* EINTR: a signal. EBUSY, EAGAIN: reap completions first. */
 	if (ret < 0 && ret != -EINTR && ret != -EBUSY && ret != -EAGAIN) {
 		log_err("io_uring_enter: %s", strerror(-ret));
 		return ret;
@@ -165,19 +165,19 @@ static int enter(struct io_uring *uring, bool wait)
 	return 0;
 }
 
-/* Has the kernel anything for us in the first ring? */
+/* May the first io_uring have completions? */
 static bool has_news(struct ring *ring)
 {
 	/*
-	 * With deferred task work completions are made inside our next call; a flag says so. The
-	 * kernel sets it after it has queued the work (io_req_local_work_add()): where a call of
-	 * ours came in between, it stays with nothing behind it until there is work again.
+	 * With deferred task work, the kernel sets a flag, and creates the CQEs in our next call.
+	 * The kernel sets the flag after it has queued the work (io_req_local_work_add()). If our
+	 * call comes in between, the flag stays set without any work.
 	 */
 	return io_uring_cq_ready(&ring->uring) ||
 	       (load_relaxed(ring->uring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
 
-/* The call submits, and is what looks for completions. */
+/* Submits operations, and polls the disk for completions. */
 static int iopoll_run(struct ring *ring)
 {
 	int err = enter(&ring->iopoll, false);
@@ -185,7 +185,7 @@ static int iopoll_run(struct ring *ring)
 
 	if (err)
 		return err;
-	count = reap(&ring->iopoll); /* which may start more */
+	count = reap(&ring->iopoll); /* may increase iopoll_count */
 	ring->iopoll_count -= count;
 	return 0;
 }
@@ -217,8 +217,8 @@ static void poll_arm(struct ring_poll *poll)
 	struct io_uring_sqe *sqe = ring_sqe(poll->ring);
 
 	/*
-	 * Multishot: one completion per wake-up, nothing to re-arm. Of a kick eventfd the counter
-	 * is never read, which saves a system call per kick.
+	 * Multishot: one completion for each wake-up, and no need to arm it again. The counter of a
+	 * kick eventfd is never read, which saves a system call for each kick.
 	 */
 	io_uring_prep_poll_multishot(sqe, poll->fd, POLLIN);
 	ring_sqe_done(sqe, &poll->op);
@@ -242,7 +242,7 @@ static void poll_done(struct ring_op *op, int res, uint32_t flags)
 		return;
 	}
 	if (!poll->armed && res != -EBADF)
-		poll_arm(poll); /* before ready(): what becomes ready meanwhile is seen */
+		poll_arm(poll); /* before ready(), so that no wake-up is missed */
 	if (res >= 0 || res == -ECANCELED)
 		poll->ready(poll);
 }
@@ -306,7 +306,7 @@ void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
 	ring_sqe_done(sqe, &timer->op);
 }
 
-/* For operations whose result nobody needs. */
+/* For operations whose result is not used. */
 static void ignore_done(struct ring_op *op, int res, uint32_t flags)
 {
 	(void)op;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One io_uring and everything a thread waits for: I/O, descriptors, timers, and messages from
+ * One io_uring for everything that a thread waits for: I/O, descriptors, timers, and messages from
  * other threads. The main thread and each worker have one.
  *
- * Every function but ring_post() and ring_post_by() belongs to the thread that called ring_init().
- * Whatever an operation points at (the struct ring_op itself, buffers) lives until its last
+ * Only ring_post() and ring_post_by() may be called on other threads than the one that called
+ * ring_init(). The struct ring_op of an operation and its buffers must exist until its last
  * completion.
  */
 #ifndef LIB_RING_H
@@ -18,15 +18,15 @@
 #include "compiler.h"
 
 /*
- * One operation in the ring. @done runs on the ring's thread: @res is the result or -errno, @flags
- * are the CQE's (IORING_CQE_F_MORE: a multishot operation goes on). It may start operations, and
- * may free the operation where no more completions follow.
+ * One operation. @done is called on the ring's thread: @res is the result or -errno, @flags are
+ * those of the CQE (IORING_CQE_F_MORE: more completions of this operation follow). @done may start
+ * operations. After the last completion it may free the operation.
  */
 struct ring_op {
 	void (*done)(struct ring_op *op, int res, uint32_t flags);
 };
 
-/* Readiness of a descriptor, again and again, until ring_poll_stop(). */
+/* Reports each time that a descriptor becomes readable, until ring_poll_stop(). */
 struct ring_poll {
 	struct ring_op op;
 	struct ring_op cancel;
@@ -38,7 +38,7 @@ struct ring_poll {
 	void (*stopped)(struct ring_poll *poll);
 };
 
-/* One shot, after a time. */
+/* A timer that expires once. */
 struct ring_timer {
 	struct ring_op op;
 	struct __kernel_timespec ts;
@@ -46,34 +46,34 @@ struct ring_timer {
 	void (*expired)(struct ring_timer *timer);
 };
 
-/* A message to the thread of a ring: @run is called there. In use until @run is entered. */
+/* A message to the thread of a ring, which calls @run. It must exist until @run is called. */
 struct ring_message {
 	struct ring_message *next;
 	void (*run)(struct ring_message *message);
 };
 
-/* Memory that the ring has pinned, so that I/O on it need not look for its pages. Zeroed: none. */
+/* Memory that is registered with the ring: its pages stay pinned. Zeroed: none. */
 struct ring_buffer {
 	uint8_t *addr;
 	size_t len;
 	uint16_t index;
 };
 
-#define RING_BUFFERS_MAX 512 /* bounce memory, 64 MiB each, and guest memory, 128 MiB each */
+#define RING_BUFFERS_MAX 512 /* for bounce buffers and slices of guest memory */
 #define RING_BUFFER_NONE UINT16_MAX
 
 struct ring {
 	struct io_uring uring;
-	struct io_uring iopoll; /* the second one, where there is one */
+	struct io_uring iopoll; /* the second io_uring, if @has_iopoll */
 	bool has_iopoll;
-	unsigned int iopoll_count; /* operations in it, from ring_iopoll_sqe() to completion */
-	bool has_buffers;	   /* the kernel has a table for them, and we the same one */
+	unsigned int iopoll_count; /* its operations, from ring_iopoll_sqe() to completion */
+	bool has_buffers; /* the kernel has a table of registered buffers; @buffers is a copy */
 	struct {
 		uint8_t *addr;
 		size_t len;
 		unsigned int users;
 	} buffers[RING_BUFFERS_MAX];
-	pthread_mutex_t lock; /* of the messages */
+	pthread_mutex_t lock; /* protects the list of messages */
 	struct ring_message *first;
 	struct ring_message **last;
 	int message_fd;
@@ -90,41 +90,41 @@ int __must_check ring_init(struct ring *ring, unsigned int entries);
 void ring_exit(struct ring *ring);
 
 /**
- * ring_sqe() - a place for one operation; never NULL: submits what is prepared when it is full
+ * ring_sqe() - get an SQE for one operation; never NULL: a full ring is submitted first
  *
- * The caller prepares it before the next call of any ring function.
+ * The caller prepares the SQE before it calls any other ring function.
  */
 struct io_uring_sqe *ring_sqe(struct ring *ring);
 
-/** ring_sqe_done() - say who takes the completion; call after io_uring_prep_*() */
+/** ring_sqe_done() - set the operation that gets the completion; call it after io_uring_prep_*() */
 static inline void ring_sqe_done(struct io_uring_sqe *sqe, struct ring_op *op)
 {
 	io_uring_sqe_set_data(sqe, op);
 }
 
 /**
- * ring_iopoll_init() - a second io_uring, for reads and writes whose completions are polled for
+ * ring_iopoll_init() - set up a second io_uring, for polled reads and writes (IORING_SETUP_IOPOLL)
  *
- * The disk sends no interrupt for them: ring_run() looks for completions, and does not sleep while
- * one is missing. It takes nothing but O_DIRECT reads and writes, so all else stays in the first.
- * Once for each ring; no effect after that. Return: 0; -errno, logged: do without
+ * The disk sends no interrupts for them. ring_run() polls for the completions, and does not sleep
+ * before it has all of them. The second io_uring accepts O_DIRECT reads and writes only. No effect
+ * at the second call. Return: 0; -errno, logged: use the first io_uring only
  */
 int __must_check ring_iopoll_init(struct ring *ring);
 
-/** ring_iopoll_sqe() - as ring_sqe(), in the second io_uring, which must be there */
+/** ring_iopoll_sqe() - as ring_sqe(), in the second io_uring, which must exist */
 struct io_uring_sqe *ring_iopoll_sqe(struct ring *ring);
 
-/** ring_is_polling() - is something under way that ring_run() has to look for? */
+/** ring_is_polling() - are operations in flight in the second io_uring? */
 static inline bool ring_is_polling(const struct ring *ring)
 {
 	return unlikely(ring->iopoll_count);
 }
 
 /**
- * ring_run() - submit what is prepared and hand out completions
- * @wait: sleep until there is at least one; no effect while ring_is_polling()
+ * ring_run() - submit prepared operations, and call @done for each completion
+ * @wait: sleep until there is a completion; no effect while ring_is_polling()
  *
- * Return: 0; -errno: the ring is of no use any more
+ * Return: 0; -errno, logged: the ring cannot be used any more
  */
 int __must_check ring_run(struct ring *ring, bool wait);
 
@@ -134,37 +134,38 @@ static inline bool ring_has_prepared(const struct ring *ring)
 	return io_uring_sq_ready(&ring->uring);
 }
 
-/** ring_has_events() - would ring_run() hand something out, or might it? No system call */
+/** ring_has_events() - may there be a completion? True without one is possible. No system call */
 bool ring_has_events(struct ring *ring);
 
 /** ring_poll_start() - call @poll->ready whenever @fd is readable; @poll is zeroed by the caller */
 void ring_poll_start(struct ring *ring, struct ring_poll *poll, int fd,
 		     void (*ready)(struct ring_poll *poll));
 
-/** ring_poll_stop() - @stopped is called when @poll is of no more use to the ring */
+/** ring_poll_stop() - stop polling; @stopped is called when the ring does not use @poll any more */
 void ring_poll_stop(struct ring_poll *poll, void (*stopped)(struct ring_poll *poll));
 
-/** ring_timer_start() - call @timer->expired in @us microseconds; no effect while active */
+/** ring_timer_start() - call @expired in @us microseconds; no effect on an active timer */
 void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
 		      void (*expired)(struct ring_timer *timer));
 
-/** ring_timer_hurry() - have an active timer expire now; no effect on another */
+/** ring_timer_hurry() - make an active timer expire now; no effect on an inactive one */
 void ring_timer_hurry(struct ring *ring, struct ring_timer *timer);
 
 /**
  * ring_buffer_add() - register memory for IORING_OP_READ_FIXED and WRITE_FIXED
  *
- * All of it becomes resident and stays so, mapped or not, until ring_buffer_remove(). The same
- * memory again is not registered twice; but with the second io_uring as well where that is there,
- * even if nobody will use it in that. Return: 0; -errno: do without
+ * All of it becomes resident, and stays pinned until ring_buffer_remove(), even if it is unmapped.
+ * A range that is registered already is counted, not registered again. If there is a second
+ * io_uring, the memory is registered with both. Return: 0; -errno: use the memory without
+ * registration
  */
 int __must_check ring_buffer_add(struct ring *ring, struct ring_buffer *buffer, void *addr,
 				 size_t len);
 
-/** ring_buffer_remove() - nothing is in flight on it any more; no effect where there is none */
+/** ring_buffer_remove() - with no I/O on it in flight; no effect on a zeroed @buffer */
 void ring_buffer_remove(struct ring *ring, struct ring_buffer *buffer);
 
-/** ring_buffer_has() - does all of [@addr, @addr + @len) lie in it? */
+/** ring_buffer_has() - does @buffer contain all of [@addr, @addr + @len)? */
 static inline bool ring_buffer_has(const struct ring_buffer *buffer, const void *addr, size_t len)
 {
 	uintptr_t at = (uintptr_t)addr - (uintptr_t)buffer->addr;
@@ -173,17 +174,17 @@ static inline bool ring_buffer_has(const struct ring_buffer *buffer, const void 
 }
 
 /**
- * ring_cancel() - ask the kernel to end every operation that completes to @op
+ * ring_cancel() - ask the kernel to cancel every operation of @op
  *
- * Completions come in any case, with -ECANCELED or -EINTR where one was ended. Disk I/O that has
- * begun cannot be, and completes as if nothing was asked.
+ * Each operation completes: with -ECANCELED or -EINTR if it was cancelled. Disk I/O that has begun
+ * cannot be cancelled, and completes with its result.
  */
 void ring_cancel(struct ring *ring, struct ring_op *op);
 
-/** ring_post() - have @message->run called on the ring's thread; from any thread */
+/** ring_post() - send @message: the ring's thread calls @message->run. Any thread */
 void ring_post(struct ring *ring, struct ring_message *message);
 
-/** ring_post_by() - as ring_post(), with @fd for ring->message_fd in a private descriptor table */
+/** ring_post_by() - as ring_post(), from a private descriptor table; @fd: a copy of message_fd */
 void ring_post_by(struct ring *ring, struct ring_message *message, int fd);
 
 #endif

@@ -6,7 +6,7 @@
 #include "log.h"
 #include "ring.h"
 
-/* Return: where this memory is in the table, or may be put; RING_BUFFERS_MAX: nowhere */
+/* Return: the slot that has this memory, or a free slot; RING_BUFFERS_MAX: the table is full */
 static unsigned int buffer_slot(const struct ring *ring, const void *addr, size_t len)
 {
 	unsigned int slot = RING_BUFFERS_MAX;
@@ -30,7 +30,7 @@ static int table_update(struct io_uring *uring, unsigned int slot, void *addr, s
 	return ret == 1 ? 0 : -EIO;
 }
 
-/* Return: 0; -errno. No memory where @addr is NULL */
+/* @addr NULL: empty the slot. Return: 0; -errno */
 static int buffer_update(struct ring *ring, unsigned int slot, void *addr, size_t len)
 {
 	int err = table_update(&ring->uring, slot, addr, len);
@@ -76,7 +76,7 @@ void ring_buffer_remove(struct ring *ring, struct ring_buffer *buffer)
 	if (ring->buffers[buffer->index].users == 1)
 		err = buffer_update(ring, buffer->index, NULL, 0);
 	if (err) {
-		/* Its slot stays taken, and other memory at its address is not taken for it. */
+		/* The slot stays in use. NULL: other memory at this address must not match. */
 		log_warn("a registered buffer stays pinned: %s", strerror(-err));
 		ring->buffers[buffer->index].addr = NULL;
 	} else {

@@ -12,7 +12,7 @@
 #define IORING_SETUP_NO_MMAP (1u << 14)
 #endif
 
-/* More than the kernel needs before the entries of both rings. */
+/* Bytes before the entries of both rings: more than the kernel needs. */
 #define RING_HEAD 1024u
 
 #define PAGE 4096u
@@ -89,7 +89,7 @@ static int setup_unmapped(struct io_uring *uring, unsigned int entries, unsigned
 	uring->sq.sqes = sqes;
 	set_pointers(uring, &p, rings, rings_size);
 	uring->features = p.features;
-	uring->flags = flags; /* liburing unmaps what was mapped here */
+	uring->flags = flags; /* without NO_MMAP, so that liburing unmaps the rings */
 	uring->ring_fd = uring->enter_ring_fd = fd;
 	return 0;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sets up an io_uring that is closed with the descriptors of its process.
+ * Sets up an io_uring that is closed when its process closes its descriptors.
  *
  * Usually the rings of an io_uring are mapped from its file, and the mapping keeps the file open. A
  * thread of a killed server that waits in the kernel for a store keeps all mappings of the process,

@@ -38,7 +38,7 @@ static unsigned int range_count; /* all entries from here on are free */
 static unsigned int first_free;	 /* no entry before this one is free */
 static struct hull all_lost;	 /* of all ranges, never reduced */
 
-/* A huge page (hugetlbfs) can only be replaced as a whole. Its size is found by trying. */
+/* A huge page (hugetlbfs) can only be replaced as a whole. replace_page() tries all sizes. */
 static const size_t page_sizes[] = { 4096, 2ul << 20, 1ul << 30 };
 
 static struct range *find_range(uintptr_t addr)
@@ -154,8 +154,8 @@ static bool replace_page(struct range *range, uintptr_t addr)
 }
 
 /*
- * A replaced page splits its mapping into three. A driver that truncates its memory and makes us
- * read every second page could use up all mappings of the process (vm.max_map_count). When the
+ * A replaced page splits its mapping into three. A driver that truncates its memory, and makes this
+ * process read every second page, could use up all mappings (vm.max_map_count). When the
  * replacement of a page fails, the whole range is replaced.
  */
 static bool replace_all(struct range *range)

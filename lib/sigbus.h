@@ -2,18 +2,18 @@
 /*
  * Survives SIGBUS in memory of a driver.
  *
- * The memory of a virtual machine is a file. Its owner can truncate it while we have it mapped, and
- * a page of it can have a memory error that the hardware reports (BUS_MCEERR_AR). An access to such
- * memory raises SIGBUS. Where the thread is guarded, and the address is in a range that was
- * registered as driver memory, the handler replaces the page by zeroes, and the thread continues.
+ * The memory of a virtual machine is a file. Its owner can truncate the file while it is mapped,
+ * and the hardware can report a memory error in a page (BUS_MCEERR_AR). Then an access raises
+ * SIGBUS. If the thread is guarded, and the address is in a range that was registered as driver
+ * memory, the handler replaces the page by zeroes, and the thread continues.
  *
  * From then on all threads of the process read zeroes there. So code that has read driver memory
  * calls sigbus_is_lost() before the data has an effect. The readers are virtq.c (rings),
- * iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and file_rw.c (data to be
- * written, where they are copied). A writer need not ask: the driver cannot read a lost page
- * either.
+ * iotlb_read() (indirect tables), virtio_blk.c (headers, ranges) and file_rw.c (data that it copies
+ * to a staging buffer). Code that writes driver memory need not call it: the driver cannot read a
+ * lost page either.
  *
- * In all other memory SIGBUS ends the process: memory of ours must not read as zeroes.
+ * In all other memory SIGBUS ends the process: memory of this process must not read as zeroes.
  */
 #ifndef LIB_SIGBUS_H
 #define LIB_SIGBUS_H

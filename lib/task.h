@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A task: work that may block in the kernel for ever, as opening a store, binding a driver, or
- * flushing a disk.
+ * A task: work that may block in the kernel for ever, for example to open a store, to bind a
+ * driver, or to flush a disk.
  *
  * Each task has its own thread with a private descriptor table. So a task that blocks does not
  * delay other disks, neither while the server runs nor after it was killed. A task that shares the
@@ -24,7 +24,7 @@ struct task {
 	void (*done)(struct task *task); /* called on the ring's thread, after @work */
 	bool shares_descriptors;	 /* no private table: @work closes files of the process */
 
-	/* Private to task.c, but for @lost. */
+	/* Private to task.c, except for @lost. */
 	struct ring *ring;
 	struct ring_message message;
 	int *given[TASK_DESCRIPTORS_MAX];

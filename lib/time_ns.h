@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The clock that durations are measured by. */
+/* The clock for durations. */
 #ifndef LIB_TIME_NS_H
 #define LIB_TIME_NS_H
 
 #include <stdint.h>
 #include <time.h>
 
-/** time_now_ns() - nanoseconds since some moment; never goes back */
+/** time_now_ns() - nanoseconds of CLOCK_MONOTONIC */
 static inline uint64_t time_now_ns(void)
 {
 	struct timespec ts;

@@ -21,7 +21,7 @@ struct reserve {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct reserve *reserves;
 
-/* Memory whose start suits huge pages. */
+/* Maps memory that begins at a multiple of the huge page size. */
 static void *map_aligned(size_t size)
 {
 	size_t padded = size + HUGE_PAGE_SIZE;
@@ -51,14 +51,14 @@ void umem_reserve(size_t size)
 		free(reserve);
 		return;
 	}
-	madvise(reserve->addr, size, MADV_POPULATE_WRITE); /* or else page by page, when needed */
+	madvise(reserve->addr, size, MADV_POPULATE_WRITE); /* if it fails: page faults, later */
 	pthread_mutex_lock(&lock);
 	reserve->next = reserves;
 	reserves = reserve;
 	pthread_mutex_unlock(&lock);
 }
 
-/* Takes the first one off the list that has @size; 0: any */
+/* Removes the first entry with @size from the list; 0: any size. Return: the entry; NULL */
 static struct reserve *take(size_t size)
 {
 	struct reserve **at, *found;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory for VDUSE_IOTLB_REG_UMEM, in huge pages where there are any.
+ * Memory for VDUSE_IOTLB_REG_UMEM, in huge pages if possible.
  *
- * To make it resident takes long (seen: 200 ms for 64 MiB, on an emulated CPU), so it can be had
+ * To make it resident takes long (200 ms for 64 MiB on an emulated CPU), so a caller can reserve it
  * before it is needed. Any thread.
  */
 #ifndef LIB_UMEM_H
@@ -12,13 +12,13 @@
 
 #include "compiler.h"
 
-/** umem_reserve() - make @size bytes resident for a umem_alloc() to come; without memory, nothing */
+/** umem_reserve() - make @size bytes resident for a later umem_alloc(); may fail silently */
 void umem_reserve(size_t size);
 
-/** umem_unreserve() - free what was reserved and not allocated */
+/** umem_unreserve() - free all reserved memory that was not allocated */
 void umem_unreserve(void);
 
-/** umem_alloc() - zeroed; what was reserved with that @size, or pages that come when touched. Or NULL */
+/** umem_alloc() - reserved memory of this @size; if there is none, new memory. Zeroed. Or NULL */
 void *__must_check umem_alloc(size_t size);
 void umem_free(void *addr, size_t size);
 

@@ -134,7 +134,7 @@ static void unmark(void)
 	unlink(mark_path(path));
 }
 
-/* The mark stays until it is on. */
+/* The mark stays until autoprobe is on. */
 static void switch_on(const char *name)
 {
 	char path[PATH_MAX];

@@ -18,8 +18,8 @@
 #include "vdpa_paths.h"
 
 /*
- * The disk is there when the probe returns, unless virtio_blk is loaded or probes asynchronously;
- * its node too, unless udev makes the nodes.
+ * The disk exists when the probe returns, unless virtio_blk is being loaded or probes
+ * asynchronously. The node exists then too, unless udev creates the nodes.
  */
 struct vdpa_paths vdpa_paths = {
 	.sys = "/sys",
@@ -67,7 +67,7 @@ static bool on_bus(const char *name)
 	return access(path, F_OK) == 0;
 }
 
-/* The last part of what a link of sysfs points to. */
+/* The last component of the target of a symbolic link. */
 static int link_target(const char *path, char target[NAME_SIZE])
 {
 	char link[PATH_MAX];
@@ -86,7 +86,7 @@ static void bus_remove(const char *name)
 	int err = vdpa_nl_del(name);
 
 	if (err && err != -ENODEV)
-		log_warn("%s: left behind on the vdpa bus", name);
+		log_warn("%s: cannot remove it from the vdpa bus: it stays there", name);
 }
 
 static int bus_override(const char *name, enum vdpa_driver driver)
@@ -102,7 +102,7 @@ static int bus_override(const char *name, enum vdpa_driver driver)
 	return err;
 }
 
-/* Puts the device on the bus, tied to @driver and bound to none yet. */
+/* Adds the device to the bus, unbound, with @driver as driver_override. */
 static int bus_add(const char *name, enum vdpa_driver driver)
 {
 	struct vdpa_autoprobe probe;
@@ -136,11 +136,11 @@ static int bus_bind(const char *name, enum vdpa_driver driver)
 		return err;
 	}
 
-	/* The write succeeds as well where no driver took the device. */
+	/* The write succeeds even if the driver refused the device. */
 	dev_path(path, name, "/driver");
 	if (link_target(path, bound) < 0 || strcmp(bound, vdpa_driver_name(driver))) {
-		log_err("%s: driver %s did not take the device (it has: %s); see the kernel log",
-			name, vdpa_driver_name(driver), bound);
+		log_err("%s: driver %s refused the device (bound to: %s); see the kernel log", name,
+			vdpa_driver_name(driver), bound);
 		return -ENODEV;
 	}
 	return 0;
@@ -154,13 +154,13 @@ static int bus_unbind(const char *name)
 	dev_path(path, name, "/driver/unbind");
 	err = sysfs_write(path, name);
 	if (err == -ENOENT || err == -ENODEV)
-		return 0; /* bound to none, or no longer */
+		return 0; /* it is not bound (any more) */
 	if (err)
 		log_err("%s: cannot unbind from its driver: %s", name, strerror(-err));
 	return err;
 }
 
-/* The first entry of @dir whose name begins with @prefix. */
+/* Finds the first entry of @dir whose name begins with @prefix. */
 static int find_child(const char *dir, const char *prefix, char child[NAME_SIZE])
 {
 	struct dirent *entry;
@@ -181,8 +181,8 @@ static int find_child(const char *dir, const char *prefix, char child[NAME_SIZE]
 }
 
 /*
- * Linux takes a device off the bus's list first, then the link to its driver away, has the driver
- * remove what it made of the device, and only then forgets the device (device_del()).
+ * Linux removes a device in this order (device_del()): its entry in the bus's list, the link to its
+ * driver, the virtio or vhost-vdpa device that the driver created, and the device itself.
  */
 enum vdpa_state vdpa_bus_state(const char *name)
 {
@@ -234,7 +234,7 @@ int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
 	return make_node(child, node);
 }
 
-/* Is it in /dev, and not a stale node there that belongs to something else? */
+/* Does the node exist, and has it the device number of this device? */
 static bool node_ready(const char *node)
 {
 	char path[PATH_MAX], target[NAME_SIZE];
@@ -265,12 +265,13 @@ static int wait_node(const char *name, char node[VDPA_NODE_MAX])
 		usleep(POLL_MS * 1000);
 	}
 	if (err)
-		log_err("%s: the driver made no disk of it (is virtio_blk loaded?); see the kernel "
+		log_err("%s: the driver created no disk (is virtio_blk loaded?); see the kernel "
 			"log",
 			name);
 	else
-		log_err("%s: the kernel made %s, but %s has had no such node for %u s", name, found,
-			vdpa_paths.dev, vdpa_paths.node_wait_ms / 1000);
+		log_err("%s: the kernel created %s, but %s has no such node after %u s (is udev "
+			"running?)",
+			name, found, vdpa_paths.dev, vdpa_paths.node_wait_ms / 1000);
 	return -ENODEV;
 }
 
@@ -294,8 +295,8 @@ int vdpa_bus_attach(const char *name, enum vdpa_driver driver, char node[VDPA_NO
 	if (err)
 		return err;
 	/*
-	 * Without the lock from here on: the override keeps other drivers away, and the probe reads
-	 * the disk and takes as long as its server does.
+	 * From here on without the lock: driver_override excludes other drivers, and the probe
+	 * reads the disk, which takes as long as its server takes.
 	 */
 	err = bus_bind(name, driver);
 	if (err)
@@ -316,14 +317,14 @@ int vdpa_bus_adopt(const char *name, enum vdpa_driver driver, char node[VDPA_NOD
 	char path[PATH_MAX], bound[NAME_SIZE];
 	int err;
 
-	vdpa_autoprobe_repair(name); /* its server may have died while it added the device */
+	vdpa_autoprobe_repair(name); /* the former server may have died while it added the device */
 	dev_path(path, name, "/driver");
 	err = link_target(path, bound);
 	if (!err && strcmp(bound, vdpa_driver_name(driver))) {
 		log_err("%s: is bound to driver %s, not %s", name, bound, vdpa_driver_name(driver));
 		return -EBUSY;
 	}
-	if (err) { /* its server died before it was bound */
+	if (err) { /* the former server died before it bound the device */
 		err = bus_override(name, driver);
 		if (!err)
 			err = bus_bind(name, driver);

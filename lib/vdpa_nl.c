@@ -16,10 +16,10 @@
 
 #define MGMTDEV "vduse"
 
-/* Why a request failed, in words: the kernel's own where it has some. */
+/* The result of a request. */
 struct reply {
-	int err; /* the kernel's -errno, which libnl would fold into fewer codes of its own */
-	char text[256];
+	int err;	/* the kernel's -errno; error codes of libnl are less precise */
+	char text[256]; /* the kernel's error text, or ours; "": none */
 };
 
 static int reply_fail(struct reply *reply, int err, const char *text)
@@ -28,7 +28,7 @@ static int reply_fail(struct reply *reply, int err, const char *text)
 	return err;
 }
 
-/* For what fails in libnl itself, before the kernel has seen the request. */
+/* For a failure in libnl, before the kernel received the request. */
 static int reply_fail_libnl(struct reply *reply, int nl_err)
 {
 	int err = -EIO;
@@ -40,7 +40,7 @@ static int reply_fail_libnl(struct reply *reply, int nl_err)
 	return reply_fail(reply, err, nl_geterror(nl_err));
 }
 
-/* The attributes follow the error and what it repeats of our request: all, or the header only. */
+/* The attributes follow the error and a copy of our request: all of it, or its header only. */
 static const struct nlattr *ext_ack_find(const struct nlmsgerr *error, int type)
 {
 	const struct nlmsghdr *hdr = (const void *)((const char *)error - NLMSG_HDRLEN);
@@ -102,14 +102,14 @@ err_free:
 }
 
 /*
- * Nothing is ever sent twice, so no EINTR can turn a success into EEXIST: the kernel carries the
- * command out inside sendmsg(), which no signal interrupts, and its answer waits when that returns.
+ * No request is sent twice, which would turn a success into EEXIST: the kernel executes the command
+ * inside sendmsg(), which no signal interrupts, and has queued its reply when sendmsg() returns.
  */
 static int request_run(struct nl_sock *sock, struct nl_msg *msg, struct reply *reply)
 {
 	int on = 1, nl_err;
 
-	/* Refused only by kernels that have no texts; then there is just the errno. */
+	/* A kernel without error texts refuses it; then the errno alone is logged. */
 	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	nl_socket_modify_err_cb(sock, NL_CB_CUSTOM, reply_on_error, reply);
 
@@ -134,7 +134,7 @@ static int take_info(struct nl_msg *msg, void *ctx)
 	return NL_OK;
 }
 
-/* @info: where what comes before the acknowledgement goes, or NULL */
+/* @info: out: from the message before the acknowledgement; NULL: ignore that message */
 static int vdpa_request(uint8_t command, const char *name, struct vdpa_nl_info *info,
 			struct reply *reply)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* VDUSE devices in the kernel: created, adopted, examined, destroyed. */
+/* Creates, adopts, examines and destroys VDUSE devices in the kernel. */
 #include "vduse_dev_priv.h"
 
 #include <errno.h>
@@ -11,14 +11,14 @@
 #include "log.h"
 #include "vduse_kern.h"
 
-/* How far apart the kernel lays out a queue's parts; a power of two (checked since 6.12.115). */
+/* The alignment of a queue's rings; a power of two (checked since 6.12.115). */
 #define VQ_ALIGN 4096
 
-/* How long a killed server may take to let go of its device. */
+/* The time limit for a killed server to close its device. */
 #define OPEN_WAIT_MS 5000
 #define OPEN_POLL_MS 2
 
-/* The kernel forgets a vdpa device a moment after it has gone from sysfs. */
+/* The kernel frees a vdpa device a moment after it has removed it from sysfs. */
 #define DESTROY_WAIT_MS 1000
 #define DESTROY_POLL_MS 2
 
@@ -37,7 +37,7 @@ const char *vduse_dev_name_check(const char *name)
 		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.",
 			    *c))
 			return "has a character other than letters, digits, '_', '-' and '.'";
-	/* The kernel keeps a sysfs directory of that name per queue, and dev add fails on it. */
+	/* Each queue has a sysfs directory of that form, so "vdpa dev add" would fail. */
 	if (!strncmp(name, "vq", 2) && name[2] && strspn(name + 2, "0123456789") == len - 2)
 		return "is what the kernel calls a queue";
 	return NULL;
@@ -56,7 +56,7 @@ bool vduse_dev_exists(const char *name)
 	return path_exists("/sys/class/vduse", name);
 }
 
-/* On the vdpa bus, or just being taken off it. */
+/* Is it on the vdpa bus, or just being removed from it? */
 static bool has_vdpa_device(const char *name)
 {
 	char dir[64 + VDUSE_NAME_MAX];
@@ -85,7 +85,7 @@ static int create_in_kernel(int control_fd, const struct vduse_dev_params *p)
 	return err;
 }
 
-/* One opener at a time; a process that was killed may still be closing its descriptors. */
+/* Opens the device; waits while a killed process still closes its descriptors. */
 static int open_wait(const char *name)
 {
 	int fd = vduse_kern_open_dev(name);
@@ -135,7 +135,7 @@ int vduse_dev_count_queues(const char *name)
 		count++;
 	close(fd);
 	if (err == -EINVAL && count)
-		return count; /* that was one after the last */
+		return count; /* @count is the first index that is too large */
 	log_err("%s: cannot examine its queues: %s", name, strerror(-err));
 	return err;
 }
@@ -167,8 +167,8 @@ int vduse_dev_remove(const char *name)
 }
 
 /*
- * The name is taken. Without a vdpa device nobody can have anything in flight, so it is made again;
- * with one it stays, to be adopted. Return: 0: made again; -EEXIST: adopt it; -errno
+ * A device of this name exists. Without a vdpa device, no driver can have requests in flight, so it
+ * is destroyed and created again. Return: 0: created again; -EEXIST: adopt it; other -errno
  */
 static int replace_in_kernel(int control_fd, const struct vduse_dev_params *p)
 {
@@ -183,7 +183,7 @@ static int replace_in_kernel(int control_fd, const struct vduse_dev_params *p)
 	err = vduse_dev_destroy_wait(control_fd, p->name);
 	if (err)
 		return err;
-	log_info("%s: replaced a device of that name that nobody served", p->name);
+	log_info("%s: replaced a VDUSE device of this name that no server used", p->name);
 	return create_in_kernel(control_fd, p);
 }
 
@@ -207,9 +207,9 @@ static int set_attributes(const struct vduse_dev_params *p)
 	int err;
 
 	/*
-	 * A message that times out breaks the device for ever (kernel: dev->broken), and then
-	 * requests in flight can never be completed. Without a limit a stopped or restarted server
-	 * costs a pause; the waiting task can be killed.
+	 * If the reply to a control message comes too late, the kernel breaks the device for ever
+	 * (dev->broken), and then requests in flight can never be completed. Without a time limit,
+	 * tasks wait while the server is stopped or restarted. They can be killed.
 	 */
 	err = vduse_kern_set_attr(p->name, "msg_timeout", 0);
 	if (err)
@@ -220,7 +220,7 @@ static int set_attributes(const struct vduse_dev_params *p)
 	err = vduse_kern_set_attr(p->name, "bounce_size", p->bounce_size);
 	if (err == -ENOENT) {
 		if (p->bounce_size != VDUSE_BOUNCE_DEFAULT)
-			log_info("%s: bounce_size stays 64 MiB: another needs Linux 6.4", p->name);
+			log_info("%s: bounce_size is 64 MiB: other sizes need Linux 6.4", p->name);
 		return 0;
 	}
 	if (err)
@@ -229,7 +229,7 @@ static int set_attributes(const struct vduse_dev_params *p)
 	return err;
 }
 
-/* Creates or finds the device and opens it. On failure nothing stays that was not there before. */
+/* Creates or adopts the device, and opens it. On failure it destroys what it has created. */
 static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params *params)
 {
 	int err = create_in_kernel(dev->control_fd, params);
@@ -243,8 +243,8 @@ static int create_and_open(struct vduse_dev *dev, const struct vduse_dev_params 
 	}
 	dev->fd = open_wait(dev->name);
 	if (dev->fd >= 0 && dev->adopted && vduse_kern_config_irq(dev->fd) == -EPERM) {
-		log_err("%s: the kernel has given the device up, since its server did not answer in "
-			"time; what waits for it cannot be ended without a reboot",
+		log_err("%s: the kernel has marked the device broken, since its server did not reply "
+			"in time; its waiting requests can be ended only by a reboot",
 			dev->name);
 		close(dev->fd);
 		return -EPERM;

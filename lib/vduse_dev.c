@@ -72,7 +72,7 @@ static int dev_respond(struct vduse_dev *dev, const struct vduse_dev_response *r
 	if (err == -ENOENT)
 		return 0;
 	if (err)
-		log_err("%s: cannot answer a control message: %s", dev->name, strerror(-err));
+		log_err("%s: cannot reply to a control message: %s", dev->name, strerror(-err));
 	return err;
 }
 
@@ -136,7 +136,7 @@ int vduse_dev_update_config(struct vduse_dev *dev, uint32_t offset, const void *
 	if (err)
 		return err;
 	err = vduse_kern_config_irq(dev->fd);
-	return err == -EINVAL ? 0 : err; /* no driver yet: it will read the new value */
+	return err == -EINVAL ? 0 : err; /* before DRIVER_OK: the driver will read the new value */
 }
 
 int vduse_dev_vq_info(struct vduse_dev *dev, uint32_t index, struct vduse_vq_info *info)
@@ -154,7 +154,7 @@ int vduse_dev_vq_irq(struct vduse_dev *dev, uint32_t index)
 	return vduse_kern_vq_irq(dev->fd, index);
 }
 
-/* Written back they are refused where none of them is online. The one we run on is. */
+/* The kernel refuses its own set of CPUs if none of them is online. Our current CPU is online. */
 static void keep_cpu_online(const char *name, uint32_t index)
 {
 	int cpu = sched_getcpu();
@@ -166,7 +166,7 @@ static void keep_cpu_online(const char *name, uint32_t index)
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu, &cpus);
 	if (vduse_kern_vq_set_cpus(name, index, &cpus))
-		log_debug("%s: queue %u: no CPU for its interrupts", name, index);
+		log_debug("%s: queue %u: cannot set a CPU for its interrupts", name, index);
 }
 
 int vduse_dev_vq_irq_checked(struct vduse_dev *dev, uint32_t index)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What vduse_dev.c and vduse_create.c share. */
+/* Shared by vduse_dev.c and vduse_create.c. */
 #ifndef LIB_VDUSE_DEV_PRIV_H
 #define LIB_VDUSE_DEV_PRIV_H
 
@@ -16,8 +16,7 @@ struct vduse_dev {
 };
 
 /**
- * vduse_dev_destroy_wait() - destroy a device; wait while the kernel still forgets its vdpa
- * device
+ * vduse_dev_destroy_wait() - destroy a device; wait a moment while the kernel frees its vdpa device
  *
  * Return: 0; -EBUSY: it is on the vdpa bus, or served; other -errno. Logs nothing
  */

@@ -156,7 +156,7 @@ static int open_cpus(const char *name, uint32_t index, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The kernel's text of a mask: hexadecimal words, the one of the highest CPUs first. */
+/* The text is a list of hexadecimal words, beginning with the highest CPUs. */
 int vduse_kern_vq_cpus(const char *name, uint32_t index, cpu_set_t *cpus)
 {
 	int fd = open_cpus(name, index, O_RDONLY), cpu = 0;
@@ -196,7 +196,7 @@ int vduse_kern_vq_set_cpus(const char *name, uint32_t index, const cpu_set_t *cp
 
 	if (fd < 0)
 		return fd;
-	/* From the highest word on that has a bit: the kernel refuses bits that it has no CPU for. */
+	/* Begin at the highest word that is not 0: the kernel refuses words beyond its last CPU. */
 	while (word--) {
 		unsigned int bits = 0;
 
@@ -215,7 +215,7 @@ int vduse_kern_iotlb_fd(int fd, struct vduse_iotlb_entry *entry)
 {
 	int region_fd = kern_ioctl(fd, VDUSE_IOTLB_GET_FD, entry);
 
-	/* receive_fd() in the kernel does not set it, and a child must not keep guest memory */
+	/* The kernel does not set it, and a child process must not keep guest memory. */
 	if (region_fd >= 0)
 		fcntl(region_fd, F_SETFD, FD_CLOEXEC);
 	return region_fd;

@@ -13,7 +13,7 @@
 #include "vduse_kern.h"
 
 /*
- * What one driver may make us map of the 128 TiB of addresses that all devices of a process share.
+ * The limit for the mappings of one driver. All devices of a process share 128 TiB of addresses.
  * The largest virtual machines have some 10 TiB.
  */
 #define MAPPED_MAX (16ull << 40)
@@ -50,7 +50,7 @@ static int map_entry(struct vduse_memory *memory, const struct vduse_iotlb_entry
 	err = sigbus_guard_range(*addr, size);
 	if (err)
 		goto err_unmap;
-	munlock(*addr, size); /* a process that locks all memory means its own, not the driver's */
+	munlock(*addr, size); /* mlockall() of this process must not lock driver memory */
 	memory->mapped += size;
 	return 0;
 
@@ -97,8 +97,8 @@ static int umem_register(struct vduse_memory *memory, uint64_t size)
 }
 
 /*
- * The bounce region of virtio-vdpa, as our own memory. Registered at the first look into it, before
- * anything touched the kernel's pages: those stay behind what was mapped already.
+ * Fills the region of virtio-vdpa's bounce buffer with UMEM. UMEM is registered before this process
+ * maps any of the kernel's bounce pages: such a mapping would keep the old pages.
  */
 static int fill_umem(struct vduse_memory *memory, uint64_t iova, struct iotlb_region *region)
 {
@@ -113,8 +113,10 @@ static int fill_umem(struct vduse_memory *memory, uint64_t iova, struct iotlb_re
 	if (!memory->umem) {
 		err = umem_register(memory, info.last + 1);
 		if (err) {
-			log_warn("%s: bounce memory stays the kernel's: VDUSE_IOTLB_REG_UMEM: %s",
-				 memory->name, strerror(-err));
+			log_warn(
+				"%s: cannot register UMEM (VDUSE_IOTLB_REG_UMEM): %s; the kernel's "
+				"bounce buffer is used",
+				memory->name, strerror(-err));
 			memory->want_umem = false;
 			return err;
 		}
@@ -130,7 +132,7 @@ static int fill_umem(struct vduse_memory *memory, uint64_t iova, struct iotlb_re
 
 static int fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 {
-	/* Ask for exactly this byte: the kernel returns the first region that overlaps. */
+	/* Ask for this byte only: the kernel returns the first region that overlaps the range. */
 	struct vduse_iotlb_entry entry = { .start = iova, .last = iova };
 	struct vduse_memory *memory = ctx;
 	int region_fd, err;
@@ -156,7 +158,8 @@ static int fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 		return err;
 	}
 
-	madvise(addr, entry.last - entry.start + 1, MADV_DONTDUMP); /* it is not ours to keep */
+	madvise(addr, entry.last - entry.start + 1,
+		MADV_DONTDUMP); /* no guest data in core dumps */
 	*region = (struct iotlb_region){
 		.start = entry.start,
 		.last = entry.last,
@@ -171,7 +174,7 @@ static void release(void *ctx, const struct iotlb_region *region)
 	struct vduse_memory *memory = ctx;
 
 	if (region->addr == memory->umem)
-		return; /* stays registered over resets, until the device is closed */
+		return; /* UMEM stays registered until the device is closed */
 	sigbus_unguard_range(region->addr);
 	munmap(region->addr, region->last - region->start + 1);
 	mappings_give(&memory->mappings);
@@ -211,8 +214,8 @@ void vduse_memory_renew(struct vduse_memory *memory)
 		umem.size = memory->umem_size;
 		err = vduse_kern_dereg_umem(memory->fd, &umem);
 		if (err && err != -ENOENT) {
-			log_warn("%s: bounce buffer: VDUSE_IOTLB_DEREG_UMEM: %s; the kernel's own "
-				 "pages are used",
+			log_warn("%s: cannot deregister UMEM (VDUSE_IOTLB_DEREG_UMEM): %s; the "
+				 "kernel's bounce buffer is used",
 				 memory->name, strerror(-err));
 			memory->want_umem = false;
 		}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A driver's memory, as one VDUSE device shows it: what fills the device's IOTLB.
+ * The driver memory of one VDUSE device: fills the device's IOTLB.
  *
- * A miss asks the kernel for the region around the address (VDUSE_IOTLB_GET_FD) and maps it; or,
- * where that is the bounce memory of virtio-vdpa and the caller wants it so, puts our own memory in
- * its place (VDUSE_IOTLB_REG_UMEM). Threads: a miss may be on any, and changes this under the
- * table's lock; the rest belongs to the thread that owns the device.
+ * A miss asks the kernel for the region around the address (VDUSE_IOTLB_GET_FD), and maps it. If
+ * the region is the bounce buffer of virtio-vdpa, it registers UMEM instead, if the caller has
+ * chosen that (VDUSE_IOTLB_REG_UMEM). Threads: a miss may be on any thread, and holds the table's
+ * lock; all functions are called on the thread that owns the device.
  *
  * Source: drivers/vdpa/vdpa_user/vduse_dev.c, iova_domain.c (Linux 6.12).
  */
@@ -22,37 +22,35 @@
 #include "mappings.h"
 
 struct vduse_memory {
-	const char *name; /* of the device; the owner's */
-	int fd;		  /* the same */
+	const char *name; /* of the device; the caller owns it */
+	int fd;		  /* of /dev/vduse/NAME; the caller owns it */
 	struct iotlb tlb;
 	bool want_umem;
-	uint64_t mapped; /* bytes; this and the rest under the table's lock */
+	uint64_t mapped; /* bytes. The table's lock protects it and the members below */
 	struct mappings mappings;
 	struct log_limit fill_errors;
-	void *umem; /* our bounce memory once registered, else NULL */
+	void *umem; /* registered as bounce buffer; NULL: no UMEM is registered */
 	size_t umem_size;
 };
 
-/** vduse_memory_init() - for a device that is open as @fd; @umem: replace bounce pages by our memory */
+/** vduse_memory_init() - @fd: of the open device; @umem: register UMEM as bounce buffer */
 void vduse_memory_init(struct vduse_memory *memory, const char *name, int fd, bool umem);
 
-/** vduse_memory_unmap() - drop all mappings. No thread may use the table any more */
+/** vduse_memory_unmap() - unmap all regions. No thread may use the table any more */
 void vduse_memory_unmap(struct vduse_memory *memory);
 
 /**
- * vduse_memory_free() - the last, after the device was closed
+ * vduse_memory_free() - free the UMEM, after the device was closed
  *
- * Closing hands bounce data back to the kernel's pages, out of our memory.
+ * When the device is closed, the kernel copies the data in UMEM to its own bounce pages.
  */
 void vduse_memory_free(struct vduse_memory *memory);
 
 /**
- * vduse_memory_renew() - the device has a new IOVA domain: free the memory registered with the old
- * one
+ * vduse_memory_renew() - the device has a new IOVA domain: free the UMEM of the old one
  *
- * Since Linux 7.0 each "vdpa dev add" makes a new domain (vduse_dev.c:vdpa_dev_add()). The kernel
- * uses its bounce pages until memory is registered again, at the next look-up. Nothing may be
- * mapped or in use.
+ * Since Linux 7.0 each "vdpa dev add" creates a new domain (vduse_dev.c:vdpa_dev_add()). The kernel
+ * uses its bounce pages until UMEM is registered again, at the next miss. No region may be mapped.
  */
 void vduse_memory_renew(struct vduse_memory *memory);
 

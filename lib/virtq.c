@@ -23,7 +23,7 @@ static struct desc desc_decode(const struct vring_desc *raw)
 	};
 }
 
-/* Copies 16 bytes the driver may be writing to: after this there is only one truth. */
+/* Copies 16 bytes that the driver may change at any time. Only the copy is used. */
 static struct desc desc_read(const struct vring_desc *at)
 {
 	struct vring_desc raw;
@@ -59,7 +59,7 @@ static int chain_add(struct virtq_chain *chain, void *addr, size_t len, bool in)
 	return 0;
 }
 
-/* Over the borders of regions, or not in the last one. */
+/* The slow path of chain_map(): the range crosses regions, or is not in that of the last hit. */
 static int __cold chain_map_pieces(struct virtq *vq, struct virtq_chain *chain, uint64_t iova,
 				   size_t left, bool in)
 {
@@ -91,9 +91,9 @@ static int chain_map(struct virtq *vq, struct virtq_chain *chain, uint64_t iova,
 }
 
 /*
- * Appends what one descriptor points at. After a fault nothing more is mapped: its data are not
- * used, and a chain may be over thousands of regions a thousand times. The walk goes on to the
- * status.
+ * Appends the memory of one descriptor. After a fault no memory is mapped, since the data are not
+ * used, and a hostile chain may refer to thousands of regions a thousand times. The walk continues,
+ * to find the status byte.
  */
 static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, struct desc desc,
 			   struct desc *last_in)
@@ -116,7 +116,7 @@ static void chain_add_desc(struct virtq *vq, struct virtq_chain *chain, struct d
 		chain->fault = chain_map(vq, chain, desc.addr, desc.len, in);
 }
 
-/* Where the status belongs, whatever is wrong with what lies before it. */
+/* The last writable byte, for the status. Other parts of the chain may be invalid. */
 static uint8_t *find_last_byte(struct virtq *vq, const struct desc *desc)
 {
 	uint64_t iova = desc->addr + desc->len - 1;
@@ -134,7 +134,7 @@ static int chain_add_indirect(struct virtq *vq, struct virtq_chain *chain, const
 	uint32_t entries = table->len / sizeof(struct vring_desc);
 	struct desc desc = { .next = 0, .flags = VRING_DESC_F_NEXT };
 
-	/* virtio 1.3, 2.7.5.3: not negotiated, odd in size, empty, or followed by another */
+	/* virtio 1.3, 2.7.5.3: not negotiated, a wrong size, empty, or followed by a descriptor */
 	if (!vq->layout.indirect || table->len % sizeof(struct vring_desc) || !entries ||
 	    (table->flags & VRING_DESC_F_NEXT))
 		return -EPROTO;
@@ -193,7 +193,7 @@ static int take_head(struct virtq *vq, uint16_t *head)
 	*head = le16toh(load_relaxed(&vq->avail->ring[vq->last_avail & vq->mask]));
 	if (unlikely(*head >= vq->layout.num || virtq_head_is_taken(vq, *head)))
 		return ring_break(vq);
-	/* A head read from a lost page was not made available: old descriptors would be served. */
+	/* A head of zeroes from a lost page: the driver did not make head 0 available. */
 	if (virtq_rings_are_lost(vq))
 		return ring_break(vq);
 
@@ -221,10 +221,10 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	vq->in_flight++;
 	*chain = (struct virtq_chain){ .iov = chain->iov, .head = head };
 	ret = chain_walk(vq, chain, &last_in);
-	if (virtq_rings_are_lost(vq)) /* a descriptor of zeroes ends a chain early */
+	if (virtq_rings_are_lost(vq)) /* zeroes of a lost page look like the end of a chain */
 		ret = -EFAULT;
 	if (unlikely(ret)) {
-		/* The end was never reached, so where the status belongs is not known. */
+		/* The walk did not reach the end of the chain, so the status byte is unknown. */
 		chain->fault = ret;
 		chain->last_in = NULL;
 	} else if (unlikely(chain->fault)) {
@@ -238,7 +238,7 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 
 void virtq_put_back(struct virtq *vq, uint16_t head)
 {
-	/* No head is in it twice, so there is room once those that were popped are out of it. */
+	/* @replay contains no head twice, so it has room when popped heads are removed. */
 	if (vq->replay_count == VIRTQ_MAX_SIZE || vq->replay_next == vq->replay_count) {
 		vq->replay_count -= vq->replay_next;
 		memmove(vq->replay, vq->replay + vq->replay_next,
@@ -262,7 +262,7 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 		inflight_vq_push(vq->log, head);
 }
 
-/* The driver may use these heads again now. */
+/* From now on the driver may reuse these heads. */
 static void batch_release(struct virtq *vq)
 {
 	for (uint32_t i = 0; i < vq->batch_count; i++)
@@ -283,8 +283,8 @@ bool virtq_publish(struct virtq *vq)
 	vq->published = new;
 
 	/*
-	 * Pairs with the driver's barrier between writing used_event (or flags) and reading
-	 * used->idx once more: one of us sees the other's write.
+	 * Pairs with the driver's barrier between the write of used_event (or flags) and the next
+	 * read of used->idx: at least one side sees the write of the other side.
 	 */
 	full_barrier();
 	batch_release(vq);
@@ -295,7 +295,7 @@ bool virtq_publish(struct virtq *vq)
 
 void virtq_suppress_kicks(struct virtq *vq)
 {
-	/* With event index, an avail_event left behind says the same without a write. */
+	/* With the event index, an old avail_event suppresses kicks without a write. */
 	if (!vq->layout.event_idx)
 		store_relaxed(&vq->used->flags, htole16(VRING_USED_F_NO_NOTIFY));
 }
@@ -307,8 +307,8 @@ bool virtq_want_kick(struct virtq *vq)
 	else
 		store_relaxed(&vq->used->flags, 0);
 	/*
-	 * Pairs with the driver's barrier between moving avail->idx and reading avail_event (or
-	 * flags): either it kicks, or we see its chain now.
+	 * Pairs with the driver's barrier between the write of avail->idx and the read of
+	 * avail_event (or flags): either the driver kicks, or this thread sees its chain now.
 	 */
 	full_barrier();
 	return virtq_has_work(vq);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What virtq.c and virtq_rings.c share. */
+/* Shared by virtq.c and virtq_rings.c. */
 #ifndef LIB_VIRTQ_PRIV_H
 #define LIB_VIRTQ_PRIV_H
 
 #include "sigbus.h"
 #include "virtq.h"
 
-/* Is a head in flight? */
+/* Is @head in flight, or pushed and not published? */
 static inline bool virtq_head_is_taken(const struct virtq *vq, uint16_t head)
 {
 	return vq->taken[head / 8] & (1u << (head % 8));

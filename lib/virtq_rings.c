@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The rings of a virtqueue: mapped at a start, after a crash, and when memory has moved. */
+/* Maps the rings of a virtqueue: at a start, after a crash, and when memory has moved. */
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
@@ -38,7 +38,7 @@ int virtq_remap(struct virtq *vq)
 	void *desc, *avail, *used;
 	int err;
 
-	/* Two bytes past each ring lie the event fields (virtio 1.3, 2.7.7 and 2.7.8). */
+	/* Each ring is followed by an event field of two bytes (virtio 1.3, 2.7.7 and 2.7.8). */
 	err = ring_map(vq, l->desc, sizeof(struct vring_desc) * l->num, PROT_READ, &desc);
 	if (!err)
 		err = ring_map(vq, l->driver, 6 + 2 * (size_t)l->num, PROT_READ, &avail);
@@ -47,7 +47,7 @@ int virtq_remap(struct virtq *vq)
 			       PROT_READ | PROT_WRITE, &used);
 	if (err)
 		return err;
-	/* An IOVA may be aligned where the memory behind it is not. */
+	/* An IOVA may be aligned although its memory is not. */
 	if ((uintptr_t)desc % 16 || (uintptr_t)avail % 2 || (uintptr_t)used % 4)
 		return -EINVAL;
 
@@ -71,7 +71,7 @@ static int rings_set(struct virtq *vq, const struct virtq_layout *l)
 	return virtq_remap(vq);
 }
 
-/* Nothing in flight; indices as given. */
+/* Sets the indices, with nothing in flight. */
 static void indices_set(struct virtq *vq, uint16_t used_idx, uint16_t next_avail)
 {
 	vq->last_avail = next_avail;
@@ -85,7 +85,7 @@ static void indices_set(struct virtq *vq, uint16_t used_idx, uint16_t next_avail
 	memset(vq->taken, 0, sizeof(vq->taken));
 }
 
-/* Where the rings begin. Return: 0; -EIO: their memory is lost */
+/* Return: 0; -EIO: the memory of the rings is lost */
 static int read_used_idx(const struct virtq *vq, uint16_t *used_idx)
 {
 	*used_idx = le16toh(load_relaxed(&vq->used->idx));
@@ -120,7 +120,7 @@ int virtq_recover(struct virtq *vq, const struct virtq_layout *layout)
 	if (count < 0)
 		return count;
 
-	/* Each avail entry that was taken is either published or still in flight. */
+	/* Each avail entry that was popped is either published or in flight. */
 	indices_set(vq, used_idx, (uint16_t)(used_idx + count + vq->log->ahead));
 	vq->replay_count = (uint32_t)count;
 	for (int i = 0; i < count; i++)

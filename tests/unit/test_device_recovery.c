@@ -200,7 +200,7 @@ START_TEST(death_between_the_end_of_a_reset_and_its_answer_serves_nothing_again)
 	finish_all(0);
 	rig_settle();
 	fake_kern_fail(FAKE_WRITE_RESPONSE, 1, -EIO);
-	test_log_expect(LOG_LEVEL_ERROR, "cannot answer a control message");
+	test_log_expect(LOG_LEVEL_ERROR, "cannot reply to a control message");
 	id = rig_send_status(0);
 	rig_settle();
 	rig_check_stopped();

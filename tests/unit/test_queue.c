@@ -238,7 +238,7 @@ START_TEST(broken_rings_do_not_flood_the_log)
 	test_log_allow(
 		LOG_LEVEL_ERROR,
 		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
-	test_log_allow(LOG_LEVEL_WARNING, "more lines like this were held back");
+	test_log_allow(LOG_LEVEL_WARNING, "more lines like this were suppressed");
 	for (unsigned int i = 1; i <= BREAKS; i++) {
 		guest_expose(rig.guests[0], rig.num);
 		guest_publish(rig.guests[0]);

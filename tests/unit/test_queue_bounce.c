@@ -125,7 +125,7 @@ START_TEST(nothing_is_registered_where_the_memory_is_the_kernels)
 {
 	start(1);
 	fake_kern_fail(FAKE_REG_UMEM, 1, -ENOTTY);
-	test_log_expect(LOG_LEVEL_WARNING, "bounce memory stays the kernel's");
+	test_log_expect(LOG_LEVEL_WARNING, "cannot register UMEM");
 	for (int i = 0; i < 3; i++)
 		ck_assert_uint_eq(read_bounced(0).len, 0);
 	ck_assert_uint_eq(users(), 0);

@@ -167,7 +167,7 @@ START_TEST(attach_whose_driver_cannot_be_chosen_takes_the_device_off_again)
 	fake_bus_fail(FAKE_BUS_DEL, 1, del_errors[_i]);
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: cannot choose driver virtio_vdpa: Invalid");
 	if (del_errors[_i] == -EPERM)
-		test_log_expect(LOG_LEVEL_WARNING, "disk0: left behind on the vdpa bus");
+		test_log_expect(LOG_LEVEL_WARNING, "disk0: cannot remove it from the vdpa bus");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -EINVAL);
 	check_calls(1, 1, 0, 0, 1);
 	ck_assert(autoprobe_is("1"));
@@ -187,8 +187,8 @@ END_TEST
 START_TEST(attach_whose_driver_refuses_takes_the_device_off_again)
 {
 	fake_bus.refuses = true;
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: driver virtio_vdpa did not take the device (it "
-					 "has: none); see the kernel log");
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: driver virtio_vdpa refused the device (bound "
+					 "to: none); see the kernel log");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_str_eq(node, "untouched");
@@ -204,8 +204,8 @@ static void other_driver_is_first(enum fake_bus_call call, const char *text)
 START_TEST(attach_that_another_driver_gets_takes_the_device_off_again)
 {
 	fake_bus.on_call = other_driver_is_first;
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: driver virtio_vdpa did not take the device (it "
-					 "has: vhost_vdpa)");
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: driver virtio_vdpa refused the device (bound "
+					 "to: vhost_vdpa)");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_int_eq(vdpa_bus_state("disk0"), VDPA_ABSENT);
@@ -215,7 +215,7 @@ END_TEST
 START_TEST(attach_without_a_disk_takes_the_device_off_again)
 {
 	fake_bus.no_child = true;
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver made no disk of it");
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver created no disk");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
 	ck_assert_uint_eq(polls, 200); /* two seconds */
 	check_calls(1, 1, 1, 1, 1);
@@ -256,8 +256,8 @@ START_TEST(attach_without_the_right_node_takes_the_device_off_again)
 
 	fake_bus.on_call = play[_i];
 	fake_bus.no_node = true;
-	test_log_expect(LOG_LEVEL_ERROR, "disk0: the kernel made ");
-	test_log_allow(LOG_LEVEL_ERROR, "has had no such node for 10 s");
+	test_log_expect(LOG_LEVEL_ERROR, "disk0: the kernel created ");
+	test_log_allow(LOG_LEVEL_ERROR, "has no such node after 10 s");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_str_eq(node, "untouched");
@@ -270,7 +270,7 @@ START_TEST(attach_that_cannot_be_undone_leaves_the_device)
 {
 	fake_bus.refuses = true;
 	fake_bus_fail(FAKE_BUS_UNBIND, 1, -EIO);
-	test_log_expect(LOG_LEVEL_ERROR, "did not take the device");
+	test_log_expect(LOG_LEVEL_ERROR, "refused the device");
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: cannot unbind from its driver: Input/output");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
 	check_calls(1, 1, 1, 1, 0);
@@ -374,7 +374,7 @@ START_TEST(adopt_that_fails_leaves_the_device)
 		check_calls(0, 1, 1, 0, 0);
 	} else {
 		fake_bus.no_child = true;
-		test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver made no disk of it");
+		test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver created no disk");
 		ck_assert_int_eq(vdpa_bus_adopt("disk0", VIRTIO, node), -ENODEV);
 		check_calls(0, 1, 1, 0, 0);
 	}

@@ -49,7 +49,7 @@ START_TEST(bounce_size_is_the_kernels_where_it_cannot_be_given)
 	fake_kern_fail(FAKE_SET_ATTR, 2, -ENOENT);
 	vd_make_dev_of(&p);
 	ck_assert_uint_eq(vd_kern->bounce_size, 64 * VD_MIB);
-	ck_assert_uint_eq(test_log_count("bounce_size stays 64 MiB"), 1);
+	ck_assert_uint_eq(test_log_count("bounce_size is 64 MiB"), 1);
 }
 END_TEST
 
@@ -237,7 +237,7 @@ START_TEST(device_that_the_kernel_gave_up_is_told)
 	struct vduse_dev *out;
 
 	left->broken = true;
-	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": the kernel has given the device up");
+	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": the kernel has marked the device broken");
 	ck_assert_int_eq(vduse_dev_new(&p, &out), -EPERM);
 	ck_assert_ptr_eq(fake_kern_dev(VD_NAME), left);
 	ck_assert_int_eq(left->fd, -1);

@@ -216,7 +216,7 @@ START_TEST(failures_that_a_driver_provokes_do_not_flood_the_log)
 	map_unmappable(0x10000);
 	test_log_allow(LOG_LEVEL_ERROR, VD_NAME ": cannot map IOVA");
 	test_log_allow(LOG_LEVEL_ERROR, VD_NAME ": no mapping for IOVA");
-	test_log_allow(LOG_LEVEL_WARNING, "held back");
+	test_log_allow(LOG_LEVEL_WARNING, "suppressed");
 	for (int i = 0; i < 200; i++)
 		ck_assert_int_eq(vd_map_error(0x10800, PROT_READ), -EACCES);
 	vd_kern->broken = true;
@@ -327,7 +327,7 @@ START_TEST(refused_registration_falls_back_with_one_warning)
 	fake_kern_map_bounce(vd_kern);
 	fake_kern_write(vd_kern, 0x2000, &byte, 1);
 	fake_kern_fail(FAKE_REG_UMEM, 1, errs[_i]);
-	test_log_expect(LOG_LEVEL_WARNING, VD_NAME ": bounce memory stays the kernel's");
+	test_log_expect(LOG_LEVEL_WARNING, VD_NAME ": cannot register UMEM");
 	ck_assert_uint_eq(*vd_expect_map(0x2000, 2 * VD_MIB, RW, VD_MIB - 0x2000), 0x12);
 	ck_assert_uint_eq(vd_mapped_regions("rw-s"), 1);
 
@@ -413,7 +413,7 @@ START_TEST(bounce_memory_leaves_no_address_space_behind)
 		if (i % 2)
 			fake_kern_fail(FAKE_REG_UMEM, 1, -ENOMEM);
 		if (i == 1)
-			test_log_allow(LOG_LEVEL_WARNING, VD_NAME ": bounce memory stays");
+			test_log_allow(LOG_LEVEL_WARNING, VD_NAME ": cannot register UMEM");
 		vd_expect_map(0x3000, 1, RW, 1);
 		iotlb_view_exit(&vd_view);
 		fake_kern_bus_del(vd_kern);

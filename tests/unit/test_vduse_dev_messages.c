@@ -101,7 +101,7 @@ START_TEST(reply_to_nobody_is_harmless)
 	ck_assert_ptr_null(fake_kern_answer(vd_kern, id));
 
 	fake_kern_fail(FAKE_WRITE_RESPONSE, 1, -EIO);
-	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot answer a control message");
+	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot reply to a control message");
 	ck_assert_int_eq(vduse_dev_reply(vd_dev, &request, true), -EIO);
 }
 END_TEST

@@ -163,7 +163,7 @@ serve <<-C
 	[disk]
 	path = $img
 C
-said 'disk: replaced a device of that name that nobody served'
+said 'disk: replaced a VDUSE device of this name that no server used'
 
 # A server that was killed: another disk is not put into its place, and the same one goes on.
 dmsetup create on-disk --table "0 2048 linear ${NODE[disk]} 0"
@@ -177,7 +177,7 @@ for verb in list stats; do
 	said 'warning: disk is not served; see vduse-blk gc --dry-run$'
 done
 mv /run/vduse-blk/disk.inflight "$T/record"
-refused 1 "error: disk: .*cannot be adopted: .*No such file or directory; 'vduse-blk rescue'" <<-C
+refused 1 "error: disk: .*cannot be adopted: .*No such file or directory; to end the requests that wait for it: vduse-blk rescue disk" <<-C
 	[disk]
 	path = $img
 C

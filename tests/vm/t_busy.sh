@@ -207,7 +207,7 @@ exec 9>&-
 wait_for 30 "end of the client" process_ended "$CLIENT"
 timeout 30 vdpa dev del guest || fail "vdpa dev del of what was left: status $?"
 serve_vhost
-said 'guest: replaced a device of that name that nobody served'
+said 'guest: replaced a VDUSE device of this name that no server used'
 timeout 60 qemu-io --image-opts "driver=virtio-blk-vhost-vdpa,path=$node,cache.direct=on" \
 	-c 'read -P 0x44 0 1M' >"$T/client" 2>&1 || fail "the next client: $(cat "$T/client")"
 stop

@@ -11,7 +11,7 @@ seed=${HOSTILE_SEED:-1}
 pin=${HOSTILE_PIN:-no}
 
 # What a driver can make the server say. Each line is held back after ten of its kind.
-expected='invalid request, completed with|queue [0-9]+ stopped |refused the driver: |lines? .*held back'
+expected='invalid request, completed with|queue [0-9]+ stopped |refused the driver: |lines? .*suppressed'
 expected+='|cannot map IOVA|no mapping for IOVA'
 expected+='|bytes of guest memory are not registered'
 expected+='|queue [0-9]+: (read|write|discard|write zeroes|flush)'

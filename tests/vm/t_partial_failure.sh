@@ -136,6 +136,6 @@ AS=(env "T=$T" "nodes=$nodes" unshare --mount --propagation=private bash "$T/own
 start_partly 2 < <(config)
 AS=()
 wait_for 60 "failure of three" has_state three failed
-said 'error: three: the kernel made /dev/.*, but /dev has had no such node'
+said 'error: three: the kernel created /dev/.*, but /dev has no such node'
 stop
 all_clean

@@ -58,7 +58,7 @@ static void recovered(struct queues *queues)
 		device_serve_messages(device);
 }
 
-/* The driver of an adopted device runs: adopt its queues before the first message, maybe a reset. */
+/* The driver of an adopted device runs: adopt its queues before a message, which may be a reset. */
 static void recover(struct device *device)
 {
 	uint64_t features = 0;

@@ -80,7 +80,7 @@ int __must_check device_serve(struct device *device, struct worker *workers,
  */
 int device_destroy(struct device *device);
 
-/** device_abandon() - after device_close(): leave the device in the kernel, with its inflight log */
+/** device_abandon() - after device_close(): leave the device and its inflight log */
 void device_abandon(struct device *device);
 
 /**

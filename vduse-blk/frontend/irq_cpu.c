@@ -30,7 +30,7 @@ void irq_cpu_init(const char *sysfs)
 
 	CPU_ZERO(&free_cpus);
 	if (sched_getaffinity(0, sizeof(ours), &ours))
-		return; /* the machine has more CPUs than a cpu_set_t can hold: irq_cpu_take() fails */
+		return; /* more CPUs than a cpu_set_t can hold: irq_cpu_take() returns -1 */
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &ours) && stays_online(sysfs, cpu))
 			CPU_SET(cpu, &free_cpus);

@@ -4,8 +4,8 @@
  * wakes a sleeping CPU for each interrupt (README, Memory, queues, CPUs).
  *
  * The CPU must be one that cannot be taken offline: without an online CPU the kernel searches for
- * one for ever (drivers/vdpa/vdpa_user/vduse_dev.c:vduse_vq_update_effective_cpu). Each CPU is given
- * to one queue only, so that the interrupts of many busy disks do not share a CPU.
+ * one for ever (drivers/vdpa/vdpa_user/vduse_dev.c:vduse_vq_update_effective_cpu). Each CPU is
+ * given to one queue only, so that the interrupts of many busy disks do not share a CPU.
  */
 #ifndef VDUSE_BLK_IRQ_CPU_H
 #define VDUSE_BLK_IRQ_CPU_H
@@ -22,7 +22,8 @@
 void irq_cpu_init(const char *sysfs);
 
 /**
- * irq_cpu_take() - send the interrupts of queue @index to one CPU, if they go to several; any thread
+ * irq_cpu_take() - send the interrupts of queue @index to one CPU, if they go to several; any
+ * thread
  *
  * Only for virtio_vdpa, after the driver has set the queue up. When the driver sets the queue up
  * again, it replaces the CPU.

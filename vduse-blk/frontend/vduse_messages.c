@@ -95,9 +95,9 @@ static void failed_start_stopped(struct queues *queues)
 }
 
 /*
- * Only a reset clears bits. A task that was killed while it waited for our reply has not changed the
- * status in the kernel. So a later status may lack a bit that we have, as DRIVER_OK: without this
- * function the queues would be started twice.
+ * Only a reset clears bits. A task that was killed while it waited for our reply has not changed
+ * the status in the kernel. So a later status may lack a bit that we have, as DRIVER_OK: without
+ * this function the queues would be started twice.
  */
 static void add_status(struct device *device, uint8_t status)
 {
@@ -195,7 +195,7 @@ static void quiesced_for_state(struct queues *queues)
 	struct device *device = device_of(queues);
 	const struct queue *queue = &queues->all[device->request.vq_state.index];
 
-	/* The index alone cannot show that earlier requests of a former server are not completed. */
+	/* The index cannot show that earlier requests, of a former server, are not completed. */
 	if (queue->command.replays) {
 		reply(device, false);
 	} else {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The transport of a VDUSE device (queue/transport.h): rings, kicks and interrupts by the kernel. */
+/* The transport of a VDUSE device (queue/transport.h). */
 #ifndef VDUSE_BLK_VDUSE_TRANSPORT_H
 #define VDUSE_BLK_VDUSE_TRANSPORT_H
 
