@@ -29,7 +29,7 @@ struct seen {
 };
 
 struct search {
-	mode_t type; /* S_IFBLK or S_IFCHR: both have the same device numbers */
+	mode_t type; /* S_IFBLK or S_IFCHR: a disk and a terminal may have equal numbers */
 	dev_t devs[DEVS_MAX];
 	size_t num_devs;
 
