@@ -63,9 +63,8 @@ struct transport_ops {
 struct transport {
 	const struct transport_ops *ops;
 	struct iotlb *iotlb;
-	bool has_buffer; /* @buffer may be called */
-	const char
-		*unmapped_hint; /* a hint for the log line about rings that are not mapped, or "" */
+	bool has_buffer;	   /* @buffer may be called */
+	const char *unmapped_hint; /* for the log line about rings that are not mapped; may be "" */
 };
 
 #endif
