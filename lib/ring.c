@@ -159,7 +159,7 @@ static int enter(struct io_uring *uring, bool wait)
 		ret = io_uring_submit_and_get_events(uring);
 	/* EINTR: a signal. EBUSY, EAGAIN: reap completions first. */
 	if (ret < 0 && ret != -EINTR && ret != -EBUSY && ret != -EAGAIN) {
-		log_err("io_uring_enter: %s", strerror(-ret));
+		log_err("io_uring_enter() failed: %s", strerror(-ret));
 		return ret;
 	}
 	return 0;
@@ -345,7 +345,7 @@ void ring_post_by(struct ring *ring, struct ring_message *message, int fd)
 	ring->last = &message->next;
 	/* Before the unlock: the thread that takes the message may then close @fd at once. */
 	if (write(fd, &one, sizeof(one)) < 0)
-		log_err("eventfd: %s", strerror(errno));
+		log_err("cannot write to an eventfd: %s", strerror(errno));
 	pthread_mutex_unlock(&ring->lock);
 }
 

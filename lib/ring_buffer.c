@@ -39,7 +39,7 @@ static int buffer_update(struct ring *ring, unsigned int slot, void *addr, size_
 		return err;
 	err = table_update(&ring->iopoll, slot, addr, len);
 	if (err && addr && table_update(&ring->uring, slot, NULL, 0))
-		log_warn("a registered buffer stays pinned");
+		log_warn("cannot unregister a buffer, it stays pinned");
 	return err;
 }
 
@@ -77,7 +77,7 @@ void ring_buffer_remove(struct ring *ring, struct ring_buffer *buffer)
 		err = buffer_update(ring, buffer->index, NULL, 0);
 	if (err) {
 		/* The slot stays in use. NULL: other memory at this address must not match. */
-		log_warn("a registered buffer stays pinned: %s", strerror(-err));
+		log_warn("cannot unregister a buffer, it stays pinned: %s", strerror(-err));
 		ring->buffers[buffer->index].addr = NULL;
 	} else {
 		ring->buffers[buffer->index].users--;

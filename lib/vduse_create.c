@@ -270,7 +270,7 @@ int vduse_dev_new(const struct vduse_dev_params *params, struct vduse_dev **out)
 	dev->control_fd = vduse_kern_open_control();
 	if (dev->control_fd < 0) {
 		err = dev->control_fd;
-		log_err("/dev/vduse/control: %s", strerror(-err));
+		log_err("cannot open /dev/vduse/control: %s", strerror(-err));
 		goto free_dev;
 	}
 	err = create_and_open(dev, params);

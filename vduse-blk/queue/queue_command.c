@@ -84,7 +84,8 @@ static void quiesce(struct queue *queue)
 static void add(struct queue *queue)
 {
 	if (queue->disk->iopoll && ring_iopoll_init(&queue->worker->ring))
-		log_warn("%s: queue %u: iopoll has no effect", queue->disk->name, queue->index);
+		log_warn("%s: queue %u: cannot use iopoll, interrupts are used instead",
+			 queue->disk->name, queue->index);
 }
 
 static void resume(struct queue *queue)

@@ -65,7 +65,7 @@ int queues_init(struct queues *queues, uint32_t count, struct worker *workers,
 	return 0;
 
 exit_queues:
-	log_err("%s: queue %u: %s", disk->name, i, strerror(-err));
+	log_err("%s: cannot create queue %u: %s", disk->name, i, strerror(-err));
 	while (i--)
 		queue_exit(&queues->all[i]);
 	store_health_exit(&disk->health);
