@@ -208,7 +208,7 @@ static bool verb_suits(const struct verb *verb, const struct arguments *args, ch
 	if (verb->needs_name && !*rest)
 		log_err("%s needs the NAME of a device", verb->name);
 	else if (rest[verb->needs_name])
-		log_err("'%s' is too much behind %s", rest[verb->needs_name], verb->name);
+		log_err("unexpected argument '%s' after %s", rest[verb->needs_name], verb->name);
 	else if (args->given[known])
 		log_err("%s does not take --%s; see vduse-blk --help", verb->name,
 			option_name(args->given[known]));

@@ -221,7 +221,7 @@ START_TEST(line_has_at_most_1022_bytes)
 }
 END_TEST
 
-START_TEST(each_mistake_has_its_line)
+START_TEST(each_error_has_its_line)
 {
 	test_log_expect(LOG_LEVEL_ERROR, "t.conf:2: [global] workers: \"many\" is not");
 	test_log_expect(LOG_LEVEL_ERROR, "t.conf:4: [vdb] \"pth\" is not a key");
@@ -236,7 +236,7 @@ START_TEST(each_mistake_has_its_line)
 }
 END_TEST
 
-START_TEST(after_a_hundred_mistakes_the_rest_is_not_shown)
+START_TEST(after_a_hundred_errors_the_rest_is_not_shown)
 {
 	char text[2048] = "";
 	size_t i;
@@ -244,7 +244,7 @@ START_TEST(after_a_hundred_mistakes_the_rest_is_not_shown)
 	for (i = 0; i < 200; i++)
 		strcat(text, "x\n");
 	test_log_allow(LOG_LEVEL_ERROR, "\"x\" is not understood");
-	test_log_expect(LOG_LEVEL_ERROR, "t.conf: more mistakes than these 100 are not shown");
+	test_log_expect(LOG_LEVEL_ERROR, "t.conf: more errors than these 100 are not shown");
 	ck_assert_int_eq(cfg_load(text), -EINVAL);
 	ck_assert_uint_eq(test_log_count("t.conf"), 101);
 }
@@ -312,8 +312,8 @@ int main(void)
 	tcase_add_test(tc, empty_value_in_quotes_is_empty);
 	tcase_add_test(tc, nul_byte_is_refused);
 	tcase_add_test(tc, line_has_at_most_1022_bytes);
-	tcase_add_test(tc, each_mistake_has_its_line);
-	tcase_add_test(tc, after_a_hundred_mistakes_the_rest_is_not_shown);
+	tcase_add_test(tc, each_error_has_its_line);
+	tcase_add_test(tc, after_a_hundred_errors_the_rest_is_not_shown);
 	tcase_add_test(tc, failure_leaves_the_output_alone);
 	tcase_add_loop_test(tc, random_text_is_refused_or_read_back, 0, 8);
 	return suite_run(suite);

@@ -45,7 +45,7 @@ right() {
 
 conf=$T/conf
 printf '[global]\nruntime_dir = %s\n[no-such-device]\npath = /none\n' "$T/run" >"$conf"
-name=no-such-device # there must be none of that name, should a mistake here have an effect
+name=no-such-device # there must be none of that name, should an error here have an effect
 
 wrong 'a verb is needed'
 wrong 'a verb is needed' -c "$conf"
@@ -57,12 +57,12 @@ wrong 'serve needs -c FILE' serve
 wrong 'serve needs -c FILE' serve --takeover
 wrong 'check needs -c FILE' check
 wrong 'dump needs -c FILE' dump --json
-wrong "'check' is too much behind serve" serve check -c "$conf"
-wrong "'$conf' is too much behind check" check "$conf"
-wrong "'$name' is too much behind gc" gc "$name" --dry-run
+wrong "unexpected argument 'check' after serve" serve check -c "$conf"
+wrong "unexpected argument '$conf' after check" check "$conf"
+wrong "unexpected argument '$name' after gc" gc "$name" --dry-run
 wrong 'rescue needs the NAME of a device' rescue
 wrong 'rescue needs the NAME of a device' rescue -c "$conf"
-wrong "'more' is too much behind rescue" rescue $name more
+wrong "unexpected argument 'more' after rescue" rescue $name more
 
 # Options that are another verb's.
 wrong 'rescue does not take --dry-run' rescue $name --dry-run
@@ -135,76 +135,76 @@ printf '[again]\npath = %s/./good.img\n' "$T" >>"$T/stores.conf"
 run check --stores -c "$T/stores.conf"
 [ $status -eq 1 ] || fail "status $status, not 1, from two devices on one image"
 
-# Mistakes in a configuration: mistake PATTERN, with the file on standard input
-mistake() {
-	cat >"$T/mistake.conf"
-	wrong "$1" serve -c "$T/mistake.conf"
+# Errors in a configuration: error PATTERN, with the file on standard input
+error() {
+	cat >"$T/error.conf"
+	wrong "$1" serve -c "$T/error.conf"
 }
 
-# A key of an otherwise good device: mistake_in_key KEY VALUE PATTERN
-mistake_in_key() {
-	mistake "mistake.conf:3: .*$1.*$3" <<-C
+# A key of an otherwise good device: error_in_key KEY VALUE PATTERN
+error_in_key() {
+	error "error.conf:3: .*$1.*$3" <<-C
 		[disk]
 		path = $T/good.img
 		$1 = $2
 	C
 }
 
-mistake_in_name() {
-	mistake "mistake.conf:1: .*$2" <<-C
+error_in_name() {
+	error "error.conf:1: .*$2" <<-C
 		[$1]
 		path = $T/good.img
 	C
 }
 
-mistake_in_key quues 2 '" is not a key; accepted: path, driver'
-mistake_in_key workers 2 'belongs into \[global\]'
-mistake_in_key path "$T/good.img" '; the first is in line 2'
-mistake_in_key queue_size 100 '"100" is not understood; accepted: .*a power of two'
-mistake_in_key queue_size 2048 '"2048" is not understood'
-mistake_in_key queue_size 1 '"1" is not understood'
-mistake_in_key queues 0 '"0" is not understood; accepted: auto, or 1 to'
-mistake_in_key queues -1 '"-1" is not understood'
-mistake_in_key queues many '"many" is not understood'
-mistake_in_key serial 123456789012345678901 'accepted: 1 to 20'
-mistake_in_key driver vhost '"vhost" is not understood; accepted: virtio-vdpa or vhost-vdpa'
-mistake_in_key cache directsync '"directsync" is not understood; accepted: auto, none'
-mistake_in_key readonly perhaps '"perhaps" is not understood; accepted: yes or no'
-mistake_in_key logical_block_size 8192 '"8192" is not understood'
-mistake_in_key size 100 '"100" is not understood; accepted: auto, or a multiple of 512'
-mistake_in_key size 0 '"0" is not understood'
-mistake_in_key size 12X '"12X" is not understood'
-mistake_in_key size 10MB '"10MB" is not understood; .*; K, M, G or T may follow the number$'
-mistake_in_key size garbage '"garbage" is not understood'
-mistake_in_key offset 1000 '"1000" is not understood; accepted: a multiple of 512'
-mistake_in_key bounce_size 4K '"4K" is not understood'
-mistake_in_key poll_us 1s '"1s" is not understood'
-mistake_in_key '' x 'not understood'
-mistake_in_name vq0 'is what the kernel calls a queue'
-mistake_in_name control "control"
-mistake_in_name a/b 'character other than'
-mistake_in_name ../up 'begins with a dot'
-mistake_in_name '' 'characters long'
-mistake_in_name "$(printf 'x%.0s' {1..256})" 'characters long'
-mistake 'mistake.conf:3: .*a second section \[disk\]; the first is in line 1' <<-C
+error_in_key quues 2 '" is not a key; accepted: path, driver'
+error_in_key workers 2 'belongs into \[global\]'
+error_in_key path "$T/good.img" '; the first is in line 2'
+error_in_key queue_size 100 '"100" is not understood; accepted: .*a power of two'
+error_in_key queue_size 2048 '"2048" is not understood'
+error_in_key queue_size 1 '"1" is not understood'
+error_in_key queues 0 '"0" is not understood; accepted: auto, or 1 to'
+error_in_key queues -1 '"-1" is not understood'
+error_in_key queues many '"many" is not understood'
+error_in_key serial 123456789012345678901 'accepted: 1 to 20'
+error_in_key driver vhost '"vhost" is not understood; accepted: virtio-vdpa or vhost-vdpa'
+error_in_key cache directsync '"directsync" is not understood; accepted: auto, none'
+error_in_key readonly perhaps '"perhaps" is not understood; accepted: yes or no'
+error_in_key logical_block_size 8192 '"8192" is not understood'
+error_in_key size 100 '"100" is not understood; accepted: auto, or a multiple of 512'
+error_in_key size 0 '"0" is not understood'
+error_in_key size 12X '"12X" is not understood'
+error_in_key size 10MB '"10MB" is not understood; .*; K, M, G or T may follow the number$'
+error_in_key size garbage '"garbage" is not understood'
+error_in_key offset 1000 '"1000" is not understood; accepted: a multiple of 512'
+error_in_key bounce_size 4K '"4K" is not understood'
+error_in_key poll_us 1s '"1s" is not understood'
+error_in_key '' x 'not understood'
+error_in_name vq0 'is what the kernel calls a queue'
+error_in_name control "control"
+error_in_name a/b 'character other than'
+error_in_name ../up 'begins with a dot'
+error_in_name '' 'characters long'
+error_in_name "$(printf 'x%.0s' {1..256})" 'characters long'
+error 'error.conf:3: .*a second section \[disk\]; the first is in line 1' <<-C
 	[disk]
 	path = $T/good.img
 	[disk]
 C
-mistake 'mistake.conf:2: .*log_level.*"loud" is not understood; accepted: error' <<-C
+error 'error.conf:2: .*log_level.*"loud" is not understood; accepted: error' <<-C
 	[global]
 	log_level = loud
 	[disk]
 	path = $T/good.img
 C
-mistake 'mistake.conf:2: .*"pth" is not a key' <<-C
+error 'error.conf:2: .*"pth" is not a key' <<-C
 	[disk]
 	pth = $T/good.img
 C
-mistake 'no device section' <<<''
-mistake 'mistake.conf:1: .*before the first \[SECTION\]' <<<'path = x'
-mistake 'mistake.conf:1: .*no path' <<<'[disk]'
-mistake 'mistake.conf:4: .*would write to the same part of' <<-C
+error 'no device section' <<<''
+error 'error.conf:1: .*before the first \[SECTION\]' <<<'path = x'
+error 'error.conf:1: .*no path' <<<'[disk]'
+error 'error.conf:4: .*would write to the same part of' <<-C
 	[disk]
 	path = $T/good.img
 	[again]
@@ -220,7 +220,7 @@ right '^Usage: ' rescue $name -h
 right '^vduse-blk [0-9]' -V
 right 'log_level' --help-keys
 
-# Mistakes in the order of their lines, whoever found them, and no second one that follows from the
+# Errors in the order of their lines, whoever found them, and no second one that follows from the
 # first: a mistyped path is not a missing one, too.
 printf '%s\n' '[global]' 'workers = 0' '[d]' 'pth = /a' 'size = 10MB' 'quues = 2' '[e]' 'queues = 0' >"$conf"
 run check -c "$conf"

@@ -76,22 +76,22 @@ static int key_load(struct config_scan *scan, const struct config_section *secti
 	snprintf(lookup, sizeof(lookup), "%s:%s", section->name, key->name);
 	text = iniparser_getstring(ini, lookup, NULL);
 	if (!text) { /* the scan has taken its line out and said why */
-		if (!scan->mistakes)
-			config_mistake(scan, line, "[%s] %s: iniparser does not find it",
-				       section->name, key->name);
+		if (!scan->errors)
+			config_error(scan, line, "[%s] %s: iniparser does not find it",
+				     section->name, key->name);
 		return 0;
 	}
 	err = key->type->parse(key, text, member);
 	if (err == -EINVAL) {
-		config_mistake(scan, line, "[%s] %s: \"%.80s\" is not understood; accepted: %s%s",
-			       section->name, key->name, text, key->accepts,
-			       key->type->suffixes ? "; K, M, G or T may follow the number" : "");
+		config_error(scan, line, "[%s] %s: \"%.80s\" is not understood; accepted: %s%s",
+			     section->name, key->name, text, key->accepts,
+			     key->type->suffixes ? "; K, M, G or T may follow the number" : "");
 		return 0;
 	}
 	return err;
 }
 
-/* Return: 0, also where mistakes were found and counted; -ENOMEM */
+/* Return: 0, also where errors were found and counted; -ENOMEM */
 static int section_load(struct config_scan *scan, const struct config_section *section,
 			const struct config_table *table, const dictionary *ini, void *object)
 {
@@ -130,9 +130,8 @@ static int device_load(struct config_scan *scan, const struct config_section *se
 		return err;
 
 	if (!section->key_line[config_key_find(&config_device_keys, "path")] && !section->unclear)
-		config_mistake(scan, section->line,
-			       "[%s] has no path, the file or block device to serve",
-			       section->name);
+		config_error(scan, section->line,
+			     "[%s] has no path, the file or block device to serve", section->name);
 	config_default_serial(device->name, serial);
 	if (!strcmp(device->serial, serial))
 		device->serial[0] = '\0';
@@ -159,7 +158,7 @@ static int file_load(struct config_scan *scan, const dictionary *ini, struct con
 
 /* ---- checking: what no single key can tell. Device i is section i of the scan. ---- */
 
-/* Where a mistake of this key stands: its line, or that of its section. */
+/* Where an error of this key stands: its line, or that of its section. */
 static unsigned int key_line(const struct config_section *section, const char *key)
 {
 	unsigned int line = section->key_line[config_key_find(&config_device_keys, key)];
@@ -174,17 +173,17 @@ static void check_empty_store(struct config_scan *scan, const struct config_sect
 	if (config_path_file(device->path))
 		return;
 	if (device->size == CONFIG_AUTO)
-		config_mistake(scan, key_line(section, "size"),
-			       "[%s] path = %s has no size of its own: size is required",
-			       device->name, device->path);
+		config_error(scan, key_line(section, "size"),
+			     "[%s] path = %s has no size of its own: size is required",
+			     device->name, device->path);
 	if (device->offset)
-		config_mistake(scan, key_line(section, "offset"),
-			       "[%s] offset, but path = %s keeps no bytes; accepted: 0",
-			       device->name, device->path);
+		config_error(scan, key_line(section, "offset"),
+			     "[%s] offset, but path = %s keeps no bytes; accepted: 0", device->name,
+			     device->path);
 	if (device->iopoll)
-		config_mistake(scan, key_line(section, "iopoll"),
-			       "[%s] iopoll = yes, but path = %s is no disk; accepted: no",
-			       device->name, device->path);
+		config_error(scan, key_line(section, "iopoll"),
+			     "[%s] iopoll = yes, but path = %s is no disk; accepted: no",
+			     device->name, device->path);
 }
 
 static void check_faults(struct config_scan *scan, const struct config_section *section,
@@ -195,7 +194,7 @@ static void check_faults(struct config_scan *scan, const struct config_section *
 
 	if (config_path_scheme(device->path) == SCHEME_FAULT &&
 	    fault_options_parse(device->path, &options, why))
-		config_mistake(scan, key_line(section, "path"), "[%s] path: %s", device->name, why);
+		config_error(scan, key_line(section, "path"), "[%s] path: %s", device->name, why);
 }
 
 static void check_front_end(struct config_scan *scan, const struct config_section *section,
@@ -204,17 +203,17 @@ static void check_front_end(struct config_scan *scan, const struct config_sectio
 	const struct front_end *front_end = front_end_of(device->driver);
 
 	if (!front_end->bounce_buffer && device->umem == SWITCH_YES)
-		config_mistake(
+		config_error(
 			scan, key_line(section, "umem"),
 			"[%s] umem = on, but driver = %s has no bounce buffer; accepted: auto or off",
 			device->name, front_end->name);
 	if (!front_end->guest_memory && device->pin_guest_memory)
-		config_mistake(
+		config_error(
 			scan, key_line(section, "pin_guest_memory"),
 			"[%s] pin_guest_memory = yes, but driver = %s has no guest; accepted: no",
 			device->name, front_end->name);
 	if (!front_end->bounce_buffer && device->bounce_size != CONFIG_AUTO)
-		config_mistake(
+		config_error(
 			scan, key_line(section, "bounce_size"),
 			"[%s] bounce_size, but driver = %s has no bounce buffer; accepted: auto",
 			device->name, front_end->name);
@@ -229,33 +228,32 @@ static void check_device(struct config_scan *scan, const struct config_section *
 	check_faults(scan, section, device);
 	check_front_end(scan, section, device);
 	if (device->iopoll && device->cache != CACHE_AUTO && device->cache != CACHE_NONE)
-		config_mistake(
-			scan, key_line(section, "iopoll"),
-			"[%s] iopoll = yes, but cache is neither none nor auto: only O_DIRECT "
-			"can be polled for; accepted: no",
-			device->name);
+		config_error(scan, key_line(section, "iopoll"),
+			     "[%s] iopoll = yes, but cache is neither none nor auto: only O_DIRECT "
+			     "can be polled for; accepted: no",
+			     device->name);
 	if (device->readonly && device->discard == SWITCH_YES)
-		config_mistake(scan, key_line(section, "discard"),
-			       "[%s] discard = yes with readonly = yes; accepted: auto or no",
-			       device->name);
+		config_error(scan, key_line(section, "discard"),
+			     "[%s] discard = yes with readonly = yes; accepted: auto or no",
+			     device->name);
 	if (device->readonly && device->write_zeroes == SWITCH_YES)
-		config_mistake(scan, key_line(section, "write_zeroes"),
-			       "[%s] write_zeroes = yes with readonly = yes; accepted: auto or no",
-			       device->name);
+		config_error(scan, key_line(section, "write_zeroes"),
+			     "[%s] write_zeroes = yes with readonly = yes; accepted: auto or no",
+			     device->name);
 	if (device->queue_size == 2 && device->indirect == SWITCH_NO)
-		config_mistake(
+		config_error(
 			scan, key_line(section, "indirect_descriptors"),
 			"[%s] indirect_descriptors = no, but a request takes three descriptors "
 			"and queue_size = 2; accepted: auto or yes",
 			device->name);
 	if (block && (device->offset % block || device->size % block))
-		config_mistake(scan, key_line(section, "logical_block_size"),
-			       "[%s] logical_block_size = %" PRIu32
-			       " does not divide offset and size",
-			       device->name, block);
+		config_error(scan, key_line(section, "logical_block_size"),
+			     "[%s] logical_block_size = %" PRIu32
+			     " does not divide offset and size",
+			     device->name, block);
 	if (device->size > INT64_MAX - device->offset)
-		config_mistake(scan, key_line(section, "size"),
-			       "[%s] offset and size together pass 8388608T", device->name);
+		config_error(scan, key_line(section, "size"),
+			     "[%s] offset and size together pass 8388608T", device->name);
 }
 
 static uint64_t device_end(const struct device_config *device)
@@ -279,12 +277,12 @@ static void check_stores(struct config_scan *scan, const struct config *config, 
 		other = config_path_file(config->devices[i].path);
 		if (file && other && !strcmp(other, file) &&
 		    config_slices_collide(&config->devices[i], device))
-			config_mistake(scan, key_line(&scan->devices[index], "path"),
-				       "[%s] would write to the same part of \"%.200s\" as [%s] in "
-				       "line %u; accepted: readonly = yes in both, or slices "
-				       "(offset, size) that do not overlap",
-				       device->name, device->path, config->devices[i].name,
-				       key_line(&scan->devices[i], "path"));
+			config_error(scan, key_line(&scan->devices[index], "path"),
+				     "[%s] would write to the same part of \"%.200s\" as [%s] in "
+				     "line %u; accepted: readonly = yes in both, or slices "
+				     "(offset, size) that do not overlap",
+				     device->name, device->path, config->devices[i].name,
+				     key_line(&scan->devices[i], "path"));
 	}
 }
 
@@ -297,12 +295,12 @@ static void check_serials(struct config_scan *scan, const struct config *config,
 		if (!config_serials_collide(&config->devices[i], device))
 			continue;
 		config_serial(device, serial);
-		config_mistake(scan, key_line(&scan->devices[index], "serial"),
-			       "[%s] the serial number \"%s\" is also that of [%s] in line %u, so "
-			       "one link in /dev/disk/by-id would stand for both disks; accepted: "
-			       "another serial in one of them",
-			       device->name, serial, config->devices[i].name,
-			       key_line(&scan->devices[i], "serial"));
+		config_error(scan, key_line(&scan->devices[index], "serial"),
+			     "[%s] the serial number \"%s\" is also that of [%s] in line %u, so "
+			     "one link in /dev/disk/by-id would stand for both disks; accepted: "
+			     "another serial in one of them",
+			     device->name, serial, config->devices[i].name,
+			     key_line(&scan->devices[i], "serial"));
 		return;
 	}
 }
@@ -312,7 +310,7 @@ static void check(struct config_scan *scan, const struct config *config)
 	size_t i;
 
 	if (!config->device_count)
-		config_mistake(scan, 0, "no device section");
+		config_error(scan, 0, "no device section");
 	for (i = 0; i < config->device_count; i++) {
 		check_device(scan, &scan->devices[i], &config->devices[i]);
 		check_stores(scan, config, i);
@@ -337,11 +335,11 @@ int config_load(const char *path, struct config *out)
 	err = file_load(&scan, ini, &config);
 	if (err)
 		log_err("%s: %s", path, strerror(-err));
-	else if (!scan.mistakes)
+	else if (!scan.errors)
 		check(&scan, &config);
-	if (!err && scan.mistakes)
+	if (!err && scan.errors)
 		err = -EINVAL;
-	config_mistakes_log(&scan);
+	config_errors_log(&scan);
 
 	if (err)
 		config_exit(&config);

@@ -69,7 +69,7 @@ struct config {
  * @path: of the file, which may be a pipe; UTF-8 text, at most 1 MiB and 1024 devices
  * @out:  filled on success; config_exit() it. Untouched on failure
  *
- * Every mistake is logged as one line, "FILE:LINE: what, and what is accepted"; after 100 lines
+ * Every error is logged as one line, "FILE:LINE: what, and what is accepted"; after 100 lines
  * that there are more. Stores are compared by the text of their paths, nothing is opened. Main
  * thread only: iniparser has one error callback per process.
  *

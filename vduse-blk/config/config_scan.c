@@ -57,46 +57,45 @@ static void drop_cut_characters(char *text)
 }
 
 /* Behind those of the same line. */
-static void mistake_keep(struct config_scan *scan, unsigned int line, char *text)
+static void error_keep(struct config_scan *scan, unsigned int line, char *text)
 {
-	struct config_mistake *at = &scan->kept[scan->mistakes - 1];
+	struct config_error *at = &scan->kept[scan->errors - 1];
 
 	for (; at > scan->kept && at[-1].line > line; at--)
 		at[0] = at[-1];
-	*at = (struct config_mistake){ .line = line, .text = text };
+	*at = (struct config_error){ .line = line, .text = text };
 }
 
-void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
+void config_error(struct config_scan *scan, unsigned int line, const char *fmt, ...)
 {
 	char text[900];
 	va_list args;
 
-	scan->mistakes++;
-	if (scan->mistakes > CONFIG_MISTAKES_MAX)
+	scan->errors++;
+	if (scan->errors > CONFIG_ERRORS_MAX)
 		return;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	drop_cut_characters(text);
-	mistake_keep(scan, line, strdup(text));
+	error_keep(scan, line, strdup(text));
 }
 
-void config_mistakes_log(const struct config_scan *scan)
+void config_errors_log(const struct config_scan *scan)
 {
-	for (size_t i = 0; i < MIN(scan->mistakes, CONFIG_MISTAKES_MAX); i++) {
-		const struct config_mistake *mistake = &scan->kept[i];
-		const char *text = mistake->text ? mistake->text
-						 : "wrong, and no memory to say why";
+	for (size_t i = 0; i < MIN(scan->errors, CONFIG_ERRORS_MAX); i++) {
+		const struct config_error *error = &scan->kept[i];
+		const char *text = error->text ? error->text : "wrong, and no memory to say why";
 
-		if (mistake->line)
-			log_err("%s:%u: %s", scan->file, mistake->line, text);
+		if (error->line)
+			log_err("%s:%u: %s", scan->file, error->line, text);
 		else
 			log_err("%s: %s", scan->file, text);
 	}
-	if (scan->mistakes > CONFIG_MISTAKES_MAX)
-		log_err("%s: more mistakes than these %d are not shown", scan->file,
-			CONFIG_MISTAKES_MAX);
+	if (scan->errors > CONFIG_ERRORS_MAX)
+		log_err("%s: more errors than these %d are not shown", scan->file,
+			CONFIG_ERRORS_MAX);
 }
 
 /* Names and paths go from here into logs, JSON and terminals. */
@@ -107,12 +106,12 @@ static bool scan_bytes(const struct cursor *at, const char *line, size_t len)
 
 	for (i = 0; i < len; i += step) {
 		if ((c[i] < ' ' && c[i] != '\t') || c[i] == 0x7f) {
-			config_mistake(at->scan, at->line, "control character 0x%02x", c[i]);
+			config_error(at->scan, at->line, "control character 0x%02x", c[i]);
 			return false;
 		}
 		step = utf8_length(c + i);
 		if (!step) {
-			config_mistake(at->scan, at->line, "byte 0x%02x is not UTF-8 text", c[i]);
+			config_error(at->scan, at->line, "byte 0x%02x is not UTF-8 text", c[i]);
 			return false;
 		}
 	}
@@ -133,8 +132,8 @@ static bool section_duplicate(const struct cursor *at, const struct config_secti
 {
 	if (!section->line)
 		return false;
-	config_mistake(at->scan, at->line, "a second section [%s]; the first is in line %u",
-		       section->name, section->line);
+	config_error(at->scan, at->line, "a second section [%s]; the first is in line %u",
+		     section->name, section->line);
 	return true;
 }
 
@@ -144,8 +143,8 @@ static bool section_name_check(const struct cursor *at, const char *name)
 	size_t i;
 
 	if (wrong) {
-		config_mistake(at->scan, at->line, "\"%.80s\" cannot name a device: it %s", name,
-			       wrong);
+		config_error(at->scan, at->line, "\"%.80s\" cannot name a device: it %s", name,
+			     wrong);
 		return false;
 	}
 	for (i = 0; i < at->scan->device_count; i++) {
@@ -153,8 +152,8 @@ static bool section_name_check(const struct cursor *at, const char *name)
 			return !section_duplicate(at, &at->scan->devices[i]);
 	}
 	if (at->scan->device_count == DEVICES_MAX) {
-		config_mistake(at->scan, at->line, "[%s] is one device too many; at most %d", name,
-			       DEVICES_MAX);
+		config_error(at->scan, at->line, "[%s] is one device too many; at most %d", name,
+			     DEVICES_MAX);
 		return false;
 	}
 	return true;
@@ -183,10 +182,10 @@ static int scan_section(struct cursor *at, char *line)
 	at->section = NULL;
 	at->section_seen = true;
 	if (!close || close[1]) {
-		config_mistake(at->scan, at->line,
-			       close ? "text behind the ']' of a section: \"%.80s\""
-				     : "a section without ']': \"%.80s\"",
-			       line);
+		config_error(at->scan, at->line,
+			     close ? "text behind the ']' of a section: \"%.80s\""
+				   : "a section without ']': \"%.80s\"",
+			     line);
 		return 0;
 	}
 	*close = '\0';
@@ -212,16 +211,16 @@ static void key_unknown(const struct cursor *at, const struct config_table *tabl
 	size_t i, len = 0;
 
 	if (config_key_find(other, key) >= 0) {
-		config_mistake(at->scan, at->line, "[%s] %s: this key belongs into %s",
-			       at->section->name, key,
-			       global ? "the section of a device" : "[global]");
+		config_error(at->scan, at->line, "[%s] %s: this key belongs into %s",
+			     at->section->name, key,
+			     global ? "the section of a device" : "[global]");
 		return;
 	}
 	for (i = 0; i < table->count && len < sizeof(keys); i++)
 		len += (size_t)snprintf(keys + len, sizeof(keys) - len, "%s%s", i ? ", " : "",
 					table->keys[i].name);
-	config_mistake(at->scan, at->line, "[%s] \"%.80s\" is not a key; accepted: %s",
-		       at->section->name, key, keys);
+	config_error(at->scan, at->line, "[%s] \"%.80s\" is not a key; accepted: %s",
+		     at->section->name, key, keys);
 }
 
 /* As of scan_line(). */
@@ -233,19 +232,18 @@ static int scan_key(struct cursor *at, char *line)
 	int row;
 
 	if (!value || value == line) {
-		config_mistake(
-			at->scan, at->line,
-			"\"%.80s\" is not understood; accepted: KEY = VALUE, [SECTION], or a "
-			"comment behind '#' or ';'",
-			line);
+		config_error(at->scan, at->line,
+			     "\"%.80s\" is not understood; accepted: KEY = VALUE, [SECTION], or a "
+			     "comment behind '#' or ';'",
+			     line);
 		return 0;
 	}
 	*value++ = '\0';
 	key = trim(line);
 	if (!at->section) {
 		if (!at->section_seen)
-			config_mistake(at->scan, at->line,
-				       "\"%.80s\" stands before the first [SECTION]", key);
+			config_error(at->scan, at->line,
+				     "\"%.80s\" stands before the first [SECTION]", key);
 		return 0;
 	}
 	table = at->section == &at->scan->global ? &config_global_keys : &config_device_keys;
@@ -256,8 +254,8 @@ static int scan_key(struct cursor *at, char *line)
 	}
 	key = table->keys[row].name;
 	if (at->section->key_line[row]) {
-		config_mistake(at->scan, at->line, "[%s] a second %s; the first is in line %u",
-			       at->section->name, key, at->section->key_line[row]);
+		config_error(at->scan, at->line, "[%s] a second %s; the first is in line %u",
+			     at->section->name, key, at->section->key_line[row]);
 		return 0;
 	}
 	at->section->key_line[row] = at->line;
@@ -265,8 +263,8 @@ static int scan_key(struct cursor *at, char *line)
 	value = trim(value);
 	wrong = config_value_check(value);
 	if (wrong)
-		config_mistake(at->scan, at->line, "[%s] %s: \"%.80s\" %s", at->section->name, key,
-			       value, wrong);
+		config_error(at->scan, at->line, "[%s] %s: \"%.80s\" %s", at->section->name, key,
+			     value, wrong);
 	return !wrong;
 }
 
@@ -277,8 +275,8 @@ static int scan_line(struct cursor *at, const char *line, size_t len)
 	char *text;
 
 	if (len > LINE_LEN_MAX) {
-		config_mistake(at->scan, at->line, "%zu bytes in a line; at most %d", len,
-			       LINE_LEN_MAX);
+		config_error(at->scan, at->line, "%zu bytes in a line; at most %d", len,
+			     LINE_LEN_MAX);
 		return 0;
 	}
 	if (len && line[len - 1] == '\r')
@@ -291,7 +289,7 @@ static int scan_line(struct cursor *at, const char *line, size_t len)
 
 	/* iniparser would append the next line, also to a comment. */
 	if (*text && text[strlen(text) - 1] == '\\') {
-		config_mistake(at->scan, at->line, "a line cannot be continued with a backslash");
+		config_error(at->scan, at->line, "a line cannot be continued with a backslash");
 		return 0;
 	}
 	if (!*text || *text == '#' || *text == ';')
@@ -381,7 +379,7 @@ void config_scan_exit(struct config_scan *scan)
 
 	for (i = 0; i < scan->device_count; i++)
 		free(scan->devices[i].name);
-	for (i = 0; i < MIN(scan->mistakes, CONFIG_MISTAKES_MAX); i++)
+	for (i = 0; i < MIN(scan->errors, CONFIG_ERRORS_MAX); i++)
 		free(scan->kept[i].text);
 	free(scan->global.name);
 	free(scan->devices);

@@ -4,7 +4,7 @@
  *
  * iniparser gives no line numbers, keeps the last of two equal keys, merges sections, and its
  * versions 4.1 and 4.2 read some lines differently. So the text is looked at here first: what is
- * ambiguous or a duplicate is a mistake, and the line is taken out of the text; what is left means
+ * ambiguous or a duplicate is an error, and the line is taken out of the text; what is left means
  * the same to every version.
  */
 #ifndef VDUSE_BLK_CONFIG_SCAN_H
@@ -23,9 +23,9 @@ struct config_section {
 	bool unclear; /* a line was taken out, in which a key may have been that is missing now */
 };
 
-#define CONFIG_MISTAKES_MAX 100 /* that are shown */
+#define CONFIG_ERRORS_MAX 100 /* that are shown */
 
-struct config_mistake {
+struct config_error {
 	unsigned int line; /* 0: the file as a whole */
 	char *text;
 };
@@ -37,8 +37,8 @@ struct config_scan {
 	struct config_section global;	/* line 0: not in the file */
 	struct config_section *devices; /* in the file's order, names checked and different */
 	size_t device_count;
-	struct config_mistake kept[CONFIG_MISTAKES_MAX]; /* in the order of their lines */
-	unsigned int mistakes;				 /* may be more than are kept */
+	struct config_error kept[CONFIG_ERRORS_MAX]; /* in the order of their lines */
+	unsigned int errors;			     /* may be more than are kept */
 };
 
 /**
@@ -46,7 +46,7 @@ struct config_scan {
  * @file: path; must outlive @out
  * @out:  on success config_scan_exit() it. Untouched on failure
  *
- * Mistakes are kept and counted in @out, and are not a failure. Values are not judged, except how
+ * Errors are kept and counted in @out, and are not a failure. Values are not judged, except how
  * they are quoted.
  *
  * Return: 0; -EINVAL: too large; other -errno: it cannot be read. Failures are logged
@@ -57,15 +57,14 @@ int __must_check config_scan(const char *file, struct config_scan *out);
 void config_scan_exit(struct config_scan *scan);
 
 /**
- * config_mistake() - keep what is wrong with a line, and count it
+ * config_error() - keep what is wrong with a line, and count it
  * @line: 0: the file as a whole
  *
- * After CONFIG_MISTAKES_MAX of them the rest is only counted.
+ * After CONFIG_ERRORS_MAX of them the rest is only counted.
  */
-void config_mistake(struct config_scan *scan, unsigned int line, const char *fmt, ...)
-	__printf(3, 4);
+void config_error(struct config_scan *scan, unsigned int line, const char *fmt, ...) __printf(3, 4);
 
-/** config_mistakes_log() - log "FILE:LINE: ..." for each, and a line that there are more */
-void config_mistakes_log(const struct config_scan *scan);
+/** config_errors_log() - log "FILE:LINE: ..." for each, and a line that there are more */
+void config_errors_log(const struct config_scan *scan);
 
 #endif
