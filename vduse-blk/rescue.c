@@ -52,9 +52,9 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 		device.driver = VDPA_DRIVER_VIRTIO; /* none, and it does not matter */
 
 	device.queues = (uint32_t)queues;
-	log_info("%s: every request is answered with an error, until %s", name,
-		 state == VDPA_REMOVING ? "the process that removes it has done so"
-					: "nobody uses the disk");
+	log_info("%s: completing every request with an error, until %s", name,
+		 state == VDPA_REMOVING ? "the removal by another process has ended"
+					: "no program uses the disk");
 	return server_run(&config, &options);
 }
 
@@ -86,8 +86,8 @@ static int remove_idle(const char *name)
 			return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
 		usleep(REMOVE_POLL_MS * 1000);
 	}
-	log_err("%s: unserved, not attached; the kernel removes it when it has done so with another "
-		"device",
+	log_err("%s: has no server and no driver; cannot remove it now: the removal of another "
+		"device holds the lock of the vdpa bus; try again when it has ended",
 		name);
 	return -EBUSY;
 }

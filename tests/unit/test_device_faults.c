@@ -305,7 +305,7 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	test_log_expect(LOG_LEVEL_WARNING, "disk0: reply to SET_STATUS delayed");
 	look_now();
 	ck_assert(rig.device.reply_stalled);
-	ck_assert_ptr_nonnull(strstr(stats(), "the store is stalled"));
+	ck_assert_ptr_nonnull(strstr(stats(), "the store stalls"));
 	look_now(); /* which is nothing new */
 
 	manual_finish(rig.store, 0, 1, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vduse-blk/store/file_rw.c: memory that cannot be pinned, as the kernel's bounce memory since Linux
+ * vduse-blk/store/file_rw.c: memory that cannot be pinned, as the kernel's bounce buffer since Linux
  * 6.12.118. It is copied through a staging buffer, from the first EFAULT of a disk on.
  */
 #include <check.h>
@@ -37,7 +37,7 @@ static bool open_unpinnable(void)
 		return false;
 	op = make_staged(BACKEND_READ, fb_one_piece(8192));
 	op.fakes[0] = -EFAULT;
-	test_log_expect(LOG_LEVEL_INFO, "disk0: this kernel's bounce memory cannot be pinned");
+	test_log_expect(LOG_LEVEL_INFO, "disk0: the kernel's bounce buffer cannot be pinned");
 	ck_assert_int_eq(fb_run(&op), 0);
 	ck_assert_str_eq(op.trace, " read-direct staged read-direct");
 	fb_expect_read(&op);

@@ -170,7 +170,7 @@ del
 within 30 "$VDUSE_BLK" gc
 is "status of gc" $STATUS 1
 says '^disk unserved, being removed: '
-says 'other: unserved, not attached; .*another device'
+says 'other: has no server and no driver; .*another device'
 within 60 "$VDUSE_BLK" rescue disk -c "$T/conf"
 is "status of rescue" $STATUS 0
 removed

@@ -101,12 +101,12 @@ void status_stats(const struct disk *disk, FILE *to)
 	const struct device *device = &disk->device;
 
 	fprintf(to,
-		"%s %s: %s, %" PRIu64 " control messages, the slowest answered in %" PRIu64
+		"%s %s: %s, %" PRIu64 " control messages, slowest reply after %" PRIu64
 		" us%s%s%s%s\n",
 		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_replied,
 		us(device->slowest_reply_ns),
-		device->reply_stalled ? ", one cannot be answered: the store is stalled" : "",
-		load_relaxed(&device->queues.disk.flush_failed) ? ", a flush has failed" : "",
+		device->reply_stalled ? ", a reply is delayed: the store stalls" : "",
+		load_relaxed(&device->queues.disk.flush_failed) ? ", writes were lost" : "",
 		disk->why[0] ? ", " : "", disk->why);
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
 		if (!i)

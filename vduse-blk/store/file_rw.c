@@ -106,7 +106,7 @@ static void forbid_nowait(struct backend_io *io)
 static void forbid_pinning(struct file_store *store)
 {
 	if (!load_relaxed(&store->no_pin))
-		log_info("%s: this kernel's bounce memory cannot be pinned: data are copied once "
+		log_info("%s: the kernel's bounce buffer cannot be pinned: data are copied once "
 			 "more (umem = on avoids that)",
 			 store->name);
 	store_relaxed(&store->no_pin, true);
