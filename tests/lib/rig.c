@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "fds.h"
-#include "store_bench.h"
+#include "store_fixture.h"
 #include "temp_dir.h"
 #include "test_log.h"
 

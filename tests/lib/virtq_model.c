@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define MODEL_MAX (2 * VIRTQ_MAX_SIZE)
 

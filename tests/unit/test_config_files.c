@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config_bench.h"
+#include "config_fixture.h"
 #include "suite.h"
 #include "test_log.h"
 

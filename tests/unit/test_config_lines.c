@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_bench.h"
+#include "config_fixture.h"
 #include "suite.h"
 #include "test_log.h"
 

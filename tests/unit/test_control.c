@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "control/control_ask.h"
-#include "control_bench.h"
+#include "control_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -62,12 +62,12 @@ static void setup(void)
 	test_log_begin();
 	control_ask_seconds = 3600;
 	questions = 0;
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 
 static void teardown(void)
 {
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_int_eq(access(socket_path, F_OK), -1);
 	ck_assert_int_eq(ask("anybody?"), 0);
 	test_log_end();

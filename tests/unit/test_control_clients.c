@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "control/control_ask.h"
-#include "control_bench.h"
+#include "control_fixture.h"
 #include "fds.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -69,20 +69,20 @@ static bool is_disconnected(int fd)
 static void restart_impatient(void)
 {
 	test_log_allow(LOG_LEVEL_ERROR, "does not respond");
-	control_bench_end();
-	control_bench.idle_ms = 20;
-	socket_path = control_bench_start(temp_dir, answer);
+	control_fixture_end();
+	control_fixture.idle_ms = 20;
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 
 static void setup(void)
 {
 	test_log_begin();
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 
 static void teardown(void)
 {
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(ask(), 0);
 	test_log_end();
 }
@@ -92,10 +92,10 @@ START_TEST(idle_client_does_not_delay_the_end)
 	int idle = connect_client();
 
 	ck_assert_uint_eq(ask(), 1); /* so the server has accepted it */
-	control_bench_end();
+	control_fixture_end();
 	ck_assert(is_disconnected(idle));
 	close(idle);
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 
@@ -204,9 +204,9 @@ static int begin_session(void)
 	int fd;
 
 	memset(&seen, 0, sizeof(seen));
-	control_bench_end();
-	control_bench.begin = begin;
-	socket_path = control_bench_start(temp_dir, answer);
+	control_fixture_end();
+	control_fixture.begin = begin;
+	socket_path = control_fixture_start(temp_dir, answer);
 	fd = connect_client();
 	ck_assert_int_eq(send(fd, "stay", 4, 0), 4);
 	come = (struct pollfd){ .fd = fd, .events = POLLIN };
@@ -231,11 +231,11 @@ START_TEST(session_lasts_until_the_client_leaves)
 	}
 	ck_assert_uint_eq(ask(), 1); /* others are answered meanwhile */
 	close(fd);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(seen.said, 200);
 	ck_assert_uint_eq(seen.gone, 1);
 	ck_assert_int_eq(seen.pid, getpid());
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 
@@ -243,11 +243,11 @@ START_TEST(session_ends_with_the_server)
 {
 	int fd = begin_session();
 
-	control_bench_end();
+	control_fixture_end();
 	ck_assert(is_disconnected(fd));
 	close(fd);
 	ck_assert_uint_eq(seen.gone, 1);
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 
@@ -258,9 +258,9 @@ START_TEST(session_is_ended_by_the_server)
 	ck_assert_int_eq(send(fd, "end", 3, 0), 3);
 	ck_assert(is_disconnected(fd));
 	close(fd);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(seen.gone, 0);
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 
@@ -629,11 +629,11 @@ static void expect_response(int fd, const char *expected)
 
 static void start_deferring(unsigned int idle_ms)
 {
-	control_bench_end();
+	control_fixture_end();
 	owed_count = 0;
-	control_bench.begin = defer;
-	control_bench.idle_ms = idle_ms;
-	socket_path = control_bench_start(temp_dir, answer);
+	control_fixture.begin = defer;
+	control_fixture.idle_ms = idle_ms;
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 
 static void say_now(void)
@@ -657,10 +657,10 @@ START_TEST(response_comes_later)
 	expect_response(fd, "here it is");
 	ck_assert(is_disconnected(fd));
 	close(fd);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(owed_count, 1);
 	ck_assert_uint_eq(owed[0].cancelled, 0);
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 
@@ -678,10 +678,10 @@ START_TEST(request_whose_client_has_gone_is_cancelled)
 	say_now();
 	expect_response(fd, "here it is");
 	close(fd);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(owed[0].cancelled, 1);
 	ck_assert_uint_eq(owed[1].cancelled, 0);
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 
@@ -692,11 +692,11 @@ START_TEST(request_is_cancelled_when_the_server_ends)
 	start_deferring(0);
 	fd = ask_later();
 	ck_assert_uint_eq(ask(), 1);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert(is_disconnected(fd));
 	close(fd);
 	ck_assert_uint_eq(owed[0].cancelled, 1);
-	socket_path = control_bench_start(temp_dir, answer);
+	socket_path = control_fixture_start(temp_dir, answer);
 }
 END_TEST
 

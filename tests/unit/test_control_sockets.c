@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "control/control_ask.h"
-#include "control_bench.h"
+#include "control_fixture.h"
 #include "fds.h"
 #include "suite.h"
 #include "takeover/takeover.h"
@@ -86,8 +86,8 @@ static bool exists(const char *path)
 /* Another server starts in temp_dir, and ends. */
 static void start_and_end(void)
 {
-	control_bench_start(temp_dir, answer);
-	control_bench_end();
+	control_fixture_start(temp_dir, answer);
+	control_fixture_end();
 }
 
 START_TEST(names_are_told_apart)
@@ -217,12 +217,12 @@ START_TEST(stopped_server_is_passed_over)
 	ck_assert_int_eq(control_connect(path), -EAGAIN);
 
 	make_old(path);
-	control_bench_start(temp_dir, answer);
+	control_fixture_start(temp_dir, answer);
 	ck_assert(exists(path));
 	test_log_expect(LOG_LEVEL_ERROR, "4000001-0123abcd.control does not respond");
 	ck_assert_uint_eq(ask(), 1);
 	test_log_expect(LOG_LEVEL_ERROR, "4000001-0123abcd.control does not respond");
-	control_bench_end();
+	control_fixture_end();
 	ck_assert(exists(path));
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
@@ -242,13 +242,13 @@ START_TEST(silent_servers_are_passed_over)
 		ck_assert_int_eq(listen(fds[i], 8), 0);
 		test_log_expect(LOG_LEVEL_ERROR, ".control does not respond");
 	}
-	control_bench_start(temp_dir, answer);
+	control_fixture_start(temp_dir, answer);
 	ck_assert_uint_eq(ask(), 1);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		ck_assert_int_eq(unlink(paths[i]), 0);
 		close(fds[i]);
 	}
-	control_bench_end();
+	control_fixture_end();
 }
 END_TEST
 

@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "file_bench.h"
+#include "file_fixture.h"
 #include "iov.h"
 #include "places.h"
 #include "suite.h"

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "file_bench.h"
+#include "file_fixture.h"
 #include "places.h"
 #include "suite.h"
 #include "temp_dir.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "store/file_store.h"
-#include "file_bench.h"
+#include "file_fixture.h"
 #include "places.h"
 #include "suite.h"
 #include "temp_dir.h"

@@ -6,7 +6,7 @@
 
 #include "store/file_store.h"
 #include "fake_store_kern.h"
-#include "file_bench.h"
+#include "file_fixture.h"
 #include "guest.h"
 #include "suite.h"
 #include "temp_dir.h"

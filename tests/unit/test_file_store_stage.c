@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "store/file_store.h"
-#include "file_bench.h"
+#include "file_fixture.h"
 #include "places.h"
 #include "sigbus.h"
 #include "suite.h"

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "queue/guest_memory.h"
-#include "iotlb_bench.h"
+#include "iotlb_fixture.h"
 #include "rig.h"
 #include "suite.h"
 #include "temp_dir.h"

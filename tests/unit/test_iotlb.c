@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "iotlb_bench.h"
+#include "iotlb_fixture.h"
 #include "suite.h"
 
 START_TEST(first_look_fills_and_later_ones_hit)

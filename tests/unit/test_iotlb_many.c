@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "iotlb_bench.h"
+#include "iotlb_fixture.h"
 #include "suite.h"
 
 /* Random maps and drops over a patchwork of regions, against a list that is searched from end to

@@ -35,7 +35,7 @@ static void step(enum step_kind kind, const void *addr);
 #include "virtq_rings.c"
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define RING 8
 

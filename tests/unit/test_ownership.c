@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control_bench.h"
+#include "control_fixture.h"
 #include "fake_kern.h"
 #include "process/startup_wait.h"
 #include "control/ownership.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
-#include "vduse_bench.h"
+#include "vduse_fixture.h"
 
 #define OTHER "another process serves a device of that name"
 
@@ -48,12 +48,12 @@ static void setup(void)
 	listed = "";
 	word = NULL;
 	lists = 0;
-	control_bench_start(temp_dir, respond);
+	control_fixture_start(temp_dir, respond);
 }
 
 static void teardown(void)
 {
-	control_bench_end();
+	control_fixture_end();
 	fake_kern_reset();
 	test_log_end();
 }

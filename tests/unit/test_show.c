@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control_bench.h"
+#include "control_fixture.h"
 #include "show.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -133,7 +133,7 @@ static const char *shown(enum control_verb verb, enum exit_status status)
 
 START_TEST(responses_are_printed)
 {
-	control_bench_start(temp_dir, respond);
+	control_fixture_start(temp_dir, respond);
 	ck_assert_str_eq(shown(CONTROL_LIST, EXIT_OK), "NAME  NODE  DRIVER  STATE  SIZE  PATH\n"
 						       "a     -     d       s      512   /x\n");
 	ck_assert_str_eq(shown(CONTROL_STATS, EXIT_OK), "stats");
@@ -141,7 +141,7 @@ START_TEST(responses_are_printed)
 	is_wrong = true;
 	test_log_expect(LOG_LEVEL_ERROR, "the server with process id");
 	ck_assert_str_eq(shown(CONTROL_JSON, EXIT_RUNTIME), "[]\n");
-	control_bench_end();
+	control_fixture_end();
 }
 END_TEST
 

@@ -19,7 +19,7 @@
 #include "suite.h"
 #include "test_log.h"
 #include "queue/virtio_blk.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define PAGE  4096ul
 #define PAGES 4ul

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "places.h"
-#include "store_bench.h"
+#include "store_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"

@@ -19,7 +19,7 @@
 #include "descriptors.h"
 #include "openers.h"
 #include "places.h"
-#include "store_bench.h"
+#include "store_fixture.h"
 #include "store/store_lock.h"
 #include "suite.h"
 #include "temp_dir.h"

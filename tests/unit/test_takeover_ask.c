@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "control/control_ask.h"
-#include "control_bench.h"
+#include "control_fixture.h"
 #include "fds.h"
 #include "suite.h"
 #include "takeover/takeover.h"
@@ -87,8 +87,8 @@ static bool concerns_nobody(struct control *control, struct control_call *call)
 
 static void start(bool (*session_begin)(struct control *control, struct control_call *call))
 {
-	control_bench.begin = session_begin;
-	control_bench_start(temp_dir, plain_answer);
+	control_fixture.begin = session_begin;
+	control_fixture_start(temp_dir, plain_answer);
 }
 
 static void setup(void)
@@ -124,7 +124,7 @@ START_TEST(session_is_kept)
 	ck_assert_int_eq(recv(agreement.servers[0].fd, echo, 7, 0), 5);
 	ck_assert_str_eq(echo, "hello");
 	takeover_agreement_free(&agreement);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(sessions_gone, 1);
 	ck_assert_uint_eq(asked + left, 0);
 }
@@ -196,7 +196,7 @@ START_TEST(servers_agree_or_refuse_each_for_itself)
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_int_eq(kill(elsewhere, SIGKILL), 0);
 	ck_assert_int_eq(waitpid(elsewhere, NULL, 0), elsewhere);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(fds_open(), fds);
 }
 END_TEST
@@ -211,7 +211,7 @@ START_TEST(refusal_is_passed_on)
 	ck_assert_int_eq(takeover_ask(&config, &agreement), -EBUSY);
 	ck_assert_uint_eq(agreement.count, 0);
 	takeover_agreement_free(&agreement);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(test_log_count("it serves c too"), 1);
 }
 END_TEST
@@ -224,7 +224,7 @@ START_TEST(server_without_our_disks_is_left_alone)
 	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
 	ck_assert_uint_eq(agreement.count, 0);
 	ck_assert(!agreement.plain);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_int_eq(takeover_ask(&config, &agreement), 0); /* and where there is none at all */
 	takeover_agreement_free(&agreement);
 	ck_assert_uint_eq(asked + left, 0);
@@ -245,7 +245,7 @@ START_TEST(version_before_is_asked_its_way)
 	test_log_expect(LOG_LEVEL_ERROR, "it serves c too");
 	ck_assert_int_eq(takeover_ask(&config, &agreement), -EBUSY);
 	takeover_agreement_free(&agreement);
-	control_bench_end();
+	control_fixture_end();
 	ck_assert_uint_eq(asked, 2);
 	ck_assert_uint_eq(left, 0);
 }

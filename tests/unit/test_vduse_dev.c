@@ -7,7 +7,7 @@
 
 #include "suite.h"
 #include "test_log.h"
-#include "vduse_bench.h"
+#include "vduse_fixture.h"
 
 START_TEST(device_is_made_as_asked)
 {

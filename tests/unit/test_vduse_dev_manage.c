@@ -7,7 +7,7 @@
 
 #include "suite.h"
 #include "test_log.h"
-#include "vduse_bench.h"
+#include "vduse_fixture.h"
 
 /* Nobody sleeps in this test: it counts how long it would have been. */
 static unsigned int slept_ms;

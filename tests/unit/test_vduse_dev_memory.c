@@ -12,7 +12,7 @@
 #include "mappings.h"
 #include "suite.h"
 #include "test_log.h"
-#include "vduse_bench.h"
+#include "vduse_fixture.h"
 
 /* It has its own use for most of the address space: 16 TiB cannot be had. */
 #ifdef __SANITIZE_THREAD__

@@ -9,7 +9,7 @@
 
 #include "suite.h"
 #include "test_log.h"
-#include "vduse_bench.h"
+#include "vduse_fixture.h"
 
 /* ---- messages ---- */
 

@@ -7,7 +7,7 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#include "blk_bench.h"
+#include "blk_fixture.h"
 #include "suite.h"
 #include "test_log.h"
 

@@ -3,7 +3,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "blk_bench.h"
+#include "blk_fixture.h"
 #include "iov.h"
 #include "suite.h"
 #include "test_log.h"

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "blk_bench.h"
+#include "blk_fixture.h"
 #include "suite.h"
 #include "test_log.h"
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 START_TEST(nothing_is_taken_from_an_empty_ring)
 {

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 enum break_how { BREAK_HEAD, BREAK_JUMP, BREAK_TWICE };
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define END(n)	   (0xee0000ull + (n)) /* n bytes before the end of the data area */
 #define TOP_END(n) (GUEST_TOP + GUEST_PAGE - (n))

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define RACE_CHAINS 30000
 #define LOST_MS	    10000 /* nothing for so long: a kick or an interrupt was lost */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define N VRING_DESC_F_NEXT
 #define W VRING_DESC_F_WRITE

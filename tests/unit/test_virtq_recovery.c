@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #define LOG_HEADS 16
 

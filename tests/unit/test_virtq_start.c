@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "suite.h"
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 static const struct {
 	int num; /* 0 stands for the ring's own */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "virtq_bench.h"
+#include "virtq_fixture.h"
 
 #include <errno.h>
 

@@ -3,8 +3,8 @@
  * vduse-blk/store/host_file.c and an image in temp_dir: what its tests share. The directory should be on a
  * disk file system.
  */
-#ifndef TESTS_STORE_BENCH_H
-#define TESTS_STORE_BENCH_H
+#ifndef TESTS_STORE_FIXTURE_H
+#define TESTS_STORE_FIXTURE_H
 
 #include <stdbool.h>
 #include <stdint.h>

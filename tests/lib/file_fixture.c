@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "file_bench.h"
+#include "file_fixture.h"
 
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "config_bench.h"
+#include "config_fixture.h"
 
 #include <check.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* lib/vduse_dev.c on the kernel of tests/lib/fake_kern.c: one device, and a view of its memory. */
-#ifndef TESTS_VDUSE_BENCH_H
-#define TESTS_VDUSE_BENCH_H
+#ifndef TESTS_VDUSE_FIXTURE_H
+#define TESTS_VDUSE_FIXTURE_H
 
 #include <linux/virtio_config.h>
 #include <stdbool.h>

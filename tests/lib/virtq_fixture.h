@@ -4,8 +4,8 @@
  * that check what must hold whatever happens. All tests of virtq stand on it; the queue lives from
  * vq_start() to vq_teardown().
  */
-#ifndef TESTS_VIRTQ_BENCH_H
-#define TESTS_VIRTQ_BENCH_H
+#ifndef TESTS_VIRTQ_FIXTURE_H
+#define TESTS_VIRTQ_FIXTURE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "store_bench.h"
+#include "store_fixture.h"
 
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "vduse_bench.h"
+#include "vduse_fixture.h"
 
 #include <check.h>
 #include <linux/virtio_ids.h>

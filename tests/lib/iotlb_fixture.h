@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* lib/iotlb.c against a source of regions that counts, fails and lies. */
-#ifndef TESTS_IOTLB_BENCH_H
-#define TESTS_IOTLB_BENCH_H
+#ifndef TESTS_IOTLB_FIXTURE_H
+#define TESTS_IOTLB_FIXTURE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "blk_bench.h"
+#include "blk_fixture.h"
 
 #include <check.h>
 #include <endian.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "control_bench.h"
+#include "control_fixture.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -9,7 +9,7 @@
 #include "control/control_ask.h"
 #include "ring.h"
 
-struct control_bench_options control_bench;
+struct control_fixture_options control_fixture;
 
 static struct {
 	pthread_t thread;
@@ -17,14 +17,14 @@ static struct {
 	struct ring ring;
 	struct control control;
 	const char *directory;
-	control_bench_answer *answer;
+	control_fixture_answer *answer;
 	bool ending, ended;
 } server;
 
 static void requested(struct control *control, struct control_call *call)
 {
 	server.ending |= !strcmp(call->text, "end");
-	if (!control_bench.begin || !control_bench.begin(control, call))
+	if (!control_fixture.begin || !control_fixture.begin(control, call))
 		control_respond(call, server.answer(control, call->text, call->to));
 }
 
@@ -42,7 +42,7 @@ static void *serve(void *unused)
 	if (ring_init(&server.ring, 16))
 		abort();
 	server.control.requested = requested;
-	server.control.idle_ms = control_bench.idle_ms;
+	server.control.idle_ms = control_fixture.idle_ms;
 	if (control_start(&server.control, &server.ring, server.directory))
 		abort();
 	pthread_barrier_wait(&server.started);
@@ -58,7 +58,7 @@ static void *serve(void *unused)
 	return NULL;
 }
 
-const char *control_bench_start(char *directory, control_bench_answer *answer_question)
+const char *control_fixture_start(char *directory, control_fixture_answer *answer_question)
 {
 	memset(&server, 0, sizeof(server));
 	server.directory = directory;
@@ -75,16 +75,16 @@ static void ignore(const struct control_answer *answered, void *ctx)
 	(void)ctx;
 }
 
-void control_bench_end(void)
+void control_fixture_end(void)
 {
 	int answers;
 
 	/* With little patience it may disconnect us before we have asked. */
 	do {
 		answers = control_ask_text(server.directory, "end", ignore, NULL);
-	} while (!answers && control_bench.idle_ms);
+	} while (!answers && control_fixture.idle_ms);
 	ck_assert_int_eq(answers, 1);
 	pthread_join(server.thread, NULL);
 	pthread_barrier_destroy(&server.started);
-	control_bench = (struct control_bench_options){ 0 };
+	control_fixture = (struct control_fixture_options){ 0 };
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vduse-blk/queue/virtio_blk.c and chains built by hand, cut into pieces as a test likes. */
-#ifndef TESTS_BLK_BENCH_H
-#define TESTS_BLK_BENCH_H
+#ifndef TESTS_BLK_FIXTURE_H
+#define TESTS_BLK_FIXTURE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * test may replace the result of a step. A step that ends with EAGAIN on the ring, and the call of
  * the thread that does it then, are recorded as one step.
  */
-#ifndef TESTS_FILE_BENCH_H
-#define TESTS_FILE_BENCH_H
+#ifndef TESTS_FILE_FIXTURE_H
+#define TESTS_FILE_FIXTURE_H
 
 #include <linux/falloc.h>
 #include <stdbool.h>

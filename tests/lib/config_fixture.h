@@ -3,8 +3,8 @@
  * vduse-blk/config*.c with the real iniparser. Tests run in temp_dir and write their configuration
  * to "t.conf"; the program is to be run at the top of the source tree.
  */
-#ifndef TESTS_CONFIG_BENCH_H
-#define TESTS_CONFIG_BENCH_H
+#ifndef TESTS_CONFIG_FIXTURE_H
+#define TESTS_CONFIG_FIXTURE_H
 
 #include <stddef.h>
 #include <stdint.h>
