@@ -374,7 +374,7 @@ START_TEST(disks_are_served_until_a_signal)
 	} ends[] = { { SIGTERM, "Terminated: detaching" }, { SIGINT, "Interrupt: detaching" } };
 
 	start_serving(DISKS);
-	expect_listed(&server, "two /dev/vdb virtio_vdpa attached 1048576 ");
+	expect_listed(&server, "two /dev/vdb virtio-vdpa attached 1048576 ");
 	send_signal(&server, ends[_i].signal);
 	server_expect_log(&server, ends[_i].line);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
@@ -392,7 +392,7 @@ START_TEST(hangup_is_no_end)
 	start_serving(1);
 	send_signal(&server, SIGHUP);
 	server_expect_log(&server, "SIGHUP is ignored");
-	expect_listed(&server, "one /dev/vda virtio_vdpa attached ");
+	expect_listed(&server, "one /dev/vda virtio-vdpa attached ");
 	send_signal(&server, SIGTERM);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
 }
@@ -809,7 +809,7 @@ START_TEST(signal_to_a_rescue_detaches_a_disk_in_use)
 		"/dev/vda is in use: mkfs (4711); it is served until it is free, or until a "
 		"signal";
 	start_rescue();
-	while (!strstr(ask(&server, "list"), "one /dev/vda virtio_vdpa in-use"))
+	while (!strstr(ask(&server, "list"), "one /dev/vda virtio-vdpa in-use"))
 		;
 	send_signal(&server, SIGTERM);
 	server_expect_log(&server, "Terminated: detaching, disks in use too");
@@ -830,7 +830,7 @@ START_TEST(server_leaves_all_disks_where_it_is_asked_to)
 	ck_assert(text_is_error);
 	ck_assert_str_eq(ask(&server, "may-leave\none\ntwo\n"), "");
 	ck_assert(!text_is_error);
-	expect_listed(&server, "two /dev/vdb virtio_vdpa attached");
+	expect_listed(&server, "two /dev/vdb virtio-vdpa attached");
 	ck_assert_str_eq(ask(&server, "leave\none\ntwo\n"), "leaving");
 	server_expect_log(&server, LEFT);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
@@ -855,7 +855,7 @@ static void begin_stuck_takeover(void)
 	store_relaxed(&world->disk[0].stuck, ANY);
 	start_successor(2);
 	server_expect_log(&server, "begins to take over");
-	while (!strstr(ask(&successor, "list"), "one - virtio_vdpa attaching"))
+	while (!strstr(ask(&successor, "list"), "one - virtio-vdpa attaching"))
 		;
 	store_relaxed(&world->disk[0].stuck, successor.pid);
 	ck_assert_ptr_null(strstr(ask(&server, "list"), "one "));
@@ -872,9 +872,9 @@ static void end_server(struct server_process *process)
 static void expect_taken_back(void)
 {
 	server_expect_log(&server, "has given up or ended: this server goes on");
-	while (!strstr(ask(&server, "list"), "one /dev/vda virtio_vdpa attached"))
+	while (!strstr(ask(&server, "list"), "one /dev/vda virtio-vdpa attached"))
 		;
-	expect_listed(&server, "two /dev/vdb virtio_vdpa attached");
+	expect_listed(&server, "two /dev/vdb virtio-vdpa attached");
 	ck_assert_uint_eq(world->disk[0].detached + world->disk[1].detached, 0);
 	expect_nodes(&server, 0, 1);
 	end_server(&server);
@@ -892,7 +892,7 @@ START_TEST(successor_takes_all_disks)
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
 	for (int i = 0; i < 2; i++)
 		ck_assert_uint_eq(world->disk[i].detached, 0);
-	expect_listed(&successor, "two /dev/vdb virtio_vdpa attached 1048576 ");
+	expect_listed(&successor, "two /dev/vdb virtio-vdpa attached 1048576 ");
 	end_server(&successor);
 	for (int i = 0; i < count; i++) {
 		ck_assert_uint_eq(world->disk[i].detached, 1);
@@ -1000,7 +1000,7 @@ START_TEST(request_to_leave_has_no_effect_during_a_takeover)
 	ck_assert(!text_is_error);
 	ck_assert_str_eq(ask(&server, "leave\none\ntwo\n"), "");
 	ck_assert(!text_is_error);
-	expect_listed(&server, "two /dev/vdb virtio_vdpa attached");
+	expect_listed(&server, "two /dev/vdb virtio-vdpa attached");
 	store_relaxed(&world->disk[0].stuck, 0);
 	expect_nodes(&successor, 0, 2);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);

@@ -31,7 +31,7 @@ for ((n = 0; n < times; n++)); do
 	wait $probe || true
 	sed -n '/^{/,$p' "$T/probe" | jq '.jobs[0].read.clat_ns.max / 1000000 | floor' >>"$T/pauses"
 	is "lines of list" "$(list | wc -l)" 3 # with the header
-	grep -qE "^raw +${NODE[raw]} +virtio_vdpa +attached +64M +$RAW\$" <(list) || fail "list: $(list)"
+	grep -qE "^raw +${NODE[raw]} +virtio-vdpa +attached +64M +$RAW\$" <(list) || fail "list: $(list)"
 done
 sort -n "$T/pauses" | awk '{ ms[NR] = $1 } END {
 	print "    the slowest read at a takeover: " ms[int((NR + 1) / 2)] " ms (median of " NR "), " ms[NR] " ms (longest)" }'

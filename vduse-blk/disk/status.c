@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "config/config.h"
+#include "config/front_end.h"
 #include "json.h"
 
 static const char *const queue_states[] = {
@@ -68,7 +69,7 @@ static uint64_t size_of(const struct disk *disk)
 void status_list(const struct disk *disk, FILE *to)
 {
 	fprintf(to, "%s %s %s %s %" PRIu64 " %s\n", disk->config->name, node_of(disk),
-		vdpa_driver_name(disk->config->driver), disk_state_name(disk), size_of(disk),
+		front_end_of(disk->config->driver)->name, disk_state_name(disk), size_of(disk),
 		disk->config->path);
 }
 
@@ -129,7 +130,7 @@ void status_json(const struct disk *disk, FILE *to)
 	const struct device *device = &disk->device;
 
 	fprintf(to, "{\"name\": \"%s\", \"node\": \"%s\", \"driver\": \"%s\", \"state\": \"%s\", ",
-		disk->config->name, disk->job.node, vdpa_driver_name(disk->config->driver),
+		disk->config->name, disk->job.node, front_end_of(disk->config->driver)->name,
 		disk_state_name(disk));
 	fputs("\"error\": ", to);
 	json_string(disk->why, to);
