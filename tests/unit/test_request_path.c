@@ -109,6 +109,42 @@ START_TEST(every_kind_of_request_does_what_it_says)
 }
 END_TEST
 
+static void expect_done(enum blk_op op, uint64_t count, uint64_t bytes)
+{
+	const struct req_stats *stats = &rig.device.queues.all[0].requests.stats;
+
+	ck_assert_uint_eq(load_relaxed(&stats->done[op].count), count);
+	ck_assert_uint_eq(load_relaxed(&stats->done[op].bytes), bytes);
+}
+
+/* What a request asks for counts, not the length of its chain; a failed request does not count. */
+START_TEST(requests_and_bytes_are_counted_by_kind)
+{
+	const struct range ranges[] = { { 16, 2, false }, { 32, 1, false }, { 40, 0, false } };
+	const uint32_t types[] = { VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES };
+
+	start_ring_kind(0);
+	write_bytes(0, 0, 1, 4096);
+	write_bytes(0, 8, 1, 512);
+	check_bytes(0, 0, 1, 1024);
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_FLUSH, 0, 512), OK);
+	for (unsigned int i = 0; i < ARRAY_SIZE(types); i++) {
+		struct rig_req req = add_ranges(0, types[i], ranges, 3);
+
+		rig_go(0);
+		ck_assert_int_eq(rig_finish(&req), OK);
+	}
+	test_log_allow(LOG_LEVEL_WARNING, "invalid request, completed with");
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, SECTORS, 512), IOERR);
+	rig_status(0);
+	expect_done(BLK_WRITE, 2, 4096 + 512);
+	expect_done(BLK_READ, 1, 1024);
+	expect_done(BLK_FLUSH, 1, 0);
+	expect_done(BLK_DISCARD, 1, 3 * 512);
+	expect_done(BLK_WRITE_ZEROES, 1, 3 * 512);
+}
+END_TEST
+
 START_TEST(bad_request_is_refused_and_the_next_one_served)
 {
 	start_ring_kind(_i);
@@ -416,6 +452,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, every_kind_of_request_does_what_it_says, 0, RING_KINDS);
+	tcase_add_test(tc, requests_and_bytes_are_counted_by_kind);
 	tcase_add_loop_test(tc, bad_request_is_refused_and_the_next_one_served, 0, RING_KINDS);
 	tcase_add_test(tc, error_of_the_store_reaches_the_driver_and_the_log);
 	tcase_add_loop_test(tc, requests_come_back_in_the_order_they_are_done, 0, RING_KINDS);
