@@ -19,8 +19,6 @@ static const struct disk *find_rival(struct disk_host *host, const struct disk *
 	struct disk_identity ours, theirs;
 
 	device_identity(&disk->device, &ours);
-	if (!ours.store[0])
-		return NULL; /* a rescue has no store */
 	disks_for_each (other, disks) {
 		if (other == disk || !disk_has_store(other) ||
 		    (disk->config->readonly && other->config->readonly))
