@@ -9,7 +9,7 @@
 #include "store/store_type.h"
 #include "vduse_dev.h"
 
-/* Does a server have this block device open for another disk? It may share it with this one. */
+/* May a server have the block device open for another disk of this file? That is no conflict. */
 static bool is_shared(const struct config *config, const struct device_config *device)
 {
 	const char *file = config_path_file(device->path);

@@ -11,9 +11,8 @@
 /**
  * check_stores() - open and examine the store of each device, and close it again
  *
- * Logs one line for each store with an error, and goes on with the next one. Where no server has
- * the disk, locks the store, and opens a block device with O_EXCL, for a moment. Return: true: no
- * errors
+ * Logs one line for each store with an error. If no server has the disk, locks the store for a
+ * moment, and opens a block device with O_EXCL. Return: true: no errors
  */
 bool __must_check check_stores(const struct config *config);
 

@@ -21,23 +21,23 @@
 #define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
 
 struct arguments {
-	const char *config_path; /* NULL: none was given */
+	const char *config_path; /* NULL: no option -c */
 	bool json;
 	bool takeover;
 	bool background;
 	bool dry_run;
 	bool stores;
-	char given[8];	  /* the letters of all these options */
-	const char *name; /* of a device, for a verb that needs one */
+	char given[8];	  /* the letters of the options on the command line */
+	const char *name; /* of a device; for the verb rescue */
 };
 
 struct verb {
 	const char *name;
-	const char *options; /* the letters of those that it takes, as in long_options */
+	const char *options; /* the letters of the options that it accepts, as in long_options */
 	bool needs_config;
 	bool needs_name;
 	const char *help;
-	/* @config is NULL where none was given. */
+	/* @config: NULL: no option -c */
 	enum exit_status (*run)(const struct config *config, const struct arguments *args);
 };
 
@@ -106,12 +106,13 @@ static const struct verb verbs[] = {
 	  verb_check },
 	{ "dump", "cj", true, false, "print the effective configuration of FILE (--json: as JSON)",
 	  verb_dump },
-	{ "list", "cj", false, false, "list what running servers serve (--json)", verb_list },
+	{ "list", "cj", false, false, "list the disks of running servers (--json)", verb_list },
 	{ "stats", "cj", false, false, "print counters and states of running servers (--json)",
 	  verb_stats },
 	{ "rescue", "c", false, true,
-	  "end what waits for device NAME, which nobody serves; remove it", verb_rescue },
-	{ "gc", "n", false, false, "remove devices that no server and no driver has (--dry-run)",
+	  "complete the requests of device NAME, which has no server, with errors; remove it",
+	  verb_rescue },
+	{ "gc", "n", false, false, "remove devices without a server and a driver (--dry-run)",
 	  verb_gc },
 };
 
@@ -130,7 +131,7 @@ static void usage(FILE *to)
 		    "Serves files and disks as vDPA block devices through VDUSE.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
-	fprintf(to, "\nserve --takeover takes over from a running server, under disks in use.\n"
+	fprintf(to, "\nserve --takeover replaces a running server while its disks are in use.\n"
 		    "serve --background exits when the server is ready, or has failed.\n"
 		    "--help-keys lists the keys of the configuration file; "
 		    "see vduse-blk(8) and vduse-blk.conf(5).\n");
@@ -153,7 +154,7 @@ static const char *option_name(int letter)
 	return option->name;
 }
 
-/* One that a verb has to take. Return: is it the first of its kind? */
+/* Stores the option. Return: false: it is given twice, logged */
 static bool take_option(struct arguments *args, int letter)
 {
 	if (strchr(args->given, letter)) {
@@ -171,7 +172,7 @@ static bool take_option(struct arguments *args, int letter)
 	return true;
 }
 
-/* Return: go on; or false, with *@status set */
+/* Return: false: exit with *@status */
 static bool parse_options(int argc, char **argv, struct arguments *args, enum exit_status *status)
 {
 	int option;
@@ -189,7 +190,7 @@ static bool parse_options(int argc, char **argv, struct arguments *args, enum ex
 			printf("vduse-blk %s\n", VERSION);
 			return false;
 		case '?':
-			*status = EXIT_USAGE; /* getopt has said what is wrong */
+			*status = EXIT_USAGE; /* getopt has printed the error */
 			return false;
 		default:
 			*status = EXIT_USAGE;
@@ -200,8 +201,8 @@ static bool parse_options(int argc, char **argv, struct arguments *args, enum ex
 	return true;
 }
 
-/* Is everything there that the verb needs, and nothing else? @rest: the arguments behind it */
-static bool verb_suits(const struct verb *verb, const struct arguments *args, char **rest)
+/* @rest: the arguments after the verb. Return: false: one is missing or unexpected, logged */
+static bool check_arguments(const struct verb *verb, const struct arguments *args, char **rest)
 {
 	size_t known = strspn(args->given, verb->options);
 
@@ -219,7 +220,7 @@ static bool verb_suits(const struct verb *verb, const struct arguments *args, ch
 	return false;
 }
 
-/* Return: the verb; NULL with *@status set where there is nothing left to do */
+/* Return: the verb; NULL: exit with *@status */
 static const struct verb *parse_arguments(int argc, char **argv, struct arguments *args,
 					  enum exit_status *status)
 {
@@ -238,10 +239,10 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 		return NULL;
 	}
 	args->name = argv[optind + 1];
-	return verb_suits(verb, args, argv + optind + 1) ? verb : NULL;
+	return check_arguments(verb, args, argv + optind + 1) ? verb : NULL;
 }
 
-/* Descriptors 0 to 2 exist, or an image might get one of them, and our words be written into it. */
+/* Opens descriptors 0 to 2: otherwise an image could get one of them, and log lines would go into it. */
 static void open_standard_fds(void)
 {
 	int fd;
@@ -254,9 +255,8 @@ static void open_standard_fds(void)
 }
 
 /*
- * A missing file is an error of the same kind as a wrong key: to start again does not help
- * (conf/vduse-blk.service: RestartPreventExitStatus=). Missing resources of the machine may come
- * back.
+ * A missing file is a wrong usage, as a wrong key is: a restart does not help
+ * (conf/vduse-blk.service: RestartPreventExitStatus=). After a lack of resources a restart may help.
  */
 static enum exit_status config_status(int err)
 {

@@ -16,7 +16,7 @@
 
 #define VDUSE_CLASS "/sys/class/vduse"
 
-/* How long a removal may take that waits for nobody. */
+/* How long the removal of one device may take. */
 #define REMOVE_WAIT_MS 5000
 #define REMOVE_POLL_MS 5
 
@@ -49,7 +49,7 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 	if (state == VDPA_ABSENT)
 		return vduse_dev_remove(name) ? EXIT_RUNTIME : EXIT_OK;
 	if (vdpa_bus_driver(name, &device.driver))
-		device.driver = VDPA_DRIVER_VIRTIO; /* none, and it does not matter */
+		device.driver = VDPA_DRIVER_VIRTIO; /* it has none; any value will do */
 
 	device.queues = (uint32_t)queues;
 	log_info("%s: completing every request with an error, until %s", name,
@@ -59,10 +59,9 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 }
 
 /*
- * Takes an unserved device that no driver has away. One that is on the bus, by a process of its
- * own: netlink waits for any removal of another device that has not ended, and cannot be
- * interrupted.
- * Return: 0; -EBUSY: not yet, logged; other -errno, logged
+ * Removes a device without a server and a driver. If the device is on the bus, a child process removes
+ * it: netlink waits, uninterruptibly, while the removal of any other device waits.
+ * Return: 0; -EBUSY: it cannot be removed now, logged; other -errno, logged
  */
 static int remove_idle(const char *name)
 {
@@ -78,7 +77,7 @@ static int remove_idle(const char *name)
 		return err;
 	}
 	if (!child) {
-		close(STDOUT_FILENO); /* the reader of our output must not wait for this process */
+		close(STDOUT_FILENO); /* a reader of the output must not wait for the child */
 		_exit(vdpa_bus_detach(name) || vduse_dev_remove(name) ? EXIT_RUNTIME : EXIT_OK);
 	}
 	for (ms = 0; ms < REMOVE_WAIT_MS; ms += REMOVE_POLL_MS) {
@@ -99,13 +98,13 @@ static int collect_unserved(const char *name, bool dry_run)
 
 	switch (vdpa_bus_state(name)) {
 	case VDPA_BOUND:
-		printf("%s unserved, attached as %s: 'vduse-blk rescue %s' ends what waits for it, "
-		       "'vduse-blk serve' goes on\n",
+		printf("%s unserved, attached as %s: 'vduse-blk serve' serves its requests, "
+		       "'vduse-blk rescue %s' ends them with errors\n",
 		       name, vdpa_bus_node(name, node) ? "?" : node, name);
 		return 0;
 	case VDPA_REMOVING:
-		printf("%s unserved, being removed: that waits for 'vduse-blk rescue %s', which ends "
-		       "it with errors, or 'vduse-blk serve'\n",
+		printf("%s unserved, being removed: the removal waits for its requests; 'vduse-blk "
+		       "serve' serves them, 'vduse-blk rescue %s' ends them with errors\n",
 		       name, name);
 		return 0;
 	case VDPA_ABSENT:
@@ -126,9 +125,9 @@ static int collect(const char *name, bool dry_run)
 	if (!served)
 		return collect_unserved(name, dry_run);
 	if (served == -ENOENT && !vduse_dev_exists(name))
-		return 0; /* it has just gone */
+		return 0; /* it was destroyed just now */
 	if (served < 0) {
-		log_err("%s: cannot open it: %s", name, strerror(-served));
+		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, strerror(-served));
 		return served;
 	}
 	printf("%s served\n", name);
@@ -142,7 +141,7 @@ enum exit_status rescue_collect(bool dry_run)
 	struct dirent *entry;
 	DIR *dir;
 
-	/* Also where there are no devices: no output would look like "nothing to remove". */
+	/* Check this first: without devices, an empty output would mean "nothing to remove". */
 	if (err == -EACCES || err == -EPERM) {
 		log_err("gc needs to be root: cannot open /dev/vduse/control: %s", strerror(-err));
 		return EXIT_RUNTIME;

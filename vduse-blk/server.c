@@ -40,9 +40,9 @@
 #define SIGNAL_BURST_NS 1000000000ull
 
 /* How long a server waits at its end for stuck readers of its log and output. */
-#define LAST_WORDS_NS (1000ull * 1000 * 1000)
+#define OUTPUT_WAIT_NS (1000ull * 1000 * 1000)
 
-/* A task: on a file system that stalls it may take for ever. */
+/* A task, since the check may block for ever on a file system that stalls. */
 struct path_check {
 	struct task task;
 	struct ring_timer timer;
@@ -100,7 +100,7 @@ static int load_modules(const struct config *config, enum server_mode mode,
 
 	*status = EXIT_RUNTIME;
 	if (mode == SERVER_RESCUE)
-		return 0; /* a driver that is loaded waits for a device that is stuck */
+		return 0; /* the load of a driver would wait for the device that is stuck */
 	err = load_vduse(status);
 	for (size_t i = 0; i < config->device_count && !err; i++)
 		err = load_driver(config->devices[i].driver);
@@ -126,7 +126,10 @@ static unsigned int wanted_workers(const struct config *config)
 	return MIN(wanted, queues);
 }
 
-/* A ring and an eventfd; VDUSE's, its control, the store's five, O_EXCL's, the record's; kicks. */
+/*
+ * A worker has a ring and an eventfd. A device has its own descriptor, /dev/vduse/control, five for the
+ * store, one for O_EXCL and one for the inflight log. A queue has an eventfd for kicks.
+ */
 static unsigned long wanted_descriptors(const struct config *config)
 {
 	return 64 + 2 * wanted_workers(config) + 10 * config->device_count + count_queues(config);
@@ -188,8 +191,8 @@ static void signal_came(struct ring_poll *poll)
 				disks_leave(&server->disks);
 			break;
 		case SIGHUP:
-			log_info("SIGHUP is ignored: 'vduse-blk serve --takeover -c FILE' starts a "
-				 "server with a changed configuration");
+			log_info("SIGHUP is ignored; to use a changed configuration: vduse-blk "
+				 "serve --takeover -c FILE");
 			break;
 		default:
 			stop(server, strsignal((int)info.ssi_signo));
@@ -197,15 +200,15 @@ static void signal_came(struct ring_poll *poll)
 	}
 }
 
-/* Before any thread is started: they inherit the mask. */
+/* Call it before a thread is started: threads inherit the mask. */
 static int block_signals(struct server *server)
 {
 	sigset_t set;
 
 	stop_signals(&set);
 	sigaddset(&set, SIGHUP);
-	signal(SIGPIPE, SIG_IGN); /* whoever reads our output may go; the disks stay */
-	signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE is an error of that write, EFBIG */
+	signal(SIGPIPE, SIG_IGN); /* the server continues if the reader of its output ends */
+	signal(SIGXFSZ, SIG_IGN); /* a write past RLIMIT_FSIZE fails with EFBIG */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (server->signal_fd < 0) {
@@ -235,7 +238,8 @@ static void ready(struct succession *succession)
 	if (server->ready_fd < 0)
 		return;
 	if (write(server->ready_fd, "", 1) != 1)
-		log_debug("the command of --background has gone: %s", strerror(errno));
+		log_debug("cannot report the start to the command with --background: %s",
+			  strerror(errno));
 	close(server->ready_fd);
 }
 
@@ -244,7 +248,7 @@ static void control_stopped(struct control *control)
 	container_of(control, struct server, control)->controlled = false;
 }
 
-static void serve_until_gone(struct server *server)
+static void serve_until_ended(struct server *server)
 {
 	ring_poll_start(&server->ring, &server->signals, server->signal_fd, signal_came);
 	server->control.requested = requested;
@@ -254,7 +258,7 @@ static void serve_until_gone(struct server *server)
 	disks_start(&server->disks);
 	while (server->disks.remaining) {
 		if (ring_run(&server->ring, true))
-			logger_abort(); /* logged; the main thread needs its ring */
+			logger_abort(); /* logged; without its ring the server cannot continue */
 		disks_reap(&server->disks);
 	}
 	if (server->controlled)
@@ -264,7 +268,7 @@ static void serve_until_gone(struct server *server)
 			logger_abort();
 }
 
-/* The time limit for the check of all paths: on a file system that stalls it may take for ever. */
+/* The time limit for the check of all paths. */
 #define PATHS_US 3000000
 
 static void check_paths(struct task *task)
@@ -279,14 +283,14 @@ static void paths_checked(struct task *task)
 	container_of(task, struct path_check, task)->running = false;
 }
 
-static void paths_take_too_long(struct ring_timer *timer)
+static void paths_late(struct ring_timer *timer)
 {
 	container_of(timer, struct path_check, timer)->late = true;
 }
 
 /*
- * Refuses a configuration in which two disks have the same bytes of a store. Where the check takes
- * too long the server goes on: each disk is compared again with the open ones when it is opened.
+ * Refuses a configuration in which two disks share bytes of a store. If the check takes too long, the
+ * start continues without it: each disk is compared again with the open disks when it is opened.
  */
 static int refuse_overlaps(struct server *server)
 {
@@ -297,7 +301,7 @@ static int refuse_overlaps(struct server *server)
 	if (task_start(&check->task, &server->ring))
 		return -ENOMEM;
 	check->running = true;
-	ring_timer_start(&server->ring, &check->timer, PATHS_US, paths_take_too_long);
+	ring_timer_start(&server->ring, &check->timer, PATHS_US, paths_late);
 	while (check->running && !check->late)
 		if (ring_run(&server->ring, true))
 			abort();
@@ -316,13 +320,13 @@ static int open_and_serve(struct server *server, const struct server_options *op
 	if (!err)
 		err = disks_add_all(&server->disks);
 	if (!err)
-		serve_until_gone(server);
+		serve_until_ended(server);
 	disks_exit(&server->disks);
 	succession_exit(&server->succession);
 	return err;
 }
 
-/* Does a task still run? It reports to the ring, also while the process ends. */
+/* A task that still runs posts its end to the ring, even while the process ends. */
 static bool has_tasks(const struct server *server)
 {
 	return server->disks.host.tasks || server->succession.examine.pending ||
@@ -379,7 +383,7 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 
 	err = server_threads(&server, options);
 	close(server.signal_fd);
-	deadline_ns = time_now_ns() + LAST_WORDS_NS;
+	deadline_ns = time_now_ns() + OUTPUT_WAIT_NS;
 	notify_flush(deadline_ns);
 	logger_stop(deadline_ns);
 	return err || server.disks.host.failed ? EXIT_RUNTIME : EXIT_OK;

@@ -18,12 +18,12 @@ enum { NAME, NODE, DRIVER, STATE, SIZE, PATH, COLUMNS };
 static const char header[] = "NAME NODE DRIVER STATE SIZE PATH";
 
 struct row {
-	char *text; /* its columns are parts of it */
+	char *text; /* @columns point into it */
 	const char *columns[COLUMNS];
 	char size[BYTES_TEXT_MAX];
 };
 
-/* Return: false: the line has not got all columns */
+/* Return: false: a column is missing */
 static bool parse_row(struct row *row)
 {
 	char *at = row->text, *end;
@@ -40,7 +40,7 @@ static bool parse_row(struct row *row)
 	row->columns[PATH] = at;
 	bytes = strtoull(row->columns[SIZE], &end, 10);
 	if (end == row->columns[SIZE] || *end)
-		return true; /* of the header */
+		return true; /* the header */
 	row->columns[SIZE] = bytes_print(bytes, row->size);
 	return true;
 }
@@ -116,7 +116,7 @@ int show_table(const char *lines, FILE *to)
 /* ---- the servers ---- */
 
 struct responses {
-	FILE *to; /* of the text of all */
+	FILE *to; /* for the texts of all responses */
 	enum control_verb verb;
 	bool failed;
 	unsigned int count;
@@ -127,8 +127,12 @@ static void take_response(const struct control_answer *answer, void *ctx)
 	char who[CONTROL_PEER_NAME_MAX];
 	struct responses *responses = ctx;
 
-	if (answer->error) {
-		log_err("%s: %s", control_peer_name(answer->from->pid, who), answer->text);
+	if (answer->unknown) {
+		log_err("%s does not know this request: its version is earlier",
+			control_peer_name(answer->from->pid, who));
+		responses->failed = true;
+	} else if (answer->error) {
+		log_err("%s refuses: %s", control_peer_name(answer->from->pid, who), answer->text);
 		responses->failed = true;
 	} else if (answer->text[0]) {
 		if (responses->verb == CONTROL_JSON && responses->count)
@@ -138,8 +142,8 @@ static void take_response(const struct control_answer *answer, void *ctx)
 	}
 }
 
-/* A server that was killed answers nothing, and its disks wait. */
-static void name_unserved(void)
+/* The requests of a disk wait when its server was killed. */
+static void log_unserved(void)
 {
 	DIR *dir = opendir("/sys/class/vduse");
 	struct dirent *entry;
@@ -147,7 +151,8 @@ static void name_unserved(void)
 	while (dir && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "control") &&
 		    vduse_dev_is_served(entry->d_name) == 0)
-			log_warn("%s is not served; see vduse-blk gc --dry-run", entry->d_name);
+			log_warn("%s is not served: its requests wait; see vduse-blk gc --dry-run",
+				 entry->d_name);
 	if (dir)
 		closedir(dir);
 }
@@ -183,6 +188,6 @@ enum exit_status show(const char *runtime_dir, enum control_verb verb)
 		log_err("out of memory");
 	free(text);
 	if (!count)
-		name_unserved();
+		log_unserved();
 	return err || count < 0 || responses.failed ? EXIT_RUNTIME : EXIT_OK;
 }

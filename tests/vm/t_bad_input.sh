@@ -174,7 +174,7 @@ for verb in list stats; do
 	"$VDUSE_BLK" $verb >"$T/out" 2>"$T/err" || fail "status $? of $verb"
 	[ ! -s "$T/out" ] || fail "$verb knows a server that was killed: $(cat "$T/out")"
 	one_line "$T/err"
-	said 'warning: disk is not served; see vduse-blk gc --dry-run$'
+	said 'warning: disk is not served: its requests wait; see vduse-blk gc --dry-run$'
 done
 mv /run/vduse-blk/disk.inflight "$T/record"
 refused 1 "error: disk: .*cannot be adopted: .*No such file or directory; to end the requests that wait for it: vduse-blk rescue disk" <<-C

@@ -85,7 +85,7 @@ other=$SERVER
 take_back
 defer end_server "$other"
 image more.img 16M >/dev/null
-config '' '[new]' "path = $T/more.img" | takes_nothing_over 'new: another process serves a device of that name$'
+config '' '[new]' "path = $T/more.img" | takes_nothing_over 'new: another process serves a device of that name, and no server of'
 config '' '[more]' "path = $T/new.img" | takes_nothing_over "more: cannot open $T/new.img: in use by another process"
 
 # A signal ends the wait for it.
@@ -104,7 +104,7 @@ wait "$other" || fail "the other server ended with $?"
 
 # What a server of this directory says that it serves is refused at once.
 errors=3
-fails serve "data: another process serves a device of that name: .* process id $SERVER\$" < <(config '')
+fails serve "data: another process serves a device of that name: .* process id $SERVER; " < <(config '')
 errors=1
 fails rescue data "data: another process serves .* process id $SERVER\$" < <(config '')
 still_served

@@ -13,7 +13,7 @@
 
 #include "log.h"
 
-/* How long a socket that refuses connections may be between bind() and listen(). */
+/* The longest time from bind() to listen(). A socket that refuses connections later has no server. */
 #define SET_UP_S 10
 
 #define TICK_MS 1000u
@@ -21,9 +21,9 @@
 struct control_client {
 	struct control_client *next;
 	struct control *control;
-	struct control_session *session;   /* NULL: it has sent no request that begins one */
-	struct control_call call;	   /* @to is NULL: there is none */
-	struct control_deferred *deferred; /* NULL: the response to @call does not come later */
+	struct control_session *session;   /* NULL: none */
+	struct control_call call;	   /* the request without a response; @to is NULL: none */
+	struct control_deferred *deferred; /* NULL: the response to @call is not deferred */
 	struct ring_poll poll;
 	unsigned int idle_ms; /* until it is disconnected */
 	bool closing;
@@ -51,7 +51,7 @@ static void client_stopped(struct ring_poll *poll)
 	maybe_stopped(control);
 }
 
-/* Where the client has a session, the caller ends it. */
+/* The caller ends the session of the client, if there is one. */
 static void client_close(struct control_client *client)
 {
 	if (client->closing)
@@ -144,14 +144,15 @@ static void client_said(struct control_client *client, const char *text)
 	if (client->session)
 		client->session->said(client->session, text);
 	else if (client->call.to)
-		log_debug("control socket: a client sends another request before the response");
+		log_debug(
+			"control socket: ignored a request of a client that waits for a response");
 	else if (call_begin(client, text))
 		client_close(client);
 	else
 		client->control->requested(client->control, &client->call);
 }
 
-/* The client has closed the connection, or this server does. */
+/* The client or this server ends the connection. */
 static void client_gone(struct control_client *client)
 {
 	if (client->session)
@@ -177,7 +178,7 @@ static bool client_read(struct control_client *client)
 	return true;
 }
 
-/* Several packets may have come since the last event. */
+/* Reads all packets that have arrived since the last event. */
 static void client_ready(struct ring_poll *poll)
 {
 	struct control_client *client = container_of(poll, struct control_client, poll);
@@ -186,13 +187,13 @@ static void client_ready(struct ring_poll *poll)
 		;
 }
 
-/* Has it sent no request? */
+/* Return: has @client neither a session nor a request without a response? */
 static bool is_idle(const struct control_client *client)
 {
 	return !client->session && !client->call.to && !client->closing;
 }
 
-/* A request that has come in the meantime gets its response first. */
+/* A request that has arrived meanwhile gets its response first. */
 static void client_end_idle(struct control_client *client)
 {
 	if (!client_read(client))
@@ -222,7 +223,7 @@ static void idle_expired(struct ring_timer *timer)
 	maybe_stopped(control);
 }
 
-/* Makes room for a new client. */
+/* Disconnects the client that has been idle for the longest time. */
 static void close_oldest(struct control *control)
 {
 	struct control_client *oldest = NULL;
@@ -264,7 +265,7 @@ static void accepts_ready(struct ring_poll *poll)
 		accept_one(control, fd);
 }
 
-/* A new socket that refuses connections may belong to a server that starts. */
+/* A new socket that refuses connections may belong to a server that is starting. */
 static bool is_old(const char *path)
 {
 	struct stat st;

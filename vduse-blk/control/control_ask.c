@@ -15,7 +15,7 @@
 
 unsigned int control_ask_seconds = 5;
 
-/* A server that got the request. */
+/* A server to which the request was sent. */
 struct asked {
 	struct control_peer peer;
 	int fd;
@@ -27,11 +27,11 @@ struct asked {
 /* All servers of a directory. */
 struct round {
 	struct asked *asked;
-	struct pollfd *polls; /* one for each; fd < 0: it has responded or ended */
+	struct pollfd *polls; /* one for each server; fd < 0: it has responded or ended */
 	size_t count;
 };
 
-static void say_silent(const char *name)
+static void log_silent(const char *name)
 {
 	log_err("the server that listens at %s does not respond: its process may be stopped or "
 		"stuck",
@@ -65,7 +65,7 @@ static void ask_one(struct round *round, const char *directory, const char *name
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	fd = control_connect(path);
 	if (fd == -EAGAIN)
-		say_silent(name);
+		log_silent(name);
 	if (fd < 0)
 		return; /* other errors: the server has just ended */
 	if (send(fd, question, strlen(question), MSG_NOSIGNAL) < 0 || round_grow(round)) {
@@ -137,7 +137,7 @@ static int hand_out(struct round *round,
 			take(&answer, ctx);
 			count++;
 		} else {
-			say_silent(asked->name);
+			log_silent(asked->name);
 		}
 		if (asked->fd >= 0)
 			close(asked->fd);
@@ -155,10 +155,13 @@ int control_ask_text(const char *directory, const char *question,
 	DIR *dir = opendir(directory);
 	struct round round = { 0 };
 	struct dirent *entry;
+	int err;
 
 	if (!dir && errno != ENOENT) {
-		log_err("%s: %s", directory, strerror(errno));
-		return -errno;
+		err = -errno;
+		log_err("cannot read %s, the directory of the control sockets: %s", directory,
+			strerror(-err));
+		return err;
 	}
 	while (dir && (entry = readdir(dir))) {
 		enum control_name name = control_name_of(entry->d_name);

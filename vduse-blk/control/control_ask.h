@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The client side of the control protocol (control.h). Blocks: no thread that serves calls it. */
+/* The client side of the control protocol (control.h). Blocks: a serving thread must not call it. */
 #ifndef VDUSE_BLK_CONTROL_ASK_H
 #define VDUSE_BLK_CONTROL_ASK_H
 
@@ -11,13 +11,13 @@
 
 struct control_answer {
 	const struct control_peer *from; /* valid during the call */
-	bool error;			 /* the server refused, or does not know the request */
-	bool unknown; /* @error: it does not know it; it is of an earlier version */
+	bool error;			 /* the server refused the request, or does not know it */
+	bool unknown; /* @error: the server does not know the request: its version is earlier */
 	const char *text;
-	int *connection; /* does not block; to keep it, @take sets this to -1 */
+	int *connection; /* non-blocking; @take may keep it, and then sets this to -1 */
 };
 
-/* How long control_ask() waits for responses: 5. A test that must not depend on a busy machine sets more. */
+/* How long control_ask() waits for responses: 5. Tests set more, for a machine under load. */
 extern unsigned int control_ask_seconds;
 
 /**
@@ -25,9 +25,9 @@ extern unsigned int control_ask_seconds;
  * @names: of the request (control_request.h); "": none
  * @take:  called for each response
  *
- * Sends to all servers at once, then waits for control_ask_seconds at most. A server that does not
- * respond, as one whose process is stopped, is named in the log and passed over. Return: how many
- * responses came; -errno: the directory cannot be read, logged; -ENOMEM
+ * Sends to all servers at once, then waits for control_ask_seconds at most. Logs the name of each server
+ * that does not respond, for example because its process is stopped. Return: the number of
+ * responses; -errno: the directory cannot be read, logged; -ENOMEM
  */
 int __must_check control_ask(const char *directory, enum control_verb verb, const char *names,
 			     void (*take)(const struct control_answer *answer, void *ctx),

@@ -2,9 +2,9 @@
 /*
  * Requests of the control protocol (control.h), and responses that programs read. Main thread and clients.
  *
- * A request is one packet of text: a word, or a word and names of disks, each in a line of its own. A
- * server refuses a word that it does not know with CONTROL_UNKNOWN, so a client of a later version can
- * ask in an older way.
+ * A request is one packet of text: a word, or a word and names of disks, one on each line. A server
+ * refuses a word that it does not know with CONTROL_UNKNOWN. Then a client of a later version can send a
+ * request of an earlier version.
  */
 #ifndef VDUSE_BLK_CONTROL_REQUEST_H
 #define VDUSE_BLK_CONTROL_REQUEST_H
@@ -14,7 +14,7 @@
 #include "compiler.h"
 
 enum control_verb {
-	CONTROL_NONE,	   /* not understood */
+	CONTROL_NONE,	   /* an unknown request */
 	CONTROL_LIST,	   /* response: a line for each disk, for people */
 	CONTROL_STATS,	   /* response: counters, for people */
 	CONTROL_JSON,	   /* response: all of both, for programs */
@@ -29,28 +29,28 @@ struct control_request {
 	const char *names; /* a part of the text that was parsed; empty: none */
 };
 
-/* The error response to a request that a server does not know, as of later versions. */
+/* The error response to a request that the server does not know. Part of the protocol. */
 #define CONTROL_UNKNOWN "it does not understand the question"
 
 #define CONTROL_LEAVING "leaving"
 
-/** control_request_parse() - Return: false: not understood, and @out->verb is CONTROL_NONE */
+/** control_request_parse() - Return: false: it is unknown, and @out->verb is CONTROL_NONE */
 bool control_request_parse(const char *text, struct control_request *out);
 
 /** control_request_print() - Return: the text, which the caller frees; NULL: no memory */
 char *control_request_print(enum control_verb verb, const char *names);
 
-/* What has a server to do with a disk? */
+/* Does a server have the device of a disk? */
 enum control_owner {
-	CONTROL_OWNER_NONE,  /* nothing, or it wants to have the device, and has not got it */
-	CONTROL_OWNER_HAS,   /* it has the device, and will let go of it, or may fail */
-	CONTROL_OWNER_KEEPS, /* it serves the disk, and means to go on */
+	CONTROL_OWNER_NONE, /* no: it does not know the disk, or has not opened it */
+	CONTROL_OWNER_HAS, /* yes, but not for long: it detaches the disk, or may fail to attach it */
+	CONTROL_OWNER_KEEPS, /* yes: it serves the disk */
 };
 
 /** control_owner_name() - the word of the response */
 const char *control_owner_name(enum control_owner owner);
 
-/** control_owner_parse() - Return: what @word means; CONTROL_OWNER_HAS for that of a later version */
+/** control_owner_parse() - Return: what @word means; CONTROL_OWNER_HAS: a word of a later version */
 enum control_owner control_owner_parse(const char *word);
 
 #define CONTROL_NAME_MAX 256 /* of a disk, with the null byte */

@@ -3,8 +3,8 @@
  * The control sockets of servers: their names in runtime_dir, the process at the other end, and the
  * packets. No function here blocks, and none logs.
  *
- * A server listens at PID-RANDOM.control. PID is information for administrators, no identification:
- * servers in two PID namespaces may have equal process ids. A server binds its socket to a hidden
+ * A server listens at PID-RANDOM.control. PID is information for administrators and does not identify
+ * the server: servers in two PID namespaces may have equal process ids. A server binds its socket to a hidden
  * name, .PID-RANDOM.control, and renames it when it listens, so that every socket that clients find
  * accepts connections. Servers of version 0.1.0 listen at PID.control.
  */
@@ -22,10 +22,10 @@ enum control_name {
 	CONTROL_NAME_OTHER,  /* not the socket of a server */
 	CONTROL_NAME_UNIQUE, /* PID-RANDOM.control: listens, or its server has ended */
 	CONTROL_NAME_PLAIN,  /* PID.control: may also be between bind() and listen() */
-	CONTROL_NAME_HIDDEN, /* .PID-RANDOM.control: before listen(), or its server ended there */
+	CONTROL_NAME_HIDDEN, /* .PID-RANDOM.control: before listen(), or the server ended before it */
 };
 
-/** control_name_of() - what kind of name does a directory entry have? */
+/** control_name_of() - Return: the kind of the name of a directory entry */
 enum control_name control_name_of(const char *name);
 
 /**

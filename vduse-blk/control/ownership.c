@@ -11,7 +11,7 @@
 #include "process/startup_wait.h"
 #include "vduse_dev.h"
 
-/* How long a server that was killed, or is just ending, may take to let go of its device. */
+/* How long a server that was killed, or is ending, may take to close its device. */
 #define END_WAIT_MS 5000
 
 struct who {
@@ -79,15 +79,18 @@ static struct who ask_who(const char *name, const char *runtime_dir)
 	return who;
 }
 
-static int refuse(const struct who *who)
+static int refuse(const struct who *who, const char *runtime_dir)
 {
 	char server[CONTROL_PEER_NAME_MAX];
 
 	if (who->owner != CONTROL_OWNER_NONE)
-		log_err("%s: another process serves a device of that name: %s", who->name,
-			control_peer_name(who->pid, server));
+		log_err("%s: another process serves a device of that name: %s; to replace that "
+			"server: vduse-blk serve --takeover",
+			who->name, control_peer_name(who->pid, server));
 	else
-		log_err("%s: another process serves a device of that name", who->name);
+		log_err("%s: another process serves a device of that name, and no server of %s "
+			"has it; end that process first",
+			who->name, runtime_dir);
 	return -EBUSY;
 }
 
@@ -98,10 +101,10 @@ int ownership_refuse(const char *name, const char *runtime_dir)
 	if (vduse_dev_is_served(name) != 1)
 		return 0;
 	who = ask_who(name, runtime_dir);
-	return who.owner == CONTROL_OWNER_KEEPS ? refuse(&who) : 0;
+	return who.owner == CONTROL_OWNER_KEEPS ? refuse(&who, runtime_dir) : 0;
 }
 
-/* Until nobody serves it. Return: 0, also where there is no such device; -errno, logged */
+/* Return: 0: no process has the device, or it does not exist; -errno, logged */
 static int wait_for_end(const char *name, const char *runtime_dir)
 {
 	unsigned int wait_ms = END_WAIT_MS;
@@ -113,7 +116,7 @@ static int wait_for_end(const char *name, const char *runtime_dir)
 	} while (served == 1 && wait_a_little(&wait_ms));
 	if (served == 1) {
 		who = ask_who(name, runtime_dir);
-		return refuse(&who);
+		return refuse(&who, runtime_dir);
 	}
 	if (served < 0 && served != -ENOENT) {
 		log_err("%s: cannot open /dev/vduse/%s: %s", name, name, strerror(-served));

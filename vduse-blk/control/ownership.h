@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who serves a device: asked before one begins to serve it. */
+/* Checks whether another process has a device, before this process serves it. */
 #ifndef VDUSE_BLK_OWNERSHIP_H
 #define VDUSE_BLK_OWNERSHIP_H
 
 #include "compiler.h"
 
 /**
- * ownership_refuse() - refuse a device that a running server of @runtime_dir serves and means to keep
+ * ownership_refuse() - refuse a device that a running server of @runtime_dir serves
  *
  * Return: 0; -EBUSY, logged
  */
@@ -15,15 +15,17 @@ int __must_check ownership_refuse(const char *name, const char *runtime_dir);
 /**
  * ownership_wait() - wait a few seconds until no process serves the device @name
  *
- * For one that is just ending. Where a server says that it goes on, and when a signal comes that is
- * to end this one, there is no wait. Return: 0, also where there is no such device; -errno, logged
+ * The process that has the device may be ending. Does not wait if a server responds that it serves the
+ * device, and stops waiting when a signal ends this server. Return: 0, also if the device does not
+ * exist; -errno, logged
  */
 int __must_check ownership_wait(const char *name, const char *runtime_dir);
 
 /**
- * ownership_by_other() - is a process that is no server of @runtime_dir in the way of a takeover?
+ * ownership_by_other() - refuse a device that a process has which is no server of @runtime_dir
  *
- * Waits like ownership_wait() for one that is just ending. Return: 0; -errno, logged
+ * A takeover cannot replace such a process. Waits for its end as ownership_wait() does. Return: 0;
+ * -errno, logged
  */
 int __must_check ownership_by_other(const char *name, const char *runtime_dir);
 

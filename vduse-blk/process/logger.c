@@ -15,7 +15,7 @@
 
 #define ABORT_WAIT_NS (1000ull * 1000 * 1000)
 
-/* Some 2000 log lines; the nodes of some 1000 disks. */
+/* Space for some 2000 log lines, and for the nodes of some 1000 disks. */
 #define LOG_QUEUE_SIZE	  (256 * 1024)
 #define OUTPUT_QUEUE_SIZE (64 * 1024)
 
@@ -52,7 +52,7 @@ static int write_output(const char *text)
 	return write_all(STDOUT_FILENO, text);
 }
 
-/* With the journal behind stderr each line carries its priority, else a word. */
+/* If standard error is the journal, the line begins with its priority, else with a word. */
 static void format_line(char line[OUTBOX_TEXT_MAX], enum log_level level, const char *text)
 {
 	static const char *const words[] = { "error: ", "warning: ", "", "debug: " };

@@ -18,7 +18,7 @@
 
 #define WAIT_NS (1000ull * 1000 * 1000)
 
-/* Where the service manager is stuck its socket is full, and this may wait for ever. */
+/* May block for ever: the socket of a service manager that is stuck is full. */
 static int deliver(const char *text)
 {
 	int err;

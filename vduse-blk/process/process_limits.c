@@ -12,9 +12,9 @@
 void process_lock_memory(void)
 {
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-		log_debug("memory is not locked: %s", strerror(errno));
+		log_debug("cannot lock the memory of the server: %s", strerror(errno));
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		log_debug("not an I/O flusher: %s", strerror(errno));
+		log_debug("cannot become an I/O flusher (PR_SET_IO_FLUSHER): %s", strerror(errno));
 }
 
 void process_forbid_core_dump(void)
@@ -24,7 +24,7 @@ void process_forbid_core_dump(void)
 	if (getrlimit(RLIMIT_CORE, &limit) || limit.rlim_cur)
 		return;
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-		log_debug("core dumps are not forbidden: %s", strerror(errno));
+		log_debug("cannot forbid core dumps: %s", strerror(errno));
 }
 
 static void raise_descriptors(unsigned long wanted)
@@ -33,7 +33,7 @@ static void raise_descriptors(unsigned long wanted)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
-	if (limit.rlim_max < wanted) { /* root may have more than it was given */
+	if (limit.rlim_max < wanted) { /* root may raise the hard limit */
 		struct rlimit more = { wanted, wanted };
 
 		if (!setrlimit(RLIMIT_NOFILE, &more))
@@ -51,6 +51,6 @@ void process_raise_limits(unsigned long descriptors)
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit))
-		log_debug("the limit of locked memory stays: %s", strerror(errno));
+		log_debug("cannot raise the limit for locked memory: %s", strerror(errno));
 	raise_descriptors(descriptors);
 }

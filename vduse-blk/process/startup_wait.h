@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Waiting for another process while a server starts, when nothing takes signals from its signalfd yet.
- */
+/* Waits for another process while the server starts, before the main loop reads the signalfd. */
 #ifndef VDUSE_BLK_STARTUP_WAIT_H
 #define VDUSE_BLK_STARTUP_WAIT_H
 
 #include <signal.h>
 #include <stdbool.h>
 
-/** stop_signals() - those that end a server; it has them blocked */
+/** stop_signals() - fill @set with the signals that end a server, which blocks them */
 void stop_signals(sigset_t *set);
 
-/** stop_pending() - has one of them come, and nobody taken it yet? */
+/** stop_pending() - is one of these signals pending? */
 bool stop_pending(void);
 
 /**
- * wait_a_little() - sleep 2 ms, and take them off *@wait_ms
+ * wait_a_little() - sleep 2 ms, and subtract them from *@wait_ms
  *
- * Return: false, at once: the time is over, or a signal has come that is to end the server
+ * Return: false, without sleeping: *@wait_ms is 0, or a signal that ends the server is pending
  */
 bool wait_a_little(unsigned int *wait_ms);
 
