@@ -33,7 +33,7 @@ static void setup(void)
 
 static void expect_refusal(void)
 {
-	test_log_expect(LOG_LEVEL_ERROR, "has the same bytes as [a] serves from");
+	test_log_expect(LOG_LEVEL_ERROR, "shares bytes with disk a (");
 	ck_assert_int_eq(backing_conflict_check(&config), -EBUSY);
 	ck_assert_uint_eq(test_log_count("b: "), 1);
 }
@@ -94,8 +94,8 @@ START_TEST(each_device_is_compared_with_all_others)
 	config.device_count = 3;
 	devices[1].path = other_image();
 	devices[2] = (struct device_config){ .name = (char *)"c", .path = devices[same].path };
-	test_log_expect(LOG_LEVEL_ERROR, same ? "has the same bytes as [b] serves from"
-					      : "has the same bytes as [a] serves from");
+	test_log_expect(LOG_LEVEL_ERROR,
+			same ? "shares bytes with disk b (" : "shares bytes with disk a (");
 	ck_assert_int_eq(backing_conflict_check(&config), -EBUSY);
 	ck_assert_uint_eq(test_log_count("c: "), 1);
 }

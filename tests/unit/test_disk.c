@@ -281,7 +281,7 @@ START_TEST(disk_that_fails_is_tried_again_while_others_are_served)
 
 	unlink(t.devices[bad].path);
 	test_log_expect(LOG_LEVEL_ERROR, "cannot open");
-	test_log_expect(LOG_LEVEL_WARNING, "is not served; the other disks are");
+	test_log_expect(LOG_LEVEL_WARNING, "is not served; the server tries it again");
 	begin();
 	for (int i = 0; i < DISKS; i++) {
 		if (i == bad)
@@ -307,7 +307,7 @@ START_TEST(disk_that_failed_is_reported_whatever_it_does_when_the_start_ends)
 {
 	unlink(t.devices[1].path);
 	test_log_expect(LOG_LEVEL_ERROR, "two: cannot open");
-	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the other disks are");
+	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the server tries it again");
 	t.time_stops = true;
 	begin();
 	wait_for(t.job[0] && disk(1)->state == DISK_FAILED);
@@ -450,7 +450,7 @@ START_TEST(two_paths_to_the_same_bytes_are_refused)
 	t.devices[2].offset = _i ? 512 << 10 : 0;
 	test_log_allow(LOG_LEVEL_WARNING, "open for writing too"); /* the other's task */
 	if (!_i) {
-		test_log_allow(LOG_LEVEL_ERROR, "has the same bytes as [");
+		test_log_allow(LOG_LEVEL_ERROR, "shares bytes with disk ");
 		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
 		test_log_expect(LOG_LEVEL_WARNING, "is not served");
 	}
@@ -470,7 +470,7 @@ START_TEST(only_readers_share_their_bytes)
 	t.devices[2].readonly = !one_writes;
 	if (one_writes) {
 		test_log_allow(LOG_LEVEL_WARNING, "open for writing too");
-		test_log_allow(LOG_LEVEL_ERROR, "has the same bytes as [");
+		test_log_allow(LOG_LEVEL_ERROR, "shares bytes with disk ");
 		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
 		test_log_expect(LOG_LEVEL_WARNING, "is not served");
 	}
@@ -488,7 +488,7 @@ START_TEST(disk_that_fails_later_is_reported_too)
 	set_bus(1, VDPA_ABSENT, "");
 	test_log_expect(LOG_LEVEL_WARNING, "two: another program removed it from the vdpa bus");
 	test_log_expect(LOG_LEVEL_ERROR, "two: cannot create the VDUSE device");
-	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the other disks are");
+	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the server tries it again");
 	disk(1)->device.driver_changed(&disk(1)->device);
 	wait_for(t.job[1]);
 	ck_assert_int_eq(t.job[1]->verb, ATTACH);
@@ -574,10 +574,10 @@ START_TEST(disk_that_stays_in_use_is_named_once)
 {
 	begin_attached();
 	test_log_expect(LOG_LEVEL_WARNING,
-			_i ? "two: is being removed by another process; it is served until that "
-			     "has ended, or until a second signal"
-			   : "two: /dev/vdb is in use: mkfs (4711); it is served until it is free, "
-			     "or until a second signal");
+			_i ? "two: is being removed by another process; it is served until the "
+			     "removal has ended, or until a second signal"
+			   : "two: /dev/vdb is in use: mkfs (4711); it is served until it is no "
+			     "longer in use, or until a second signal");
 	disks_stop(&t.disks, false);
 	for (int i = 0; i < 12; i++) {
 		wait_for(t.job[1]);
@@ -737,7 +737,8 @@ START_TEST(stop_while_a_disk_is_taken_back)
 	ck_assert_int_eq(disk(1)->state, DISK_OPENING);
 	disks_stop(&t.disks, false);
 	if (_i) {
-		test_log_expect(LOG_LEVEL_ERROR, "two: is left in the kernel, unserved");
+		test_log_expect(LOG_LEVEL_ERROR,
+				"two: could not be opened again after a cancelled takeover");
 		disks_stop(&t.disks, true);
 		end();
 		ck_assert(t.disks.host.failed);
@@ -778,7 +779,7 @@ START_TEST(disk_that_failed_is_handed_over_and_taken_back)
 
 	unlink(t.devices[2].path);
 	test_log_expect(LOG_LEVEL_ERROR, "cannot open");
-	test_log_expect(LOG_LEVEL_WARNING, "is not served; the other disks are");
+	test_log_expect(LOG_LEVEL_WARNING, "is not served; the server tries it again");
 	begin();
 	for (int i = 0; i < 2; i++) {
 		wait_for(t.job[i]);

@@ -437,7 +437,8 @@ START_TEST(later_signal_detaches_disks_in_use)
 	store_relaxed(&world->disk[1].in_use, true);
 	start_serving(2);
 	send_signal(&server, SIGTERM);
-	server.allowed = "/dev/vdb is in use: mkfs (4711); it is served until it is free";
+	server.allowed =
+		"/dev/vdb is in use: mkfs (4711); it is served until it is no longer in use";
 	server_expect_log(&server, "Terminated: detaching");
 	while (!server_saw_log(&server, "disks in use too")) {
 		send_signal(&server, SIGTERM);
@@ -805,9 +806,8 @@ END_TEST
 START_TEST(signal_to_a_rescue_detaches_a_disk_in_use)
 {
 	store_relaxed(&world->disk[0].in_use, true);
-	server.allowed =
-		"/dev/vda is in use: mkfs (4711); it is served until it is free, or until a "
-		"signal";
+	server.allowed = "/dev/vda is in use: mkfs (4711); it is served until it is no longer "
+			 "in use, or until a signal";
 	start_rescue();
 	while (!strstr(ask(&server, "list"), "one /dev/vda virtio-vdpa in-use"))
 		;

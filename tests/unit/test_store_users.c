@@ -293,7 +293,7 @@ START_TEST(renamed_section_does_not_serve_an_image_twice)
 	leave_orphan("data");
 	test_log_expect(LOG_LEVEL_ERROR, "dataa: ");
 	ck_assert_int_eq(try_open("dataa"), -EBUSY);
-	ck_assert_uint_eq(test_log_count("has the same bytes as disk data, which an earlier server "
+	ck_assert_uint_eq(test_log_count("shares bytes with disk data, which a former server "
 					 "left in the kernel"),
 			  1);
 	ck_assert_uint_eq(
@@ -309,7 +309,7 @@ END_TEST
 START_TEST(disk_that_is_served_is_not_called_an_orphan)
 {
 	leave_orphan("data")->open_elsewhere = 10;
-	test_log_expect(LOG_LEVEL_ERROR, "has the same bytes as disk data, which is served");
+	test_log_expect(LOG_LEVEL_ERROR, "shares bytes with disk data, which is served");
 	ck_assert_int_eq(try_open("dataa"), -EBUSY);
 	forget_orphan("data");
 }
@@ -332,7 +332,7 @@ START_TEST(parts_and_readers_of_an_orphans_image_are_free)
 	leave_orphan("data");
 	st_configure_part(&parts[_i].second);
 	if (parts[_i].err)
-		test_log_expect(LOG_LEVEL_ERROR, "has the same bytes as disk data");
+		test_log_expect(LOG_LEVEL_ERROR, "shares bytes with disk data");
 	ck_assert_int_eq(try_open("other"), parts[_i].err);
 	if (!parts[_i].err)
 		device_close_store(&device);

@@ -39,7 +39,7 @@ has_state() {
 fails_alone() {
 	wait_for 60 "failure of three" has_state three failed
 	said "error: .*$1"
-	said 'warning: three: is not served; the other disks are'
+	said 'warning: three: is not served; the server tries it again'
 	printed 'one two'
 	for name in one two; do
 		is "state of $name" "$(state_of $name)" attached

@@ -24,11 +24,11 @@ echo before >"$T/mnt/file"
 sync -f "$T/mnt"
 killed
 
-says="dataa: $img has the same bytes as disk data, which an earlier server left in the kernel"
+says="dataa: $img shares bytes with disk data, which a former server left in the kernel"
 refused 1 "$says .*to adopt it, rename the section to \[data\]; to end its requests: vduse-blk rescue data" < <(config dataa)
 [ ! -e /sys/class/vduse/dataa ] || fail "a second disk was made of the image"
 ln "$img" "$T/hard.img"
-refused 1 'dataa: .*hard.img has the same bytes as disk data' <<-C
+refused 1 'dataa: .*hard.img shares bytes with disk data' <<-C
 	[dataa]
 	path = $T/hard.img
 C

@@ -69,7 +69,7 @@ still_served
 
 # The same bytes by another path.
 ln -s "$T/c.img" "$T/link.img"
-same='new: .*link.img has the same bytes as \[c\] serves from .*c.img'
+same="new: .*link.img shares bytes with disk c .*c.img"
 config '' '[new]' "path = $T/link.img" | takes_nothing_over "$same"
 config '' '[new]' "path = $T/link.img" | fails serve "$same"
 
@@ -130,7 +130,7 @@ start_partly() {
 	"${AS[@]}" "$VDUSE_BLK" serve -c "$T/conf" >"$T/out" 2>"$T/err" </dev/null &
 	SERVER=$!
 	wait_for 60 "failure of $1" has_state "$1" failed
-	wait_for 60 "word of what is not served" grep -q "warning: $1: is not served; the other disks are" "$T/err"
+	wait_for 60 "word of what is not served" grep -q "warning: $1: is not served; the server tries it again" "$T/err"
 	is "number of errors ($(cat "$T/err"))" "$(grep -c 'error: ' "$T/err")" 1
 	said "error: $2"
 	is "what is on the bus" "$(ls /sys/bus/vdpa/devices | grep -vx new | sort | paste -sd' ')" 'b c data' # new is tried again

@@ -28,7 +28,7 @@ struct attach_job {
 	enum attach_verb verb;
 	const char *name;
 	enum vdpa_driver driver;
-	char node[VDPA_NODE_MAX]; /* out: the current node */
+	char node[VDPA_NODE_MAX]; /* out: its node */
 
 	/* 0 or -errno; -EINPROGRESS: another process is unbinding or removing it; not logged */
 	int result;

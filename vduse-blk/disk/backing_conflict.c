@@ -10,8 +10,8 @@
 
 static int refuse(const struct device_config *first, const struct device_config *second)
 {
-	log_err("%s: %s has the same bytes as [%s] serves from %s; accepted: readonly = yes in "
-		"both, or slices (offset, size) that do not overlap",
+	log_err("%s: %s shares bytes with disk %s (%s); accepted: readonly = yes in both, or "
+		"extents (offset, size) that do not overlap",
 		second->name, second->path, first->name, first->path);
 	return -EBUSY;
 }

@@ -80,7 +80,7 @@ void disk_end(struct disk *disk)
 	ring_timer_hurry(ring, &disk->slow_timer);
 	ring_timer_hurry(ring, &disk->watch);
 	disk->host->gone(disk->host, disk);
-	if (disk_is_yielding(disk)) /* a task that still opens the store will close it */
+	if (disk_is_yielding(disk)) /* a task may still open the store, and will close it */
 		disk_command_finish(disk, disk->tasks ? -EBUSY : 0);
 	else
 		disk_command_finish(disk, disk->detach_error);
@@ -130,7 +130,7 @@ bool disk_is_settled(const struct disk *disk)
 	}
 }
 
-/* The timer may be of an earlier state: what counts is the state that the disk is in now. */
+/* The current state decides, although an earlier state may have started the timer. */
 static void timer_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, timer);
@@ -145,7 +145,7 @@ static void timer_expired(struct ring_timer *timer)
 
 void disk_timer_start(struct disk *disk, uint64_t us)
 {
-	if (disk->timer.active) /* of an earlier state, which may have waited for longer */
+	if (disk->timer.active) /* an earlier state started it, perhaps with a longer time */
 		ring_timer_hurry(disk->host->ring, &disk->timer);
 	else
 		ring_timer_start(disk->host->ring, &disk->timer, us, timer_expired);
@@ -216,7 +216,7 @@ static void open_done(struct task *task)
 
 static void slow_expired(struct ring_timer *timer);
 
-/* Called when it is opened or attached, or begins to wait for another server. */
+/* Called when the disk begins to open, to attach, or to wait for another server. */
 void disk_time_start(struct disk *disk)
 {
 	disk->slow = false;
@@ -231,7 +231,7 @@ static void slow_expired(struct ring_timer *timer)
 	uint64_t limit_us = disk->slow ? OVERDUE_US : SLOW_US;
 
 	if (disk_is_settled(disk) || disk->state == DISK_GONE || disk->state == DISK_CREATED)
-		return; /* the time that it waits for its turn does not count */
+		return; /* a CREATED disk waits for its turn: this time does not count */
 	if (took_us >= limit_us) {
 		disk->overdue = disk->slow;
 		disk->slow = true;
@@ -249,7 +249,7 @@ void disk_open(struct disk *disk)
 
 	disk->device = (struct device){ .config = disk->config };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
-	ring_timer_hurry(disk->host->ring, &disk->timer); /* or the disk may miss its turn */
+	ring_timer_hurry(disk->host->ring, &disk->timer); /* disk_wants_turn() needs it stopped */
 	disk_time_start(disk);
 	disk_set_state(disk, DISK_OPENING);
 	err = task_start(&disk->opening, disk->host->ring);
@@ -281,7 +281,7 @@ void disk_released(struct disk *disk)
 
 /* ---- the VDUSE device ---- */
 
-/* Did a driver have the device when this server found it? A rescue is to remove such a device. */
+/* Did the device have a driver when this server adopted it? False in a rescue, which removes it. */
 static bool is_inherited(const struct disk *disk)
 {
 	enum vdpa_state state = vdpa_bus_state(disk->config->name);
@@ -312,7 +312,7 @@ int disk_create(struct disk *disk)
 	return 0;
 }
 
-/* A driver that waits has what it needs; a new device is attached when its turn comes. */
+/* Attaches an adopted device at once, since its driver waits. A new device waits for its turn. */
 void disk_created(struct disk *disk)
 {
 	disk_set_state(disk, DISK_CREATED);
@@ -321,25 +321,24 @@ void disk_created(struct disk *disk)
 	if (vduse_dev_adopted(disk->device.dev) && !disk->host->rescue)
 		disk_attach(disk);
 	else if (disk_goal(disk) != DISK_SERVE)
-		disk_detach_step(disk); /* it was taken back, and another program had detached it */
+		disk_detach_step(disk); /* taken back, but another program had removed the device */
 }
 
-/* Two sections may lead to one store by different paths: locks of one process do not show that. */
+/* Two sections may have different paths to one store. Locks of one process do not conflict. */
 static bool has_rival(struct disk *disk)
 {
 	const struct disk *rival = disk->host->rival(disk->host, disk);
 
 	if (rival)
-		snprintf(
-			disk->attempt, sizeof(disk->attempt),
-			"%s: %s has the same bytes as [%s] serves from %s; accepted: readonly = yes "
-			"in both, or slices (offset, size) that do not overlap",
-			disk->config->name, disk->config->path, rival->config->name,
-			rival->config->path);
+		snprintf(disk->attempt, sizeof(disk->attempt),
+			 "%s: %s shares bytes with disk %s (%s); accepted: readonly = yes in both, "
+			 "or extents (offset, size) that do not overlap",
+			 disk->config->name, disk->config->path, rival->config->name,
+			 rival->config->path);
 	return rival;
 }
 
-/* A release may have come, or have been called off, while the store was opened and closed. */
+/* Meanwhile a release may have been requested, or cancelled: then @attempt is empty. */
 static void opening_failed(struct disk *disk)
 {
 	if (disk->state == DISK_GONE)

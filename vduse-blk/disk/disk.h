@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One disk, from its section in the configuration to its end: a state machine that owns a copy of the
- * section. It can be made, stopped, left or handed over at any time, whatever others do. Main thread.
+ * section. It can be created, stopped, left or released at any time, independent of other disks. Main
+ * thread.
  *
  *     opening -> created -> attaching -> attached -> detaching -> closing -> gone
  *
  *     waiting           before opening, until another server has released it (takeover)
- *     failed            after opening, or after closing where a later step failed; then opening
+ *     failed            after opening, or after closing if a later step failed; then opening
  *     unbound, removed  after attached, by another program; attached when a driver is bound again
- *     busy              after detaching, where it is in use; then detaching
- *     released          after closing, in a takeover; then gone, or opening where it is called off
+ *     busy              after detaching, if it is in use; then detaching
+ *     released          after closing, in a takeover; then gone, or opening if that is cancelled
  *
  * Opening a store, attaching and detaching are tasks (task.h). Each may last for ever without a
  * delay for other disks.
@@ -41,17 +42,17 @@ enum disk_state {
 	DISK_UNBOUND,	/* another program unbound its driver */
 	DISK_REMOVED,	/* another program removed it from the bus; has a new device, unattached */
 	DISK_DETACHING, /* a task unbinds the driver and removes it from the bus */
-	DISK_BUSY,	/* it is to be detached, but is in use; a timer runs */
+	DISK_BUSY,	/* to be detached, but in use; a timer runs for the next attempt */
 	DISK_CLOSING,	/* its queues stop, then the device and the store are closed */
 	DISK_RELEASED,	/* closed in a takeover: the new server adopts it */
 	DISK_GONE,	/* it has ended */
 };
 
-/* What is to become of a disk. Of two goals the later one in this list holds. */
+/* The goal of a disk. If the host and the disk have different goals, the later one in this list holds. */
 enum disk_goal {
 	DISK_SERVE,
 	DISK_DETACH,	    /* detach it when it is not in use; serve it until then */
-	DISK_DETACH_FORCED, /* detach it although it is in use */
+	DISK_DETACH_FORCED, /* detach it even if it is in use */
 	DISK_LEAVE,	    /* stop serving it, and leave it in the kernel as it is */
 };
 
@@ -90,16 +91,16 @@ struct disk {
 	struct task closing; /* of @closing_store */
 	struct backend *closing_store;
 	void (*store_closed)(struct disk *disk);
-	struct ring_timer timer;      /* of the current state: for the next try */
+	struct ring_timer timer;      /* for the next attempt of the current state */
 	uint64_t since_ns;	      /* the time when opening or attaching began */
 	struct ring_timer slow_timer; /* until @slow */
 	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
-	struct disk_command *command; /* under way; NULL: none */
+	struct disk_command *command; /* the command under way; NULL: none */
 	enum disk_state state;
 	enum disk_goal goal;
-	int detach_error;   /* why its device is left in the kernel; 0: it is not */
-	unsigned int tasks; /* opening or closing the store: they use this memory */
-	int result;	    /* of the task that opened the store */
+	int detach_error;   /* why its device is left in the kernel; 0: it is not left */
+	unsigned int tasks; /* tasks that open or close the store and use this struct */
+	int result;	    /* of the task that opens the store */
 
 	char why[LOG_CAPTURE_MAX];     /* the error text of the last failure; empty: none */
 	char attempt[LOG_CAPTURE_MAX]; /* the error text of the attempt under way */
@@ -108,36 +109,36 @@ struct disk {
 	bool slow;    /* it takes too long to open or attach: the next disks are attached first */
 	bool overdue; /* it takes even longer: the start ends without it */
 	bool removal_logged;
-	bool inherited;	 /* an earlier server attached it, and it had a driver at our start */
-	bool left;	 /* CLOSING: it stays in the kernel */
-	bool failing;	 /* CLOSING: since a step failed */
-	bool anew;	 /* CLOSING: then recreate it: it was removed from the vdpa bus */
-	bool unattached; /* CLOSING, with @anew: do not attach it again */
-	bool taken_back; /* its release was called off, and it is not served again yet */
-	bool retake;	 /* CLOSING: then open it again: its release was called off */
+	bool inherited;	 /* a former server attached it, and it had a driver when it was adopted */
+	bool left;	 /* CLOSING: leave the device in the kernel */
+	bool failing;	 /* CLOSING: because a step failed */
+	bool anew;	 /* CLOSING: then recreate the device: it was removed from the vdpa bus */
+	bool unattached; /* CLOSING, with @anew: do not attach the new device */
+	bool taken_back; /* its release was cancelled, and it is not served again yet */
+	bool retake;	 /* CLOSING: then open it again, since its release was cancelled */
 };
 
 /**
- * disk_new() - a disk that disk_start() starts
+ * disk_new() - create a disk; start it with disk_start()
  * @config: this function copies it
  *
- * Return: it; NULL: no memory
+ * Return: the disk; NULL: no memory
  */
 struct disk *disk_new(struct disk_host *host, const struct device_config *config);
 
-/** disk_free() - a disk that was not started, or of which disk_is_unused() */
+/** disk_free() - free a disk that was not started, or that disk_is_unused() */
 void disk_free(struct disk *disk);
 
-/** disk_is_unused() - has it ended, and does neither a task nor a timer use its memory? */
+/** disk_is_unused() - is it GONE, and does no task and no timer use the struct? */
 bool disk_is_unused(const struct disk *disk);
 
-/** disk_start() - open it; where another server has it, wait for disk_released() */
+/** disk_start() - open it; with @held_by_other wait for disk_released() first */
 void disk_start(struct disk *disk, bool held_by_other);
 
 /** disk_released() - the other server has closed it: open it now */
 void disk_released(struct disk *disk);
 
-/** disk_wants_turn() - is it ready to be attached to the bus for the first time? */
+/** disk_wants_turn() - is it CREATED, and should it be attached now? */
 bool disk_wants_turn(const struct disk *disk);
 
 /** disk_attach() - attach it, or adopt what an earlier server attached */
@@ -146,13 +147,13 @@ void disk_attach(struct disk *disk);
 /** disk_is_settled() - has its start succeeded or failed? */
 bool disk_is_settled(const struct disk *disk);
 
-/** disk_goal() - the goal of this disk, or of all */
+/** disk_goal() - the goal that holds for this disk: its own, or that of all disks */
 static inline enum disk_goal disk_goal(const struct disk *disk)
 {
 	return MAX(disk->goal, disk->host->goal);
 }
 
-/** disk_pursue() - @host->goal has changed: do what it takes. A disk in use is tried again and again */
+/** disk_pursue() - @host->goal has changed: detach or leave the disk. Retries while it is in use */
 void disk_pursue(struct disk *disk);
 
 /** disk_has_store() - is its store open? */
@@ -161,7 +162,7 @@ static inline bool disk_has_store(const struct disk *disk)
 	return disk->state != DISK_OPENING && disk->device.backend;
 }
 
-/** disk_owner() - what has this server to do with the disk? */
+/** disk_owner() - does this server have the device of the disk? */
 enum control_owner disk_owner(const struct disk *disk);
 
 /** disk_state_name() - as "list" prints it */

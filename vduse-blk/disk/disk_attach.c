@@ -24,8 +24,8 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 }
 
 /*
- * Another program is removing a disk of an earlier server, and waits in the kernel for requests
- * that we serve. When the removal has ended, the disk is added to the bus again.
+ * Another program is removing the device of a former server. The removal waits for requests of the
+ * disk, which this server serves. When the removal has ended, the device is recreated.
  */
 static void await_removal(struct disk *disk)
 {
@@ -35,14 +35,14 @@ static void await_removal(struct disk *disk)
 		return;
 	}
 	if (!disk->removal_logged)
-		log_info("%s: is being removed by another process; it is served until that has "
-			 "ended",
+		log_info("%s: is being removed by another process; it is served until the removal "
+			 "has ended",
 			 disk->job.name);
 	disk->removal_logged = true;
 	disk_timer_start(disk, REMOVAL_CHECK_US);
 }
 
-/* A new device is destroyed; one that an earlier server attached stays for the next attempt. */
+/* Destroys a new device. Keeps a device that a former server attached, for the next attempt. */
 static void attach_failed(struct disk *disk)
 {
 	if (disk->job.error[0])

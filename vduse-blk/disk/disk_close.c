@@ -39,7 +39,7 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk))
 	}
 }
 
-/* The device and its store are closed: what comes next? */
+/* The device and its store are closed: continues according to the flags. */
 static void store_closed(struct disk *disk)
 {
 	bool failing = disk->failing;
@@ -49,7 +49,7 @@ static void store_closed(struct disk *disk)
 		disk_released_to_other(disk);
 	} else if (disk->retake && disk_goal(disk) != DISK_LEAVE) {
 		disk->retake = false;
-		disk_open(disk); /* to serve it on, or to detach it */
+		disk_open(disk); /* to serve it again, or to detach it */
 	} else if (disk_goal(disk) != DISK_SERVE) {
 		disk_end(disk);
 	} else if (failing) {
@@ -60,8 +60,8 @@ static void store_closed(struct disk *disk)
 }
 
 /*
- * A device that was removed from the vdpa bus is destroyed: Linux 7.0 leaks memory where the same device
- * is added to the bus a second time. One that another program has added again already is adopted.
+ * Destroys a device that was removed from the vdpa bus: Linux 7.0 leaks memory if the same device
+ * is added to the bus a second time. Adopts it if another program has already added it again.
  */
 static int replace_device(struct disk *disk)
 {
@@ -94,7 +94,8 @@ static void destroy_device(struct disk *disk)
 	int err = device_destroy(&disk->device);
 
 	if (err == -EBUSY)
-		log_err("%s: the VDUSE device stays in the kernel: it is on the vdpa bus",
+		log_err("%s: cannot destroy the VDUSE device: it is still on the vdpa bus; to serve "
+			"its requests: vduse-blk serve",
 			disk->config->name);
 	if (err && !disk->failing) {
 		disk->host->failed = true;
@@ -129,7 +130,7 @@ void disk_close_and_leave(struct disk *disk)
 	disk_close(disk);
 }
 
-/* Where a task runs, or the device is being closed, disk_obey() or close_finished() continues. */
+/* While a task runs, or the device is being closed, disk_obey() or close_finished() does it later. */
 static void leave(struct disk *disk)
 {
 	if (disk_has_nothing_open(disk) || disk->state == DISK_OPENING)

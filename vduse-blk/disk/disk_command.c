@@ -26,7 +26,7 @@ void disk_released_to_other(struct disk *disk)
 		disk_end(disk);
 }
 
-/* Where a task runs, disk_obey() continues. */
+/* While a task runs, disk_obey() does it later. */
 void disk_release_step(struct disk *disk)
 {
 	disk->retake = false;
@@ -59,7 +59,7 @@ void disk_forget(struct disk *disk)
 
 /* ---- removal ---- */
 
-/* Another server has a disk that is WAITING or RELEASED: only a takeover changes that. */
+/* Another server has a WAITING or RELEASED disk. Only the takeover can change that. */
 static void begin_removal(struct disk *disk)
 {
 	if (disk->state == DISK_WAITING || disk->state == DISK_RELEASED ||
@@ -77,7 +77,7 @@ static void cancel_removal(struct disk *disk)
 	disk->goal = DISK_SERVE;
 	if (disk->state == DISK_BUSY && disk_goal(disk) == DISK_SERVE)
 		disk_serve_again(disk);
-	/* else: a task's end, or a timer's, continues */
+	/* else: the end of a task, or a timer, continues */
 }
 
 /* ---- both ---- */

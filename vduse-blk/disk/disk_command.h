@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What one disk is asked to do, with an answer that comes later. Main thread.
+ * Commands to one disk, whose results are deferred. Main thread.
  *
- * A disk takes one command at a time: another one that comes meanwhile is answered with -EBUSY. Signals
- * are no such commands: they change the goal of all disks (disks.h), and no one waits for that.
+ * A disk executes one command at a time, and refuses another one with -EBUSY. Signals are not
+ * commands: they change the goal of all disks (disks.h), which has no result.
  */
 #ifndef VDUSE_BLK_DISK_COMMAND_H
 #define VDUSE_BLK_DISK_COMMAND_H
@@ -16,7 +16,7 @@ struct disk;
 
 enum disk_verb {
 	/*
-	 * Quiesce it, close its device and its store, so that a new server can adopt it. It then is
+	 * Quiesce it, and close its device and its store, so that a new server can adopt it. Then it is
 	 * RELEASED, until disk_forget() or disk_take_back().
 	 */
 	DISK_RELEASE,
@@ -29,30 +29,30 @@ struct disk_command {
 	enum disk_verb verb;
 	bool force; /* DISK_REMOVE: also while it is in use */
 	/**
-	 * @done: the answer. Called once, unless disk_command_cancel() comes first; @command is the
-	 * caller's again. 0; -EBUSY: this state of the disk, or another command, does not allow it;
-	 * other -errno: DISK_REMOVE: the disk has ended, but its device is left in the kernel, logged
+	 * @done: the result. Called once, unless disk_command_cancel() is called first; then the caller
+	 * may use @command again. 0; -EBUSY: the state of the disk, or another command, does not allow
+	 * it; other -errno: DISK_REMOVE: the disk has ended, but its device is left in the kernel, logged
 	 */
 	void (*done)(struct disk_command *command, int err);
 
 	struct disk *disk; /* private; NULL: the command is not under way */
 };
 
-/** disk_command() - begin it. May call @command->done before it returns */
+/** disk_command() - begin the command. May call @command->done before it returns */
 void disk_command(struct disk *disk, struct disk_command *command);
 
 /**
- * disk_command_cancel() - the one who asked has gone: @done is not called any more
+ * disk_command_cancel() - cancel the command; @done is not called any more
  *
- * The disk is served on. A removal that has detached it already goes on to the end. No effect where
- * the command is not under way.
+ * The disk is served as before. A removal that has already detached the disk continues to its end. No
+ * effect if the command is not under way.
  */
 void disk_command_cancel(struct disk_command *command);
 
-/** disk_take_back() - serve a disk again that is RELEASED or about to be; no effect on another */
+/** disk_take_back() - serve a disk again that is RELEASED or being released; else no effect */
 void disk_take_back(struct disk *disk);
 
-/** disk_forget() - the new server serves a disk that is RELEASED: it ends; no effect on another */
+/** disk_forget() - the new server serves the RELEASED disk: end it here; else no effect */
 void disk_forget(struct disk *disk);
 
 #endif

@@ -6,8 +6,8 @@
 #include "log.h"
 
 /*
- * Times between two tries to detach a disk in use. The first tries follow soon, and log nothing:
- * when a program closes a disk that it wrote to, udev opens the disk for a moment.
+ * Times between two attempts to detach a disk in use. The first attempts have a short time between them,
+ * and log nothing: when a program closes a disk after writing, udev opens the disk for a moment.
  */
 #define BUSY_RETRY_US	  1000000
 #define BUSY_SOON_US	  100000
@@ -28,15 +28,16 @@ static void warn_busy(const struct disk *disk)
 	const struct attach_job *job = &disk->job;
 
 	if (job->result == -EINPROGRESS)
-		log_warn("%s: is being removed by another process; it is served until that has "
-			 "ended, or until %s",
+		log_warn("%s: is being removed by another process; it is served until the removal "
+			 "has ended, or until %s",
 			 job->name, end);
 	else
-		log_warn("%s: %s is in use: %s; it is served until it is free, or until %s",
+		log_warn("%s: %s is in use: %s; it is served until it is no longer in use, or "
+			 "until %s",
 			 job->name, job->node, job->users, end);
 }
 
-/* Goes on serving it and tries again later; at once where a second signal has come. */
+/* Serves the disk meanwhile. A second signal may have arrived: then the next attempt is at once. */
 static void retry_busy(struct disk *disk)
 {
 	bool forced = disk_goal(disk) == DISK_DETACH_FORCED;
@@ -50,7 +51,7 @@ static void retry_busy(struct disk *disk)
 	disk_timer_start(disk, forced ? 0 : delay_us);
 }
 
-/* Meanwhile another program may have changed the bus. */
+/* Checks the bus, too: another program may have changed it meanwhile. */
 void disk_serve_again(struct disk *disk)
 {
 	disk->busy_checks = 0;
@@ -77,17 +78,18 @@ static void detach_finished(struct attach_job *job)
 		disk->detach_error = job->result;
 		disk->left = true;
 		if (job->result == -EBUSY)
-			log_err("%s: %s is still in use: %s; it is left in the kernel, unserved",
+			log_err("%s: %s is still in use: %s; it is left in the kernel without a "
+				"server; to serve its requests: vduse-blk serve",
 				job->name, job->node, job->users);
 		if (job->result == -EINPROGRESS)
 			log_err("%s: is still being removed by another process; it is left in the "
-				"kernel, unserved",
+				"kernel without a server; to serve its requests: vduse-blk serve",
 				job->name);
 	}
 	disk_close(disk);
 }
 
-/* This server has no device. A disk that was taken back is on the bus: it must be served first. */
+/* The disk has no device here. A disk that was taken back is on the bus: only a device can detach it. */
 static void stop_opening(struct disk *disk)
 {
 	if (disk->taken_back && disk_goal(disk) != DISK_DETACH_FORCED)
@@ -95,8 +97,8 @@ static void stop_opening(struct disk *disk)
 	if (disk->taken_back) {
 		disk->host->failed = true;
 		disk->detach_error = -EBUSY;
-		log_err("%s: is left in the kernel, unserved: it could not be opened again after a "
-			"takeover that was given up",
+		log_err("%s: could not be opened again after a cancelled takeover; it is left in "
+			"the kernel without a server; to serve its requests: vduse-blk serve",
 			disk->config->name);
 	}
 	disk_end(disk);
@@ -110,7 +112,7 @@ void disk_detach_step(struct disk *disk)
 	case DISK_FAILED:
 		stop_opening(disk);
 		break;
-	case DISK_RELEASED: /* forgotten, or taken back and then detached */
+	case DISK_RELEASED: /* disk_forget() or disk_take_back() continues */
 		break;
 	case DISK_CREATED:
 		if (vduse_dev_adopted(disk->device.dev))
@@ -120,7 +122,7 @@ void disk_detach_step(struct disk *disk)
 		break;
 	case DISK_ATTACHED:
 	case DISK_UNBOUND:
-	case DISK_REMOVED: /* it may be on the bus again */
+	case DISK_REMOVED: /* another program may have added it to the bus again */
 		disk_detach(disk);
 		break;
 	case DISK_BUSY:

@@ -118,7 +118,7 @@ int device_open_inflight(struct device *device, const char *runtime_dir)
 	return adopt_inflight(device, runtime_dir, false, &device->inflight);
 }
 
-/* Before anything is changed: an attached device can only be adopted unchanged. */
+/* An attached device can only be adopted unchanged. Checks that before anything is changed. */
 static int compare_with_kernel(struct device *device, const char *runtime_dir, bool log_growth)
 {
 	const struct device_config *config = device->config;

@@ -3,9 +3,9 @@
  * The steps of a disk's state machine that its files share; callers use disk.h. Main thread.
  *
  *     disk          states; opens the store, creates the VDUSE device
- *     disk_attach   puts it on the vdpa bus and binds the driver
- *     disk_watch    notices changes that other programs make on the bus
- *     disk_detach   takes it off the bus, when it is not in use
+ *     disk_attach   adds the device to the vdpa bus and binds the driver
+ *     disk_watch    detects changes that other programs make on the bus
+ *     disk_detach   removes the device from the bus, when the disk is not in use
  *     disk_close    closes the device and the store: to end, to leave it, to release it, to retry
  *     disk_command  the release to a new server, and a removal by a command
  *
@@ -23,13 +23,12 @@ void disk_set_state(struct disk *disk, enum disk_state state);
 /** disk_end() - everything is closed: change to GONE */
 void disk_end(struct disk *disk);
 
-/** disk_time_start() - a part of the start begins: measure its time, for @slow and @overdue */
+/** disk_time_start() - a step of the start begins: measure its time, for @slow and @overdue */
 void disk_time_start(struct disk *disk);
 
 /**
- * disk_timer_start() - in @us microseconds do what the state waits for: FAILED opens the store,
- * CREATED attaches the disk, BUSY detaches it. At once where the timer of an earlier state still
- * runs
+ * disk_timer_start() - after @us microseconds retry: FAILED opens the store, CREATED attaches the
+ * disk, BUSY detaches it. Retries at once if the timer of an earlier state still runs
  */
 void disk_timer_start(struct disk *disk, uint64_t us);
 
@@ -68,7 +67,7 @@ void disk_close(struct disk *disk);
 /** disk_close_and_leave() - as disk_close(); the device stays in the kernel */
 void disk_close_and_leave(struct disk *disk);
 
-/** disk_is_closable() - can its device be closed now? It has one, and no task works on it */
+/** disk_is_closable() - does it have a device, and no task that uses the device? */
 static inline bool disk_is_closable(const struct disk *disk)
 {
 	return disk->state == DISK_CREATED || disk->state == DISK_ATTACHED ||
@@ -83,7 +82,7 @@ static inline bool disk_has_nothing_open(const struct disk *disk)
 	       disk->state == DISK_RELEASED;
 }
 
-/** disk_is_yielding() - is a release under way? */
+/** disk_is_yielding() - is a DISK_RELEASE under way? */
 static inline bool disk_is_yielding(const struct disk *disk)
 {
 	return disk->command && disk->command->verb == DISK_RELEASE;
@@ -95,19 +94,19 @@ void disk_release_step(struct disk *disk);
 /** disk_released_to_other() - nothing is open any more: change to RELEASED, answer the release */
 void disk_released_to_other(struct disk *disk);
 
-/** disk_command_finish() - answer the command under way; no effect where there is none */
+/** disk_command_finish() - answer the command under way; no effect without a command */
 void disk_command_finish(struct disk *disk, int err);
 
-/** disk_serve_again() - BUSY, and not to be detached any more: change to ATTACHED */
+/** disk_serve_again() - the removal of a BUSY disk was cancelled: change to ATTACHED */
 void disk_serve_again(struct disk *disk);
 
-/** disk_detach_step() - it is to be detached: do what this state allows; no effect while a task runs */
+/** disk_detach_step() - the goal is to detach: do what this state allows; no effect while a task runs */
 void disk_detach_step(struct disk *disk);
 
 /**
- * disk_obey() - a task has ended: do what was requested while it ran
+ * disk_obey() - after a task: detach, leave or release the disk, if that was requested meanwhile
  *
- * Return: true: the disk stops, is left, or is released; false: nothing was requested
+ * Return: false: nothing was requested
  */
 bool disk_obey(struct disk *disk);
 

@@ -77,7 +77,7 @@ static void disk_watch(struct disk *disk)
 	ring_timer_start(disk->host->ring, &disk->watch, WATCH_US, watch_expired);
 }
 
-/* A reset or start of the driver may be the only sign that another program changes the bus. */
+/* Another program may have changed the bus. The server sees that only by a reset or start of the driver. */
 void disk_driver_changed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);

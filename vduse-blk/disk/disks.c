@@ -112,7 +112,7 @@ void disks_hold(struct disks *disks, const char *name)
 
 /* ---- the start ---- */
 
-/* In the order of the list, one after the other; a disk that takes too long loses its turn. */
+/* Attaches disks one after the other, in the order of the list. A slow disk loses its turn. */
 static void attach_next(struct disks *disks)
 {
 	disks_for_each (disk, disks) {
@@ -140,7 +140,7 @@ static size_t count_state(const struct disks *disks, enum disk_state state)
 	return count;
 }
 
-/* A disk may be in its second try already, while others had their first. */
+/* Some disks may already be in their second attempt. */
 static bool all_failed(const struct disks *disks)
 {
 	disks_for_each (disk, disks)
@@ -150,13 +150,13 @@ static bool all_failed(const struct disks *disks)
 	return true;
 }
 
-/* One that failed may be on its next attempt when the start ends. */
+/* A disk that failed may be in its next attempt when the start ends. */
 static void report_missing(const struct disk *disk)
 {
 	if (disk->state == DISK_GONE)
 		return;
 	if (disk->state == DISK_FAILED || disk->failures)
-		log_warn("%s: is not served; the other disks are, and it is tried again",
+		log_warn("%s: is not served; the server tries it again, and serves the other disks",
 			 disk->config->name);
 	else if (!disk_is_settled(disk))
 		log_info("%s: is not served yet: it is %s; the other disks do not wait for it",
@@ -179,7 +179,7 @@ static void start_ended(struct disks *disks)
 	notify_ready(count_state(disks, DISK_ATTACHED));
 }
 
-/* A disk has got further, or has ended: the next ones may have waited for it. */
+/* After a change of a disk's state: other disks may have waited for their turn. */
 static void continue_start(struct disks *disks)
 {
 	if (disks->host.goal != DISK_SERVE)
@@ -233,7 +233,7 @@ void disks_stop(struct disks *disks, bool force)
 	if (disks->host.goal == DISK_SERVE)
 		notify_stopping();
 	disks->host.goal = MAX(disks->host.goal, goal);
-	/* The last one first: what was attached last is detached first. */
+	/* Detach in reverse order. */
 	for (struct list_node *node = disks->all.head.prev; node != &disks->all.head;
 	     node = node->prev)
 		disk_pursue(container_of(node, struct disk, node));
@@ -243,7 +243,7 @@ void disks_leave(struct disks *disks)
 {
 	if (disks->host.goal == DISK_LEAVE)
 		return;
-	log_info("leaving all disks as they are: they wait for another server");
+	log_info("leaving all disks as they are: their requests wait for the next server");
 	disks->host.goal = DISK_LEAVE;
 	disks_for_each (disk, disks)
 		disk_pursue(disk);

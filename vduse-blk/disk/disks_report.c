@@ -3,7 +3,7 @@
 
 #include "status.h"
 
-/* Not a disk that another server has by now. */
+/* A RELEASED disk belongs to another server. */
 static bool is_shown(const struct disk *disk)
 {
 	return disk->state != DISK_GONE && disk->state != DISK_RELEASED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Replies to requests that ask about disks and change nothing (control/control_request.h). */
+/* Responses to control requests that read the state of disks (control/control_request.h). */
 #ifndef VDUSE_BLK_DISKS_REPORT_H
 #define VDUSE_BLK_DISKS_REPORT_H
 
@@ -13,7 +13,7 @@
 /**
  * disks_report() - write the response to @request to @to
  *
- * Return: false: it is a request of another kind, and @to is unchanged
+ * Return: false: the request is of another kind, and @to is unchanged
  */
 bool disks_report(const struct disks *disks, const struct control_request *request, FILE *to);
 

@@ -355,7 +355,7 @@ static int search_init(struct search *search, const char *node, char *text, size
 	else if (!S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
 		err = -ENODEV;
 	if (err) {
-		log_err("%s: cannot look for its users: %s", node, strerror(-err));
+		log_err("cannot look for the users of %s: %s", node, strerror(-err));
 		return err;
 	}
 	*search = (struct search){
@@ -383,7 +383,7 @@ int node_users_find(const char *node, char *text, size_t size)
 		find_block_users(&search);
 	err = for_each_entry(&search, "/proc", find_opener);
 	if (err)
-		log_err("%s: cannot look for its users in /proc: %s", node, strerror(-err));
+		log_err("cannot look for the users of %s in /proc: %s", node, strerror(-err));
 	if (search.users > NAMED_MAX)
 		text_append(&search, "; and %d more", search.users - NAMED_MAX);
 

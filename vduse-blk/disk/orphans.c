@@ -46,11 +46,10 @@ static bool shares_bytes(const char *name, const char *runtime_dir,
 static int refuse(const struct device_config *config, const char *name)
 {
 	if (vduse_dev_is_served(name) == 1)
-		log_err("%s: %s has the same bytes as disk %s, which is served; detach disk %s "
-			"first",
+		log_err("%s: %s shares bytes with disk %s, which is served; detach disk %s first",
 			config->name, config->path, name, name);
 	else
-		log_err("%s: %s has the same bytes as disk %s, which an earlier server left in the "
+		log_err("%s: %s shares bytes with disk %s, which a former server left in the "
 			"kernel and which may be in use; to adopt it, rename the section to [%s]; "
 			"to end its requests: vduse-blk rescue %s",
 			config->name, config->path, name, name, name);

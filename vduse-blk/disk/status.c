@@ -60,7 +60,7 @@ static const char *node_of(const struct disk *disk)
 	return disk->job.node[0] ? disk->job.node : "-";
 }
 
-/* While a task opens the store the size is not known: 0. */
+/* The size is 0 while a task opens the store: it is not known. */
 static uint64_t size_of(const struct disk *disk)
 {
 	return disk->state == DISK_OPENING ? 0 : disk->device.limits.size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a running server tells about its disks, for people and as JSON. */
+/* The state and the counters of a disk, for people and as JSON. */
 #ifndef VDUSE_BLK_STATUS_H
 #define VDUSE_BLK_STATUS_H
 
@@ -14,7 +14,7 @@ void status_list(const struct disk *disk, FILE *to);
 /** status_stats() - a line for the device, and a table with a row for each queue; main thread */
 void status_stats(const struct disk *disk, FILE *to);
 
-/** status_json() - all of both as one JSON object */
+/** status_json() - everything of status_list() and status_stats(), as one JSON object */
 void status_json(const struct disk *disk, FILE *to);
 
 #endif
