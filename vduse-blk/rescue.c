@@ -35,6 +35,7 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 		.devices = &device,
 		.device_count = 1,
 	};
+	enum vdpa_driver driver = VDPA_DRIVER_VIRTIO;
 	enum vdpa_state state;
 	int queues;
 
@@ -48,8 +49,9 @@ enum exit_status rescue_device(const char *name, const char *runtime_dir)
 	state = vdpa_bus_state(name);
 	if (state == VDPA_ABSENT)
 		return vduse_dev_remove(name) ? EXIT_RUNTIME : EXIT_OK;
-	if (vdpa_bus_driver(name, &device.driver))
-		device.driver = VDPA_DRIVER_VIRTIO; /* it has none; any value will do */
+	/* Without a driver any will do. */
+	if (!vdpa_bus_driver(name, &driver) && driver == VDPA_DRIVER_VHOST)
+		device.driver = DRIVER_VHOST_VDPA;
 
 	device.queues = (uint32_t)queues;
 	log_info("%s: completing every request with an error, until %s", name,

@@ -81,13 +81,13 @@ static int load_vduse(enum exit_status *status)
 	return err;
 }
 
-static int load_driver(enum vdpa_driver driver)
+static int load_driver(enum driver driver)
 {
 	const struct front_end *front_end = front_end_of(driver);
 	int err = 0;
 
-	if (!vdpa_driver_present(driver))
-		err = module_load(vdpa_driver_name(driver));
+	if (!vdpa_driver_present(front_end->bus_driver))
+		err = module_load(vdpa_driver_name(front_end->bus_driver));
 	if (!err && front_end->client && access(front_end->client_path, F_OK))
 		err = module_load(front_end->client);
 	return err;

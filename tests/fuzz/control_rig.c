@@ -31,7 +31,7 @@ static void check_queue(const struct queue *queue)
 /* Nothing that lies in [@start, @last] may be in use. */
 static void check_idle(uint64_t start, uint64_t last)
 {
-	const struct iotlb_table *table = &vduse_dev_iotlb(rig.device.dev)->table;
+	const struct iotlb_table *table = &vduse_dev_iotlb(rig.device.vduse.dev)->table;
 
 	for (size_t i = 0; i < table->count; i++)
 		must(table->regions[i].start > last || table->regions[i].last < start);
@@ -121,7 +121,7 @@ static bool all_answered(void)
 	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++)
 		if (rig.driver.kern->messages[i].state < FAKE_ANSWERED)
 			return false;
-	return !rig.device.message_pending;
+	return !rig.device.vduse.message_pending;
 }
 
 /* ---- rounds ---- */
@@ -202,7 +202,7 @@ static void close_device(void)
 	device_close(&rig.device, set_closed);
 	run_until(is_closed);
 	must(rig.store.count == 0 && hand_worker_is_idle(&worker));
-	must(vduse_dev_iotlb(rig.device.dev)->table.count == 0);
+	must(vduse_dev_iotlb(rig.device.vduse.dev)->table.count == 0);
 }
 
 /* What device_open_store() would have left, of a store that needs no file. */
@@ -251,7 +251,7 @@ void rig_restart(struct input *in)
 		rig.driver.kern->on_bus = false;
 		must(create() == 0);
 	}
-	if (!vduse_dev_adopted(rig.device.dev)) {
+	if (!vduse_dev_adopted(rig.device.vduse.dev)) {
 		rig.status = 0;
 		memset(rig.answered, 0, sizeof(rig.answered));
 		must(fake_kern_bus_add(rig.driver.kern) == 0);

@@ -93,7 +93,7 @@ char *cfg_dumped(void (*dump)(const struct config *, FILE *))
 
 void cfg_defaults_check(const struct device_config *d)
 {
-	ck_assert_int_eq(d->driver, VDPA_DRIVER_VIRTIO);
+	ck_assert_int_eq(d->driver, DRIVER_VIRTIO_VDPA);
 	ck_assert(!d->readonly);
 	ck_assert_int_eq(d->cache, CACHE_AUTO);
 	ck_assert_uint_eq(d->queues, CONFIG_AUTO);
@@ -181,8 +181,8 @@ const struct cfg_good cfg_good_values[] = {
 	GLOBAL(workers, "auto", CONFIG_AUTO),
 	GLOBAL(workers, "1", 1),
 	GLOBAL(workers, "256", 256),
-	DISK(driver, "virtio-vdpa", VDPA_DRIVER_VIRTIO),
-	DISK(driver, "vhost-vdpa", VDPA_DRIVER_VHOST),
+	DISK(driver, "virtio-vdpa", DRIVER_VIRTIO_VDPA),
+	DISK(driver, "vhost-vdpa", DRIVER_VHOST_VDPA),
 	DISK(readonly, "yes", true),
 	DISK(readonly, "no", false),
 	DISK(readonly, "on", true),

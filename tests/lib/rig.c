@@ -163,7 +163,7 @@ static void end_server(void)
 
 unsigned int rig_mapped_regions(void)
 {
-	struct iotlb *tlb = vduse_dev_iotlb(rig.device.dev);
+	struct iotlb *tlb = vduse_dev_iotlb(rig.device.vduse.dev);
 	unsigned int count;
 
 	pthread_mutex_lock(&tlb->lock);
@@ -208,7 +208,7 @@ int rig_try_open(void)
 			    &next_worker);
 	st_limit_fds(RLIM_INFINITY);
 	if (err) {
-		ck_assert_ptr_null(rig.device.dev);
+		ck_assert_ptr_null(rig.device.vduse.dev);
 		ck_assert_ptr_null(rig.device.inflight);
 		end_server();
 		return err;
@@ -235,7 +235,7 @@ void rig_start(void)
 void rig_restart(void)
 {
 	rig_open();
-	rig_wait(rig.device.messages.ring);
+	rig_wait(rig.device.vduse.messages.ring);
 }
 
 static void device_is_closed(struct device *device)
@@ -268,7 +268,7 @@ void rig_close(void)
 void rig_destroy(int err)
 {
 	ck_assert_int_eq(device_destroy(&rig.device), err);
-	ck_assert_ptr_null(rig.device.dev);
+	ck_assert_ptr_null(rig.device.vduse.dev);
 	ck_assert_ptr_null(rig.device.inflight);
 	ck_assert_int_eq(access(record_path(), F_OK), err ? 0 : -1);
 }
@@ -277,7 +277,7 @@ void rig_stop(void)
 {
 	if (!rig.closed)
 		rig_close();
-	if (rig.device.dev) {
+	if (rig.device.vduse.dev) {
 		fake_kern_bus_del(rig.kern);
 		rig_destroy(0);
 		ck_assert_ptr_null(fake_kern_dev(rig.config.name));
@@ -334,7 +334,7 @@ void rig_crash(void)
 	fake_kern_cut_off(rig.kern, true);
 	close_device(-EIO);
 	device_abandon(&rig.device);
-	ck_assert_ptr_null(rig.device.dev);
+	ck_assert_ptr_null(rig.device.vduse.dev);
 	ck_assert_ptr_null(rig.device.inflight);
 	end_server();
 	fake_kern_cut_off(rig.kern, false);

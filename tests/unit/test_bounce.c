@@ -28,7 +28,7 @@ static void setup(void)
 	for (unsigned int i = 0; i < ARRAY_SIZE(devices); i++)
 		devices[i] = (struct device_config){
 			.name = (char *[]){ (char *)"a", (char *)"b", (char *)"c" }[i],
-			.driver = VDPA_DRIVER_VIRTIO,
+			.driver = DRIVER_VIRTIO_VDPA,
 			.queues = 1,
 			.bounce_size = MIB,
 		};
@@ -71,7 +71,7 @@ END_TEST
 
 START_TEST(virtual_machine_has_no_bounce_memory)
 {
-	devices[0].driver = VDPA_DRIVER_VHOST;
+	devices[0].driver = DRIVER_VHOST_VDPA;
 	ck_assert_uint_eq(bounce_size(&devices[0]), 0);
 	devices[0].umem = SWITCH_YES;
 	ck_assert(!bounce_wants_umem(&config, &devices[0]));
@@ -99,7 +99,7 @@ START_TEST(disk_whose_memory_is_never_ours_does_not_count)
 	else if (_i == 1)
 		devices[0].rescue = true;
 	else
-		devices[0].driver = VDPA_DRIVER_VHOST;
+		devices[0].driver = DRIVER_VHOST_VDPA;
 	ck_assert(!bounce_wants_umem(&config, &devices[0]));
 	ck_assert(bounce_wants_umem(&config, &devices[1]));
 }

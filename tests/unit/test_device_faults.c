@@ -275,14 +275,14 @@ static const char *stats(void)
 /* The timer that looks how long the reply has been owed: as if it were time. */
 static void look_now(void)
 {
-	uint64_t received_ns = rig.device.received_ns;
+	uint64_t received_ns = rig.device.vduse.received_ns;
 
-	ck_assert(rig.device.stall.active);
-	ring_timer_hurry(&rig.ring, &rig.device.stall);
-	rig_wait(!rig.device.message_pending || rig.device.stall.active);
+	ck_assert(rig.device.vduse.stall.active);
+	ring_timer_hurry(&rig.ring, &rig.device.vduse.stall);
+	rig_wait(!rig.device.vduse.message_pending || rig.device.vduse.stall.active);
 	for (int i = 0; i < 10; i++)
 		rig_turn();
-	ck_assert_uint_eq(rig.device.received_ns, received_ns);
+	ck_assert_uint_eq(rig.device.vduse.received_ns, received_ns);
 }
 
 START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
@@ -290,43 +290,43 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	uint32_t id;
 
 	start();
-	ck_assert_uint_eq(rig.device.messages_replied, 4);
+	ck_assert_uint_eq(rig.device.vduse.messages_replied, 4);
 	manual_hold(rig.store, true);
 	rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
 	rig_go(0);
 	rig_wait(manual_held(rig.store) == 1);
 	id = rig_send_status(0);
-	rig_wait(rig.device.message_pending);
+	rig_wait(rig.device.vduse.message_pending);
 	look_now();
-	ck_assert(!rig.device.reply_stalled); /* it was asked for a moment ago */
+	ck_assert(!rig.device.vduse.reply_stalled); /* it was asked for a moment ago */
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
 
-	rig.device.received_ns -= 7000000000u;
+	rig.device.vduse.received_ns -= 7000000000u;
 	test_log_expect(LOG_LEVEL_WARNING, "disk0: reply to SET_STATUS delayed");
 	look_now();
-	ck_assert(rig.device.reply_stalled);
+	ck_assert(rig.device.vduse.reply_stalled);
 	ck_assert_ptr_nonnull(strstr(stats(), "the store stalls"));
 	look_now(); /* which is nothing new */
 
 	manual_finish(rig.store, 0, 1, 0);
 	ck_assert(rig_answer(id));
-	rig_wait(!rig.device.message_pending);
-	ck_assert(!rig.device.reply_stalled);
+	rig_wait(!rig.device.vduse.message_pending);
+	ck_assert(!rig.device.vduse.reply_stalled);
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
 	ck_assert_uint_eq(test_log_count("disk0: sent the reply to SET_STATUS after 7 s") +
 				  test_log_count("disk0: sent the reply to SET_STATUS after 8 s"),
 			  1);
-	ck_assert_uint_ge(rig.device.slowest_reply_ns, 7000000000u);
+	ck_assert_uint_ge(rig.device.vduse.slowest_reply_ns, 7000000000u);
 
 	/* Nothing is owed, so nobody looks any more; and the next reply is none of that. */
-	ring_timer_hurry(&rig.ring, &rig.device.stall);
-	rig_wait(!rig.device.stall.active);
+	ring_timer_hurry(&rig.ring, &rig.device.vduse.stall);
+	rig_wait(!rig.device.vduse.stall.active);
 	fake_kern_driver_reset(rig.kern);
 	guest_reset(rig.guests[0], 0);
 	guest_reset(rig.guests[1], 0);
 	manual_hold(rig.store, false);
 	rig_driver_start();
-	ck_assert(!rig.device.reply_stalled);
+	ck_assert(!rig.device.vduse.reply_stalled);
 	ck_assert_uint_eq(test_log_count("sent the reply to"), 1);
 }
 END_TEST

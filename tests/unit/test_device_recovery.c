@@ -38,7 +38,7 @@ static void restart_held(void)
 {
 	rig_open();
 	manual_hold(rig.store, true);
-	rig_wait(rig.device.messages.ring);
+	rig_wait(rig.device.vduse.messages.ring);
 	rig_settle();
 }
 
@@ -331,7 +331,7 @@ START_TEST(server_may_end_at_the_moment_it_begins_again)
 	start_with_reads(2);
 	rig_crash();
 	rig_open();
-	rig_wait(rig.device.status); /* the queues are told, and have not answered */
+	rig_wait(rig.device.vduse.status); /* the queues are told, and have not answered */
 	rig_close();
 	rig_next(0);
 	rig_next(0);

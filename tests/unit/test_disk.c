@@ -1153,7 +1153,7 @@ START_TEST(removed_device_is_recreated_and_served_when_it_comes_back)
 	ck_assert_str_eq(disk(1)->job.node, "");
 	ck_assert_ptr_null(t.job[1]);
 
-	wait_for(disk(1)->device.messages.ring);
+	wait_for(disk(1)->device.vduse.messages.ring);
 	set_bus(1, VDPA_BOUND, "/dev/vdx");
 	disk(1)->device.driver_changed(&disk(1)->device);
 	wait_for(disk(1)->state == DISK_ATTACHED);

@@ -273,7 +273,7 @@ START_TEST(memory_of_a_machine_that_is_missing_is_an_error)
 {
 	struct fb_op op;
 
-	fb_config.driver = VDPA_DRIVER_VHOST;
+	fb_config.driver = DRIVER_VHOST_VDPA;
 	if (!fb_open_place(DISK, CACHE_AUTO) || !can_direct(fb_config.path))
 		return;
 	for (int i = 0; i < 2; i++) {

@@ -283,7 +283,7 @@ static unsigned int give_back_all(struct ring *at)
 
 static void start_disk(void)
 {
-	rig.config.driver = VDPA_DRIVER_VHOST;
+	rig.config.driver = DRIVER_VHOST_VDPA;
 	rig.config.pin_guest_memory = true;
 	rig_start();
 	rig_driver_start();
@@ -331,7 +331,7 @@ END_TEST
 
 START_TEST(nothing_is_registered_unless_asked_for)
 {
-	rig.config.driver = VDPA_DRIVER_VHOST;
+	rig.config.driver = DRIVER_VHOST_VDPA;
 	rig_start();
 	rig_driver_start();
 	exercise(0, 0x11);

@@ -167,7 +167,7 @@ END_TEST
 START_TEST(over_vhost_vdpa_nothing_is_asked)
 {
 	make_cpu(ours, false);
-	rig.config.driver = VDPA_DRIVER_VHOST;
+	rig.config.driver = DRIVER_VHOST_VDPA;
 	start();
 	rig_driver_start();
 	ck_assert(has_cpus(0, ours, not_ours));

@@ -101,7 +101,7 @@ START_TEST(what_was_put_back_survives_the_server)
 	rig_wait(manual_held(rig.store) == 2);
 	ck_assert_uint_eq(manual_look(rig.store, 0).offset, 0);
 	ck_assert_uint_eq(manual_look(rig.store, 1).offset, 512);
-	rig_wait(rig.device.messages.ring);
+	rig_wait(rig.device.vduse.messages.ring);
 }
 END_TEST
 

@@ -249,7 +249,7 @@ START_TEST(server_after_a_crash_flushes_again)
 	rig_crash();
 	rig_open();
 	manual_hold(rig.store, true);
-	rig_wait(rig.device.messages.ring);
+	rig_wait(rig.device.vduse.messages.ring);
 	expect_syncs(1);
 	finish(0);
 	expect_answers(0, 3, OK);

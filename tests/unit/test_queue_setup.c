@@ -277,7 +277,7 @@ START_TEST(private_memory_of_a_virtual_machine_is_told)
 {
 	struct vduse_vq_info info;
 
-	rig.config.driver = VDPA_DRIVER_VHOST;
+	rig.config.driver = DRIVER_VHOST_VDPA;
 	start_almost();
 	info = rig.kern->vqs[1].info;
 	info.desc_addr += 1ull << 40;

@@ -326,7 +326,7 @@ START_TEST(requests_have_a_staging_buffer_each)
 	struct rig_req reqs[8];
 	uint8_t *staging[8];
 
-	rig.config.driver = _i ? VDPA_DRIVER_VHOST : VDPA_DRIVER_VIRTIO;
+	rig.config.driver = _i ? DRIVER_VHOST_VDPA : DRIVER_VIRTIO_VDPA;
 	rig_start();
 	rig_driver_start();
 	manual_hold(rig.store, true);

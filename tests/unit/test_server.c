@@ -563,7 +563,7 @@ START_TEST(start_loads_what_is_missing)
 	};
 
 	start.missing = cases[_i].missing;
-	start.devices[1].driver = VDPA_DRIVER_VHOST;
+	start.devices[1].driver = DRIVER_VHOST_VDPA;
 	start_serving(2);
 	send_signal(&server, SIGTERM);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
@@ -577,7 +577,7 @@ START_TEST(only_the_drivers_of_its_disks_are_loaded)
 	bool vhost = _i;
 
 	start.missing = vhost ? "virtio" : "vhost_vdpa";
-	start.devices[0].driver = vhost ? VDPA_DRIVER_VHOST : VDPA_DRIVER_VIRTIO;
+	start.devices[0].driver = vhost ? DRIVER_VHOST_VDPA : DRIVER_VIRTIO_VDPA;
 	start_serving(1);
 	send_signal(&server, SIGTERM);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);

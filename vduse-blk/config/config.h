@@ -16,7 +16,7 @@
 
 #include "compiler.h"
 #include "log.h"
-#include "vdpa_bus.h"
+#include "front_end.h"
 
 enum cache_mode {
 	CACHE_AUTO,	    /* none where the store can do O_DIRECT, else writeback */
@@ -34,7 +34,7 @@ enum config_switch { SWITCH_AUTO, SWITCH_YES, SWITCH_NO };
 struct device_config {
 	char *name; /* of the section, of the VDUSE device and of the vdpa device */
 	char *path; /* of a file, or another store: config_path.h */
-	enum vdpa_driver driver;
+	enum driver driver;
 	bool readonly;
 	enum cache_mode cache;
 	uint32_t queues;	     /* CONFIG_AUTO: one per CPU */

@@ -20,8 +20,8 @@ static const struct config_word level_words[] = {
 };
 
 static const struct config_word driver_words[] = {
-	{ "virtio-vdpa", VDPA_DRIVER_VIRTIO },
-	{ "vhost-vdpa", VDPA_DRIVER_VHOST },
+	{ "virtio-vdpa", DRIVER_VIRTIO_VDPA },
+	{ "vhost-vdpa", DRIVER_VHOST_VDPA },
 	{},
 };
 

@@ -2,15 +2,19 @@
 #include "front_end.h"
 
 const struct front_end front_ends[] = {
-	[VDPA_DRIVER_VIRTIO] = {
+	[DRIVER_VIRTIO_VDPA] = {
 		.name = "virtio-vdpa",
 		.client = "virtio_blk",
 		.client_path = "/sys/bus/virtio/drivers/virtio_blk",
+		.vdpa = true,
+		.bus_driver = VDPA_DRIVER_VIRTIO,
 		.block_node = true,
 		.bounce_buffer = true,
 	},
-	[VDPA_DRIVER_VHOST] = {
+	[DRIVER_VHOST_VDPA] = {
 		.name = "vhost-vdpa",
+		.vdpa = true,
+		.bus_driver = VDPA_DRIVER_VHOST,
 		.guest_memory = true,
 	},
 };

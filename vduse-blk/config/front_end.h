@@ -11,21 +11,35 @@
 
 #include "vdpa_bus.h"
 
+/* Values of the key driver. */
+enum driver {
+	DRIVER_VIRTIO_VDPA,
+	DRIVER_VHOST_VDPA,
+};
+
 struct front_end {
-	const char *name;	 /* in the configuration file, in lists and log lines */
-	const char *client;	 /* module of the driver of the disk; NULL: it is elsewhere */
-	const char *client_path; /* exists where that driver is loaded */
-	bool block_node;	 /* its node is a block device of this host */
-	bool bounce_buffer;	 /* all data pass through the kernel's bounce buffer */
-	bool guest_memory;	 /* data lie in the memory of a virtual machine */
+	const char *name;	     /* in the configuration file, in lists and log lines */
+	const char *client;	     /* module of the driver of the disk; NULL: it is elsewhere */
+	const char *client_path;     /* exists where that driver is loaded */
+	bool vdpa;		     /* it is a VDUSE device, and on the vdpa bus */
+	enum vdpa_driver bus_driver; /* of the vdpa bus, if @vdpa */
+	bool block_node;	     /* its node is a block device of this host */
+	bool bounce_buffer;	     /* all data pass through the kernel's bounce buffer */
+	bool guest_memory;	     /* data lie in the memory of a virtual machine */
 };
 
 extern const struct front_end front_ends[];
 
-/** front_end_of() - the front end with that driver of the vdpa bus */
-static inline const struct front_end *front_end_of(enum vdpa_driver driver)
+/** front_end_of() - the front end that the key driver chooses */
+static inline const struct front_end *front_end_of(enum driver driver)
 {
 	return &front_ends[driver];
+}
+
+/** front_end_on_bus() - the front end with that driver of the vdpa bus */
+static inline const struct front_end *front_end_on_bus(enum vdpa_driver driver)
+{
+	return front_end_of(driver == VDPA_DRIVER_VIRTIO ? DRIVER_VIRTIO_VDPA : DRIVER_VHOST_VDPA);
 }
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/front_end.h"
 #include "node_users.h"
 #include "log.h"
 #include "vdpa_nl.h"
@@ -66,8 +65,9 @@ static int do_detach(struct attach_job *job)
 	if (vdpa_bus_state(job->name) == VDPA_REMOVING)
 		return -EINPROGRESS; /* open() would wait for the removal, or delay it */
 	if (vdpa_bus_driver(job->name, &driver))
-		driver = job->driver;
-	front_end = front_end_of(driver);
+		front_end = front_end_of(job->driver);
+	else
+		front_end = front_end_on_bus(driver);
 	/* An unbind from vhost_vdpa waits, unkillable, until the VM closes the node. */
 	must_be_unused = job->verb == DETACH_UNUSED || !front_end->block_node;
 	if (has_node)
@@ -79,6 +79,11 @@ static int do_detach(struct attach_job *job)
 	if (claim >= 0)
 		close(claim);
 	return err;
+}
+
+static enum vdpa_driver bus_driver(const struct attach_job *job)
+{
+	return front_end_of(job->driver)->bus_driver;
 }
 
 /* Return: 0: @name is on the bus; -ESTALE: it is not; -EINPROGRESS: it is being removed */
@@ -117,14 +122,14 @@ static int adopt(struct attach_job *job)
 			job->name, info.device_id, info.mgmtdev);
 		return -EINVAL;
 	}
-	return vdpa_bus_adopt(job->name, job->driver, job->node);
+	return vdpa_bus_adopt(job->name, bus_driver(job), job->node);
 }
 
 static int do_job(struct attach_job *job)
 {
 	switch (job->verb) {
 	case ATTACH:
-		return vdpa_bus_attach(job->name, job->driver, job->node);
+		return vdpa_bus_attach(job->name, bus_driver(job), job->node);
 	case ADOPT:
 		return adopt(job);
 	case DETACH_UNUSED:

@@ -10,6 +10,7 @@
 #define VDUSE_BLK_ATTACH_H
 
 #include "compiler.h"
+#include "config/front_end.h"
 #include "log.h"
 #include "ring.h"
 #include "task.h"
@@ -27,7 +28,7 @@ enum attach_verb {
 struct attach_job {
 	enum attach_verb verb;
 	const char *name;
-	enum vdpa_driver driver;
+	enum driver driver;
 	char node[VDPA_NODE_MAX]; /* out: its node */
 
 	/* 0 or -errno; -EINPROGRESS: another process is unbinding or removing it; not logged */

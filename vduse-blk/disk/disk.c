@@ -286,7 +286,7 @@ static bool is_inherited(const struct disk *disk)
 {
 	enum vdpa_state state = vdpa_bus_state(disk->config->name);
 
-	return vduse_dev_adopted(disk->device.dev) && !disk->host->rescue &&
+	return device_adopted(&disk->device) && !disk->host->rescue &&
 	       (state == VDPA_BOUND || state == VDPA_REMOVING);
 }
 
@@ -318,7 +318,7 @@ void disk_created(struct disk *disk)
 	disk_set_state(disk, DISK_CREATED);
 	if (disk->state != DISK_CREATED)
 		return;
-	if (vduse_dev_adopted(disk->device.dev) && !disk->host->rescue)
+	if (device_adopted(&disk->device) && !disk->host->rescue)
 		disk_attach(disk);
 	else if (disk_goal(disk) != DISK_SERVE)
 		disk_detach_step(disk); /* taken back, but another program had removed the device */

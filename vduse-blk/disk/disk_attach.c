@@ -86,6 +86,6 @@ static void attach_finished(struct attach_job *job)
 void disk_attach(struct disk *disk)
 {
 	disk_time_start(disk);
-	disk_submit(disk, vduse_dev_adopted(disk->device.dev) ? ADOPT : ATTACH, DISK_ATTACHING,
+	disk_submit(disk, device_adopted(&disk->device) ? ADOPT : ATTACH, DISK_ATTACHING,
 		    attach_finished);
 }

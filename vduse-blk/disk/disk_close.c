@@ -78,7 +78,7 @@ static void disk_recreate(struct disk *disk)
 	if (replace_device(disk)) {
 		disk->failing = true;
 		disk_close_store(disk, store_closed);
-	} else if (vduse_dev_adopted(disk->device.dev)) {
+	} else if (device_adopted(&disk->device)) {
 		disk_created(disk); /* another program has added it to the bus again */
 	} else if (attach) {
 		log_info("%s: was removed from the vdpa bus by another program; it is recreated",

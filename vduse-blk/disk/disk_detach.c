@@ -115,7 +115,7 @@ void disk_detach_step(struct disk *disk)
 	case DISK_RELEASED: /* disk_forget() or disk_take_back() continues */
 		break;
 	case DISK_CREATED:
-		if (vduse_dev_adopted(disk->device.dev))
+		if (device_adopted(&disk->device))
 			disk_detach(disk); /* it may be in use */
 		else
 			disk_close(disk);

@@ -113,7 +113,7 @@ int device_open_inflight(struct device *device, const char *runtime_dir)
 		device->limits.queue_size = params.vq_size;
 		return 0;
 	}
-	if (device->config->rescue || !vduse_dev_adopted(device->dev))
+	if (device->config->rescue || !device_adopted(device))
 		return inflight_create(&params, &device->inflight);
 	return adopt_inflight(device, runtime_dir, false, &device->inflight);
 }
@@ -123,17 +123,18 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 {
 	const struct device_config *config = device->config;
 	struct inflight *log;
-	enum vdpa_driver driver;
+	enum vdpa_driver bus_driver;
 	int err;
 
 	if (config->rescue)
 		return 0;
 	if (vdpa_bus_state(config->name) == VDPA_ABSENT)
 		return orphans_check(device, runtime_dir);
-	if (!vdpa_bus_driver(config->name, &driver) && driver != config->driver) {
+	if (!vdpa_bus_driver(config->name, &bus_driver) &&
+	    bus_driver != front_end_of(config->driver)->bus_driver) {
 		log_err("%s: is attached with driver = %s, and driver was changed to %s; restore it "
 			"until the disk is detached",
-			config->name, front_end_of(driver)->name,
+			config->name, front_end_on_bus(bus_driver)->name,
 			front_end_of(config->driver)->name);
 		return -EBUSY;
 	}
@@ -192,7 +193,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	if (!err)
 		return 0;
 
-	inflight_close(device->inflight, !vduse_dev_adopted(device->dev));
+	inflight_close(device->inflight, !device_adopted(device));
 	device->inflight = NULL;
 unmake:
 	device_unmake(device);

@@ -104,9 +104,9 @@ void status_stats(const struct disk *disk, FILE *to)
 	fprintf(to,
 		"%s %s: %s, %" PRIu64 " control messages, slowest reply after %" PRIu64
 		" us%s%s%s%s\n",
-		disk->config->name, node_of(disk), disk_state_name(disk), device->messages_replied,
-		us(device->slowest_reply_ns),
-		device->reply_stalled ? ", a reply is delayed: the store stalls" : "",
+		disk->config->name, node_of(disk), disk_state_name(disk),
+		device->vduse.messages_replied, us(device->vduse.slowest_reply_ns),
+		device->vduse.reply_stalled ? ", a reply is delayed: the store stalls" : "",
 		load_relaxed(&device->queues.disk.flush_failed) ? ", writes were lost" : "",
 		disk->why[0] ? ", " : "", disk->why);
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
@@ -139,9 +139,9 @@ void status_json(const struct disk *disk, FILE *to)
 	fprintf(to,
 		", \"size\": %" PRIu64 ", \"stalled\": %s, \"flush_failed\": %s, "
 		"\"messages\": %" PRIu64 ", \"slowest_answer_us\": %" PRIu64 ", \"queues\": [",
-		size_of(disk), device->reply_stalled ? "true" : "false",
+		size_of(disk), device->vduse.reply_stalled ? "true" : "false",
 		load_relaxed(&device->queues.disk.flush_failed) ? "true" : "false",
-		device->messages_replied, us(device->slowest_reply_ns));
+		device->vduse.messages_replied, us(device->vduse.slowest_reply_ns));
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
 		fputs(i ? ", " : "", to);
 		queue_json(&device->queues.all[i], to);

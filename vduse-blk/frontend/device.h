@@ -1,68 +1,88 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The VDUSE device of a disk, its queues, and the replies to the kernel's control messages.
+ * The virtio device of a disk: what its driver sees, from creation to the end.
  *
- * Main thread. The reply to a control message is sent when the message has taken effect. While the
- * queues quiesce, the thread does other work.
+ * The functions below are common to all front ends. Each front end implements struct device_ops, and
+ * sends commands to the queues (queue/queues.h). Main thread.
  */
 #ifndef VDUSE_BLK_DEVICE_H
 #define VDUSE_BLK_DEVICE_H
 
 #include <stdbool.h>
 
-#include "store/backend.h"
 #include "compiler.h"
 #include "config/config.h"
 #include "inflight.h"
 #include "queue/queues.h"
-#include "ring.h"
-#include "vduse_dev.h"
-#include "vduse_transport.h"
 #include "queue/virtio_blk.h"
 #include "queue/worker.h"
+#include "ring.h"
+#include "store/backend.h"
+#include "vduse_device.h"
+
+struct device;
+
+/* A front end. The functions without a comment do what the function of device.h does. */
+struct device_ops {
+	int (*make)(struct device *device);
+	void (*unmake)(struct device *device);
+	bool (*adopted)(const struct device *device);
+
+	/** @open_transport: Return: the transport for the queues; NULL: failed, logged */
+	struct transport *(*open_transport)(struct device *device);
+	void (*close_transport)(struct device *device);
+
+	/** @begin: the queues exist: adopt the driver, or listen to it */
+	void (*begin)(struct device *device);
+
+	/** @stop: listen to the driver no more, and call device_close_queues() then */
+	void (*stop)(struct device *device);
+
+	/** @queues_removed: after @stop; the front end calls device->closed(). May be NULL */
+	void (*queues_removed)(struct device *device);
+
+	int (*destroy)(struct device *device);
+	void (*abandon)(struct device *device);
+};
 
 struct device {
 	const struct device_config *config;
 	struct backend *backend;
 	struct blk_limits limits;
 	bool umem; /* register memory of this process as bounce buffer; set before device_make() */
-	struct vduse_dev *dev;
-	struct inflight *inflight; /* inflight log, for the next server */
-	struct vduse_transport transport;
+	const struct device_ops *ops; /* of the front end; NULL: no device exists */
+	struct inflight *inflight;    /* inflight log, for the next server */
 	struct queues queues;
 	struct ring *ring; /* the main thread's */
-	struct ring_poll messages;
 
-	uint8_t status;	      /* bits that the driver set since its reset, and we accepted */
-	bool message_pending; /* a message is being processed: the next one is not read yet */
-	struct vduse_dev_request request;
-	uint64_t received_ns; /* when it was read */
-	bool reply_stalled;   /* its reply is late, and that was logged */
-	struct ring_timer stall;
-	uint64_t messages_replied;
-	uint64_t slowest_reply_ns;
-
-	bool receive_stopped; /* the device is closing, and receives no more control messages */
-	bool queues_gone;     /* device_close() has removed the queues */
-	struct log_limit refusals;
+	struct vduse_device vduse;
 
 	void (*closed)(struct device *device);
 	void (*driver_changed)(struct device *device); /* after a reset or DRIVER_OK; may be NULL */
 };
 
 /**
- * device_make() - make the VDUSE device in the kernel, or adopt it
+ * device_make() - make the device of the front end, or adopt it
  * @device: @config, @limits and @umem are set
  *
- * A new device is not on the vdpa bus yet, and its queues do not exist. Return: 0; -errno, logged
+ * A new device is not attached yet, and its queues do not exist. Return: 0; -errno, logged
  */
 int __must_check device_make(struct device *device);
 
-/** device_unmake() - undo device_make(); an adopted device stays in the kernel */
+/** device_unmake() - undo device_make(); an adopted device stays */
 void device_unmake(struct device *device);
 
+/** device_exists() - has it a device that was not destroyed or abandoned? */
+static inline bool device_exists(const struct device *device)
+{
+	return device->ops;
+}
+
+/** device_adopted() - did device_make() adopt a device that a driver may use already? */
+bool device_adopted(const struct device *device);
+
 /**
- * device_serve() - create the queues of the device, and begin to reply to control messages
+ * device_serve() - create the queues of the device, and begin to serve its driver
  * @device:      after device_make(); @backend, @inflight and @ring are set
  * @workers:     each queue gets one of them in turn, beginning with *@next_worker
  * @next_worker: increased by the number of queues
@@ -84,10 +104,18 @@ int device_destroy(struct device *device);
 void device_abandon(struct device *device);
 
 /**
- * device_close() - stop serving; the device must be off the vdpa bus
+ * device_close() - stop serving; no driver on the vdpa bus may use the device
  * @closed: called on the main thread when no thread uses the device's memory any more. Then the
  *          caller calls device_destroy() or device_abandon()
  */
 void device_close(struct device *device, void (*closed)(struct device *device));
+
+/** device_close_queues() - called by front ends: quiesce and remove the queues */
+void device_close_queues(struct device *device);
+
+static inline struct device *device_of_queues(struct queues *queues)
+{
+	return container_of(queues, struct device, queues);
+}
 
 #endif

@@ -11,36 +11,31 @@
 /* A reply that takes longer is logged, once. */
 #define STALL_WARN_US 5000000
 
-static struct device *device_of(struct queues *queues)
-{
-	return container_of(queues, struct device, queues);
-}
-
 static void take_messages(struct device *device);
 
 static void stall_expired(struct ring_timer *timer);
 
 static void stall_watch(struct device *device)
 {
-	ring_timer_start(device->ring, &device->stall, STALL_WARN_US, stall_expired);
+	ring_timer_start(device->ring, &device->vduse.stall, STALL_WARN_US, stall_expired);
 }
 
 static void stall_expired(struct ring_timer *timer)
 {
-	struct device *device = container_of(timer, struct device, stall);
-	uint64_t since_us = (time_now_ns() - device->received_ns) / 1000;
+	struct device *device = container_of(timer, struct device, vduse.stall);
+	uint64_t since_us = (time_now_ns() - device->vduse.received_ns) / 1000;
 
-	if (device->queues_gone) {
+	if (device->vduse.queues_gone) {
 		device->closed(device);
 		return;
 	}
-	if (!device->message_pending)
+	if (!device->vduse.message_pending)
 		return;
-	if (since_us >= STALL_WARN_US && !device->reply_stalled) {
-		device->reply_stalled = true;
+	if (since_us >= STALL_WARN_US && !device->vduse.reply_stalled) {
+		device->vduse.reply_stalled = true;
 		log_warn(
 			"%s: reply to %s delayed: the store has not completed the requests of %u queues",
-			device->config->name, vduse_dev_request_name(device->request.type),
+			device->config->name, vduse_dev_request_name(device->vduse.request.type),
 			device->queues.waiting_for);
 	}
 	stall_watch(device);
@@ -49,28 +44,28 @@ static void stall_expired(struct ring_timer *timer)
 /* A reply was sent. */
 static void note_reply(struct device *device)
 {
-	uint64_t took_ns = time_now_ns() - device->received_ns;
+	uint64_t took_ns = time_now_ns() - device->vduse.received_ns;
 
-	device->messages_replied++;
-	device->slowest_reply_ns = MAX(device->slowest_reply_ns, took_ns);
-	if (device->reply_stalled)
+	device->vduse.messages_replied++;
+	device->vduse.slowest_reply_ns = MAX(device->vduse.slowest_reply_ns, took_ns);
+	if (device->vduse.reply_stalled)
 		log_info("%s: sent the reply to %s after %u s", device->config->name,
-			 vduse_dev_request_name(device->request.type),
+			 vduse_dev_request_name(device->vduse.request.type),
 			 (unsigned int)(took_ns / 1000000000));
-	device->reply_stalled = false;
+	device->vduse.reply_stalled = false;
 }
 
 static void reply(struct device *device, bool ok)
 {
-	vduse_dev_reply(device->dev, &device->request, ok);
+	vduse_dev_reply(device->vduse.dev, &device->vduse.request, ok);
 	note_reply(device);
 }
 
 /* The reply was sent, and no queue executes a command for it. */
 static void message_done(struct device *device)
 {
-	device->message_pending = false;
-	if (device->receive_stopped)
+	device->vduse.message_pending = false;
+	if (device->vduse.receive_stopped)
 		device_close_queues(device);
 	else
 		take_messages(device);
@@ -80,16 +75,16 @@ static void message_done(struct device *device)
 static void reply_after(struct device *device, enum queue_verb verb, uint64_t features,
 			void (*done)(struct queues *queues))
 {
-	device->message_pending = true;
+	device->vduse.message_pending = true;
 	stall_watch(device);
 	queues_command(&device->queues, verb, features, done);
 }
 
 static void failed_start_stopped(struct queues *queues)
 {
-	struct device *device = device_of(queues);
+	struct device *device = device_of_queues(queues);
 
-	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	iotlb_drop(vduse_dev_iotlb(device->vduse.dev), 0, UINT64_MAX);
 	reply(device, false);
 	message_done(device);
 }
@@ -101,7 +96,7 @@ static void failed_start_stopped(struct queues *queues)
  */
 static void add_status(struct device *device, uint8_t status)
 {
-	device->status |= status;
+	device->vduse.status |= status;
 }
 
 static void driver_changed(struct device *device)
@@ -112,13 +107,13 @@ static void driver_changed(struct device *device)
 
 static void started(struct queues *queues)
 {
-	struct device *device = device_of(queues);
+	struct device *device = device_of_queues(queues);
 
 	if (queues->result) {
 		queues_command(&device->queues, QUEUE_STOP, 0, failed_start_stopped);
 		return;
 	}
-	add_status(device, device->request.s.status);
+	add_status(device, device->vduse.request.s.status);
 	reply(device, true);
 	driver_changed(device);
 	message_done(device);
@@ -126,12 +121,12 @@ static void started(struct queues *queues)
 
 static void stopped(struct queues *queues)
 {
-	struct device *device = device_of(queues);
+	struct device *device = device_of_queues(queues);
 
-	device->status = 0;
+	device->vduse.status = 0;
 	queues_clear_lost_writes(queues);
 	/* After the reply, rings and bounce buffer are freed: no mapping of them may remain. */
-	iotlb_drop(vduse_dev_iotlb(device->dev), 0, UINT64_MAX);
+	iotlb_drop(vduse_dev_iotlb(device->vduse.dev), 0, UINT64_MAX);
 	reply(device, true);
 	driver_changed(device);
 	message_done(device);
@@ -139,7 +134,7 @@ static void stopped(struct queues *queues)
 
 const char *device_check_features(struct device *device, uint64_t *features)
 {
-	if (vduse_dev_features(device->dev, features))
+	if (vduse_dev_features(device->vduse.dev, features))
 		return "cannot read its features";
 	if (!device->config->rescue && (*features & ~virtio_blk_features(&device->limits)))
 		return "it accepted features that were not offered";
@@ -150,7 +145,7 @@ const char *device_check_features(struct device *device, uint64_t *features)
 
 static void set_status(struct device *device, uint8_t status)
 {
-	uint8_t new_bits = status & ~device->status;
+	uint8_t new_bits = status & ~device->vduse.status;
 	const char *wrong = NULL;
 	uint64_t features = 0;
 
@@ -158,11 +153,11 @@ static void set_status(struct device *device, uint8_t status)
 		reply_after(device, QUEUE_STOP, 0, stopped);
 		return;
 	}
-	if (!device->status)
-		vduse_dev_driver_begins(device->dev);
+	if (!device->vduse.status)
+		vduse_dev_driver_begins(device->vduse.dev);
 	if (new_bits & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
 		wrong = device_check_features(device, &features);
-	if (wrong && log_allow(&device->refusals, device->config->name))
+	if (wrong && log_allow(&device->vduse.refusals, device->config->name))
 		log_err("%s: refused the driver: %s (features 0x%" PRIx64 ")", device->config->name,
 			wrong, features);
 
@@ -177,29 +172,30 @@ static void set_status(struct device *device, uint8_t status)
 
 static void resumed(struct queues *queues)
 {
-	message_done(device_of(queues));
+	message_done(device_of_queues(queues));
 }
 
 static void paused_for_iotlb(struct queues *queues)
 {
-	struct device *device = device_of(queues);
-	const struct vduse_iova_range *range = &device->request.iova;
+	struct device *device = device_of_queues(queues);
+	const struct vduse_iova_range *range = &device->vduse.request.iova;
 
-	iotlb_drop(vduse_dev_iotlb(device->dev), range->start, range->last);
+	iotlb_drop(vduse_dev_iotlb(device->vduse.dev), range->start, range->last);
 	reply(device, true);
 	queues_command(&device->queues, QUEUE_RESUME, 0, resumed);
 }
 
 static void quiesced_for_state(struct queues *queues)
 {
-	struct device *device = device_of(queues);
-	const struct queue *queue = &queues->all[device->request.vq_state.index];
+	struct device *device = device_of_queues(queues);
+	const struct queue *queue = &queues->all[device->vduse.request.vq_state.index];
 
 	/* The index cannot show that earlier requests, of a former server, are not completed. */
 	if (queue->command.replays) {
 		reply(device, false);
 	} else {
-		vduse_dev_reply_vq_state(device->dev, &device->request, queue->command.next_avail);
+		vduse_dev_reply_vq_state(device->vduse.dev, &device->vduse.request,
+					 queue->command.next_avail);
 		note_reply(device);
 	}
 	queues_command(&device->queues, QUEUE_RESUME, 0, resumed);
@@ -207,7 +203,7 @@ static void quiesced_for_state(struct queues *queues)
 
 static void handle(struct device *device)
 {
-	const struct vduse_dev_request *request = &device->request;
+	const struct vduse_dev_request *request = &device->vduse.request;
 
 	log_debug("%s: %s 0x%x", device->config->name, vduse_dev_request_name(request->type),
 		  request->type == VDUSE_SET_STATUS ? request->s.status : request->vq_state.index);
@@ -224,7 +220,7 @@ static void handle(struct device *device)
 			return;
 		}
 	}
-	if (log_allow(&device->refusals, device->config->name))
+	if (log_allow(&device->vduse.refusals, device->config->name))
 		log_warn("%s: refused control message %s (%u)", device->config->name,
 			 vduse_dev_request_name(request->type), request->type);
 	reply(device, false);
@@ -235,10 +231,10 @@ static void take_messages(struct device *device)
 {
 	int got = 1;
 
-	while (got == 1 && !device->message_pending && !device->closed) {
-		got = vduse_dev_recv(device->dev, &device->request);
+	while (got == 1 && !device->vduse.message_pending && !device->closed) {
+		got = vduse_dev_recv(device->vduse.dev, &device->vduse.request);
 		if (got == 1) {
-			device->received_ns = time_now_ns();
+			device->vduse.received_ns = time_now_ns();
 			handle(device);
 		}
 	}
@@ -249,10 +245,11 @@ static void take_messages(struct device *device)
 
 static void messages_ready(struct ring_poll *poll)
 {
-	take_messages(container_of(poll, struct device, messages));
+	take_messages(container_of(poll, struct device, vduse.messages));
 }
 
 void device_serve_messages(struct device *device)
 {
-	ring_poll_start(device->ring, &device->messages, vduse_dev_fd(device->dev), messages_ready);
+	ring_poll_start(device->ring, &device->vduse.messages, vduse_dev_fd(device->vduse.dev),
+			messages_ready);
 }

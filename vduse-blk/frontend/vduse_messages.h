@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel's control messages to a VDUSE device, and the replies. Main thread; used by device.c.
+ * The kernel's control messages to a VDUSE device, and the replies. Main thread; used by vduse_device.c.
  *
  * The reply to a message is sent when the message has taken effect. Where the queues must execute a
  * command first, the reply is sent later, and the next message is read after it. A reply that takes
@@ -21,8 +21,5 @@ void device_serve_messages(struct device *device);
  * is the driver
  */
 const char *device_check_features(struct device *device, uint64_t *features);
-
-/** device_close_queues() - in device.c; no message is pending, and none will be read any more */
-void device_close_queues(struct device *device);
 
 #endif

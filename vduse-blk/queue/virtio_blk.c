@@ -17,16 +17,20 @@ static uint8_t log2_of(uint32_t power_of_two)
 
 uint64_t virtio_blk_features(const struct blk_limits *l)
 {
-	uint64_t features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |
-			    BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_BLK_F_SEG_MAX) |
-			    BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_TOPOLOGY);
+	uint64_t features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) |
+			    BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
+			    BIT(VIRTIO_BLK_F_TOPOLOGY);
 
+	if (!l->guest_physical)
+		features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
 	if (l->indirect)
 		features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	if (l->readonly)
 		features |= BIT(VIRTIO_BLK_F_RO);
 	if (l->flush)
 		features |= BIT(VIRTIO_BLK_F_FLUSH);
+	if (l->flush && l->config_wce)
+		features |= BIT(VIRTIO_BLK_F_CONFIG_WCE);
 	if (l->queues > 1)
 		features |= BIT(VIRTIO_BLK_F_MQ);
 	if (l->discard)
@@ -43,13 +47,14 @@ void virtio_blk_config(const struct blk_limits *l, struct virtio_blk_config *con
 	*config = (struct virtio_blk_config){
 		.capacity = htole64(l->size / SECTOR_SIZE),
 		/* Without indirect descriptors, header and status take one descriptor each. */
-		.seg_max = htole32(l->queue_size - 2u),
+		.seg_max = htole32(l->seg_max ? l->seg_max : l->queue_size - 2u),
 		.blk_size = htole32(l->logical_block),
 		.physical_block_exp = log2_of(l->physical_block / l->logical_block),
 		.alignment_offset = (uint8_t)MIN(l->alignment_offset / l->logical_block, 255u),
 		.min_io_size = htole16((uint16_t)MIN(l->io_min / l->logical_block, 65535u)),
 		.opt_io_size = htole32(l->io_opt / l->logical_block),
 		.num_queues = htole16(l->queues),
+		.wce = l->flush,
 	};
 	if (l->discard) {
 		config->max_discard_sectors = htole32(l->discard_max / SECTOR_SIZE);

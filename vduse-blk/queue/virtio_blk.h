@@ -34,7 +34,10 @@ struct blk_limits {
 	uint32_t zeroes_max;  /* per range */
 	uint16_t queues;
 	uint16_t queue_size;
-	bool indirect; /* indirect descriptors are offered */
+	uint16_t seg_max;    /* data segments per request; 0: what a queue can hold */
+	bool indirect;	     /* indirect descriptors are offered */
+	bool guest_physical; /* the driver's addresses are guest physical: no IOMMU is offered */
+	bool config_wce;     /* the driver may switch the write cache off and on */
 	bool readonly;
 	bool flush; /* has a volatile cache: FLUSH is offered */
 	bool discard;

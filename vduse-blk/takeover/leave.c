@@ -9,7 +9,7 @@ bool leave_answer(struct disks *disks, const char *names, bool now, FILE *to)
 	size_t ours = 0;
 
 	disks_for_each (disk, disks) {
-		if (!disk->device.dev)
+		if (!device_exists(&disk->device))
 			continue;
 		if (control_names_has(names, disk->config->name))
 			ours++;
