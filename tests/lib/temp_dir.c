@@ -2,11 +2,13 @@
 #include "temp_dir.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PATHS_MAX 64
 #define PATH_SIZE 320
@@ -49,4 +51,13 @@ char *temp_path(const char *fmt, ...)
 	vsnprintf(path + len, PATH_SIZE - (size_t)len, fmt, args);
 	va_end(args);
 	return path;
+}
+
+void temp_image(const char *path, off_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	close(fd);
 }

@@ -6,6 +6,8 @@
 #ifndef TESTS_TEMP_DIR_H
 #define TESTS_TEMP_DIR_H
 
+#include <sys/types.h>
+
 #include "compiler.h"
 
 extern char temp_dir[256];
@@ -18,5 +20,8 @@ void temp_dir_remove(void);
 
 /** temp_path() - of a name in it, printed. Return: memory that stays until the process ends */
 char *temp_path(const char *fmt, ...) __printf(1, 2);
+
+/** temp_image() - a file of @size zeroes at @path; what was there is lost */
+void temp_image(const char *path, off_t size);
 
 #endif

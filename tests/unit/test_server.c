@@ -153,7 +153,7 @@ int vdpa_bus_node(const char *name, char node[VDPA_NODE_MAX])
 
 const char *vdpa_driver_name(enum vdpa_driver driver)
 {
-	return driver == VDPA_DRIVER_VHOST ? "vhost_vdpa" : "virtio_vdpa";
+	return driver == DRIVER_VHOST_VDPA ? "vhost_vdpa" : "virtio_vdpa";
 }
 
 bool vdpa_driver_present(enum vdpa_driver driver)

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vduse-blk/disk/disk*.c and disks.c: disks are attached in their order. A disk that fails is tried
+ * again, and a disk that takes too long keeps no other waiting.
+ */
+#include "disk_fixture.h"
+
+START_TEST(new_disks_are_attached_in_the_order_of_the_file)
+{
+	ds_begin();
+	for (int i = 0; i < DS_DISKS; i++) {
+		ds_wait(ds.job[i]);
+		ck_assert_int_eq(ds.job[i]->verb, ATTACH);
+		for (int j = i + 1; j < DS_DISKS; j++)
+			ck_assert_ptr_null(ds.job[j]);
+		ck_assert(!ds.disks.started);
+		ds_finish_job(i, 0);
+		ck_assert_int_eq(ds_disk(i)->state, DISK_ATTACHED);
+	}
+	ck_assert(ds.disks.started);
+	ck_assert(!ds.disks.host.failed);
+	ds_end();
+	for (int i = 0; i < DS_DISKS; i++)
+		ck_assert_ptr_null(fake_kern_dev(ds_names[i]));
+}
+END_TEST
+
+START_TEST(disk_that_fails_is_tried_again_while_others_are_served)
+{
+	int bad = _i;
+
+	unlink(ds.devices[bad].path);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	test_log_expect(LOG_LEVEL_WARNING, "is not served; the server tries it again");
+	ds_begin();
+	for (int i = 0; i < DS_DISKS; i++) {
+		if (i == bad)
+			continue;
+		ds_attach(i);
+	}
+	ds_wait(ds.disks.started && ds_disk(bad)->state == DISK_FAILED);
+	ck_assert_ptr_nonnull(strstr(ds_disk(bad)->why, "No such file"));
+	/* The reason is not logged a second time. */
+	ds_wait(ds_disk(bad)->failures >= 2);
+	ds_make_image(bad);
+	ds_attach(bad);
+	ck_assert_int_eq(ds_disk(bad)->state, DISK_ATTACHED);
+	ck_assert_uint_eq(ds_disk(bad)->failures, 0);
+	ck_assert_uint_eq(test_log_count("is served after"), 1);
+}
+END_TEST
+
+/* The start ends while a disk that failed is being opened again. */
+START_TEST(disk_that_failed_is_reported_whatever_it_does_when_the_start_ends)
+{
+	unlink(ds.devices[1].path);
+	test_log_expect(LOG_LEVEL_ERROR, "two: cannot open");
+	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the server tries it again");
+	ds.time_stops = true;
+	ds_begin();
+	ds_wait(ds.job[0] && ds_disk(1)->state == DISK_FAILED);
+	ds_disk(1)->state = DISK_OPENING;
+	ds_finish_job(0, 0);
+	ds_attach(2);
+	ck_assert(ds.disks.started);
+	ck_assert_int_eq(ds_disk(1)->state, DISK_OPENING);
+	ds_disk(1)->state = DISK_FAILED;
+}
+END_TEST
+
+START_TEST(server_whose_disks_all_fail_ends)
+{
+	for (int i = 0; i < DS_DISKS; i++) {
+		unlink(ds.devices[i].path);
+		test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	}
+	ds_begin();
+	ds_wait(!ds.disks.remaining);
+	ck_assert(ds.disks.host.failed);
+}
+END_TEST
+
+/* The last one fails when another one is being opened again. */
+START_TEST(server_whose_disks_fail_one_after_the_other_ends)
+{
+	for (int i = 1; i < DS_DISKS; i++) {
+		unlink(ds.devices[i].path);
+		test_log_expect(LOG_LEVEL_ERROR, "cannot open");
+	}
+	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
+	ds.time_stops = true;
+	ds_begin();
+	ds_wait(ds.job[0] && ds_disk(1)->state == DISK_FAILED && ds_disk(2)->state == DISK_FAILED);
+	ds_disk(1)->state = DISK_OPENING;
+	ds_finish_job(0, -ENODEV);
+	ds_wait(!ds.disks.remaining);
+	ck_assert(ds.disks.host.failed);
+}
+END_TEST
+
+START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
+{
+	bool has_reason = _i;
+
+	test_log_expect(LOG_LEVEL_ERROR,
+			has_reason ? "one: no driver" : "one: cannot attach: No such device");
+	test_log_expect(LOG_LEVEL_WARNING, "one: is not served");
+	ds_begin();
+	ds_wait(ds.job[0]);
+	if (has_reason)
+		snprintf(ds.job[0]->error, sizeof(ds.job[0]->error), "one: no driver");
+	ds.time_stops = true; /* the others are attached before it is tried again */
+	ds_finish_job(0, -ENODEV);
+	ds_wait(ds_disk(0)->state == DISK_FAILED);
+	ds.time_stops = true; /* or it may be attached before the start ends */
+	ck_assert_ptr_null(fake_kern_dev("one"));
+	for (int i = 1; i < DS_DISKS; i++)
+		ds_attach(i);
+	ds.time_stops = false;
+	ds_attach(0);
+	ck_assert_int_eq(ds_disk(0)->state, DISK_ATTACHED);
+}
+END_TEST
+
+/* As if it had begun to open or to attach so much earlier. */
+static void has_taken(int i, uint64_t seconds)
+{
+	ds_disk(i)->since_ns -= seconds * 1000000000;
+	ck_assert(ds_disk(i)->slow_timer.active);
+	ring_timer_hurry(&ds.ring, &ds_disk(i)->slow_timer);
+	for (int turns = 0; turns < 20; turns++)
+		ds_turn();
+}
+
+/* The first one's job never ends. */
+START_TEST(disk_that_is_slow_gives_its_turn_away)
+{
+	ds_begin();
+	ds_wait(ds.job[0] && ds_disk(1)->state == DISK_CREATED);
+	has_taken(0, 5);
+	ck_assert_ptr_null(ds.job[1]);
+	has_taken(0, 6);
+	ds_wait(ds.job[1]);
+	ck_assert_ptr_nonnull(ds.job[0]);
+	ds_finish_job(1, 0);
+	ds_attach(2);
+	ck_assert(!ds.disks.started);
+	ds_finish_job(0, 0);
+	ck_assert(ds.disks.started);
+	ck_assert_uint_eq(test_log_count("is not served"), 0);
+}
+END_TEST
+
+/* It is served when it can be. */
+START_TEST(start_ends_without_a_disk_that_takes_too_long)
+{
+	ds_begin();
+	ds_wait(ds.job[0]);
+	has_taken(0, 11);
+	for (int i = 1; i < DS_DISKS; i++)
+		ds_attach(i);
+	has_taken(0, 15);
+	ck_assert(!ds.disks.started);
+	has_taken(0, 5);
+	ck_assert(ds.disks.started);
+	ck_assert_uint_eq(test_log_count("one: is not served yet: it is attaching"), 1);
+	ck_assert_uint_eq(test_log_count("is not served"), 1);
+	ck_assert(!ds_disk(0)->slow_timer.active);
+	ds_finish_job(0, 0);
+	ck_assert_int_eq(ds_disk(0)->state, DISK_ATTACHED);
+}
+END_TEST
+
+static void begin_and_finish_jobs(void)
+{
+	ds_begin();
+	while (!ds.disks.started) {
+		ds_finish_jobs();
+		ds_turn();
+	}
+}
+
+START_TEST(two_paths_to_the_same_bytes_are_refused)
+{
+	unlink(ds.devices[2].path);
+	ck_assert_int_eq(link(ds.devices[0].path, ds.devices[2].path), 0);
+	ds.devices[0].size = ds.devices[2].size = 512 << 10;
+	ds.devices[2].offset = _i ? 512 << 10 : 0;
+	test_log_allow(LOG_LEVEL_WARNING, "open for writing too"); /* the other's task */
+	if (!_i) {
+		test_log_allow(LOG_LEVEL_ERROR, "shares bytes with disk ");
+		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
+		test_log_expect(LOG_LEVEL_WARNING, "is not served");
+	}
+	begin_and_finish_jobs();
+	ck_assert_int_eq((ds_disk(0)->state == DISK_ATTACHED) +
+				 (ds_disk(2)->state == DISK_ATTACHED),
+			 _i ? 2 : 1);
+}
+END_TEST
+
+START_TEST(only_readers_share_their_bytes)
+{
+	bool one_writes = _i;
+
+	unlink(ds.devices[2].path);
+	ck_assert_int_eq(link(ds.devices[0].path, ds.devices[2].path), 0);
+	ds.devices[0].readonly = true;
+	ds.devices[2].readonly = !one_writes;
+	if (one_writes) {
+		test_log_allow(LOG_LEVEL_WARNING, "open for writing too");
+		test_log_allow(LOG_LEVEL_ERROR, "shares bytes with disk ");
+		test_log_allow(LOG_LEVEL_ERROR, "in use by another process");
+		test_log_expect(LOG_LEVEL_WARNING, "is not served");
+	}
+	begin_and_finish_jobs();
+	ck_assert_int_eq((ds_disk(0)->state == DISK_ATTACHED) +
+				 (ds_disk(2)->state == DISK_ATTACHED),
+			 one_writes ? 1 : 2);
+}
+END_TEST
+
+/* It was removed from the bus, and cannot be made again: the log says so as at the start. */
+START_TEST(disk_that_fails_later_is_reported_too)
+{
+	ds_begin_attached();
+	fake_kern_fail(FAKE_CREATE, 1, -EPERM);
+	ds_set_bus(1, VDPA_ABSENT, "");
+	test_log_expect(LOG_LEVEL_WARNING, "two: another program removed it from the vdpa bus");
+	test_log_expect(LOG_LEVEL_ERROR, "two: cannot create the VDUSE device");
+	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the server tries it again");
+	ds_disk(1)->device.driver_changed(&ds_disk(1)->device);
+	ds_wait(ds.job[1]);
+	ck_assert_int_eq(ds.job[1]->verb, ATTACH);
+	ds_finish_job(1, 0);
+	ck_assert_int_eq(ds_disk(1)->state, DISK_ATTACHED);
+	ck_assert_uint_eq(test_log_count("two: is served after 1 failed attempts"), 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("disk_start");
+	TCase *tc = suite_case(suite, "disk_start", ds_setup, ds_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, new_disks_are_attached_in_the_order_of_the_file);
+	tcase_add_loop_test(tc, disk_that_fails_is_tried_again_while_others_are_served, 0,
+			    DS_DISKS);
+	tcase_add_test(tc, disk_that_failed_is_reported_whatever_it_does_when_the_start_ends);
+	tcase_add_test(tc, server_whose_disks_all_fail_ends);
+	tcase_add_test(tc, server_whose_disks_fail_one_after_the_other_ends);
+	tcase_add_loop_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again, 0, 2);
+	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
+	tcase_add_test(tc, start_ends_without_a_disk_that_takes_too_long);
+	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
+	tcase_add_loop_test(tc, only_readers_share_their_bytes, 0, 2);
+	tcase_add_test(tc, disk_that_fails_later_is_reported_too);
+	return suite_run(suite);
+}
