@@ -17,6 +17,7 @@
 #include "log.h"
 #include "process/logger.h"
 #include "process/notify.h"
+#include "manager_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "time_ns.h"
@@ -305,29 +306,6 @@ END_TEST
 
 #ifdef HAVE_LIBSYSTEMD
 
-static int manager_listen(void)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_uint_lt(strlen(temp_dir), 80);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/notify", temp_dir);
-	unlink(address.sun_path);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
-	return fd;
-}
-
-static void check_heard(int fd, const char *want)
-{
-	char text[256];
-	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
-
-	ck_assert_int_gt(n, 0);
-	text[n] = '\0';
-	ck_assert_msg(!strncmp(text, want, strlen(want)), "not %s, but %s", want, text);
-}
-
 START_TEST(service_manager_hears_of_the_disks_after_they_are_printed)
 {
 	int manager = manager_listen();
@@ -336,15 +314,15 @@ START_TEST(service_manager_hears_of_the_disks_after_they_are_printed)
 	start();
 	logger_output("disk0 /dev/vdb\n");
 	notify_ready(1);
-	check_heard(manager, "READY=1\nSTATUS=Serving 1 devices");
+	manager_expect(manager, "READY=1\nSTATUS=Serving 1 devices");
 	ck_assert_int_eq(fcntl(out.reader, F_SETFL, O_NONBLOCK), 0);
 	check_line(&out, "disk0 /dev/vdb");
 	notify_stopping();
-	check_heard(manager, "STOPPING=1\n");
+	manager_expect(manager, "STOPPING=1\n");
 	snprintf(want, sizeof(want), "MAINPID=%d\n", (int)getpid());
 	notify_main_pid();
 	ck_assert_int_eq(fcntl(manager, F_SETFL, O_NONBLOCK), 0);
-	check_heard(manager, want); /* it is there when notify_main_pid() returns */
+	manager_expect(manager, want); /* it is there when notify_main_pid() returns */
 	notify_flush(FAR_AWAY_NS);
 	stop();
 	close(manager);
@@ -359,7 +337,7 @@ START_TEST(full_standard_output_does_not_hold_back_readiness)
 	start();
 	logger_output("disk0 /dev/vdb\n");
 	notify_ready(1);
-	check_heard(manager, "READY=1\n");
+	manager_expect(manager, "READY=1\n");
 	standard_drain(&out);
 	check_line(&out, "disk0 /dev/vdb");
 	stop();

@@ -13,7 +13,7 @@
 
 #include "fds.h"
 #include "suite.h"
-#include "takeover/takeover_new.h"
+#include "takeover_fixture.h"
 #include "test_log.h"
 
 #define DISKS  5
@@ -89,23 +89,10 @@ static void begin(const char *first, const char *second)
 	takeover_new_start(&t.new);
 }
 
-/* All messages that have come to an old server. */
-static const char *messages(int old)
-{
-	static char text[1024];
-	size_t len = 0;
-	ssize_t n;
-
-	while ((n = recv(t.fd[old], text + len, sizeof(text) - 1 - len, MSG_DONTWAIT)) > 0)
-		len += (size_t)n;
-	text[len] = '\0';
-	return text;
-}
-
 static void expect(int old, const char *wanted)
 {
 	run();
-	ck_assert_str_eq(messages(old), wanted);
+	ck_assert_str_eq(tf_messages(t.fd[old], NULL), wanted);
 }
 
 static void say(int old, const char *text)
@@ -288,8 +275,8 @@ START_TEST(completion_is_told_after_all_that_is_served)
 	for (size_t i = 0; i < 3; i++)
 		takeover_new_ask(&t.new, names[i]);
 	run();
-	messages(0);
-	messages(1);
+	tf_messages(t.fd[0], NULL);
+	tf_messages(t.fd[1], NULL);
 	say(other, "released a\nreleased bb\n");
 	say(!other, "released c\n");
 	takeover_new_serving(&t.new, names[2]);
@@ -372,7 +359,7 @@ START_TEST(nothing_runs_after_a_takeover_was_given_up)
 	ck_assert_uint_eq(t.gave_up, 1);
 	while (t.new.tick.active || t.new.retry.active)
 		ck_assert_int_eq(ring_run(&t.ring, true), 0);
-	ck_assert_str_eq(messages(0), "");
+	ck_assert_str_eq(tf_messages(t.fd[0], NULL), "");
 	ck_assert(!takeover_new_give_up(&t.new, "another signal"));
 	ck_assert_uint_eq(t.gave_up, 1);
 }
