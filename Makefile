@@ -47,9 +47,10 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 # The architecture is the folders; scripts/lint has the arrows between them.
 LIB    := $(patsubst lib/%.c,%,$(sort $(wildcard lib/*.c)))
 DAEMON := $(patsubst vduse-blk/%.c,%,$(sort $(wildcard vduse-blk/*.c vduse-blk/*/*.c)))
-# Their fixture takes the place of the vdpa bus, and so is linked with these suites only.
+# Their fixtures take the place of the vdpa bus, and so are linked with these suites only.
+SERVER_SUITES := server server_start server_takeover
 DISK_SUITES := disk_start disk_detach disk_release disk_remove disk_watch
-UNIT   := server $(DISK_SUITES) task list iov pages umem iotlb iotlb_many inflight node_users \
+UNIT   := $(SERVER_SUITES) $(DISK_SUITES) task list iov pages umem iotlb iotlb_many inflight node_users \
 	  vduse_dev vduse_dev_messages vduse_dev_manage vduse_dev_memory \
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
@@ -74,7 +75,7 @@ HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
 # tests/mutants makes it a shared one: a mutant is then linked once for all tests.
 UNIT_LIB    ?= $(O)/tests/unit.a
 # Fixtures that replace parts of the daemon: only the suites that need one are linked with it.
-REPLACING   := disk_fixture
+REPLACING   := disk_fixture server_fixture
 # The kernel's doors are not in it: the fake ones take their places.
 UNIT_OBJS   := $(filter-out %/vduse_kern.o %/store_kern.o %/vdpa_nl.o %/sysfs.o %/main.o,\
 	       $(LIB_OBJS) $(DAEMON_OBJS)) \
@@ -121,6 +122,7 @@ $(O)/tests/unit.a: $(UNIT_OBJS)
 $(O)/tests/libunit.so: $(UNIT_OBJS)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
 $(DISK_SUITES:%=$(O)/tests/unit/test_%): $(O)/tests/lib/disk_fixture.o
+$(SERVER_SUITES:%=$(O)/tests/unit/test_%): $(O)/tests/lib/server_fixture.o
 $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(UNIT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(UNIT_LIB) $(LDLIBS) \

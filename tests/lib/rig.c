@@ -27,16 +27,11 @@ static unsigned int fds_before;
 
 void rig_setup(void)
 {
-	int fd;
-
 	test_log_begin();
 	fds_before = fds_open();
 	image = temp_path("image-%d", getpid());
 	runtime_dir = temp_path("run-%d", getpid());
-	fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, RIG_DISK_SIZE), 0);
-	close(fd);
+	temp_image(image, RIG_DISK_SIZE);
 	rig = (struct rig){
 		.config = {
 			.name = disk_name,

@@ -23,15 +23,6 @@ static struct device_config config;
 static struct device device;
 static char *run;
 
-static void make_image(const char *path, off_t size)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, size), 0);
-	close(fd);
-}
-
 static void open_device(void)
 {
 	device = (struct device){ 0 };
@@ -63,7 +54,7 @@ static void setup(void)
 		.queues = 2,
 		.queue_size = 64,
 	};
-	make_image(config.path, SIZE);
+	temp_image(config.path, SIZE);
 }
 
 static void teardown(void)
@@ -203,7 +194,7 @@ static void change(int key)
 		break;
 	case 10:
 		config.path = temp_path("other");
-		make_image(config.path, SIZE);
+		temp_image(config.path, SIZE);
 		break;
 	}
 }
