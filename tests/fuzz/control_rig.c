@@ -145,8 +145,8 @@ void rig_let_time_pass(void)
 
 void rig_run_worker(void)
 {
-	uint64_t popped[DRIVER_QUEUES_MAX];
-	bool held[DRIVER_QUEUES_MAX];
+	uint64_t popped[BLK_DRIVER_QUEUES_MAX];
+	bool held[BLK_DRIVER_QUEUES_MAX];
 	const struct queue *queues = rig.device.queues.all;
 
 	for (uint32_t i = 0; queues && i < rig.device.limits.queues; i++) {
@@ -286,7 +286,7 @@ void rig_init(uint32_t queues, uint32_t queue_size)
 			.queue_size = queue_size,
 		},
 	};
-	rig.driver.queue_size = (uint16_t)queue_size;
+	blk_driver_init(&rig.driver, (uint16_t)queue_size);
 	slow_store_init(&rig.store);
 	open_store();
 	must(create() == 0);

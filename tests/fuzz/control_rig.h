@@ -14,14 +14,14 @@
 #define TESTS_FUZZ_CONTROL_RIG_H
 
 #include "disk/disk_device.h"
-#include "driver.h"
+#include "blk_driver.h"
 #include "slow_store.h"
 
 struct rig {
 	struct device_config config;
 	struct device device;
 	struct slow_store store;
-	struct driver driver;
+	struct blk_driver driver;
 	uint64_t offered;		  /* features */
 	uint8_t status;			  /* as the kernel has it */
 	bool answered[FAKE_MESSAGES_MAX]; /* messages whose answers were judged, by number */

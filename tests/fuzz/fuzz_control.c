@@ -27,9 +27,9 @@ static void send_status(uint8_t status)
 
 static void bring_up(void)
 {
-	driver_map(&rig.driver, 0);
+	blk_driver_map(&rig.driver, 0);
 	for (uint32_t i = 0; i < rig.config.queues; i++)
-		driver_program(&rig.driver, i);
+		blk_driver_program(&rig.driver, i);
 	rig.driver.kern->features = rig.offered;
 	send_status(STATUS_RUNNING);
 }
@@ -45,8 +45,8 @@ static void update_iotlb(struct input *in)
 		request.iova.last = request.iova.start + ((uint64_t)input_u16(in) << 4);
 	} else {
 		fake_kern_unmap(rig.driver.kern);
-		driver_map(&rig.driver, which & 7);
-		driver_map(&rig.driver, which >> 3 & 7);
+		blk_driver_map(&rig.driver, which & 7);
+		blk_driver_map(&rig.driver, which >> 3 & 7);
 	}
 	post(request);
 }
@@ -115,22 +115,22 @@ static void driver_step(struct input *in, uint8_t what)
 
 	switch (what) {
 	case 8:
-		driver_program(&rig.driver, queue);
+		blk_driver_program(&rig.driver, queue);
 		break;
 	case 9:
-		driver_program_oddly(&rig.driver, queue, in);
+		blk_driver_program_oddly(&rig.driver, queue, in);
 		break;
 	case 10:
-		driver_request(&rig.driver, queue, in);
+		blk_driver_request(&rig.driver, queue, in);
 		break;
 	case 11:
-		driver_scribble(&rig.driver, in);
+		blk_driver_scribble(&rig.driver, in);
 		break;
 	case 12:
 		fake_kern_kick(rig.driver.kern, queue);
 		break;
 	case 13:
-		driver_map(&rig.driver, (uint8_t)queue);
+		blk_driver_map(&rig.driver, (uint8_t)queue);
 		break;
 	}
 }
@@ -181,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { .data = data, .left = size };
 	uint8_t shape = input_u8(&in);
 
-	rig_init(shape % DRIVER_QUEUES_MAX + 1, 1u << (1 + (shape >> 2) % 4));
+	rig_init(shape % BLK_DRIVER_QUEUES_MAX + 1, 1u << (1 + (shape >> 2) % 4));
 	run_steps(&in);
 	rig_exit();
 	return 0;

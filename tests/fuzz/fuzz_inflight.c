@@ -14,6 +14,7 @@
 
 #include "fuzz.h"
 #include "inflight.h"
+#include "ring_model.h"
 
 #define VQS_MAX	      3u
 #define SIZE_MAX_LOG2 4u
@@ -26,14 +27,9 @@ enum {
 	FLAG_OTHER = 4,	    /* the next server's parameters differ */
 };
 
-enum head_state { HEAD_FREE, HEAD_TAKEN, HEAD_PUSHED };
-
 struct model {
-	enum head_state state[HEADS_MAX];
-	uint64_t order[HEADS_MAX];
-	uint64_t next_order;
+	struct heads_model heads;
 	uint16_t used_idx;
-	uint16_t pushed; /* not published */
 };
 
 static char dir[] = "/dev/shm/fuzz_inflight.XXXXXX";
@@ -72,35 +68,26 @@ static void choose_params(struct inflight_params *p, struct input *in)
 
 static void take(struct inflight_vq *log, struct model *model, uint16_t head)
 {
-	if (model->state[head] != HEAD_FREE)
+	if (model->heads.state[head] != HEAD_FREE)
 		return;
 	inflight_vq_take(log, head);
-	model->state[head] = HEAD_TAKEN;
-	model->order[head] = model->next_order++;
+	heads_take(&model->heads, head);
 }
 
 static void push(struct inflight_vq *log, struct model *model, uint16_t head)
 {
-	if (model->state[head] != HEAD_TAKEN)
+	if (model->heads.state[head] != HEAD_TAKEN)
 		return;
 	inflight_vq_push(log, head);
-	model->state[head] = HEAD_PUSHED;
-	model->pushed++;
+	heads_push(&model->heads, head);
 }
 
-static void publish(struct inflight_vq *log, struct model *model, uint16_t size)
+static void publish(struct inflight_vq *log, struct model *model)
 {
 	uint16_t heads[HEADS_MAX];
-	uint32_t count = 0;
+	uint32_t count = heads_publish(&model->heads, heads);
 
-	for (uint16_t head = 0; head < size; head++) {
-		if (model->state[head] != HEAD_PUSHED)
-			continue;
-		model->state[head] = HEAD_FREE;
-		heads[count++] = head;
-	}
 	model->used_idx = (uint16_t)(model->used_idx + count);
-	model->pushed = 0;
 	inflight_vq_published(log, heads, count, model->used_idx);
 }
 
@@ -108,7 +95,8 @@ static void serve(struct inflight_vq *log, struct model *model, uint16_t size, s
 {
 	uint8_t steps = input_u8(in);
 
-	*model = (struct model){ .next_order = 1, .used_idx = input_u16(in) };
+	heads_reset(&model->heads, size);
+	model->used_idx = input_u16(in);
 	inflight_vq_start(log, size, model->used_idx, model->used_idx);
 	while (steps-- && in->left) {
 		uint8_t step = input_u8(in);
@@ -123,7 +111,7 @@ static void serve(struct inflight_vq *log, struct model *model, uint16_t size, s
 			push(log, model, head);
 			break;
 		case 3:
-			publish(log, model, size);
+			publish(log, model);
 			break;
 		}
 	}
@@ -188,21 +176,15 @@ static void recover_damaged(struct inflight *record, const struct inflight_param
 }
 
 /* @published: the server died between moving used->idx and writing that down. */
-static void recover_good(struct inflight_vq *log, const struct model *model, uint16_t size,
+static void recover_good(struct inflight_vq *log, struct model *model, uint16_t size,
 			 bool published)
 {
 	uint16_t heads[HEADS_MAX];
-	uint16_t used_idx = (uint16_t)(model->used_idx + (published ? model->pushed : 0));
-	int count = recover(log, used_idx, size, heads), expected = 0;
+	uint16_t used_idx = (uint16_t)(model->used_idx + (published ? model->heads.pushed : 0));
+	int count = recover(log, used_idx, size, heads);
 
-	for (uint16_t head = 0; head < size; head++)
-		expected += model->state[head] == HEAD_TAKEN ||
-			    (model->state[head] == HEAD_PUSHED && used_idx == model->used_idx);
-	must(count == expected);
-	for (int i = 0; i < count; i++) {
-		must(model->state[heads[i]] != HEAD_FREE);
-		must(!i || model->order[heads[i - 1]] < model->order[heads[i]]);
-	}
+	must(count == heads_crash(&model->heads, published));
+	must(heads_check_replay(&model->heads, heads, count));
 }
 
 static int reopen(const struct inflight_params *p, struct inflight **record)

@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#include "chain_model.h"
 #include "fuzz.h"
 #include "memory.h"
 #include "ring_driver.h"
+#include "ring_model.h"
 #include "virtq.h"
 
 #define STEPS_MAX 500u
@@ -27,8 +27,6 @@ enum {
 	FLAG_EXACT = 128, /* a region for each ring, and no byte more */
 };
 
-enum head_state { HEAD_FREE, HEAD_REPLAY, HEAD_POPPED, HEAD_PUSHED };
-
 struct rig {
 	struct memory memory;
 	struct iotlb tlb;
@@ -38,11 +36,7 @@ struct rig {
 	bool running;
 	struct ring_driver driver;
 
-	/* What the queue is expected to know. */
-	enum head_state state[VIRTQ_MAX_SIZE];
-	uint64_t order[VIRTQ_MAX_SIZE]; /* in which heads were taken */
-	uint64_t next_order;
-	uint32_t popped; /* heads in HEAD_POPPED */
+	struct heads_model heads; /* what the queue is expected to know */
 };
 
 static struct iovec chain_iov[VIRTQ_MAX_IOV];
@@ -62,14 +56,22 @@ static size_t check_pieces(const struct rig *rig, const struct iovec *iov, uint3
 	return bytes;
 }
 
+static bool model_read(const void *ctx, uint64_t addr, void *to, size_t len)
+{
+	return memory_read(ctx, addr, to, len);
+}
+
 static void check_meaning(const struct rig *rig, const struct virtq_chain *chain)
 {
-	struct chain_model model = chain_model(&rig->memory, &rig->layout, chain->head);
+	struct model_memory memory = { .read = model_read, .ctx = &rig->memory };
+	static struct chain_model model;
 
-	if (!model.well_formed) {
+	chain_model(&model, &memory, &rig->layout, chain->head);
+	if (model.fault) {
 		must(chain->fault && !chain->last_in);
 		return;
 	}
+	must(chain->fault || !model.in_before_out);
 	must(chain->out_bytes == model.out_bytes && chain->in_bytes == model.in_bytes);
 }
 
@@ -100,7 +102,7 @@ static void check_chain(struct rig *rig, const struct virtq_chain *chain)
 
 static void check_balance(const struct rig *rig)
 {
-	must(rig->vq.in_flight == rig->popped);
+	must(rig->vq.in_flight == rig->heads.taken);
 }
 
 /* ---- the server's steps ---- */
@@ -117,11 +119,8 @@ static bool pop(struct rig *rig)
 	must(!replay || got == 1);
 	if (got == 1) {
 		must(chain.head < rig->layout.num);
-		must(rig->state[chain.head] == (replay ? HEAD_REPLAY : HEAD_FREE));
-		if (!replay)
-			rig->order[chain.head] = rig->next_order++;
-		rig->state[chain.head] = HEAD_POPPED;
-		rig->popped++;
+		must(rig->heads.state[chain.head] == (replay ? HEAD_REPLAY : HEAD_FREE));
+		heads_take(&rig->heads, chain.head);
 		check_chain(rig, &chain);
 	}
 	check_balance(rig);
@@ -129,11 +128,11 @@ static bool pop(struct rig *rig)
 }
 
 /* The first head that was taken, beginning the search at @from; there is one. */
-static uint16_t find_popped(const struct rig *rig, uint16_t from)
+static uint16_t find_taken(const struct rig *rig, uint16_t from)
 {
 	uint16_t head = from & rig->vq.mask;
 
-	while (rig->state[head] != HEAD_POPPED)
+	while (rig->heads.state[head] != HEAD_TAKEN)
 		head = (head + 1) & rig->vq.mask;
 	return head;
 }
@@ -142,12 +141,11 @@ static void put_back(struct rig *rig, uint16_t from)
 {
 	uint16_t head;
 
-	if (!rig->popped)
+	if (!rig->heads.taken)
 		return;
-	head = find_popped(rig, from);
+	head = find_taken(rig, from);
 	virtq_put_back(&rig->vq, head);
-	rig->state[head] = HEAD_REPLAY;
-	rig->popped--;
+	heads_put_back(&rig->heads, head);
 	check_balance(rig);
 }
 
@@ -155,26 +153,19 @@ static void push(struct rig *rig, uint16_t from, uint32_t len)
 {
 	uint16_t head;
 
-	if (!rig->popped)
+	if (!rig->heads.taken)
 		return;
-	head = find_popped(rig, from);
+	head = find_taken(rig, from);
 	virtq_push(&rig->vq, head, len);
-	rig->state[head] = HEAD_PUSHED;
-	rig->popped--;
+	heads_push(&rig->heads, head);
 	check_balance(rig);
 }
 
 static void publish(struct rig *rig)
 {
 	bool wanted = virtq_publish(&rig->vq);
-	bool any = false;
+	bool any = heads_publish(&rig->heads, NULL) > 0;
 
-	for (uint32_t head = 0; head < rig->layout.num; head++) {
-		if (rig->state[head] != HEAD_PUSHED)
-			continue;
-		rig->state[head] = HEAD_FREE;
-		any = true;
-	}
 	must(any || !wanted);
 	must(!any || le16toh(rig->vq.used->idx) == rig->vq.used_idx);
 	must(rig->vq.published == rig->vq.used_idx);
@@ -183,7 +174,7 @@ static void publish(struct rig *rig)
 
 static void push_all(struct rig *rig)
 {
-	while (rig->popped)
+	while (rig->heads.taken)
 		push(rig, 0, 1);
 	publish(rig);
 }
@@ -191,8 +182,7 @@ static void push_all(struct rig *rig)
 static void start(struct rig *rig, uint16_t next_avail)
 {
 	rig->running = virtq_start(&rig->vq, &rig->layout, next_avail) == 0;
-	memset(rig->state, HEAD_FREE, sizeof(rig->state));
-	rig->next_order = 1;
+	heads_reset(&rig->heads, rig->layout.num);
 }
 
 static void drop(struct rig *rig, uint64_t first, uint64_t last)
@@ -202,23 +192,14 @@ static void drop(struct rig *rig, uint64_t first, uint64_t last)
 	rig->running = virtq_remap(&rig->vq) == 0;
 }
 
-/* What the record must give back. Return: how many heads; -EINVAL */
+/* What the inflight log must give back. Return: how many heads; -EINVAL */
 static int expect_recovery(struct rig *rig)
 {
 	uint16_t moved = (uint16_t)(le16toh(rig->vq.used->idx) - rig->vq.published);
-	int count = 0;
 
 	if (moved > rig->layout.num)
 		return -EINVAL;
-	for (uint32_t head = 0; head < rig->layout.num; head++) {
-		if (rig->state[head] == HEAD_PUSHED && moved)
-			rig->state[head] = HEAD_FREE;
-		if (rig->state[head] == HEAD_FREE)
-			continue;
-		rig->state[head] = HEAD_REPLAY;
-		count++;
-	}
-	return count;
+	return heads_crash(&rig->heads, moved);
 }
 
 /* kill -9, and the next server */
@@ -232,12 +213,8 @@ static void recover(struct rig *rig)
 	virtq_set_log(&rig->vq, rig->log);
 	got = virtq_recover(&rig->vq, &rig->layout);
 	must(got == expected);
-	rig->popped = 0;
 	rig->running = got >= 0;
-	for (int i = 0; i < got; i++) {
-		must(rig->state[rig->vq.replay[i]] == HEAD_REPLAY);
-		must(!i || rig->order[rig->vq.replay[i - 1]] < rig->order[rig->vq.replay[i]]);
-	}
+	must(heads_check_replay(&rig->heads, rig->vq.replay, got));
 }
 
 /* ---- steps ---- */
@@ -286,8 +263,8 @@ static void run_steps(struct rig *rig, struct input *in)
 		} else if (what == 13) {
 			if (rig->running)
 				push_all(rig);
-			rig->driver.avail_idx = input_u16(in);
-			start(rig, rig->driver.avail_idx);
+			rig->driver.ring.avail_idx = input_u16(in);
+			start(rig, rig->driver.ring.avail_idx);
 		} else if (rig->running) {
 			server_step(rig, in, what);
 		}
@@ -350,9 +327,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rig.log = calloc(1, sizeof(*rig.log) + rig.layout.num * sizeof(rig.log->entries[0]));
 	must(rig.log);
 	virtq_set_log(&rig.vq, rig.log);
-	rig.driver = (struct ring_driver){ .memory = &rig.memory, .layout = &rig.layout };
-	rig.driver.avail_idx = input_u16(&in);
-	start(&rig, rig.driver.avail_idx);
+	ring_driver_init(&rig.driver, &rig.memory, &rig.layout, input_u16(&in));
+	start(&rig, rig.driver.ring.avail_idx);
 	run_steps(&rig, &in);
 	rig_exit(&rig);
 	return 0;

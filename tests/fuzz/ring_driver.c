@@ -1,7 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ring_driver.h"
 
-#include <endian.h>
+static void write_memory(void *memory, uint64_t addr, const void *from, size_t len)
+{
+	memory_write(memory, addr, from, len);
+}
+
+void ring_driver_init(struct ring_driver *driver, struct memory *memory,
+		      const struct virtq_layout *layout, uint16_t avail_idx)
+{
+	driver->memory = memory;
+	driver->ring = (struct driver_ring){
+		.num = layout->num,
+		.desc = layout->desc,
+		.avail = layout->driver,
+		.write = write_memory,
+		.memory = memory,
+		.avail_idx = avail_idx,
+	};
+}
 
 static void write_bytes(struct ring_driver *driver, struct input *in)
 {
@@ -15,24 +32,11 @@ static void write_bytes(struct ring_driver *driver, struct input *in)
 static void write_desc(struct ring_driver *driver, struct input *in, uint64_t table)
 {
 	uint8_t index = input_u8(in);
-	struct vring_desc desc = {
-		.addr = htole64(driver->memory->base + input_u16(in)),
-		.len = htole32(input_u16(in)),
-		.flags = htole16(input_u8(in)),
-		.next = htole16(input_u8(in)),
-	};
+	uint64_t addr = driver->memory->base + input_u16(in);
+	uint16_t len = input_u16(in), flags = input_u8(in), next = input_u8(in);
 
-	memory_write(driver->memory, table + index * sizeof(desc), &desc, sizeof(desc));
-}
-
-static void expose(struct ring_driver *driver, uint16_t head)
-{
-	uint64_t avail = driver->layout->driver;
-	uint16_t at = driver->avail_idx & (driver->layout->num - 1), entry = htole16(head);
-
-	memory_write(driver->memory, avail + 4 + 2 * at, &entry, sizeof(entry));
-	entry = htole16(++driver->avail_idx);
-	memory_write(driver->memory, avail + 2, &entry, sizeof(entry));
+	driver_ring_write_desc(&driver->ring, table, index,
+			       driver_ring_desc(addr, len, flags, next));
 }
 
 void ring_driver_step(struct ring_driver *driver, uint8_t step, struct input *in)
@@ -42,13 +46,14 @@ void ring_driver_step(struct ring_driver *driver, uint8_t step, struct input *in
 		write_bytes(driver, in);
 		break;
 	case 1:
-		write_desc(driver, in, driver->layout->desc);
+		write_desc(driver, in, driver->ring.desc);
 		break;
 	case 2:
 		write_desc(driver, in, driver->memory->base + input_u16(in));
 		break;
 	case 3:
-		expose(driver, input_u8(in));
+		driver_ring_expose(&driver->ring, input_u8(in));
+		driver_ring_publish(&driver->ring);
 		break;
 	}
 }

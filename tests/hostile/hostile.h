@@ -5,6 +5,9 @@
  * A case runs in a process of its own, under an alarm: what it opens and maps goes away with it,
  * and where it hangs, the alarm says so. It damages queue 0 of one device, and then everything else
  * must still work: queue 1, the other device, and after a reset queue 0 as well.
+ *
+ * This program shares no code with tests/lib, on purpose: its ring (ring.h) is a second reading of the
+ * specification, and an error in the ring of tests/lib cannot hide the same error here.
  */
 #ifndef TESTS_HOSTILE_H
 #define TESTS_HOSTILE_H

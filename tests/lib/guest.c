@@ -178,6 +178,15 @@ void guest_write(struct guest *g, uint64_t addr, const void *buf, size_t len)
 		*driver_ptr(g, addr + i) = ((const uint8_t *)buf)[i];
 }
 
+/* Another thread may be the device: see struct driver_ring. */
+static void write_ring(void *memory, uint64_t addr, const void *from, size_t len)
+{
+	if (len == sizeof(uint16_t))
+		store_release((uint16_t *)driver_ptr(memory, addr), *(const uint16_t *)from);
+	else
+		guest_write(memory, addr, from, len);
+}
+
 /* ---- life ---- */
 
 static void add_areas(struct guest *g, enum guest_shape shape)
@@ -231,6 +240,13 @@ struct guest *guest_new_at(uint16_t num, enum guest_shape shape, uint64_t base)
 	g->chains = calloc(num, sizeof(*g->chains));
 	g->next_free = calloc(num, sizeof(*g->next_free));
 	ck_assert(g->chains && g->next_free);
+	g->ring = (struct driver_ring){
+		.num = num,
+		.desc = g->desc_addr,
+		.avail = g->avail_addr,
+		.write = write_ring,
+		.memory = g,
+	};
 	iotlb_init(&g->tlb, &guest_iotlb_ops, g);
 	guest_reset(g, 0);
 	return g;
@@ -247,7 +263,7 @@ void guest_reset(struct guest *g, uint16_t first)
 	memset(g->mem, 0, g->mem_size);
 	g->avail->idx = htole16(first);
 	g->used->idx = htole16(first);
-	g->avail_idx = g->published = g->last_used = first;
+	g->ring.avail_idx = g->ring.published = g->last_used = first;
 	for (uint16_t i = 0; i < g->num; i++) {
 		chain_forget(g, i);
 		g->next_free[i] = i + 1;
@@ -293,21 +309,6 @@ uint8_t guest_pattern(uint32_t seed, size_t pos)
 	return (uint8_t)((seed * 2654435761u >> 24) + pos * 7 + (pos >> 8) + 1);
 }
 
-struct vring_desc guest_desc(uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
-{
-	return (struct vring_desc){
-		.addr = htole64(addr),
-		.len = htole32(len),
-		.flags = htole16(flags),
-		.next = htole16(next),
-	};
-}
-
-void guest_write_desc(struct guest *g, uint64_t table, uint32_t index, struct vring_desc desc)
-{
-	guest_write(g, table + sizeof(desc) * index, &desc, sizeof(desc));
-}
-
 /* Room in the data area for a whole chain, away from those that are out. */
 static void chain_reserve(struct guest *g, struct guest_chain *chain)
 {
@@ -338,7 +339,7 @@ static uint64_t chain_alloc(struct guest *g, size_t len)
 }
 
 /* Gives @seg its memory and notes what the device will have to find there. */
-static void place_seg(struct guest *g, struct guest_chain *chain, struct guest_seg *seg)
+static void place_seg(struct guest *g, struct guest_chain *chain, struct chain_part *seg)
 {
 	if (!seg->addr) {
 		seg->addr = chain_alloc(g, seg->len);
@@ -354,11 +355,11 @@ static void place_seg(struct guest *g, struct guest_chain *chain, struct guest_s
 	}
 }
 
-static struct vring_desc seg_desc(const struct guest_seg *seg, bool more, uint16_t next)
+static struct vring_desc seg_desc(const struct chain_part *seg, bool more, uint16_t next)
 {
-	return guest_desc(seg->addr, seg->len,
-			  (seg->in ? VRING_DESC_F_WRITE : 0) | (more ? VRING_DESC_F_NEXT : 0),
-			  more ? next : 0);
+	return driver_ring_desc(seg->addr, seg->len,
+				(seg->in ? VRING_DESC_F_WRITE : 0) | (more ? VRING_DESC_F_NEXT : 0),
+				more ? next : 0);
 }
 
 static void write_indirect(struct guest *g, const struct guest_chain *chain, uint16_t head)
@@ -366,14 +367,16 @@ static void write_indirect(struct guest *g, const struct guest_chain *chain, uin
 	uint64_t table = chain_alloc(g, chain->count * sizeof(struct vring_desc));
 
 	for (size_t i = 0; i < chain->count; i++)
-		guest_write_desc(
-			g, table, (uint32_t)i,
+		driver_ring_write_desc(
+			&g->ring, table, (uint32_t)i,
 			seg_desc(&chain->segs[i], i + 1 < chain->count, (uint16_t)(i + 1)));
-	g->desc[head] = guest_desc(table, (uint32_t)(chain->count * sizeof(struct vring_desc)),
-				   VRING_DESC_F_INDIRECT, 0);
+	driver_ring_write_desc(
+		&g->ring, g->desc_addr, head,
+		driver_ring_desc(table, (uint32_t)(chain->count * sizeof(struct vring_desc)),
+				 VRING_DESC_F_INDIRECT, 0));
 }
 
-int guest_add_segs(struct guest *g, const struct guest_seg *segs, size_t count)
+int guest_add_segs(struct guest *g, const struct chain_part *segs, size_t count)
 {
 	size_t needed = g->indirect ? 1 : count;
 	uint16_t head = g->first_free, at = head;
@@ -391,7 +394,8 @@ int guest_add_segs(struct guest *g, const struct guest_seg *segs, size_t count)
 		place_seg(g, chain, &chain->segs[i]);
 
 	for (size_t i = 0; i < needed; i++, at = i < needed ? g->next_free[at] : at)
-		g->desc[at] = seg_desc(&chain->segs[i], i + 1 < needed, g->next_free[at]);
+		driver_ring_write_desc(&g->ring, g->desc_addr, at,
+				       seg_desc(&chain->segs[i], i + 1 < needed, g->next_free[at]));
 	if (g->indirect)
 		write_indirect(g, chain, head);
 	chain->last_desc = at;
@@ -399,13 +403,8 @@ int guest_add_segs(struct guest *g, const struct guest_seg *segs, size_t count)
 	g->first_free = g->next_free[at];
 	g->free_count -= (uint16_t)needed;
 	g->busy++;
-	guest_expose(g, head);
+	driver_ring_expose(&g->ring, head);
 	return head;
-}
-
-void guest_expose(struct guest *g, uint16_t head)
-{
-	g->avail->ring[g->avail_idx++ % g->num] = htole16(head);
 }
 
 uint16_t *guest_used_event(struct guest *g)
@@ -420,16 +419,15 @@ uint16_t *guest_avail_event(struct guest *g)
 
 bool guest_publish(struct guest *g)
 {
-	uint16_t event, old = g->published;
+	uint16_t event, old = g->ring.published;
 
-	store_release(&g->avail->idx, htole16(g->avail_idx));
-	g->published = g->avail_idx;
+	driver_ring_publish(&g->ring);
 	full_barrier(); /* pairs with the device's, between avail_event (flags) and avail->idx */
 	if (!g->event_idx)
 		return !(le16toh(load_relaxed(&g->used->flags)) & VRING_USED_F_NO_NOTIFY);
 	/* virtio 1.3, 2.7.10: kick if the entry the device named is among the new ones */
 	event = le16toh(load_relaxed(guest_avail_event(g)));
-	for (uint16_t i = old; i != g->published; i++)
+	for (uint16_t i = old; i != g->ring.published; i++)
 		if (i == event)
 			return true;
 	return false;

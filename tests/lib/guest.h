@@ -9,7 +9,7 @@
  * them; all shapes but the first scatter the data area, in which buffers and indirect tables lie.
  *
  * Well-behaved driver: guest_add(), guest_publish(), guest_reap(). A hostile one writes what it
- * likes through @desc, @avail, @used and guest_write(). Misuse of this file aborts the test.
+ * likes through @ring (driver_ring.h), @desc, @avail, @used and guest_write(). Misuse of this file aborts the test.
  * One thread, except that the device may map and complete from another.
  */
 #ifndef TESTS_GUEST_H
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "driver_ring.h"
 #include "iotlb.h"
 
 #define GUEST_PAGE 4096u
@@ -48,20 +49,14 @@ enum guest_shape {
 #define GUEST_TOP	 (UINT64_MAX - (GUEST_PAGE - 1)) /* the last page, whatever the base */
 #define GUEST_NOWHERE	 0x60000000ull
 
-/* One part of a buffer, as the driver hands it out; descriptors of length 0 are possible. */
-struct guest_seg {
-	bool in; /* the device writes it */
-	uint32_t len;
-	uint64_t addr; /* 0: guest_add() takes room from the data area; out parts get a pattern */
-};
-
-#define G_OUT(n) ((struct guest_seg){ .in = false, .len = (n) })
-#define G_IN(n)	 ((struct guest_seg){ .in = true, .len = (n) })
+/* Parts of a chain; those at address 0 get room from the data area, and out parts a pattern. */
+#define G_OUT(n) ((struct chain_part){ .in = false, .len = (n) })
+#define G_IN(n)	 ((struct chain_part){ .in = true, .len = (n) })
 
 /* What the driver remembers of a chain until it is used. */
 struct guest_chain {
 	bool busy;
-	struct guest_seg *segs;
+	struct chain_part *segs;
 	size_t count;
 	size_t out_bytes, in_bytes;
 	uint64_t last_in; /* address of the last byte to be written, 0 where there is none */
@@ -96,8 +91,7 @@ struct guest {
 	struct vring_used *used;
 	size_t data_size;
 
-	uint16_t avail_idx; /* next avail entry to write; published with guest_publish() */
-	uint16_t published;
+	struct driver_ring ring;    /* published with guest_publish() */
 	uint16_t last_used;	    /* next used entry to look at */
 	uint16_t busy;		    /* chains out */
 	struct guest_chain *chains; /* by head */
@@ -146,24 +140,15 @@ void guest_write(struct guest *g, uint64_t addr, const void *buf, size_t len);
 /** guest_device_ptr() - where the device finds the byte at @addr, or NULL */
 uint8_t *guest_device_ptr(const struct guest *g, uint64_t addr);
 
-/** guest_desc() - a descriptor in ring format */
-struct vring_desc guest_desc(uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
-
-/** guest_write_desc() - write entry @index of an indirect table at @table */
-void guest_write_desc(struct guest *g, uint64_t table, uint32_t index, struct vring_desc desc);
-
 /**
  * guest_add() - make one chain of @segs and put it into the avail ring
  *
  * Return: its head, or -ENOSPC. The device sees it after guest_publish().
  */
-int guest_add_segs(struct guest *g, const struct guest_seg *segs, size_t count);
+int guest_add_segs(struct guest *g, const struct chain_part *segs, size_t count);
 #define guest_add(g, ...)                                                                          \
-	guest_add_segs((g), (const struct guest_seg[]){ __VA_ARGS__ },                             \
-		       ARRAY_SIZE(((const struct guest_seg[]){ __VA_ARGS__ })))
-
-/** guest_expose() - put @head into the avail ring, whatever it is */
-void guest_expose(struct guest *g, uint16_t head);
+	guest_add_segs((g), (const struct chain_part[]){ __VA_ARGS__ },                            \
+		       ARRAY_SIZE(((const struct chain_part[]){ __VA_ARGS__ })))
 
 /** guest_publish() - move avail->idx. Return: must the device be kicked? */
 bool guest_publish(struct guest *g);

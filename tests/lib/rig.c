@@ -461,7 +461,7 @@ static struct rig_req finish_adding(uint32_t queue, uint32_t type, uint64_t sect
 struct rig_req rig_add(uint32_t queue, uint32_t type, uint64_t sector, uint32_t len)
 {
 	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
-	struct guest_seg data = { .in = in, .len = len };
+	struct chain_part data = { .in = in, .len = len };
 
 	return finish_adding(queue, type, sector,
 			     guest_add(rig.guests[queue], G_OUT(sizeof(struct virtio_blk_outhdr)),
@@ -470,13 +470,13 @@ struct rig_req rig_add(uint32_t queue, uint32_t type, uint64_t sector, uint32_t 
 
 struct rig_req rig_add_in_pieces(uint32_t queue, uint64_t sector, uint32_t pieces)
 {
-	struct guest_seg segs[SLOT_IOVS + 3] = { G_OUT(sizeof(struct virtio_blk_outhdr)) };
+	struct chain_part segs[SLOT_IOVS + 3] = { G_OUT(sizeof(struct virtio_blk_outhdr)) };
 	uint32_t i;
 
 	ck_assert_uint_le(pieces, SLOT_IOVS + 1);
 	/* All of them in one page that nothing else uses, since many shall be out. */
 	for (i = 1; i <= pieces; i++)
-		segs[i] = (struct guest_seg){
+		segs[i] = (struct chain_part){
 			.in = true,
 			.len = i < pieces ? 8 : SECTOR_SIZE - 8 * (pieces - 1),
 			.addr = rig.guests[queue]->base + GUEST_DATA - GUEST_PAGE + 16 * i,
@@ -493,7 +493,7 @@ struct rig_req rig_add_pieces(uint32_t queue, uint64_t sector)
 
 struct rig_req rig_add_at(uint32_t queue, uint64_t sector, uint64_t addr, uint32_t len)
 {
-	struct guest_seg data = { .in = true, .len = len, .addr = addr };
+	struct chain_part data = { .in = true, .len = len, .addr = addr };
 
 	return finish_adding(queue, VIRTIO_BLK_T_IN, sector,
 			     guest_add(rig.guests[queue], G_OUT(sizeof(struct virtio_blk_outhdr)),

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "virtq_fixture.h"
 
+#include <endian.h>
 #include <errno.h>
+
+#include "ring_model.h"
 
 struct guest *g;
 struct virtq vq;
@@ -89,7 +92,7 @@ void vq_push(uint16_t head, uint32_t len)
 
 /* The pieces of one direction: exactly the bytes of @segs, in order, where the device sees them. */
 const struct iovec *vq_check_pieces(const struct iovec *piece, uint32_t count,
-				    const struct guest_seg *segs, size_t seg_count, bool in)
+				    const struct chain_part *segs, size_t seg_count, bool in)
 {
 	const struct iovec *end = piece + count;
 
@@ -191,4 +194,91 @@ void vq_publish_all(void)
 	bool ignored = virtq_publish(&vq);
 
 	(void)ignored;
+}
+
+/* ---- the model ---- */
+
+static bool model_read(const void *ctx, uint64_t addr, void *to, size_t len)
+{
+	(void)ctx;
+	if (!guest_has(g, addr, len, PROT_READ))
+		return false;
+	guest_read(g, addr, to, len);
+	return true;
+}
+
+static bool is_mapped(const struct chain_part *part)
+{
+	return part->addr + (part->len - 1) >= part->addr &&
+	       guest_has(g, part->addr, part->len, part->in ? PROT_WRITE : PROT_READ);
+}
+
+/* The status is the last byte that the device writes. It may be mapped where bytes before it are not. */
+static uint8_t *status_of(const struct chain_model *model)
+{
+	uint8_t *status = NULL;
+
+	for (uint32_t i = 0; i < model->count; i++) {
+		uint64_t addr = model->parts[i].addr, last = addr + (model->parts[i].len - 1);
+
+		if (model->parts[i].in)
+			status = last >= addr && guest_has(g, last, 1, PROT_WRITE)
+					 ? guest_device_ptr(g, last)
+					 : NULL;
+	}
+	return status;
+}
+
+void vq_check_against_model(uint16_t head)
+{
+	static struct chain_model model;
+	bool unmapped = false;
+
+	chain_model(&model, &(struct model_memory){ .read = model_read }, &vq.layout, head);
+	for (uint32_t i = 0; i < model.count; i++)
+		unmapped |= !is_mapped(&model.parts[i]);
+	must(chain.head == head, "head");
+	must(chain.out_count + chain.in_count <= VIRTQ_MAX_IOV, "pieces");
+	if (model.fault) {
+		must(chain.fault == model.fault && !chain.last_in, "fault %d", chain.fault);
+		return;
+	}
+	must(chain.last_in == status_of(&model), "address of the status");
+	if (model.in_before_out || unmapped) {
+		must((chain.fault == -EPROTO && model.in_before_out) ||
+			     (chain.fault == -EFAULT && unmapped),
+		     "fault %d", chain.fault);
+		return;
+	}
+	must(chain.fault == 0, "fault %d", chain.fault);
+	must(chain.out_bytes == model.out_bytes && chain.in_bytes == model.in_bytes, "bytes");
+	vq_check_pieces(
+		vq_check_pieces(chain.iov, chain.out_count, model.parts, model.count, false),
+		chain.in_count, model.parts, model.count, true);
+}
+
+void vq_expect_used(uint16_t idx, uint16_t head, uint32_t len)
+{
+	const struct vring_used_elem *e = &g->used->ring[(uint16_t)(idx - 1) % g->num];
+
+	ck_assert_uint_eq(le16toh(g->used->idx), idx);
+	ck_assert_uint_eq(le32toh(e->id), head);
+	ck_assert_uint_eq(le32toh(e->len), len);
+}
+
+/* Afterwards the queue lives: a good chain behind the bad one. */
+void vq_check_good_chain(uint16_t used_idx)
+{
+	g->desc[6] = driver_ring_desc(OUT, 16, VRING_DESC_F_NEXT, 7);
+	g->desc[7] = driver_ring_desc(STATUS, 1, VRING_DESC_F_WRITE, 0);
+	driver_ring_expose(&g->ring, 6);
+	guest_publish(g);
+	ck_assert_int_eq(vq_pop(), 1);
+	ck_assert_int_eq(chain.fault, 0);
+	ck_assert_uint_eq(chain.out_bytes, 16);
+	vq_check_against_model(6);
+	vq_push(6, 1);
+	vq_publish_all();
+	vq_expect_used(used_idx, 6, 1);
+	ck_assert_int_eq(vq_pop(), 0);
 }

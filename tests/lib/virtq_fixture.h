@@ -69,7 +69,7 @@ void vq_publish_all(void);
  * Return: behind the last piece
  */
 const struct iovec *vq_check_pieces(const struct iovec *piece, uint32_t count,
-				    const struct guest_seg *segs, size_t seg_count, bool in);
+				    const struct chain_part *segs, size_t seg_count, bool in);
 
 /** vq_check_against_model() - is @chain, of @head, what the specification makes of the ring? */
 void vq_check_against_model(uint16_t head);

@@ -211,7 +211,7 @@ START_TEST(broken_ring_stops_alone_and_until_the_next_reset)
 	test_log_expect(
 		LOG_LEVEL_ERROR,
 		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
-	guest_expose(rig.guests[0], rig.num);
+	driver_ring_expose(&rig.guests[0]->ring, rig.num);
 	guest_publish(rig.guests[0]);
 	ck_assert(fake_kern_kick(rig.kern, 0));
 	rig_wait(test_log_count("wrote an invalid ring"));
@@ -240,7 +240,7 @@ START_TEST(broken_rings_do_not_flood_the_log)
 		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
 	test_log_allow(LOG_LEVEL_WARNING, "more lines like this were suppressed");
 	for (unsigned int i = 1; i <= BREAKS; i++) {
-		guest_expose(rig.guests[0], rig.num);
+		driver_ring_expose(&rig.guests[0]->ring, rig.num);
 		guest_publish(rig.guests[0]);
 		ck_assert(fake_kern_kick(rig.kern, 0));
 		rig_settle();
@@ -259,7 +259,7 @@ START_TEST(broken_ring_does_not_hold_up_control_messages)
 	test_log_expect(
 		LOG_LEVEL_ERROR,
 		"disk0: queue 0 stopped until driver reset: the driver wrote an invalid ring");
-	guest_expose(rig.guests[0], rig.num);
+	driver_ring_expose(&rig.guests[0]->ring, rig.num);
 	guest_publish(rig.guests[0]);
 	fake_kern_kick(rig.kern, 0);
 	rig_wait(test_log_count("wrote an invalid ring"));

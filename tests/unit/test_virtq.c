@@ -28,7 +28,7 @@ END_TEST
 /* clang-format off */
 static const struct {
 	size_t count;
-	struct guest_seg segs[CHAIN_MAX];
+	struct chain_part segs[CHAIN_MAX];
 } chains[] = {
 	{ 1, { G_OUT(1) } },
 	{ 1, { G_IN(1) } },
@@ -55,7 +55,7 @@ START_TEST(chain_is_what_the_driver_made)
 {
 	vq_start(_i, 8, 0);
 	for (size_t i = 0; i < 3 * ARRAY_SIZE(chains); i++) {
-		const struct guest_seg *segs = chains[i / 3].segs;
+		const struct chain_part *segs = chains[i / 3].segs;
 		size_t bytes = 0;
 		int head;
 
@@ -132,13 +132,13 @@ END_TEST
 
 START_TEST(longest_direct_chain)
 {
-	struct guest_seg segs[VIRTQ_MAX_SIZE];
+	struct chain_part segs[VIRTQ_MAX_SIZE];
 	int head;
 
 	vq_start(_i, VIRTQ_MAX_SIZE, 0);
 	g->indirect = false;
 	for (size_t i = 0; i < VIRTQ_MAX_SIZE; i++)
-		segs[i] = (struct guest_seg){ .in = i >= 600, .len = 2 };
+		segs[i] = (struct chain_part){ .in = i >= 600, .len = 2 };
 	head = guest_add_segs(g, segs, VIRTQ_MAX_SIZE);
 	guest_publish(g);
 	vq_take(head);
@@ -303,10 +303,11 @@ START_TEST(descriptors_changed_after_pop_do_not_matter)
 	ck_assert_int_eq(vq_pop(), 1);
 	for (int i = 0; i < 4; i++) {
 		if (g->indirect)
-			guest_write_desc(g, le64toh(g->desc[a].addr), (uint32_t)i,
-					 guest_desc(GUEST_NOWHERE, 1u << 31, 7, 0xffff));
+			driver_ring_write_desc(
+				&g->ring, le64toh(g->desc[a].addr), (uint32_t)i,
+				driver_ring_desc(GUEST_NOWHERE, 1u << 31, 7, 0xffff));
 		else
-			g->desc[i] = guest_desc(GUEST_NOWHERE, 1u << 31, 7, 0xffff);
+			g->desc[i] = driver_ring_desc(GUEST_NOWHERE, 1u << 31, 7, 0xffff);
 	}
 	g->avail->ring[0] = htole16(0xffff);
 	vq_check_chain(a);

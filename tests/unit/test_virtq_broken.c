@@ -22,13 +22,13 @@ static void break_ring(int row, int flying)
 {
 	switch (breaks[row].how) {
 	case BREAK_HEAD:
-		guest_expose(g, breaks[row].value);
+		driver_ring_expose(&g->ring, breaks[row].value);
 		break;
 	case BREAK_JUMP:
-		g->avail_idx += breaks[row].value;
+		g->ring.avail_idx += breaks[row].value;
 		break;
 	case BREAK_TWICE:
-		guest_expose(g, (uint16_t)flying);
+		driver_ring_expose(&g->ring, (uint16_t)flying);
 		break;
 	}
 	guest_publish(g);
@@ -76,10 +76,10 @@ START_TEST(index_that_jumps_breaks_the_ring_at_once)
 	for (size_t i = 0; i < 3 * ARRAY_SIZE(jumps); i++) {
 		vq_restart((uint16_t)(i % 3 * 5 + 65531)); /* 65531, 0, 5 */
 		for (uint16_t head = 0; head < 8; head++) {
-			g->desc[head] = guest_desc(OUT, 16, 0, 0);
+			g->desc[head] = driver_ring_desc(OUT, 16, 0, 0);
 			g->avail->ring[head] = htole16(head);
 		}
-		g->avail_idx += jumps[i / 3];
+		g->ring.avail_idx += jumps[i / 3];
 		guest_publish(g);
 		ck_assert_int_eq(vq_pop(), -EPROTO);
 		ck_assert_uint_eq(vq.in_flight, 0);
@@ -93,7 +93,7 @@ START_TEST(same_head_twice_in_one_batch)
 
 	vq_start(_i, 8, 0);
 	head = guest_add(g, G_OUT(16), G_IN(1));
-	guest_expose(g, (uint16_t)head);
+	driver_ring_expose(&g->ring, (uint16_t)head);
 	guest_publish(g);
 	vq_take(head);
 	ck_assert_int_eq(vq_pop(), -EPROTO);
@@ -106,9 +106,9 @@ END_TEST
 START_TEST(same_head_again_before_publish)
 {
 	vq_start(_i, 8, 0);
-	g->desc[5] = guest_desc(OUT, 16, 0, 0);
-	guest_expose(g, 5);
-	guest_expose(g, 5);
+	g->desc[5] = driver_ring_desc(OUT, 16, 0, 0);
+	driver_ring_expose(&g->ring, 5);
+	driver_ring_expose(&g->ring, 5);
 	guest_publish(g);
 	ck_assert_int_eq(vq_pop(), 1);
 	vq_push(5, 0);
@@ -121,9 +121,9 @@ END_TEST
 START_TEST(same_head_again_after_publish_is_fine)
 {
 	vq_start(_i, 8, 0);
-	g->desc[5] = guest_desc(OUT, 16, 0, 0);
+	g->desc[5] = driver_ring_desc(OUT, 16, 0, 0);
 	for (int i = 0; i < 20; i++) {
-		guest_expose(g, 5);
+		driver_ring_expose(&g->ring, 5);
 		guest_publish(g);
 		ck_assert_int_eq(vq_pop(), 1);
 		ck_assert_int_eq(chain.head, 5);

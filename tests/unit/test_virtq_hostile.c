@@ -150,7 +150,7 @@ static uint64_t place(uint64_t addr)
 
 static struct vring_desc ring_format(const struct plain_desc *d)
 {
-	return guest_desc(place(d->addr), d->len, d->flags, d->next);
+	return driver_ring_desc(place(d->addr), d->len, d->flags, d->next);
 }
 
 static void write_hostile(const struct hostile *h)
@@ -161,7 +161,8 @@ static void write_hostile(const struct hostile *h)
 		g->desc[i] = ring_format(&h->direct[i]);
 		for (uint32_t j = 0; h->direct[i].flags & I && j < 4; j++)
 			if (h->table[j].len && guest_has(g, table + 16 * j, 16, 0))
-				guest_write_desc(g, table, j, ring_format(&h->table[j]));
+				driver_ring_write_desc(&g->ring, table, j,
+						       ring_format(&h->table[j]));
 	}
 }
 
@@ -174,7 +175,7 @@ START_TEST(ill_formed_chain_is_taken_with_its_fault)
 
 		vq_restart(0);
 		write_hostile(h);
-		guest_expose(g, 0);
+		driver_ring_expose(&g->ring, 0);
 		guest_publish(g);
 
 		ck_assert_int_eq(vq_pop(), 1);
@@ -193,9 +194,9 @@ END_TEST
 START_TEST(status_is_found_where_the_data_before_it_are_not)
 {
 	vq_start(_i, 8, 0);
-	g->desc[0] = guest_desc(OUT, 16, N, 1);
-	g->desc[1] = guest_desc(GUEST_WRITE_ONLY - 9, 10, W, 0);
-	guest_expose(g, 0);
+	g->desc[0] = driver_ring_desc(OUT, 16, N, 1);
+	g->desc[1] = driver_ring_desc(GUEST_WRITE_ONLY - 9, 10, W, 0);
+	driver_ring_expose(&g->ring, 0);
 	guest_publish(g);
 	ck_assert_int_eq(vq_pop(), 1);
 	ck_assert_int_eq(chain.fault, -EFAULT);
@@ -210,12 +211,13 @@ START_TEST(faulty_chain_is_not_mapped)
 	unsigned int fills;
 
 	vq_start(GUEST_REGION_PER_PAGE, 8, 0);
-	g->desc[0] = guest_desc(OUT, 16, N, 1);
-	g->desc[1] = guest_desc(GUEST_NOWHERE, 512, N | W, 2);
+	g->desc[0] = driver_ring_desc(OUT, 16, N, 1);
+	g->desc[1] = driver_ring_desc(GUEST_NOWHERE, 512, N | W, 2);
 	for (uint16_t i = 2; i < 7; i++)
-		g->desc[i] = guest_desc(GUEST_DATA + GUEST_PAGE, 8 * GUEST_PAGE, N | W, i + 1);
-	g->desc[7] = guest_desc(STATUS, 1, W, 0);
-	guest_expose(g, 0);
+		g->desc[i] =
+			driver_ring_desc(GUEST_DATA + GUEST_PAGE, 8 * GUEST_PAGE, N | W, i + 1);
+	g->desc[7] = driver_ring_desc(STATUS, 1, W, 0);
+	driver_ring_expose(&g->ring, 0);
 	guest_publish(g);
 	fills = g->fills;
 	ck_assert_int_eq(vq_pop(), 1);
@@ -276,11 +278,11 @@ START_TEST(indirect_chain_has_a_limit)
 		 0); /* one region, or pages: the table is larger than the area of bytes */
 	g->indirect = true;
 	for (uint32_t i = 0; i < count; i++)
-		guest_write_desc(g, TABLE, i,
-				 guest_desc(i + 1 < count ? OUT : STATUS, 1, i + 1 < count ? N : W,
-					    (uint16_t)(i + 1)));
-	g->desc[3] = guest_desc(TABLE, 16 * count, I, 0);
-	guest_expose(g, 3);
+		driver_ring_write_desc(&g->ring, TABLE, i,
+				       driver_ring_desc(i + 1 < count ? OUT : STATUS, 1,
+							i + 1 < count ? N : W, (uint16_t)(i + 1)));
+	g->desc[3] = driver_ring_desc(TABLE, 16 * count, I, 0);
+	driver_ring_expose(&g->ring, 3);
 	guest_publish(g);
 	ck_assert_int_eq(vq_pop(), 1);
 	vq_check_against_model(3);
@@ -308,9 +310,9 @@ START_TEST(chain_of_too_many_pieces_still_has_its_status)
 	uint64_t last = GUEST_DATA + out + in - 1;
 
 	vq_start(GUEST_REGION_PER_BYTE, 8, 0);
-	g->desc[0] = guest_desc(GUEST_DATA, out, in ? N : 0, 1);
-	g->desc[1] = guest_desc(GUEST_DATA + out, in, W, 0);
-	guest_expose(g, 0);
+	g->desc[0] = driver_ring_desc(GUEST_DATA, out, in ? N : 0, 1);
+	g->desc[1] = driver_ring_desc(GUEST_DATA + out, in, W, 0);
+	driver_ring_expose(&g->ring, 0);
 	guest_publish(g);
 	ck_assert_int_eq(vq_pop(), 1);
 	ck_assert_int_eq(chain.fault, sizes[_i].fault);

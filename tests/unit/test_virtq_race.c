@@ -60,8 +60,8 @@ START_TEST(no_kick_and_no_interrupt_is_lost)
 	while (reaped < RACE_CHAINS && !lost) {
 		g->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
 		for (int i = 1 + added % 3; i && added < RACE_CHAINS; i--)
-			added += guest_add(g, (struct guest_seg){ .len = 2, .addr = OUT },
-					   (struct guest_seg){ true, 1, STATUS }) >= 0;
+			added += guest_add(g, (struct chain_part){ .len = 2, .addr = OUT },
+					   (struct chain_part){ true, 1, STATUS }) >= 0;
 		if (guest_publish(g))
 			eventfd_write(kick_fd, 1);
 		while (guest_reap(g, &len) >= 0)
@@ -156,7 +156,7 @@ START_TEST(kick_is_not_lost_at_the_moment_the_device_asks_for_it)
 		bool kicked;
 
 		virtq_suppress_kicks(&vq);
-		guest_add(g, (struct guest_seg){ .len = 2, .addr = OUT });
+		guest_add(g, (struct chain_part){ .len = 2, .addr = OUT });
 		begin_moment(i);
 		kicked = guest_publish(g);
 		wait_for_moment(&moment_done, i);
@@ -181,7 +181,7 @@ START_TEST(interrupt_is_not_lost_at_the_moment_the_driver_asks_for_it)
 		bool driver_saw;
 
 		g->avail->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
-		guest_add(g, (struct guest_seg){ .len = 2, .addr = OUT });
+		guest_add(g, (struct chain_part){ .len = 2, .addr = OUT });
 		guest_publish(g);
 		must(virtq_pop(&vq, &chain) == 1, "no chain");
 		virtq_push(&vq, chain.head, 0);

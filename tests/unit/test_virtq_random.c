@@ -57,10 +57,10 @@ static struct vring_desc random_desc(uint32_t at, uint32_t entries)
 	if (random() % 8 == 0) {
 		uint32_t len = 16 * (1 + (uint32_t)random() % 12);
 
-		return guest_desc(random_addr(), random() % 16 ? len : len + 1,
-				  random() % 8 ? I : flags | I, next);
+		return driver_ring_desc(random_addr(), random() % 16 ? len : len + 1,
+					random() % 8 ? I : flags | I, next);
 	}
-	return guest_desc(random_addr(), random_len(), flags, next);
+	return driver_ring_desc(random_addr(), random_len(), flags, next);
 }
 
 static void scribble(void)
@@ -82,14 +82,14 @@ static void random_ring(void)
 			continue;
 		for (uint32_t j = 0; j < MIN(entries, 20); j++)
 			if (guest_has(g, table + 16 * j, 16, 0))
-				guest_write_desc(g, table, j, random_desc(j, entries));
+				driver_ring_write_desc(&g->ring, table, j, random_desc(j, entries));
 	}
 	for (long i = random() % (g->num + 1); i; i--)
-		guest_expose(g, (uint16_t)(random() % g->num));
+		driver_ring_expose(&g->ring, (uint16_t)(random() % g->num));
 	if (random() % 32 == 0)
-		guest_expose(g, (uint16_t)random());
+		driver_ring_expose(&g->ring, (uint16_t)random());
 	if (random() % 32 == 0)
-		g->avail_idx += (uint16_t)random();
+		g->ring.avail_idx += (uint16_t)random();
 	guest_publish(g);
 }
 
@@ -139,7 +139,7 @@ START_TEST(random_ring_does_no_harm)
 		g->event_idx = random() % 2;
 		guest_reset(g, (uint16_t)random());
 		l = vq_layout(random() % 4);
-		ck_assert_int_eq(virtq_start(&vq, &l, g->avail_idx), 0);
+		ck_assert_int_eq(virtq_start(&vq, &l, g->ring.avail_idx), 0);
 		vq_popped = vq_pushed = 0;
 		random_ring();
 		drain();

@@ -142,7 +142,8 @@ START_TEST(chains_put_back_come_again_in_their_order)
 
 	vq_start(0, VIRTQ_MAX_SIZE, 65000);
 	for (int i = 0; i < VIRTQ_MAX_SIZE; i++)
-		must(guest_add(g, (struct guest_seg){ .len = 1, .addr = GUEST_DATA }) >= 0, "full");
+		must(guest_add(g, (struct chain_part){ .len = 1, .addr = GUEST_DATA }) >= 0,
+		     "full");
 	guest_publish(g);
 	for (count = 0; vq_pop() == 1; count++)
 		order[count] = chain.head;
@@ -257,7 +258,7 @@ START_TEST(head_that_comes_again_is_still_in_flight)
 	head = guest_add(g, G_OUT(16), G_IN(1));
 	guest_publish(g);
 	vq_take(head);
-	guest_expose(g, (uint16_t)head);
+	driver_ring_expose(&g->ring, (uint16_t)head);
 	guest_publish(g);
 	ck_assert_int_eq(die_and_recover(log), 1);
 	vq_take(head);

@@ -176,7 +176,7 @@ START_TEST(largest_ring_fits)
 {
 	vq_start(_i, VIRTQ_MAX_SIZE, 0);
 	for (int i = 0; i < VIRTQ_MAX_SIZE; i++)
-		ck_assert_int_ge(guest_add(g, (struct guest_seg){ .len = 1, .addr = GUEST_DATA }),
+		ck_assert_int_ge(guest_add(g, (struct chain_part){ .len = 1, .addr = GUEST_DATA }),
 				 0);
 	guest_publish(g);
 	for (int i = 0; i < VIRTQ_MAX_SIZE; i++)

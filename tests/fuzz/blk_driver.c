@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "driver.h"
+#include "blk_driver.h"
 
 #include <endian.h>
 #include <linux/virtio_blk.h>
@@ -37,7 +37,8 @@ static uint64_t queue_at(uint32_t index, uint32_t part)
 	return BASE + index * QUEUE_ROOM + part;
 }
 
-static const struct fake_region *region_at(const struct driver *driver, uint64_t iova, size_t len)
+static const struct fake_region *region_at(const struct blk_driver *driver, uint64_t iova,
+					   size_t len)
 {
 	for (unsigned int i = 0; i < driver->kern->region_count; i++) {
 		const struct fake_region *r = &driver->kern->regions[i];
@@ -48,7 +49,7 @@ static const struct fake_region *region_at(const struct driver *driver, uint64_t
 	return NULL;
 }
 
-void driver_map(struct driver *driver, uint8_t which)
+void blk_driver_map(struct blk_driver *driver, uint8_t which)
 {
 	uint64_t start, last;
 
@@ -64,25 +65,43 @@ void driver_map(struct driver *driver, uint8_t which)
 	fake_kern_map(driver->kern, start, layout[which].size, layout[which].perm, which * 0x1000u);
 }
 
-void driver_write(struct driver *driver, uint64_t iova, const void *from, size_t len)
+void blk_driver_write(struct blk_driver *driver, uint64_t iova, const void *from, size_t len)
 {
 	if (len && region_at(driver, iova, len))
 		fake_kern_write(driver->kern, iova, from, len);
 }
 
-void driver_program(struct driver *driver, uint32_t index)
+static void write_memory(void *driver, uint64_t addr, const void *from, size_t len)
+{
+	blk_driver_write(driver, addr, from, len);
+}
+
+void blk_driver_init(struct blk_driver *driver, uint16_t queue_size)
+{
+	*driver = (struct blk_driver){ .queue_size = queue_size };
+	for (uint32_t i = 0; i < BLK_DRIVER_QUEUES_MAX; i++)
+		driver->rings[i] = (struct driver_ring){
+			.num = queue_size,
+			.desc = queue_at(i, 0),
+			.avail = queue_at(i, AVAIL_AT),
+			.write = write_memory,
+			.memory = driver,
+		};
+}
+
+void blk_driver_program(struct blk_driver *driver, uint32_t index)
 {
 	driver->kern->vqs[index].info = (struct vduse_vq_info){
 		.num = driver->queue_size,
-		.desc_addr = queue_at(index, 0),
-		.driver_addr = queue_at(index, AVAIL_AT),
+		.desc_addr = driver->rings[index].desc,
+		.driver_addr = driver->rings[index].avail,
 		.device_addr = queue_at(index, USED_AT),
 		.ready = true,
 	};
-	driver->avail_idx[index] = 0;
+	driver->rings[index].avail_idx = 0;
 }
 
-void driver_program_oddly(struct driver *driver, uint32_t index, struct input *in)
+void blk_driver_program_oddly(struct blk_driver *driver, uint32_t index, struct input *in)
 {
 	struct vduse_vq_info *info = &driver->kern->vqs[index].info;
 	__u64 *const parts[] = { &info->desc_addr, &info->driver_addr, &info->device_addr };
@@ -97,38 +116,24 @@ void driver_program_oddly(struct driver *driver, uint32_t index, struct input *i
 		*parts[(what >> 6) % ARRAY_SIZE(parts)] = input_u64(in);
 	if (what & 16)
 		info->split.avail_index = input_u16(in);
-	driver->avail_idx[index] = info->split.avail_index;
+	driver->rings[index].avail_idx = info->split.avail_index;
 }
 
-static void write_desc(struct driver *driver, uint64_t table, uint32_t at, uint64_t addr,
+/* What follows is at the next index. */
+static void write_desc(struct driver_ring *ring, uint64_t table, uint32_t at, uint64_t addr,
 		       uint32_t len, uint16_t flags)
 {
-	struct vring_desc desc = {
-		.addr = htole64(addr),
-		.len = htole32(len),
-		.flags = htole16(flags),
-		.next = htole16((uint16_t)(at + 1)),
-	};
-
-	driver_write(driver, table + at * sizeof(desc), &desc, sizeof(desc));
-}
-
-static void expose(struct driver *driver, uint32_t index, uint16_t head)
-{
-	uint64_t ring = queue_at(index, AVAIL_AT);
-	uint16_t at = driver->avail_idx[index] % driver->queue_size, entry = htole16(head);
-
-	driver_write(driver, ring + 4 + 2u * at, &entry, sizeof(entry));
-	entry = htole16(++driver->avail_idx[index]);
-	driver_write(driver, ring + 2, &entry, sizeof(entry));
+	driver_ring_write_desc(ring, table, at,
+			       driver_ring_desc(addr, len, flags, (uint16_t)(at + 1)));
 }
 
 /* A head is one indirect descriptor: header, pieces of data, status. */
-void driver_request(struct driver *driver, uint32_t index, struct input *in)
+void blk_driver_request(struct blk_driver *driver, uint32_t index, struct input *in)
 {
 	static const uint8_t types[] = { VIRTIO_BLK_T_IN,      VIRTIO_BLK_T_OUT,
 					 VIRTIO_BLK_T_FLUSH,   VIRTIO_BLK_T_GET_ID,
 					 VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES };
+	struct driver_ring *ring = &driver->rings[index];
 	uint16_t head = input_u8(in) & (driver->queue_size - 1);
 	uint8_t type = types[input_u8(in) % ARRAY_SIZE(types)];
 	struct virtio_blk_outhdr header = { .type = htole32(type), .sector = input_u8(in) };
@@ -139,23 +144,23 @@ void driver_request(struct driver *driver, uint32_t index, struct input *in)
 	uint64_t data = queue_at(index, DATA_AT) + head * DATA_SKIP;
 	bool to_driver = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
 
-	driver_write(driver, data, &header, sizeof(header));
-	driver_write(driver, data + DATA_SKIP, &range, sizeof(range));
-	write_desc(driver, table, 0, data, sizeof(header), VRING_DESC_F_NEXT);
+	blk_driver_write(driver, data, &header, sizeof(header));
+	blk_driver_write(driver, data + DATA_SKIP, &range, sizeof(range));
+	write_desc(ring, table, 0, data, sizeof(header), VRING_DESC_F_NEXT);
 	for (uint32_t i = 1; i <= count; i++)
-		write_desc(driver, table, i, data + i * DATA_SKIP, piece,
+		write_desc(ring, table, i, data + i * DATA_SKIP, piece,
 			   VRING_DESC_F_NEXT | (to_driver ? VRING_DESC_F_WRITE : 0));
-	write_desc(driver, table, count + 1, data + DATA_SKIP - 1, 1, VRING_DESC_F_WRITE);
-	write_desc(driver, queue_at(index, 0), head, table, (count + 2) * 16,
-		   VRING_DESC_F_INDIRECT);
-	expose(driver, index, head);
+	write_desc(ring, table, count + 1, data + DATA_SKIP - 1, 1, VRING_DESC_F_WRITE);
+	write_desc(ring, ring->desc, head, table, (count + 2) * 16, VRING_DESC_F_INDIRECT);
+	driver_ring_expose(ring, head);
+	driver_ring_publish(ring);
 }
 
-void driver_scribble(struct driver *driver, struct input *in)
+void blk_driver_scribble(struct blk_driver *driver, struct input *in)
 {
 	uint64_t at = BASE + (input_u16(in) * 8ull) % WINDOW;
 	uint8_t bytes[16], len = input_u8(in) % (sizeof(bytes) + 1);
 
 	input_bytes(in, bytes, len);
-	driver_write(driver, at, bytes, len);
+	blk_driver_write(driver, at, bytes, len);
 }
