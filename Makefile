@@ -7,6 +7,7 @@
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
 # make mutants     FILES="lib/virtq.c ..." changed line by line: which changes does make unit miss?
+# make native      vhost-user-blk against real clients, in the Debian root, without a VM
 # make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
 # make bench       next to its peers, in the virtual machine: QUICK=1 MODE=cost|wall|both
 # make lint        format, static analysis, architecture, manuals
@@ -65,6 +66,12 @@ FUZZ   := virtq blk_req config inflight control
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main
 
+# Clients of vhost-user sockets, and what they share.
+NATIVE := front_ends
+NATIVE_OBJS := $(patsubst %,$(O)/tests/native/%.o,native session vmm load dirty_log) \
+	       $(patsubst %,$(O)/tests/lib/%.o,vhost_user_client vhost_user_guest)
+NATIVE_TOOLS := $(NATIVE:%=$(O)/tests/native/%)
+
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
 DAEMON_OBJS := $(DAEMON:%=$(O)/vduse-blk/%.o)
 UNIT_TESTS  := $(UNIT:%=$(O)/tests/unit/test_%)
@@ -93,6 +100,16 @@ $(O)/vduse-blk/vduse-blk: $(DAEMON_OBJS) $(LIB_OBJS)
 $(O)/tests/hostile/hostile: $(HOSTILE_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
+# Clients that the native tier brings along.
+native-tools: $(NATIVE_TOOLS)
+$(NATIVE_TOOLS): $(O)/tests/native/%: $(O)/tests/native/%.o $(NATIVE_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+native-tools: $(O)/tests/native/blkio_verify
+$(O)/tests/native/blkio_verify: $(O)/tests/native/blkio_verify.o $(O)/tests/native/native.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs blkio)
 
 # For scripts/bench: a client that Debian lacks.
 bench-tools: $(O)/tests/bench/blkio_load
@@ -174,6 +191,15 @@ vm:
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
 	$(Q)tests/vm/machines $(VMS) "build/vm build/vm-asan" $(TESTS)
 
+# Those of BACKEND's: vduse-blk; qemu-storage-daemon shows that a test itself is right.
+native:
+	$(Q)tests/native/run --list $(TESTS) >/dev/null
+	$(Q)scripts/deps vm
+	$(Q)scripts/vm setup
+	$(Q)scripts/vm chroot make -j2 O=build/vm all native-tools
+	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all native-tools
+	$(Q)scripts/vm chroot tests/native/run --builds "build/vm build/vm-asan" $(TESTS)
+
 stress:
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
@@ -219,8 +245,8 @@ install: all
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
 
 clean:
-	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/blkio_load tests/unit.a $(UNIT:%=tests/unit/test_%)
+	$(Q)rm -rf build vduse-blk/vduse-blk tests/hostile/hostile tests/bench/blkio_load $(NATIVE:%=tests/native/%) tests/native/blkio_verify tests/unit.a $(UNIT:%=tests/unit/test_%)
 	$(Q)find lib vduse-blk tests -name '*.[od]' -delete
 
-.PHONY: all tools bench bench-tools deps unit unit-build print-unit mutants fuzz fuzz-seeds fuzzers vm stress \
+.PHONY: all tools bench bench-tools deps unit unit-build print-unit mutants fuzz fuzz-seeds fuzzers vm native native-tools stress \
 	vm-root tiers-here check demo lint format install clean
