@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "inflight.h"
+#include "inflight_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,38 +12,17 @@
 
 #include "log.h"
 
-#define INFLIGHT_MAGIC	 0x746c666e69627576ull /* "vubinflt" */
-#define INFLIGHT_VERSION 2u
-
-struct inflight_header {
-	uint64_t magic;
-	uint32_t version;
-	uint32_t checksum; /* of the rest of the header */
-	uint64_t features;
-	uint16_t vq_num;
-	uint16_t vq_size;
-	uint32_t reserved;
-	char identity[INFLIGHT_IDENTITY_MAX];
-};
-
-struct inflight {
-	int dir_fd;
-	char name[300]; /* of the file */
-	struct inflight_header *header;
-	size_t size;
-	size_t vq_stride;
-};
-
-static size_t vq_stride(uint16_t vq_size)
+size_t inflight_stride(uint16_t vq_size)
 {
 	size_t size = sizeof(struct inflight_vq) + vq_size * sizeof(uint64_t);
 
 	return (size + 63) & ~(size_t)63; /* queues are written by different threads */
 }
 
-static size_t file_size(uint16_t vq_num, uint16_t vq_size)
+size_t inflight_size(uint16_t vq_num, uint16_t vq_size)
 {
-	return ((sizeof(struct inflight_header) + 63) & ~(size_t)63) + vq_num * vq_stride(vq_size);
+	return ((sizeof(struct inflight_header) + 63) & ~(size_t)63) +
+	       vq_num * inflight_stride(vq_size);
 }
 
 /* FNV-1a, against damage. The mode of the directory prevents forgery. */
@@ -58,7 +37,7 @@ static uint32_t header_checksum(const struct inflight_header *header)
 	return hash;
 }
 
-static void header_fill(struct inflight_header *header, const struct inflight_params *p)
+void inflight_header_fill(struct inflight_header *header, const struct inflight_params *p)
 {
 	memset(header, 0, sizeof(*header));
 	header->magic = INFLIGHT_MAGIC;
@@ -102,8 +81,8 @@ static int inflight_new(const struct inflight_params *p, struct inflight **out)
 		return err;
 	}
 	snprintf(inflight->name, sizeof(inflight->name), "%s.inflight", p->name);
-	inflight->vq_stride = vq_stride(p->vq_size);
-	inflight->size = file_size(p->vq_num, p->vq_size);
+	inflight->vq_stride = inflight_stride(p->vq_size);
+	inflight->size = inflight_size(p->vq_num, p->vq_size);
 	*out = inflight;
 	return 0;
 }
@@ -112,7 +91,8 @@ static void inflight_free(struct inflight *inflight)
 {
 	if (inflight->header)
 		munmap(inflight->header, inflight->size);
-	close(inflight->dir_fd);
+	if (inflight->dir_fd >= 0)
+		close(inflight->dir_fd);
 	free(inflight);
 }
 
@@ -181,7 +161,7 @@ int inflight_create(const struct inflight_params *params, struct inflight **out)
 		inflight_free(inflight);
 		return err;
 	}
-	header_fill(inflight->header, params);
+	inflight_header_fill(inflight->header, params);
 	*out = inflight;
 	return 0;
 }
@@ -198,10 +178,9 @@ static int check_damage(const struct inflight_header *h, char why[INFLIGHT_WHY_M
 	return -EINVAL;
 }
 
-static int check_header(const struct inflight *inflight, const struct inflight_params *p,
-			char why[INFLIGHT_WHY_MAX])
+int inflight_header_check(const struct inflight_header *h, const struct inflight_params *p,
+			  char why[INFLIGHT_WHY_MAX])
 {
-	const struct inflight_header *h = inflight->header;
 	int err = check_damage(h, why);
 
 	if (err)
@@ -231,7 +210,7 @@ static int check_size(int fd, const struct inflight_params *p, char why[INFLIGHT
 	else if (h.vq_size != p->vq_size)
 		snprintf(why, INFLIGHT_WHY_MAX, "queue_size was %u and is %u", h.vq_size,
 			 p->vq_size);
-	else if ((size_t)st.st_size != file_size(p->vq_num, p->vq_size))
+	else if ((size_t)st.st_size != inflight_size(p->vq_num, p->vq_size))
 		snprintf(why, INFLIGHT_WHY_MAX, "it is damaged");
 	else
 		return 0;
@@ -250,7 +229,7 @@ static int open_file(struct inflight *inflight, const struct inflight_params *p,
 	if (!err)
 		err = map_file(inflight, fd);
 	if (!err)
-		err = check_header(inflight, p, why);
+		err = inflight_header_check(inflight->header, p, why);
 	close(fd);
 	return err;
 }
@@ -331,14 +310,14 @@ int inflight_open_any(struct inflight_params *params, struct inflight **out)
 
 void inflight_close(struct inflight *inflight, bool remove)
 {
-	if (remove)
+	if (remove && inflight->dir_fd >= 0)
 		unlinkat(inflight->dir_fd, inflight->name, 0);
 	inflight_free(inflight);
 }
 
 struct inflight_vq *inflight_vq(struct inflight *inflight, uint32_t index)
 {
-	uint8_t *vqs = (uint8_t *)inflight->header + file_size(0, 0);
+	uint8_t *vqs = (uint8_t *)inflight->header + inflight_size(0, 0);
 
 	return (struct inflight_vq *)(vqs + index * inflight->vq_stride);
 }

@@ -97,6 +97,27 @@ int __must_check inflight_peek(struct inflight_params *params, char identity[INF
  */
 int __must_check inflight_open_any(struct inflight_params *params, struct inflight **out);
 
+/**
+ * inflight_memory_new() - create an empty log in memory (memfd) that another process can keep
+ * @params: all except @directory
+ * @fd:     out: the caller closes it. The size of the file is sealed
+ * @size:   out: bytes
+ *
+ * Return: 0; -errno; logs nothing
+ */
+int __must_check inflight_memory_new(const struct inflight_params *params, int *fd, size_t *size);
+
+/**
+ * inflight_memory_open() - open a log of inflight_memory_new(), which another process has kept
+ * @fd:  the caller closes it
+ * @why: out, on -EINVAL: an error text
+ *
+ * The other process may be hostile, and may change the log at any time. Return: 0; -EINVAL: damaged,
+ * different, or not of inflight_memory_new(); other -errno. Logs nothing
+ */
+int __must_check inflight_memory_open(const struct inflight_params *params, int fd,
+				      struct inflight **out, char why[INFLIGHT_WHY_MAX]);
+
 /** inflight_close() - @remove: delete the file, since the device does not exist any more */
 void inflight_close(struct inflight *inflight, bool remove);
 

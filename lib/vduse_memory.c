@@ -8,15 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "sigbus.h"
 #include "umem.h"
 #include "vduse_kern.h"
-
-/*
- * The limit for the mappings of one driver. All devices of a process share 128 TiB of addresses.
- * The largest virtual machines have some 10 TiB.
- */
-#define MAPPED_MAX (16ull << 40)
 
 static int prot_of(uint8_t perm)
 {
@@ -34,31 +27,10 @@ static int prot_of(uint8_t perm)
 static int map_entry(struct vduse_memory *memory, const struct vduse_iotlb_entry *entry,
 		     int region_fd, void **addr)
 {
-	uint64_t size = entry->last - entry->start + 1;
-	int err;
-
-	if (entry->last - entry->start >= MAPPED_MAX - memory->mapped)
+	if (entry->last - entry->start >= DRIVER_MAP_MAX)
 		return -EFBIG;
-	err = mappings_take(&memory->mappings);
-	if (err)
-		return err;
-	*addr = mmap(NULL, size, prot_of(entry->perm), MAP_SHARED, region_fd, (off_t)entry->offset);
-	if (*addr == MAP_FAILED) {
-		err = -errno;
-		goto err_give;
-	}
-	err = sigbus_guard_range(*addr, size);
-	if (err)
-		goto err_unmap;
-	munlock(*addr, size); /* mlockall() of this process must not lock driver memory */
-	memory->mapped += size;
-	return 0;
-
-err_unmap:
-	munmap(*addr, size);
-err_give:
-	mappings_give(&memory->mappings);
-	return err;
+	return driver_map(&memory->maps, region_fd, entry->offset, entry->last - entry->start + 1,
+			  prot_of(entry->perm), addr);
 }
 
 static void log_map_failure(struct vduse_memory *memory, const struct vduse_iotlb_entry *entry,
@@ -70,7 +42,7 @@ static void log_map_failure(struct vduse_memory *memory, const struct vduse_iotl
 		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: the driver's memory has too many "
 			"regions: this device has %u mappings, all have %u, and vm.max_map_count "
 			"is %u; raise that with sysctl",
-			memory->name, entry->start, entry->last, memory->mappings.held,
+			memory->name, entry->start, entry->last, memory->maps.mappings.held,
 			mappings_total(), mappings_limit());
 	else
 		log_err("%s: cannot map IOVA 0x%llx to 0x%llx: %s", memory->name, entry->start,
@@ -158,8 +130,6 @@ static int fill(void *ctx, uint64_t iova, struct iotlb_region *region)
 		return err;
 	}
 
-	madvise(addr, entry.last - entry.start + 1,
-		MADV_DONTDUMP); /* no guest data in core dumps */
 	*region = (struct iotlb_region){
 		.start = entry.start,
 		.last = entry.last,
@@ -175,10 +145,7 @@ static void release(void *ctx, const struct iotlb_region *region)
 
 	if (region->addr == memory->umem)
 		return; /* UMEM stays registered until the device is closed */
-	sigbus_unguard_range(region->addr);
-	munmap(region->addr, region->last - region->start + 1);
-	mappings_give(&memory->mappings);
-	memory->mapped -= region->last - region->start + 1;
+	driver_unmap(&memory->maps, region->addr, region->last - region->start + 1);
 }
 
 static const struct iotlb_ops memory_ops = {

@@ -17,17 +17,16 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "driver_map.h"
 #include "iotlb.h"
 #include "log.h"
-#include "mappings.h"
 
 struct vduse_memory {
 	const char *name; /* of the device; the caller owns it */
 	int fd;		  /* of /dev/vduse/NAME; the caller owns it */
 	struct iotlb tlb;
 	bool want_umem;
-	uint64_t mapped; /* bytes. The table's lock protects it and the members below */
-	struct mappings mappings;
+	struct driver_maps maps; /* the table's lock protects it and the members below */
 	struct log_limit fill_errors;
 	void *umem; /* registered as bounce buffer; NULL: no UMEM is registered */
 	size_t umem_size;

@@ -5,34 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* A descriptor in private memory and native byte order. */
-struct desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	uint16_t next;
-};
-
-static struct desc desc_decode(const struct vring_desc *raw)
-{
-	return (struct desc){
-		.addr = le64toh(raw->addr),
-		.len = le32toh(raw->len),
-		.flags = le16toh(raw->flags),
-		.next = le16toh(raw->next),
-	};
-}
-
-/* Copies 16 bytes that the driver may change at any time. Only the copy is used. */
-static struct desc desc_read(const struct vring_desc *at)
-{
-	struct vring_desc raw;
-
-	memcpy(&raw, at, sizeof(raw));
-	copied_to(&raw);
-	return desc_decode(&raw);
-}
-
 bool virtq_has_work(struct virtq *vq)
 {
 	if (unlikely(vq->broken))
@@ -255,6 +227,8 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 
 	elem->id = htole32(head);
 	elem->len = htole32(len);
+	if (unlikely(vq->dirty))
+		virtq_mark_chain(vq, head);
 	vq->used_idx++;
 	vq->in_flight--;
 	vq->batch[vq->batch_count++] = head;
@@ -281,6 +255,7 @@ bool virtq_publish(struct virtq *vq)
 	/* Pairs with the driver's read barrier after it loads used->idx (virtio 1.3, 2.7.14). */
 	store_release(&vq->used->idx, htole16(new));
 	vq->published = new;
+	virtq_mark_used(vq, &vq->used->idx, sizeof(vq->used->idx));
 
 	/*
 	 * Pairs with the driver's barrier between the write of used_event (or flags) and the next
@@ -296,8 +271,10 @@ bool virtq_publish(struct virtq *vq)
 void virtq_suppress_kicks(struct virtq *vq)
 {
 	/* With the event index, an old avail_event suppresses kicks without a write. */
-	if (!vq->layout.event_idx)
-		store_relaxed(&vq->used->flags, htole16(VRING_USED_F_NO_NOTIFY));
+	if (vq->layout.event_idx)
+		return;
+	store_relaxed(&vq->used->flags, htole16(VRING_USED_F_NO_NOTIFY));
+	virtq_mark_used(vq, &vq->used->flags, sizeof(vq->used->flags));
 }
 
 bool virtq_want_kick(struct virtq *vq)
@@ -306,6 +283,7 @@ bool virtq_want_kick(struct virtq *vq)
 		store_relaxed(vq->avail_event, htole16(vq->last_avail));
 	else
 		store_relaxed(&vq->used->flags, 0);
+	virtq_mark_used(vq, vq->layout.event_idx ? vq->avail_event : &vq->used->flags, 2);
 	/*
 	 * Pairs with the driver's barrier between the write of avail->idx and the read of
 	 * avail_event (or flags): either the driver kicks, or this thread sees its chain now.

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "compiler.h"
+#include "dirty_log.h"
 #include "inflight.h"
 #include "iotlb.h"
 
@@ -59,6 +60,8 @@ struct virtq {
 
 	uint16_t batch[VIRTQ_MAX_SIZE]; /* heads pushed and not published */
 	uint32_t batch_count;
+	const struct dirty_log *dirty;	 /* of a live migration; NULL: none */
+	uint64_t dirty_used;		 /* guest physical address of the used ring */
 	struct inflight_vq *log;	 /* inflight log; NULL: none */
 	uint16_t replay[VIRTQ_MAX_SIZE]; /* heads put back, or in flight in a former server */
 	uint32_t replay_next;
@@ -87,6 +90,19 @@ void virtq_exit(struct virtq *vq);
 
 /** virtq_set_log() - use this inflight log from the next start on; it must outlive @vq */
 void virtq_set_log(struct virtq *vq, struct inflight_vq *log);
+
+/**
+ * virtq_set_dirty_log() - log what this process writes to memory of the driver, from now on
+ * @log:  NULL: no more. It must outlive @vq, or until the next call
+ * @used: guest physical address of the used ring
+ *
+ * The IOVAs of the descriptors must be guest physical addresses.
+ */
+static inline void virtq_set_dirty_log(struct virtq *vq, const struct dirty_log *log, uint64_t used)
+{
+	vq->dirty = log;
+	vq->dirty_used = used;
+}
 
 /**
  * virtq_start() - map the rings, and begin at @next_avail

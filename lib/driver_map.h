@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Mappings of memory that belongs to a driver, whose owner may truncate or change it at any time.
+ *
+ * Accesses to such a mapping survive SIGBUS (sigbus.h). Its pages are not locked by mlockall(), and
+ * are not in core dumps. The number of mappings and their size are limited (mappings.h).
+ */
+#ifndef LIB_DRIVER_MAP_H
+#define LIB_DRIVER_MAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+#include "mappings.h"
+
+/*
+ * The limit for the mappings of one device, in bytes. All devices of a process share 128 TiB of
+ * addresses. The largest virtual machines have some 10 TiB.
+ */
+#define DRIVER_MAP_MAX (16ull << 40)
+
+/* Zeroed is ready. Used by one thread at a time. */
+struct driver_maps {
+	struct mappings mappings;
+	uint64_t bytes;
+};
+
+/**
+ * driver_map() - map @size bytes of @fd from @offset on, shared
+ * @prot: PROT_READ and/or PROT_WRITE
+ *
+ * Return: 0; -EFBIG: more than DRIVER_MAP_MAX; -ENOSPC: too many mappings; other -errno of mmap()
+ */
+int __must_check driver_map(struct driver_maps *maps, int fd, uint64_t offset, uint64_t size,
+			    int prot, void **addr);
+
+/** driver_unmap() - no thread may use the mapping any more */
+void driver_unmap(struct driver_maps *maps, void *addr, uint64_t size);
+
+#endif

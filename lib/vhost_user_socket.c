@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vhost_user_socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HEADER sizeof(struct vhost_user_header)
+
+static const char *const names[VHOST_USER_REQUESTS] = {
+	[VHOST_USER_GET_FEATURES] = "GET_FEATURES",
+	[VHOST_USER_SET_FEATURES] = "SET_FEATURES",
+	[VHOST_USER_SET_OWNER] = "SET_OWNER",
+	[VHOST_USER_RESET_OWNER] = "RESET_OWNER",
+	[VHOST_USER_SET_MEM_TABLE] = "SET_MEM_TABLE",
+	[VHOST_USER_SET_LOG_BASE] = "SET_LOG_BASE",
+	[VHOST_USER_SET_LOG_FD] = "SET_LOG_FD",
+	[VHOST_USER_SET_VRING_NUM] = "SET_VRING_NUM",
+	[VHOST_USER_SET_VRING_ADDR] = "SET_VRING_ADDR",
+	[VHOST_USER_SET_VRING_BASE] = "SET_VRING_BASE",
+	[VHOST_USER_GET_VRING_BASE] = "GET_VRING_BASE",
+	[VHOST_USER_SET_VRING_KICK] = "SET_VRING_KICK",
+	[VHOST_USER_SET_VRING_CALL] = "SET_VRING_CALL",
+	[VHOST_USER_SET_VRING_ERR] = "SET_VRING_ERR",
+	[VHOST_USER_GET_PROTOCOL_FEATURES] = "GET_PROTOCOL_FEATURES",
+	[VHOST_USER_SET_PROTOCOL_FEATURES] = "SET_PROTOCOL_FEATURES",
+	[VHOST_USER_GET_QUEUE_NUM] = "GET_QUEUE_NUM",
+	[VHOST_USER_SET_VRING_ENABLE] = "SET_VRING_ENABLE",
+	[VHOST_USER_SET_BACKEND_REQ_FD] = "SET_BACKEND_REQ_FD",
+	[VHOST_USER_GET_CONFIG] = "GET_CONFIG",
+	[VHOST_USER_SET_CONFIG] = "SET_CONFIG",
+	[VHOST_USER_GET_INFLIGHT_FD] = "GET_INFLIGHT_FD",
+	[VHOST_USER_SET_INFLIGHT_FD] = "SET_INFLIGHT_FD",
+	[VHOST_USER_RESET_DEVICE] = "RESET_DEVICE",
+	[VHOST_USER_GET_MAX_MEM_SLOTS] = "GET_MAX_MEM_SLOTS",
+	[VHOST_USER_ADD_MEM_REG] = "ADD_MEM_REG",
+	[VHOST_USER_REM_MEM_REG] = "REM_MEM_REG",
+	[VHOST_USER_SET_STATUS] = "SET_STATUS",
+	[VHOST_USER_GET_STATUS] = "GET_STATUS",
+	[VHOST_USER_SET_DEVICE_STATE_FD] = "SET_DEVICE_STATE_FD",
+	[VHOST_USER_CHECK_DEVICE_STATE] = "CHECK_DEVICE_STATE",
+};
+
+const char *vhost_user_request_name(uint32_t request)
+{
+	return request < VHOST_USER_REQUESTS && names[request] ? names[request] : "?";
+}
+
+void vhost_user_socket_init(struct vhost_user_socket *socket, int fd)
+{
+	*socket = (struct vhost_user_socket){ .fd = fd };
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+static void message_drop(struct vhost_user_message *message)
+{
+	for (unsigned int i = 0; i < message->fd_count; i++)
+		if (message->fds[i] >= 0)
+			close(message->fds[i]);
+	memset(message, 0, sizeof(*message));
+}
+
+void vhost_user_socket_exit(struct vhost_user_socket *socket)
+{
+	message_drop(&socket->message);
+	close(socket->fd);
+	socket->fd = -1;
+}
+
+int vhost_user_take_fd(struct vhost_user_message *message, unsigned int i)
+{
+	int fd = message->fds[i];
+
+	message->fds[i] = -1;
+	return fd;
+}
+
+/* Return: true; false: more descriptors than a message may have. All are owned by the message */
+static bool take_descriptors(struct vhost_user_message *message, struct msghdr *msg)
+{
+	bool fit = !(msg->msg_flags & MSG_CTRUNC);
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		const uint8_t *data = CMSG_DATA(c);
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		int fd;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (; count; count--, data += sizeof(int)) {
+			memcpy(&fd, data, sizeof(fd));
+			if (message->fd_count < VHOST_USER_FDS_MAX) {
+				message->fds[message->fd_count++] = fd;
+			} else {
+				close(fd);
+				fit = false;
+			}
+		}
+	}
+	return fit;
+}
+
+/* Return: bytes; 0: none yet; -ECONNRESET; -EPROTO: too many descriptors; other -errno */
+static ssize_t receive_some(struct vhost_user_socket *socket, void *to, size_t size)
+{
+	char control[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)];
+	struct iovec iov = { .iov_base = to, .iov_len = size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t got = recvmsg(socket->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (!take_descriptors(&socket->message, &msg))
+		return -EPROTO;
+	return got ? got : -ECONNRESET;
+}
+
+static const char *check_header(const struct vhost_user_header *header)
+{
+	if ((header->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
+		return "it sent a message of another version of the protocol";
+	if (header->flags & VHOST_USER_REPLY)
+		return "it sent a reply that nobody asked for";
+	if (header->size > sizeof(union vhost_user_payload))
+		return "it sent a message that is too long";
+	return NULL;
+}
+
+int vhost_user_receive(struct vhost_user_socket *socket, const char **why)
+{
+	struct vhost_user_message *message = &socket->message;
+	size_t whole = HEADER + message->header.size;
+	ssize_t got;
+
+	*why = "it sent too many descriptors with one message";
+	if (socket->got >= HEADER && socket->got == whole) {
+		message_drop(message); /* the caller has handled it */
+		socket->got = 0;
+	}
+	while (socket->got < HEADER) {
+		got = receive_some(socket, (uint8_t *)&message->header + socket->got,
+				   HEADER - socket->got);
+		if (got <= 0)
+			return (int)got;
+		socket->got += (size_t)got;
+	}
+	*why = check_header(&message->header);
+	if (*why)
+		return -EPROTO;
+	*why = "it sent too many descriptors with one message";
+	whole = HEADER + message->header.size;
+	while (socket->got < whole) {
+		got = receive_some(socket, (uint8_t *)&message->payload + socket->got - HEADER,
+				   whole - socket->got);
+		if (got <= 0)
+			return (int)got;
+		socket->got += (size_t)got;
+	}
+	return 1;
+}
+
+static int send_message(int fd, const struct vhost_user_header *header, const void *payload,
+			int passed_fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	struct iovec iov[2] = {
+		{ .iov_base = (void *)header, .iov_len = HEADER },
+		{ .iov_base = (void *)payload, .iov_len = header->size },
+	};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t sent;
+
+	if (passed_fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control.bytes);
+		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(int)),
+		};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &passed_fd, sizeof(passed_fd));
+	}
+	sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0)
+		return -errno;
+	/* A part of a message: the front end does not read its socket. */
+	return (size_t)sent == HEADER + header->size ? 0 : -EAGAIN;
+}
+
+int vhost_user_reply(struct vhost_user_socket *socket, const void *payload, uint32_t size, int fd)
+{
+	struct vhost_user_header header = {
+		.request = socket->message.header.request,
+		.flags = VHOST_USER_VERSION | VHOST_USER_REPLY,
+		.size = size,
+	};
+
+	return send_message(socket->fd, &header, payload, fd);
+}
+
+int vhost_user_send(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size)
+{
+	struct vhost_user_header header = {
+		.request = request,
+		.flags = VHOST_USER_VERSION | flags,
+		.size = size,
+	};
+
+	return send_message(fd, &header, payload, -1);
+}
