@@ -17,10 +17,13 @@ static void command_done(struct queue *queue, int result)
 /* Do timers, polls or lists of the worker refer to a queue that is to be stopped or removed? */
 static bool is_referenced(const struct queue *queue)
 {
+	struct transport *transport = queue->disk->transport;
+
 	switch (queue->command.verb) {
 	case QUEUE_REMOVE:
 		return queue->kick.ring || queue->irq_retry.active ||
-		       !requests_have_ended(&queue->requests);
+		       !requests_have_ended(&queue->requests) ||
+		       (transport->ops->idle && !transport->ops->idle(transport, queue->index));
 	case QUEUE_STOP:
 		return queue->kick.ring;
 	default:

@@ -27,6 +27,8 @@ struct queue_disk {
 	bool pin_guest_memory;
 	bool recover_blind; /* rescue: adopt rings without an inflight log too */
 
+	bool writethrough; /* the driver has switched the write cache off: every write is durable */
+
 	/*
 	 * Writes were lost: no flush and no durable write may succeed. Any thread of the store sets
 	 * it, and a reset clears it.

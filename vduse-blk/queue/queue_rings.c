@@ -47,6 +47,17 @@ static void break_unmapped(struct queue *queue, int err)
 	queue_break(queue, err == -EFAULT ? why : strerror(-err));
 }
 
+static void set_dirty_log(struct queue *queue)
+{
+	struct transport *transport = queue->disk->transport;
+	const struct dirty_log *log = NULL;
+	uint64_t used = 0;
+
+	if (transport->ops->dirty_log)
+		log = transport->ops->dirty_log(transport, queue->index, &used);
+	virtq_set_dirty_log(&queue->vq, log, used);
+}
+
 void queue_set_running(struct queue *queue, bool running)
 {
 	struct transport *transport = queue->disk->transport;
@@ -123,6 +134,7 @@ void queue_reopen(struct queue *queue)
 		queue_open(queue);
 	if (queue->state != QUEUE_PAUSED)
 		return;
+	set_dirty_log(queue);
 	err = virtq_remap(&queue->vq);
 	if (!err)
 		queue_set_state(queue, QUEUE_RUNNING);
@@ -159,6 +171,8 @@ int queue_start(struct queue *queue, uint64_t features, bool recovering)
 
 	queue->held = false;
 	queue->recovering = recovering;
+	virtq_set_log(&queue->vq, inflight_vq(queue->disk->inflight, queue->index));
+	set_dirty_log(queue);
 	requests_begin(&queue->requests, features);
 	if (fd < 0) {
 		queue_break(queue, strerror(-fd));

@@ -14,6 +14,12 @@ static void restore_lost_writes(struct queues *queues)
 			queues->disk.flush_failed = true;
 }
 
+void queues_set_inflight(struct queues *queues, struct inflight *inflight)
+{
+	queues->disk.inflight = inflight;
+	restore_lost_writes(queues);
+}
+
 /*
  * Linux reports lost writes once, and the next sync succeeds. The report does not say which writes
  * are lost. So until the driver is reset, no flush and no durable write succeeds.

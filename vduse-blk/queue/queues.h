@@ -52,6 +52,13 @@ void queues_command(struct queues *queues, enum queue_verb verb, uint64_t featur
 		    void (*done)(struct queues *queues));
 
 /**
+ * queues_set_inflight() - use another inflight log from the next start on; no queue is started
+ *
+ * Also reads from it whether writes were lost.
+ */
+void queues_set_inflight(struct queues *queues, struct inflight *inflight);
+
+/**
  * queues_clear_lost_writes() - after a reset: flushes may succeed again after lost writes
  *
  * The next driver has had no reply to a write or flush yet. Without a page cache it reads the bytes

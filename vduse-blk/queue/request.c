@@ -203,7 +203,9 @@ static void req_submit(struct req_slot *slot, enum backend_op op,
 		       void (*done)(struct backend_io *io, int err))
 {
 	slot->io.op = op;
-	slot->io.durable = slot->requests->durable_writes && op != BACKEND_READ;
+	slot->io.durable = op != BACKEND_READ &&
+			   (slot->requests->durable_writes ||
+			    load_relaxed(&slot->requests->disk->writethrough));
 	slot->io.done = done;
 	slot->io.get_staging = req_get_staging;
 	slot->in_store = true;

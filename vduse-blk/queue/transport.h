@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "dirty_log.h"
 #include "iotlb.h"
 
 struct transport;
@@ -58,6 +59,22 @@ struct transport_ops {
 	 * yet, ask again; -ENOENT: the bounce buffer is the kernel's
 	 */
 	int (*buffer)(struct transport *transport, void **addr, size_t *size);
+
+	/**
+	 * @dirty_log: the dirty log of a live migration, asked for at each start and resume
+	 * @used: out: guest physical address of the used ring
+	 *
+	 * May be NULL. Return: the log, valid until the queue is paused or stopped; NULL: none
+	 */
+	const struct dirty_log *(*dirty_log)(struct transport *transport, uint32_t queue,
+					     uint64_t *used);
+
+	/**
+	 * @idle: the queue is to be removed: has the transport operations under way on its worker?
+	 *
+	 * If so, cancels them, and schedules the work of the queue when they have ended. May be NULL
+	 */
+	bool (*idle)(struct transport *transport, uint32_t queue);
 };
 
 struct transport {
