@@ -86,11 +86,21 @@ static int load_driver(enum driver driver)
 	const struct front_end *front_end = front_end_of(driver);
 	int err = 0;
 
+	if (!front_end->vdpa)
+		return 0;
 	if (!vdpa_driver_present(front_end->bus_driver))
 		err = module_load(vdpa_driver_name(front_end->bus_driver));
 	if (!err && front_end->client && access(front_end->client_path, F_OK))
 		err = module_load(front_end->client);
 	return err;
+}
+
+static bool any_on_vdpa_bus(const struct config *config)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		if (front_end_of(config->devices[i].driver)->vdpa)
+			return true;
+	return false;
 }
 
 static int load_modules(const struct config *config, enum server_mode mode,
@@ -101,7 +111,7 @@ static int load_modules(const struct config *config, enum server_mode mode,
 	*status = EXIT_RUNTIME;
 	if (mode == SERVER_RESCUE)
 		return 0; /* the load of a driver would wait for the device that is stuck */
-	err = load_vduse(status);
+	err = any_on_vdpa_bus(config) ? load_vduse(status) : 0;
 	for (size_t i = 0; i < config->device_count && !err; i++)
 		err = load_driver(config->devices[i].driver);
 	return err;

@@ -73,7 +73,7 @@ static const struct bad {
 	{ "vdb", "path", "fault:", STORES },
 	{ "vdb", "path", "fault:/a", STORES },
 	{ "vdb", "path", "fault:fail_read=1:", STORES },
-	{ "vdb", "driver", "virtio_vdpa", "virtio-vdpa or vhost-vdpa" },
+	{ "vdb", "driver", "virtio_vdpa", "virtio-vdpa, vhost-vdpa or vhost-user" },
 	{ "vdb", "readonly", "auto", "yes or no" },
 	{ "vdb", "readonly", "yes please", "yes or no" },
 	{ "vdb", "readonly", "Yes", "yes or no" },

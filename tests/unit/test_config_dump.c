@@ -58,7 +58,10 @@ START_TEST(dump_shows_every_key_with_its_effective_value)
 			       "pin_guest_memory = yes\n"
 			       "bounce_size = auto\n"
 			       "offset = 1049088\n"
-			       "size = 3G\n");
+			       "size = 3G\n"
+			       "socket = auto\n"
+			       "socket_mode = 0660\n"
+			       "socket_group = auto\n");
 	free(text);
 	cfg_round_trip();
 }
@@ -103,7 +106,10 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"pin_guest_memory\": false,\n"
 			       "      \"bounce_size\": \"auto\",\n"
 			       "      \"offset\": 1024,\n"
-			       "      \"size\": 9223369837831520256\n"
+			       "      \"size\": 9223369837831520256,\n"
+			       "      \"socket\": \"auto\",\n"
+			       "      \"socket_mode\": \"0660\",\n"
+			       "      \"socket_group\": \"auto\"\n"
 			       "    },\n"
 			       "    {\n"
 			       "      \"name\": \"b\",\n"
@@ -125,7 +131,10 @@ START_TEST(json_has_numbers_and_escaped_strings)
 			       "      \"pin_guest_memory\": false,\n"
 			       "      \"bounce_size\": 1048576,\n"
 			       "      \"offset\": 0,\n"
-			       "      \"size\": \"auto\"\n"
+			       "      \"size\": \"auto\",\n"
+			       "      \"socket\": \"auto\",\n"
+			       "      \"socket_mode\": \"0660\",\n"
+			       "      \"socket_group\": \"auto\"\n"
 			       "    }\n"
 			       "  ]\n"
 			       "}\n");
@@ -146,7 +155,7 @@ START_TEST(help_has_a_row_of_five_columns_for_each_key)
 		ck_assert_msg(tabs == 4, "%s", line);
 		ck_assert_msg(!strstr(line, "\t\t"), "%s", line);
 	}
-	ck_assert_uint_eq(rows, 3 + 19);
+	ck_assert_uint_eq(rows, 3 + 22);
 	free(text);
 	text = cfg_dumped(NULL);
 	ck_assert_ptr_nonnull(

@@ -113,9 +113,9 @@ START_TEST(example_configuration_shows_every_key_with_its_default)
 			keys += c[2] != '[';
 		}
 	}
-	ck_assert_uint_eq(keys, (3 + 19) + 2 + 3);
+	ck_assert_uint_eq(keys, (3 + 22) + 2 + 3 + 3);
 	ck_assert_int_eq(cfg_load(text), 0);
-	ck_assert_uint_eq(cfg.device_count, 3);
+	ck_assert_uint_eq(cfg.device_count, 4);
 	ck_assert_int_eq(cfg.log_level, LOG_LEVEL_INFO);
 	ck_assert_str_eq(cfg.runtime_dir, "/run/vduse-blk");
 	ck_assert_uint_eq(cfg.workers, CONFIG_AUTO);

@@ -22,6 +22,7 @@ static const struct config_word level_words[] = {
 static const struct config_word driver_words[] = {
 	{ "virtio-vdpa", DRIVER_VIRTIO_VDPA },
 	{ "vhost-vdpa", DRIVER_VHOST_VDPA },
+	{ "vhost-user", DRIVER_VHOST_USER },
 	{},
 };
 
@@ -105,8 +106,8 @@ static const struct config_key device_keys[] = {
 	  MEMBER(struct device_config, driver),
 	  .words = driver_words,
 	  .default_text = "virtio-vdpa",
-	  .accepts = "virtio-vdpa or vhost-vdpa",
-	  .help = "virtio-vdpa: a disk of this host; vhost-vdpa: a device for a virtual machine" },
+	  .accepts = "virtio-vdpa, vhost-vdpa or vhost-user",
+	  .help = "virtio-vdpa: a disk of this host; vhost-vdpa, vhost-user: one for a virtual machine" },
 	{ .name = "readonly",
 	  .type = &config_type_bool,
 	  MEMBER(struct device_config, readonly),
@@ -212,7 +213,7 @@ static const struct config_key device_keys[] = {
 	  .words = bool_words,
 	  .default_text = "no",
 	  .accepts = "yes or no",
-	  .help = "pin what the guest uses for I/O, which makes that cheaper; vhost-vdpa only" },
+	  .help = "pin what the guest uses for I/O, which makes that cheaper; not for virtio-vdpa" },
 	{ .name = "bounce_size",
 	  .type = &config_type_size,
 	  MEMBER(struct device_config, bounce_size),
@@ -243,6 +244,24 @@ static const struct config_key device_keys[] = {
 	  .default_text = "auto",
 	  .accepts = "auto, or a multiple of 512 bytes, above 0 and below 8388608T",
 	  .help = "size of the disk, bytes; auto: from offset to the store's end" },
+	{ .name = "socket",
+	  .type = &config_type_socket,
+	  MEMBER(struct device_config, socket),
+	  .default_text = "auto",
+	  .accepts = "auto, or an absolute path of at most 107 bytes",
+	  .help = "socket that a VMM connects to; auto: NAME.sock in runtime_dir; vhost-user only" },
+	{ .name = "socket_mode",
+	  .type = &config_type_mode,
+	  MEMBER(struct device_config, socket_mode),
+	  .default_text = "0660",
+	  .accepts = "0 to 0777, octal",
+	  .help = "who may connect to the socket: its file mode; vhost-user only" },
+	{ .name = "socket_group",
+	  .type = &config_type_group,
+	  MEMBER(struct device_config, socket_group),
+	  .default_text = "auto",
+	  .accepts = "auto, or a group of at most 63 bytes",
+	  .help = "group of the socket, a name or a number; auto: that of the server; vhost-user only" },
 };
 
 _Static_assert(ARRAY_SIZE(global_keys) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX");

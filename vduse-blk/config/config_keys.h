@@ -38,7 +38,8 @@ struct config_type {
 
 extern const struct config_type config_type_word, config_type_bool, config_type_switch,
 	config_type_count, config_type_power, config_type_retry, config_type_size, config_type_path,
-	config_type_directory, config_type_serial;
+	config_type_directory, config_type_serial, config_type_socket, config_type_group,
+	config_type_mode;
 
 struct config_key {
 	const char *name; /* lower case */
@@ -51,6 +52,9 @@ struct config_key {
 	const char *accepts;		 /* for error messages and help */
 	const char *help;
 };
+
+/** config_text_print() - write a text so that it can be read again from a file, with quotes if needed */
+void config_text_print(const char *text, FILE *to);
 
 struct config_table {
 	const char *section; /* what help calls it: "global", "DEVICE" */

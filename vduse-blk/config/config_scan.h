@@ -30,6 +30,8 @@ struct config_error {
 	char *text;
 };
 
+struct config;
+
 struct config_scan {
 	const char *file; /* for messages; the caller's */
 	char *text;	  /* what iniparser may read; each line of it ends in a newline */
@@ -63,6 +65,9 @@ void config_scan_exit(struct config_scan *scan);
  * After CONFIG_ERRORS_MAX of them the rest is only counted.
  */
 void config_error(struct config_scan *scan, unsigned int line, const char *fmt, ...) __printf(3, 4);
+
+/** config_check() - in config_check.c: checks that need more than one key; errors are counted */
+void config_check(struct config_scan *scan, const struct config *config);
 
 /** config_errors_log() - log "FILE:LINE: ..." for each, and a line that there are more */
 void config_errors_log(const struct config_scan *scan);

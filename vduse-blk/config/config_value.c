@@ -262,7 +262,7 @@ const char *config_value_check(const char *value)
  * What was read in one of the three ways of writing a value can be written in it again. Inside
  * quotes a backslash is itself to iniparser 4.1 and an escape to 4.2, so it was refused there.
  */
-static void text_print(const char *text, FILE *to)
+void config_text_print(const char *text, FILE *to)
 {
 	size_t len = strlen(text);
 	bool plain = len && !strpbrk(text, ";#") && !strchr("\"' \t", text[0]) &&
@@ -277,7 +277,7 @@ static void text_print(const char *text, FILE *to)
 static void path_print(const struct config_key *key, const void *member, FILE *to)
 {
 	(void)key;
-	text_print(*(char *const *)member, to);
+	config_text_print(*(char *const *)member, to);
 }
 
 static void path_print_json(const struct config_key *key, const void *member, FILE *to)
@@ -289,7 +289,7 @@ static void path_print_json(const struct config_key *key, const void *member, FI
 static void serial_print(const struct config_key *key, const void *member, FILE *to)
 {
 	(void)key;
-	text_print(member, to);
+	config_text_print(member, to);
 }
 
 static void serial_print_json(const struct config_key *key, const void *member, FILE *to)

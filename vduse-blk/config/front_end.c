@@ -17,4 +17,8 @@ const struct front_end front_ends[] = {
 		.bus_driver = VDPA_DRIVER_VHOST,
 		.guest_memory = true,
 	},
+	[DRIVER_VHOST_USER] = {
+		.name = "vhost-user",
+		.guest_memory = true,
+	},
 };

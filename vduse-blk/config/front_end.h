@@ -15,6 +15,7 @@
 enum driver {
 	DRIVER_VIRTIO_VDPA,
 	DRIVER_VHOST_VDPA,
+	DRIVER_VHOST_USER,
 };
 
 struct front_end {

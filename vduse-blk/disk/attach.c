@@ -125,8 +125,38 @@ static int adopt(struct attach_job *job)
 	return vdpa_bus_adopt(job->name, bus_driver(job), job->node);
 }
 
+static int attach_socket(struct attach_job *job)
+{
+	int err = vhost_user_listen(job->name, job->listener);
+
+	if (err)
+		return err;
+	strcpy(job->node, job->listener->path);
+	task_give(&job->task, &job->listener->fd);
+	task_give(&job->task, &job->listener->lock_fd);
+	return 0;
+}
+
+static int detach_socket(struct attach_job *job)
+{
+	if (job->front_end && job->verb == DETACH_UNUSED) {
+		snprintf(job->users, sizeof(job->users), "process %d is connected",
+			 (int)job->front_end);
+		return -EBUSY;
+	}
+	vhost_user_unlink(job->listener);
+	return 0;
+}
+
+static int do_socket_job(struct attach_job *job)
+{
+	return job->verb == ATTACH || job->verb == ADOPT ? attach_socket(job) : detach_socket(job);
+}
+
 static int do_job(struct attach_job *job)
 {
+	if (job->listener)
+		return do_socket_job(job);
 	switch (job->verb) {
 	case ATTACH:
 		return vdpa_bus_attach(job->name, bus_driver(job), job->node);
@@ -153,6 +183,8 @@ static void job_done(struct task *task)
 {
 	struct attach_job *job = container_of(task, struct attach_job, task);
 
+	if (task->lost)
+		job->result = -EMFILE;
 	job->finished(job);
 }
 

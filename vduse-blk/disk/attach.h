@@ -15,6 +15,10 @@
 #include "ring.h"
 #include "task.h"
 #include "vdpa_bus.h"
+#include "vhost_user_listener.h"
+
+/* The path of a node or of a socket. */
+#define ATTACH_NODE_MAX MAX(VDPA_NODE_MAX, VHOST_USER_PATH_MAX)
 
 enum attach_verb {
 	ATTACH,	       /* add, bind, wait for the node */
@@ -29,7 +33,10 @@ struct attach_job {
 	enum attach_verb verb;
 	const char *name;
 	enum driver driver;
-	char node[VDPA_NODE_MAX]; /* out: its node */
+	struct vhost_user_listener
+		*listener;	    /* of a disk with a socket; NULL: it is on the vdpa bus */
+	pid_t front_end;	    /* the process that is connected to the socket; 0: none */
+	char node[ATTACH_NODE_MAX]; /* out: its node, or the path of its socket */
 
 	/* 0 or -errno; -EINPROGRESS: another process is unbinding or removing it; not logged */
 	int result;

@@ -284,10 +284,12 @@ void disk_released(struct disk *disk)
 /* Did the device have a driver when this server adopted it? False in a rescue, which removes it. */
 static bool is_inherited(const struct disk *disk)
 {
-	enum vdpa_state state = vdpa_bus_state(disk->config->name);
+	enum vdpa_state state;
 
-	return device_adopted(&disk->device) && !disk->host->rescue &&
-	       (state == VDPA_BOUND || state == VDPA_REMOVING);
+	if (!device_adopted(&disk->device) || disk->host->rescue)
+		return false;
+	state = vdpa_bus_state(disk->config->name);
+	return state == VDPA_BOUND || state == VDPA_REMOVING;
 }
 
 int disk_create(struct disk *disk)

@@ -17,6 +17,8 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 		.verb = verb,
 		.name = disk->config->name,
 		.driver = disk->config->driver,
+		.listener = vhost_user_listener_of(&disk->device),
+		.front_end = vhost_user_front_end(&disk->device),
 		.finished = finished,
 	};
 	disk_set_state(disk, state);
@@ -78,6 +80,8 @@ static void attach_finished(struct attach_job *job)
 	} else if (job->result) {
 		attach_failed(disk);
 	} else {
+		if (job->listener)
+			vhost_user_listening(&disk->device);
 		disk_report_attached(disk);
 		disk_set_state(disk, DISK_ATTACHED);
 	}

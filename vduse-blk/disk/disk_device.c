@@ -49,6 +49,18 @@ static int set_discard_limits(const struct device_config *config,
 	return 0;
 }
 
+/*
+ * A VMM makes the queues, often with 128 descriptors, and a chain of a driver without indirect
+ * descriptors must fit into its queue. The VMM may switch the write cache off; VDUSE cannot pass that
+ * on.
+ */
+static void set_vhost_user_limits(struct blk_limits *limits)
+{
+	limits->seg_max = MIN(limits->queue_size, 128) - 2u;
+	limits->guest_physical = true;
+	limits->config_wce = true;
+}
+
 int device_set_limits(struct device *device)
 {
 	const struct device_config *config = device->config;
@@ -68,6 +80,8 @@ int device_set_limits(struct device *device)
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
 	};
+	if (!front_end_of(config->driver)->vdpa)
+		set_vhost_user_limits(&device->limits);
 	config_serial(config, serial);
 	memcpy(device->limits.serial, serial, strlen(serial));
 	return set_discard_limits(config, store, &device->limits);
@@ -118,6 +132,11 @@ int device_open_inflight(struct device *device, const char *runtime_dir)
 	return adopt_inflight(device, runtime_dir, false, &device->inflight);
 }
 
+static bool exists_in_kernel(const struct device_config *config)
+{
+	return front_end_of(config->driver)->vdpa && vduse_dev_exists(config->name);
+}
+
 /* An attached device can only be adopted unchanged. Checks that before anything is changed. */
 static int compare_with_kernel(struct device *device, const char *runtime_dir, bool log_growth)
 {
@@ -128,6 +147,8 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 
 	if (config->rescue)
 		return 0;
+	if (!front_end_of(config->driver)->vdpa)
+		return orphans_check(device, runtime_dir);
 	if (vdpa_bus_state(config->name) == VDPA_ABSENT)
 		return orphans_check(device, runtime_dir);
 	if (!vdpa_bus_driver(config->name, &bus_driver) &&
@@ -151,7 +172,7 @@ int device_open_store(struct device *device, const struct device_config *config,
 	int err;
 
 	device->config = config;
-	if (vduse_dev_exists(config->name)) {
+	if (exists_in_kernel(config)) {
 		err = ownership_wait(config->name, runtime_dir);
 		if (err)
 			return err;
@@ -168,6 +189,11 @@ int device_open_store(struct device *device, const struct device_config *config,
 	return err;
 }
 
+static bool is_on_bus(const struct device_config *config)
+{
+	return front_end_of(config->driver)->vdpa && vdpa_bus_state(config->name) != VDPA_ABSENT;
+}
+
 int device_create(struct device *device, const char *runtime_dir, struct ring *ring,
 		  struct worker *workers, unsigned int worker_count, unsigned int *next_worker)
 {
@@ -181,19 +207,22 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 		.ring = ring,
 	};
 	/* A new device has the limits of its section and store, not those of an inflight log. */
-	if (vdpa_bus_state(device->config->name) == VDPA_ABSENT && device_set_limits(device))
+	if (!is_on_bus(device->config) && device_set_limits(device))
 		return -EINVAL;
 	err = device_make(device);
 	if (err)
 		return err;
-	err = device_open_inflight(device, runtime_dir);
+	/* With vhost-user the front end keeps the inflight log. */
+	if (front_end_of(device->config->driver)->vdpa)
+		err = device_open_inflight(device, runtime_dir);
 	if (err)
 		goto unmake;
 	err = device_serve(device, workers, worker_count, next_worker);
 	if (!err)
 		return 0;
 
-	inflight_close(device->inflight, !device_adopted(device));
+	if (device->inflight)
+		inflight_close(device->inflight, !device_adopted(device));
 	device->inflight = NULL;
 unmake:
 	device_unmake(device);
@@ -214,7 +243,7 @@ int device_examine(const struct device_config *config, const char *runtime_dir)
 	struct device device = { .config = config, .backend = &backend };
 	int err;
 
-	err = examine_store(&device, !vduse_dev_exists(config->name));
+	err = examine_store(&device, !exists_in_kernel(config));
 	return err ? err : compare_with_kernel(&device, runtime_dir, false);
 }
 
@@ -222,7 +251,7 @@ int device_check_store(const struct device_config *config, const char *runtime_d
 {
 	struct backend backend = { 0 };
 	struct device device = { .config = config, .backend = &backend };
-	bool exists = vduse_dev_exists(config->name);
+	bool exists = exists_in_kernel(config);
 	int err;
 
 	err = examine_store(&device, !exists);

@@ -16,6 +16,7 @@
 
 #include "disk.h"
 #include "disk_command.h"
+#include "frontend/vhost_user_device.h"
 
 /** disk_set_state() - change the state, and call host->changed. For DISK_GONE: disk_end() */
 void disk_set_state(struct disk *disk, enum disk_state state);

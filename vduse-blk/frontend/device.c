@@ -3,10 +3,17 @@
 
 #include <errno.h>
 
+#include "config/front_end.h"
+#include "vhost_user_device.h"
+
 int device_make(struct device *device)
 {
 	const struct device_ops *ops = &vduse_device_ops;
-	int err = ops->make(device);
+	int err;
+
+	if (!front_end_of(device->config->driver)->vdpa)
+		ops = &vhost_user_device_ops;
+	err = ops->make(device);
 
 	device->ops = err ? NULL : ops;
 	return err;

@@ -21,6 +21,7 @@
 #include "vduse_device.h"
 
 struct device;
+struct vhost_user_device;
 
 /* A front end. The functions without a comment do what the function of device.h does. */
 struct device_ops {
@@ -56,6 +57,7 @@ struct device {
 	struct ring *ring; /* the main thread's */
 
 	struct vduse_device vduse;
+	struct vhost_user_device *vhost_user; /* NULL: the front end is another one */
 
 	void (*closed)(struct device *device);
 	void (*driver_changed)(struct device *device); /* after a reset or DRIVER_OK; may be NULL */

@@ -13,10 +13,10 @@
 #define RETRY_TELL_US 10000
 
 enum yield_state {
-	YIELD_NOT,	/* the new server has not requested its release */
-	YIELD_ASKED,	/* its release is under way: requests in flight complete */
+	YIELD_NOT,	/* the new server has not asked for it */
+	YIELD_ASKED,	/* this server waits for its requests in flight */
 	YIELD_RELEASED, /* the new server may adopt it */
-	YIELD_SERVED,	/* the new server has adopted it; forgotten after "complete" */
+	YIELD_SERVED,	/* the new server has adopted it; after "complete" this one forgets it */
 };
 
 struct yielded {
@@ -40,7 +40,7 @@ static void retry_tell(struct ring_timer *timer)
 		tell_released(old);
 }
 
-/* Return: was the message sent? If the socket is full, a timer calls tell_released() */
+/* Return: was the message sent? After a full socket tell_released() is called again */
 static bool tell(struct takeover_old *old, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
@@ -50,7 +50,7 @@ static bool tell(struct takeover_old *old, const char *word, const char *name)
 	err = control_session_say(&old->session, line);
 	if (err == -EAGAIN)
 		ring_timer_start(old->ring, &old->retry_tell, RETRY_TELL_US, retry_tell);
-	return !err; /* any other error ends the session: session_gone() is called */
+	return !err; /* any other error is the end of the session: session_gone() is called */
 }
 
 static void tell_released(struct takeover_old *old)
@@ -77,7 +77,7 @@ static void release_done(struct disk_command *command, int err)
 	tell_released(disk->old);
 }
 
-/* A disk that has ended since the session began counts as released. */
+/* A disk that has ended since the session began is as good as released. */
 static void release(struct takeover_old *old, struct yielded *disk)
 {
 	if (disk->state != YIELD_NOT)
@@ -135,8 +135,7 @@ static void obey(struct takeover_old *old, const struct takeover_line *line)
 	if (!strcmp(line->word, TAKEOVER_COMPLETE))
 		completed(old);
 	else if (!disk)
-		log_debug("takeover: ignored '%s %s': the session has no such disk", line->word,
-			  line->name);
+		log_debug("takeover: there is no disk for '%s %s'", line->word, line->name);
 	else if (!strcmp(line->word, TAKEOVER_RELEASE))
 		release(old, disk);
 	else if (!strcmp(line->word, TAKEOVER_SERVING))
@@ -196,17 +195,18 @@ static void session_gone(struct control_session *session)
 
 	control_peer_name(session->peer.pid, who);
 	if (count)
-		log_warn("the takeover by %s has ended early: this server serves %zu disks again",
+		log_warn("%s, which was taking over, has given up or ended: this server goes on, "
+			 "and serves %zu disks again",
 			 who, count);
 	else if (!old->complete)
-		log_info("the takeover by %s has ended before it requested a disk", who);
+		log_info("%s has given up or ended before it took over a disk", who);
 	if (old->complete && has_disks(old))
 		notify_main_pid();
 	free_disks(old);
 	old->active = old->complete = false;
 }
 
-/* Return: do the lists have a name in common? @foreign: set to one of @ours not in @theirs; "": none */
+/* Return: is one of @ours in @theirs? @foreign: set to one that is not; "": none */
 static bool compare(const char *ours, const char *theirs, char foreign[CONTROL_NAME_MAX])
 {
 	char name[CONTROL_NAME_MAX];
@@ -222,7 +222,7 @@ static bool compare(const char *ours, const char *theirs, char foreign[CONTROL_N
 	return common;
 }
 
-/* Return: may the session begin? If not, writes the reason to @to */
+/* Return: may the session begin? If not, the reason is in @to */
 static bool may_begin(const struct takeover_old *old, const char *foreign, FILE *to)
 {
 	char who[CONTROL_PEER_NAME_MAX];
@@ -274,14 +274,14 @@ static int start(struct takeover_old *old, struct control_call *call, const char
 	return 0;
 }
 
-/* @ours: the names of the disks of this server; NULL: no memory. Return: @ok for control_respond() */
+/* @ours: the names of our disks, or NULL. Return: as that of control_respond() */
 static bool begin(struct takeover_old *old, struct control_call *call, const char *ours,
 		  const char *theirs)
 {
 	char foreign[CONTROL_NAME_MAX];
 
 	if (ours && !compare(ours, theirs, foreign))
-		return true; /* @theirs has no disk of this server: the response is empty */
+		return true; /* @theirs has none of our disks: an empty response */
 	if (ours && !may_begin(old, foreign, call->to))
 		return false;
 	if (!ours || start(old, call, ours)) {

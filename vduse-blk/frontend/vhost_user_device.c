@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vhost_user_device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vhost_user_steps.h"
+
+static int vhost_user_make(struct device *device)
+{
+	struct vhost_user_device *vu = calloc(1, sizeof(*vu));
+	int err;
+
+	if (!vu)
+		return -ENOMEM;
+	err = vhost_user_memory_init(&vu->memory);
+	if (err) {
+		free(vu);
+		return err;
+	}
+	vu->device = device;
+	vu->listener = (struct vhost_user_listener){
+		.path = device->config->socket,
+		.mode = device->config->socket_mode,
+		.group = device->config->socket_group[0] ? device->config->socket_group : NULL,
+		.fd = -1,
+		.lock_fd = -1,
+	};
+	vu->backend_fd = -1;
+	device->vhost_user = vu;
+	return 0;
+}
+
+static void vhost_user_unmake(struct device *device)
+{
+	struct vhost_user_device *vu = device->vhost_user;
+
+	vhost_user_unlisten(&vu->listener);
+	vhost_user_memory_exit(&vu->memory);
+	free(vu);
+	device->vhost_user = NULL;
+}
+
+/* A front end that is still there connects again, and passes the inflight log that it keeps. */
+static bool vhost_user_adopted(const struct device *device)
+{
+	(void)device;
+	return false;
+}
+
+static struct transport *vhost_user_open_transport(struct device *device)
+{
+	struct vhost_user_device *vu = device->vhost_user;
+
+	if (vhost_user_transport_init(vu))
+		return NULL;
+	if (vhost_user_renew_inflight(vu)) {
+		vhost_user_transport_exit(vu);
+		return NULL;
+	}
+	device->queues.disk.inflight = device->inflight;
+	return &vu->transport;
+}
+
+static void vhost_user_close_transport(struct device *device)
+{
+	vhost_user_transport_exit(device->vhost_user);
+}
+
+static pid_t peer_pid(int fd)
+{
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ? 0 : cred.pid;
+}
+
+static void accept_next(struct vhost_user_device *vu)
+{
+	int fd;
+
+	if (vu->connected || vu->stopped || !vu->accepting.ring)
+		return;
+	fd = accept4(vu->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno != EAGAIN && log_allow(&vu->refusals, vu->device->config->name))
+			log_err("%s: cannot accept a connection on %s: %s",
+				vu->device->config->name, vu->listener.path, strerror(errno));
+		return;
+	}
+	vu->pid = peer_pid(fd);
+	vhost_user_session_begin(vu, fd);
+}
+
+static void connection_came(struct ring_poll *poll)
+{
+	accept_next(container_of(poll, struct vhost_user_device, accepting));
+}
+
+static void accept_start(struct vhost_user_device *vu)
+{
+	if (vu->begun && vu->listener.fd >= 0 && !vu->stopped)
+		ring_poll_start(vu->device->ring, &vu->accepting, vu->listener.fd, connection_came);
+}
+
+static void vhost_user_begin(struct device *device)
+{
+	device->vhost_user->begun = true;
+	accept_start(device->vhost_user);
+}
+
+void vhost_user_listening(struct device *device)
+{
+	accept_start(device->vhost_user);
+}
+
+struct vhost_user_listener *vhost_user_listener_of(struct device *device)
+{
+	return device->vhost_user ? &device->vhost_user->listener : NULL;
+}
+
+pid_t vhost_user_front_end(const struct device *device)
+{
+	const struct vhost_user_device *vu = device->vhost_user;
+
+	if (!vu || !vu->connected)
+		return 0;
+	return vu->pid ? vu->pid : -1;
+}
+
+void vhost_user_session_ended(struct vhost_user_device *vu)
+{
+	if (vu->stopped)
+		device_close_queues(vu->device);
+	else
+		accept_next(vu);
+}
+
+static void accept_stopped(struct ring_poll *poll)
+{
+	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, accepting);
+
+	poll->ring = NULL;
+	if (vu->connected)
+		vhost_user_session_end(vu); /* after the message that is being processed */
+	else
+		device_close_queues(vu->device);
+}
+
+static void vhost_user_stop(struct device *device)
+{
+	struct vhost_user_device *vu = device->vhost_user;
+
+	vu->stopped = true;
+	if (vu->accepting.ring)
+		ring_poll_stop(&vu->accepting, accept_stopped);
+	else if (vu->begun)
+		device_close_queues(device);
+	/* else queues_added() removes the queues */
+}
+
+static int vhost_user_destroy(struct device *device)
+{
+	vhost_user_unmake(device);
+	return 0;
+}
+
+static void vhost_user_abandon(struct device *device)
+{
+	vhost_user_unmake(device);
+}
+
+const struct device_ops vhost_user_device_ops = {
+	.make = vhost_user_make,
+	.unmake = vhost_user_unmake,
+	.adopted = vhost_user_adopted,
+	.open_transport = vhost_user_open_transport,
+	.close_transport = vhost_user_close_transport,
+	.begin = vhost_user_begin,
+	.stop = vhost_user_stop,
+	.destroy = vhost_user_destroy,
+	.abandon = vhost_user_abandon,
+};

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The front end vhost-user: a virtual machine monitor (VMM) connects to a socket.
+ *
+ *     vhost_user_device     from device_make() to the end; accepts one connection at a time
+ *     vhost_user_session    one connection: a message is received, takes effect, gets its reply
+ *     vhost_user_messages   the table of messages; features, config space, reset
+ *     vhost_user_guest      the effect of messages about memory and migration
+ *     vhost_user_rings      ... about the vrings
+ *     vhost_user_inflight   ... about the inflight log
+ *     vhost_user_transport  rings, kicks and interrupts of the queues
+ *
+ * Main thread, except for what struct vhost_user_vring says.
+ */
+#ifndef VDUSE_BLK_VHOST_USER_DEVICE_H
+#define VDUSE_BLK_VHOST_USER_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "device.h"
+#include "dirty_log.h"
+#include "log.h"
+#include "queue/transport.h"
+#include "ring.h"
+#include "vhost_user_listener.h"
+#include "vhost_user_memory.h"
+#include "vhost_user_socket.h"
+
+struct vhost_user_device;
+struct vhost_user_handler;
+
+/* One virtqueue, as the front end has described it. */
+struct vhost_user_vring {
+	struct vhost_user_device *vu; /* constant, and @index too */
+	uint32_t index;
+
+	uint32_t num;  /* descriptors; 0: not set */
+	uint16_t base; /* avail index of the first chain to pop */
+	bool has_addr;
+	struct vhost_user_addr addr;
+	int kick_fd;  /* -1: the ring is not started */
+	bool enabled; /* by SET_VRING_ENABLE, which counts if the front end uses it */
+	bool running; /* its queue was started, and not stopped */
+
+	/*
+	 * For interrupts. @call_fd is always open, so that the worker may use it at any time: a new
+	 * eventfd of the front end is put in its place by dup2().
+	 */
+	int call_fd;
+	bool has_call; /* @call_fd is the front end's. Atomic */
+
+	/* The worker's: an interrupt is a write of 8 bytes by its io_uring, which cannot block it. */
+	struct ring_op call;
+	bool calling;	 /* the write is under way */
+	bool call_again; /* an interrupt came meanwhile */
+};
+
+struct vhost_user_device {
+	struct device *device;
+	struct transport transport;
+	struct vhost_user_vring *vrings; /* device->limits.queues */
+	struct vhost_user_memory memory;
+	struct vhost_user_listener listener;
+	struct ring_poll accepting;
+	bool begun;   /* the queues exist */
+	bool stopped; /* no connection is accepted any more */
+
+	/* The connection. Zeroed between two connections, from here to the end of the struct. */
+	bool connected;
+	struct vhost_user_socket socket;
+	struct ring_poll poll;
+	pid_t pid; /* of the front end, 0: not known */
+	bool ending;
+	uint64_t features, protocol_features;
+	uint8_t status;
+	bool log_all;				 /* the dirty log is to be written */
+	struct dirty_log dirty;			 /* bits NULL: none */
+	int backend_fd;				 /* for messages to the front end; -1: none */
+	uint16_t inflight_queues, inflight_size; /* limits of the inflight log */
+	bool keeps_inflight;			 /* the front end has the inflight log */
+	struct log_limit refusals;
+
+	/* The message that is being processed, @socket.message. */
+	const struct vhost_user_handler *handler; /* NULL: none */
+	const char *why;			  /* why it was refused; NULL: it was not */
+	char region_error[300];
+	bool paused;	   /* the queues are paused for it */
+	uint32_t stopping; /* the vring that is being stopped for it */
+	bool receiving;
+	unsigned int budget; /* messages until other disks have their turn */
+	struct ring_message more;
+};
+
+extern const struct device_ops vhost_user_device_ops;
+
+/** vhost_user_listener_of() - for the tasks that open and remove the socket; NULL: no vhost-user */
+struct vhost_user_listener *vhost_user_listener_of(struct device *device);
+
+/** vhost_user_listening() - the listener has a socket: accept connections */
+void vhost_user_listening(struct device *device);
+
+/** vhost_user_front_end() - the process id of the front end that is connected; 0: none; -1: unknown */
+pid_t vhost_user_front_end(const struct device *device);
+
+#endif

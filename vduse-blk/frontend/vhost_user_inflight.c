@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Messages about the inflight log, which the front end keeps while the server restarts. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vhost_user_steps.h"
+
+static void inflight_params(const struct vhost_user_device *vu, uint16_t queues, uint16_t size,
+			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params)
+{
+	const struct device *device = vu->device;
+
+	snprintf(identity, INFLIGHT_IDENTITY_MAX, "%s at %llu", device->backend->identity,
+		 (unsigned long long)device->backend->offset);
+	*params = (struct inflight_params){
+		.name = device->config->name,
+		.vq_num = queues,
+		.vq_size = size,
+		.identity = identity,
+	};
+}
+
+static const char *use_inflight(struct vhost_user_device *vu, const struct inflight_params *params,
+				int fd)
+{
+	static char why[INFLIGHT_WHY_MAX]; /* main thread only */
+	struct inflight *inflight, *old = vu->device->inflight;
+	int err = inflight_memory_open(params, fd, &inflight, why);
+
+	if (err)
+		return err == -EINVAL ? why : strerror(-err);
+	queues_set_inflight(&vu->device->queues, inflight);
+	vu->device->inflight = inflight;
+	vu->inflight_queues = params->vq_num;
+	vu->inflight_size = params->vq_size;
+	if (old)
+		inflight_close(old, true);
+	return NULL;
+}
+
+int vhost_user_renew_inflight(struct vhost_user_device *vu)
+{
+	const struct blk_limits *limits = &vu->device->limits;
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+	const char *why;
+	size_t size;
+	int fd, err;
+
+	inflight_params(vu, limits->queues, limits->queue_size, identity, &params);
+	err = inflight_memory_new(&params, &fd, &size);
+	if (err) {
+		log_err("%s: cannot create an inflight log: %s", params.name, strerror(-err));
+		return err;
+	}
+	why = use_inflight(vu, &params, fd);
+	close(fd);
+	vu->keeps_inflight = false;
+	if (why)
+		log_err("%s: cannot use a new inflight log: %s", params.name, why);
+	return why ? -EIO : 0;
+}
+
+/* The message that sets it follows: the front end passes the same descriptor. */
+const char *vhost_user_get_inflight_fd(struct vhost_user_device *vu,
+				       struct vhost_user_message *message)
+{
+	struct vhost_user_inflight inflight = message->payload.inflight;
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+	size_t size;
+	int fd, err;
+
+	if (!inflight.num_queues || inflight.num_queues > vu->device->limits.queues ||
+	    !inflight.queue_size || inflight.queue_size > vu->device->limits.queue_size)
+		return "it wants more queues or larger queues than the disk has";
+	inflight_params(vu, inflight.num_queues, inflight.queue_size, identity, &params);
+	err = inflight_memory_new(&params, &fd, &size);
+	if (err)
+		return strerror(-err);
+	inflight.mmap_size = size;
+	inflight.mmap_offset = 0;
+	err = vhost_user_reply(&vu->socket, &inflight, sizeof(inflight), fd);
+	close(fd);
+	return err ? "it does not read its socket" : NULL;
+}
+
+const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,
+				       struct vhost_user_message *message)
+{
+	const struct vhost_user_inflight *inflight = &message->payload.inflight;
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+	const char *why;
+
+	if (message->fd_count != 1 || inflight->mmap_offset)
+		return "it has no inflight log of vduse-blk";
+	if (!inflight->num_queues || inflight->num_queues > vu->device->limits.queues ||
+	    !inflight->queue_size || inflight->queue_size > vu->device->limits.queue_size)
+		return "its inflight log has more queues or larger queues than the disk";
+	inflight_params(vu, inflight->num_queues, inflight->queue_size, identity, &params);
+	why = use_inflight(vu, &params, message->fds[0]);
+	vu->keeps_inflight = !why;
+	return why;
+}

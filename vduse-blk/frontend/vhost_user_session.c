@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vhost_user_steps.h"
+
+/* Messages of one front end in a row. Then the main thread serves others first. */
+#define MESSAGES_IN_A_ROW 32
+
+static void receive(struct vhost_user_device *vu);
+static void settle(struct vhost_user_device *vu);
+
+static struct vhost_user_device *vu_of_queues(struct queues *queues)
+{
+	return device_of_queues(queues)->vhost_user;
+}
+
+static struct vhost_user_device *vu_of_queue(struct queue *queue)
+{
+	return vu_of_queues(container_of(queue->disk, struct queues, disk));
+}
+
+static struct queue *queue_of(struct vhost_user_device *vu, uint32_t index)
+{
+	return &vu->device->queues.all[index];
+}
+
+static const char *name_of(const struct vhost_user_device *vu)
+{
+	return vu->device->config->name;
+}
+
+/* ---- the end of a message ---- */
+
+static void refuse(struct vhost_user_device *vu)
+{
+	uint32_t request = vu->socket.message.header.request;
+
+	if (log_allow(&vu->refusals, name_of(vu)))
+		log_err("%s: refused message %s (%u) of the front end (process %d): %s",
+			name_of(vu), vhost_user_request_name(request), request, (int)vu->pid,
+			vu->why);
+}
+
+/* Without a reply the front end would not know that the message failed: the connection ends. */
+static void finish_message(struct vhost_user_device *vu)
+{
+	const struct vhost_user_message *message = &vu->socket.message;
+	bool wants_reply = message->header.flags & VHOST_USER_NEED_REPLY &&
+			   vu->protocol_features & (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK);
+	bool own_reply = vu->handler && vu->handler->replies;
+	uint64_t result = vu->why != NULL;
+
+	if (vu->why)
+		refuse(vu);
+	if (wants_reply && !own_reply && vhost_user_reply(&vu->socket, &result, sizeof(result), -1))
+		vu->why = "it does not read its socket";
+	else if (wants_reply && !own_reply)
+		vu->why = NULL;
+	vu->handler = NULL;
+	if (vu->why || vu->stopped)
+		vhost_user_session_end(vu);
+}
+
+/* ---- a vring starts or stops ---- */
+
+static bool should_run(const struct vhost_user_vring *vring)
+{
+	bool enables = vring->vu->features & (1ull << VHOST_USER_F_PROTOCOL_FEATURES);
+
+	return vring->kick_fd >= 0 && (vring->enabled || !enables) && vring->num && vring->has_addr;
+}
+
+static const char *why_not_start(const struct vhost_user_device *vu,
+				 const struct vhost_user_vring *vring)
+{
+	if (!(vu->features & (1ull << VIRTIO_F_VERSION_1)))
+		return "it started a ring without VIRTIO_F_VERSION_1 (the driver is older than virtio "
+		       "1.0)";
+	if (!vu->memory.count)
+		return "it started a ring before it passed memory of the guest";
+	if (vring->index >= vu->inflight_queues || vring->num > vu->inflight_size)
+		return "it started a ring that is larger than its inflight log, or not in it";
+	return NULL;
+}
+
+static void ring_started(struct queue *queue)
+{
+	settle(vu_of_queue(queue));
+}
+
+static void start_ring(struct vhost_user_device *vu, struct vhost_user_vring *vring)
+{
+	bool recover = vu->keeps_inflight &&
+		       inflight_vq_is_active(inflight_vq(vu->device->inflight, vring->index));
+
+	vring->running = true;
+	queue_command(queue_of(vu, vring->index), recover ? QUEUE_RECOVER : QUEUE_START,
+		      vu->features, ring_started);
+}
+
+/*
+ * Brings every vring to the state that the front end has asked for, one after the other. Then the
+ * message has taken effect.
+ */
+static void settle(struct vhost_user_device *vu)
+{
+	for (uint32_t i = 0; i < vu->device->limits.queues && !vu->why; i++) {
+		struct vhost_user_vring *vring = &vu->vrings[i];
+
+		if (vring->running || !should_run(vring))
+			continue;
+		vu->why = why_not_start(vu, vring);
+		if (!vu->why) {
+			start_ring(vu, vring);
+			return;
+		}
+	}
+	finish_message(vu);
+	if (!vu->receiving)
+		receive(vu);
+}
+
+static void resumed(struct queues *queues)
+{
+	settle(vu_of_queues(queues));
+}
+
+static void apply(struct vhost_user_device *vu)
+{
+	vu->why = vu->handler->apply(vu, &vu->socket.message);
+	if (vu->paused) {
+		vu->paused = false;
+		queues_command(&vu->device->queues, QUEUE_RESUME, 0, resumed);
+	} else {
+		settle(vu);
+	}
+}
+
+static void paused(struct queues *queues)
+{
+	apply(vu_of_queues(queues));
+}
+
+static void stop_next(struct vhost_user_device *vu);
+static void resumed_to_drain(struct queue *queue);
+
+static void ring_stopped(struct queue *queue)
+{
+	stop_next(vu_of_queue(queue));
+}
+
+static void ring_quiesced(struct queue *queue)
+{
+	struct vhost_user_device *vu = vu_of_queue(queue);
+	struct vhost_user_vring *vring = &vu->vrings[queue->index];
+
+	/* Requests that a pause has put back, or of a former server: the base cannot show them. */
+	if (queue->command.replays && load_relaxed(&queue->state) == QUEUE_PAUSED) {
+		queue_command(queue, QUEUE_RESUME, 0, resumed_to_drain);
+		return;
+	}
+	vring->base = queue->command.next_avail;
+	vring->running = false;
+	inflight_vq_stop(inflight_vq(vu->device->inflight, queue->index));
+	queue_command(queue, QUEUE_STOP, 0, ring_stopped);
+}
+
+static void resumed_to_drain(struct queue *queue)
+{
+	queue_command(queue, QUEUE_QUIESCE, 0, ring_quiesced);
+}
+
+/* Stops the ring that the message needs stopped, or one ring after the other; then applies it. */
+static void stop_next(struct vhost_user_device *vu)
+{
+	bool all = vu->handler->needs == NEEDS_ALL_STOP;
+	uint32_t end = all ? vu->device->limits.queues : vu->stopping + 1;
+
+	for (uint32_t i = all ? 0 : vu->stopping; i < end; i++) {
+		if (!vu->vrings[i].running)
+			continue;
+		queue_command(queue_of(vu, i), QUEUE_QUIESCE, 0, ring_quiesced);
+		return;
+	}
+	apply(vu);
+}
+
+static void reset_done(struct queues *queues)
+{
+	struct vhost_user_device *vu = vu_of_queues(queues);
+
+	for (uint32_t i = 0; i < vu->device->limits.queues; i++) {
+		vu->vrings[i].running = false;
+		if (i < vu->inflight_queues)
+			inflight_vq_stop(inflight_vq(vu->device->inflight, i));
+	}
+	apply(vu);
+}
+
+static bool any_running(const struct vhost_user_device *vu)
+{
+	for (uint32_t i = 0; i < vu->device->limits.queues; i++)
+		if (vu->vrings[i].running)
+			return true;
+	return false;
+}
+
+static void prepare(struct vhost_user_device *vu)
+{
+	switch (vu->handler->needs) {
+	case NEEDS_NOTHING:
+		apply(vu);
+		break;
+	case NEEDS_PAUSE:
+		vu->paused = any_running(vu);
+		if (vu->paused)
+			queues_command(&vu->device->queues, QUEUE_PAUSE, 0, paused);
+		else
+			apply(vu);
+		break;
+	case NEEDS_RING_STOP:
+	case NEEDS_ALL_STOP:
+		stop_next(vu);
+		break;
+	case NEEDS_RESET:
+		queues_command(&vu->device->queues, QUEUE_STOP, 0, reset_done);
+		break;
+	}
+}
+
+/* ---- the beginning of a message ---- */
+
+static const char *check_message(struct vhost_user_device *vu,
+				 const struct vhost_user_message *message)
+{
+	const struct vhost_user_handler *handler = vu->handler;
+	uint32_t size = message->header.size;
+
+	if (!handler)
+		return "it is unknown";
+	if (handler->longer ? size < handler->size : size != handler->size)
+		return "its payload has a wrong size";
+	if (message->fd_count > handler->fds)
+		return "it has too many descriptors";
+	vu->stopping = 0;
+	if (handler->names_vring8)
+		vu->stopping = message->payload.u64 & VHOST_USER_VRING_INDEX;
+	if (handler->names_vring)
+		vu->stopping = message->payload.state.index;
+	if (vu->stopping >= vu->device->limits.queues)
+		return "it names a ring that does not exist";
+	return NULL;
+}
+
+static void handle(struct vhost_user_device *vu)
+{
+	const struct vhost_user_message *message = &vu->socket.message;
+
+	log_debug("%s: %s 0x%" PRIx64, name_of(vu),
+		  vhost_user_request_name(message->header.request),
+		  message->header.size ? message->payload.u64 : 0);
+	vu->handler = vhost_user_handler_of(message->header.request);
+	vu->why = check_message(vu, message);
+	if (!vu->why) {
+		prepare(vu);
+		return;
+	}
+	vu->handler = NULL;
+	finish_message(vu);
+}
+
+static void connection_lost(struct vhost_user_device *vu, int err, const char *why)
+{
+	if (err == -EPROTO && log_allow(&vu->refusals, name_of(vu)))
+		log_err("%s: the front end (process %d) is disconnected: %s", name_of(vu),
+			(int)vu->pid, why);
+	else if (err == -ECONNRESET)
+		log_info("%s: the front end (process %d) has disconnected", name_of(vu),
+			 (int)vu->pid);
+	else if (log_allow(&vu->refusals, name_of(vu)))
+		log_err("%s: cannot receive from the front end (process %d): %s", name_of(vu),
+			(int)vu->pid, strerror(-err));
+	vhost_user_session_end(vu);
+}
+
+static void receive_more(struct ring_message *message)
+{
+	struct vhost_user_device *vu = container_of(message, struct vhost_user_device, more);
+
+	vu->budget = MESSAGES_IN_A_ROW;
+	receive(vu);
+}
+
+/* Called again when the message that is being processed has taken effect. */
+static void receive(struct vhost_user_device *vu)
+{
+	const char *why;
+	int got = 1;
+
+	vu->receiving = true;
+	while (got == 1 && !vu->handler && !vu->ending && vu->budget) {
+		got = vhost_user_receive(&vu->socket, &why);
+		if (got == 1 && --vu->budget == 0)
+			ring_post(vu->device->ring, &vu->more);
+		if (got == 1)
+			handle(vu);
+	}
+	vu->receiving = false;
+	if (got < 0)
+		connection_lost(vu, got, why);
+}
+
+static void readable(struct ring_poll *poll)
+{
+	receive(container_of(poll, struct vhost_user_device, poll));
+}
+
+void vhost_user_session_begin(struct vhost_user_device *vu, int fd)
+{
+	vu->connected = true;
+	vu->budget = MESSAGES_IN_A_ROW;
+	vu->more.run = receive_more;
+	vhost_user_socket_init(&vu->socket, fd);
+	log_info("%s: a front end (process %d) has connected to %s", name_of(vu), (int)vu->pid,
+		 vu->listener.path);
+	ring_poll_start(vu->device->ring, &vu->poll, fd, readable);
+}
+
+/* ---- the end of the connection ---- */
+
+static void forget_connection(struct vhost_user_device *vu)
+{
+	vhost_user_drop_dirty_log(vu);
+	vhost_user_memory_clear(&vu->memory);
+	vhost_user_reset_vrings(vu);
+	vhost_user_socket_exit(&vu->socket);
+	if (vu->backend_fd >= 0)
+		close(vu->backend_fd);
+	vu->backend_fd = -1;
+	vu->poll = (struct ring_poll){ .ring = NULL };
+	vu->features = vu->protocol_features = 0;
+	vu->status = 0;
+	vu->pid = 0;
+	vu->connected = vu->ending = vu->log_all = false;
+	/* The front end may keep the old one. In the new one no write is lost. */
+	if (!vhost_user_renew_inflight(vu))
+		queues_clear_lost_writes(&vu->device->queues);
+}
+
+static void rings_forgotten(struct queues *queues)
+{
+	struct vhost_user_device *vu = vu_of_queues(queues);
+
+	forget_connection(vu);
+	vhost_user_session_ended(vu);
+}
+
+/* Cancelled requests were put back: the front end serves them again, by the inflight log. */
+static void rings_paused(struct queues *queues)
+{
+	queues_command(queues, QUEUE_STOP, 0, rings_forgotten);
+}
+
+static void poll_stopped(struct ring_poll *poll)
+{
+	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, poll);
+
+	queues_command(&vu->device->queues, QUEUE_PAUSE, 0, rings_paused);
+}
+
+/* Where a message is being processed, finish_message() calls it again. */
+void vhost_user_session_end(struct vhost_user_device *vu)
+{
+	if (vu->ending || vu->handler)
+		return;
+	vu->ending = true;
+	ring_poll_stop(&vu->poll, poll_stopped);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Functions that the files of the front end vhost-user share. Main thread. */
+#ifndef VDUSE_BLK_VHOST_USER_STEPS_H
+#define VDUSE_BLK_VHOST_USER_STEPS_H
+
+#include "vhost_user_device.h"
+
+/* What must hold before a message takes effect. */
+enum vhost_user_needs {
+	NEEDS_NOTHING,
+	NEEDS_PAUSE,	 /* no queue accesses the memory of the guest */
+	NEEDS_RING_STOP, /* the ring that the message names is stopped; its base is known */
+	NEEDS_ALL_STOP,	 /* all rings are stopped */
+	NEEDS_RESET,	 /* all rings are stopped, and what is in flight was cancelled */
+};
+
+struct vhost_user_handler {
+	enum vhost_user_needs needs;
+	uint32_t size;	   /* of the payload, bytes; the least one, if @longer */
+	bool longer;	   /* the payload may be longer */
+	unsigned int fds;  /* most descriptors */
+	bool replies;	   /* it has a reply of its own */
+	bool names_vring;  /* the payload begins with the index of a vring: 32 bits */
+	bool names_vring8; /* the payload is as VHOST_USER_VRING_INDEX says */
+
+	/**
+	 * @apply: take effect, and send the reply if @replies
+	 *
+	 * Return: NULL; or why the message is refused: an error text whose subject is the front end
+	 */
+	const char *(*apply)(struct vhost_user_device *vu, struct vhost_user_message *message);
+};
+
+/** vhost_user_handler_of() - NULL: the message is unknown */
+const struct vhost_user_handler *vhost_user_handler_of(uint32_t request);
+
+/** vhost_user_features() - the virtio features that are offered, with those of the protocol */
+uint64_t vhost_user_features(const struct vhost_user_device *vu);
+
+/** vhost_user_session_begin() - serve the connection @fd */
+void vhost_user_session_begin(struct vhost_user_device *vu, int fd);
+
+/** vhost_user_session_end() - end the connection, and then call vhost_user_session_ended() */
+void vhost_user_session_end(struct vhost_user_device *vu);
+
+/** vhost_user_session_ended() - in vhost_user_device.c: accept the next connection, or close */
+void vhost_user_session_ended(struct vhost_user_device *vu);
+
+/* Send the reply of the message; for functions @apply, which return the result. */
+const char *vhost_user_reply_with(struct vhost_user_device *vu, const void *payload, uint32_t size);
+const char *vhost_user_reply_u64(struct vhost_user_device *vu, uint64_t value);
+
+/* @apply of messages that are not in vhost_user_messages.c. */
+const char *vhost_user_get_max_mem_slots(struct vhost_user_device *vu,
+					 struct vhost_user_message *message);
+const char *vhost_user_set_mem_table(struct vhost_user_device *vu,
+				     struct vhost_user_message *message);
+const char *vhost_user_add_mem_reg(struct vhost_user_device *vu,
+				   struct vhost_user_message *message);
+const char *vhost_user_rem_mem_reg(struct vhost_user_device *vu,
+				   struct vhost_user_message *message);
+const char *vhost_user_set_vring_num(struct vhost_user_device *vu,
+				     struct vhost_user_message *message);
+const char *vhost_user_set_vring_addr(struct vhost_user_device *vu,
+				      struct vhost_user_message *message);
+const char *vhost_user_set_vring_base(struct vhost_user_device *vu,
+				      struct vhost_user_message *message);
+const char *vhost_user_get_vring_base(struct vhost_user_device *vu,
+				      struct vhost_user_message *message);
+const char *vhost_user_set_vring_kick(struct vhost_user_device *vu,
+				      struct vhost_user_message *message);
+const char *vhost_user_set_vring_call(struct vhost_user_device *vu,
+				      struct vhost_user_message *message);
+const char *vhost_user_set_vring_enable(struct vhost_user_device *vu,
+					struct vhost_user_message *message);
+const char *vhost_user_get_inflight_fd(struct vhost_user_device *vu,
+				       struct vhost_user_message *message);
+const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,
+				       struct vhost_user_message *message);
+const char *vhost_user_set_log_base(struct vhost_user_device *vu,
+				    struct vhost_user_message *message);
+
+/** vhost_user_renew_inflight() - use a new inflight log, which the front end does not have */
+int __must_check vhost_user_renew_inflight(struct vhost_user_device *vu);
+
+/** vhost_user_drop_dirty_log() - unmap it */
+void vhost_user_drop_dirty_log(struct vhost_user_device *vu);
+
+/** vhost_user_reset_vrings() - forget what the front end has said about them; they are stopped */
+void vhost_user_reset_vrings(struct vhost_user_device *vu);
+
+/** vhost_user_set_call() - @fd: the front end's eventfd, which is closed; -1: no interrupts */
+void vhost_user_set_call(struct vhost_user_vring *vring, int fd);
+
+/** vhost_user_transport_init() - the transport and the vrings. Return: 0; -errno, logged */
+int __must_check vhost_user_transport_init(struct vhost_user_device *vu);
+void vhost_user_transport_exit(struct vhost_user_device *vu);
+
+#endif
