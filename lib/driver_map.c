@@ -13,7 +13,7 @@ int driver_map(struct driver_maps *maps, int fd, uint64_t offset, uint64_t size,
 
 	if (!size || size > DRIVER_MAP_MAX - maps->bytes)
 		return -EFBIG;
-	err = mappings_take(&maps->mappings);
+	err = mappings_reserve(&maps->mappings);
 	if (err)
 		return err;
 	*addr = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
@@ -32,7 +32,7 @@ int driver_map(struct driver_maps *maps, int fd, uint64_t offset, uint64_t size,
 err_unmap:
 	munmap(*addr, size);
 err_give:
-	mappings_give(&maps->mappings);
+	mappings_release(&maps->mappings);
 	return err;
 }
 
@@ -40,6 +40,6 @@ void driver_unmap(struct driver_maps *maps, void *addr, uint64_t size)
 {
 	sigbus_unguard_range(addr);
 	munmap(addr, size);
-	mappings_give(&maps->mappings);
+	mappings_release(&maps->mappings);
 	maps->bytes -= size;
 }

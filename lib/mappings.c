@@ -44,7 +44,7 @@ static bool may_have_one_more(const struct mappings *mappings, unsigned int limi
 	return total < room && mappings->held < room - total;
 }
 
-int mappings_take(struct mappings *mappings)
+int mappings_reserve(struct mappings *mappings)
 {
 	unsigned int limit = mappings_limit();
 	int err = -ENOSPC;
@@ -59,7 +59,7 @@ int mappings_take(struct mappings *mappings)
 	return err;
 }
 
-void mappings_give(struct mappings *mappings)
+void mappings_release(struct mappings *mappings)
 {
 	pthread_mutex_lock(&lock);
 	mappings->held--;

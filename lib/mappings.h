@@ -24,11 +24,11 @@ struct mappings {
 	unsigned int held;
 };
 
-/** mappings_take() - count one more mapping. Return: 0; -ENOSPC: the device has its share */
-int __must_check mappings_take(struct mappings *mappings);
+/** mappings_reserve() - count one more mapping. Return: 0; -ENOSPC: the device has its share */
+int __must_check mappings_reserve(struct mappings *mappings);
 
-/** mappings_give() - count one mapping less */
-void mappings_give(struct mappings *mappings);
+/** mappings_release() - count one mapping less */
+void mappings_release(struct mappings *mappings);
 
 /** mappings_total() - the number that all devices hold */
 unsigned int mappings_total(void);

@@ -316,7 +316,7 @@ static void ignore_done(struct ring_op *op, int res, uint32_t flags)
 
 static struct ring_op ignored = { .done = ignore_done };
 
-void ring_timer_hurry(struct ring *ring, struct ring_timer *timer)
+void ring_timer_expire_now(struct ring *ring, struct ring_timer *timer)
 {
 	struct io_uring_sqe *sqe;
 

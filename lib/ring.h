@@ -148,8 +148,8 @@ void ring_poll_stop(struct ring_poll *poll, void (*stopped)(struct ring_poll *po
 void ring_timer_start(struct ring *ring, struct ring_timer *timer, uint64_t us,
 		      void (*expired)(struct ring_timer *timer));
 
-/** ring_timer_hurry() - make an active timer expire now; no effect on an inactive one */
-void ring_timer_hurry(struct ring *ring, struct ring_timer *timer);
+/** ring_timer_expire_now() - make an active timer expire now; no effect on an inactive one */
+void ring_timer_expire_now(struct ring *ring, struct ring_timer *timer);
 
 /**
  * ring_buffer_add() - register memory for IORING_OP_READ_FIXED and WRITE_FIXED

@@ -112,7 +112,7 @@ const char *vduse_dev_request_name(uint32_t type)
 	return "unknown message";
 }
 
-void vduse_dev_driver_begins(struct vduse_dev *dev)
+void vduse_dev_new_driver(struct vduse_dev *dev)
 {
 	uint64_t bus_id = vduse_kern_bus_id(dev->name);
 

@@ -149,12 +149,12 @@ int vduse_dev_reply_vq_state(struct vduse_dev *dev, const struct vduse_dev_reque
 const char *vduse_dev_request_name(uint32_t type);
 
 /**
- * vduse_dev_driver_begins() - call it when a driver sets its first status bit after a reset
+ * vduse_dev_new_driver() - call it when a driver sets its first status bit after a reset
  *
  * If the device was removed from the vdpa bus and added again since the last driver, it has a new
  * bounce buffer: frees the UMEM of the old one. No region of the IOTLB may be mapped.
  */
-void vduse_dev_driver_begins(struct vduse_dev *dev);
+void vduse_dev_new_driver(struct vduse_dev *dev);
 
 /** vduse_dev_features() - the features that the driver accepted; valid after FEATURES_OK */
 int __must_check vduse_dev_features(struct vduse_dev *dev, uint64_t *features);

@@ -140,8 +140,8 @@ void ds_turn(void)
 	for (int i = 0; i < DS_DISKS && !ds.time_stops; i++) {
 		if (!ds_disk(i))
 			continue;
-		ring_timer_hurry(&ds.ring, &ds_disk(i)->timer);
-		ring_timer_hurry(&ds.ring, &ds_disk(i)->watch);
+		ring_timer_expire_now(&ds.ring, &ds_disk(i)->timer);
+		ring_timer_expire_now(&ds.ring, &ds_disk(i)->watch);
 	}
 	ck_assert_int_eq(ring_run(&ds.ring, false), 0);
 	disks_reap(&ds.disks);

@@ -393,7 +393,7 @@ static void own_teardown(void)
 static void tick(void)
 {
 	ck_assert(own.control.idle.active);
-	ring_timer_hurry(&own.ring, &own.control.idle);
+	ring_timer_expire_now(&own.ring, &own.control.idle);
 	run();
 }
 

@@ -152,7 +152,7 @@ START_TEST(memory_of_a_queue_goes_with_it)
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(rig_do((uint32_t)i, VIRTIO_BLK_T_IN, 0, 512), OK);
 		slots[i] = rig.device.queues.all[i].requests.slots;
-		large[i] = rig.device.queues.all[i].requests.large.own;
+		large[i] = rig.device.queues.all[i].requests.iov_share.own;
 		ck_assert(is_mapped(slots[i]) && is_mapped(large[i]));
 	}
 	rig_close();
@@ -187,14 +187,14 @@ static uint32_t marks(void)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < rig.config.queues; i++)
-		count += inflight_vq(rig.device.inflight, i)->marked != 0;
+		count += inflight_vq(rig.device.inflight, i)->user_flag != 0;
 	return count;
 }
 
 /* The server before this one may have had its mark in the part of any queue. */
 static void crash_with_mark(uint32_t queue)
 {
-	inflight_vq(rig.device.inflight, queue)->marked = 1;
+	inflight_vq(rig.device.inflight, queue)->user_flag = 1;
 	rig_crash();
 	rig_restart();
 }
@@ -278,7 +278,7 @@ static void look_now(void)
 	uint64_t received_ns = rig.device.vduse.received_ns;
 
 	ck_assert(rig.device.vduse.stall.active);
-	ring_timer_hurry(&rig.ring, &rig.device.vduse.stall);
+	ring_timer_expire_now(&rig.ring, &rig.device.vduse.stall);
 	rig_wait(!rig.device.vduse.message_pending || rig.device.vduse.stall.active);
 	for (int i = 0; i < 10; i++)
 		rig_turn();
@@ -319,7 +319,7 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	ck_assert_uint_ge(rig.device.vduse.slowest_reply_ns, 7000000000u);
 
 	/* Nothing is owed, so nobody looks any more; and the next reply is none of that. */
-	ring_timer_hurry(&rig.ring, &rig.device.vduse.stall);
+	ring_timer_expire_now(&rig.ring, &rig.device.vduse.stall);
 	rig_wait(!rig.device.vduse.stall.active);
 	fake_kern_driver_reset(rig.kern);
 	guest_reset(rig.guests[0], 0);

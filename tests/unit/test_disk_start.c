@@ -127,7 +127,7 @@ static void has_taken(int i, uint64_t seconds)
 {
 	ds_disk(i)->since_ns -= seconds * 1000000000;
 	ck_assert(ds_disk(i)->slow_timer.active);
-	ring_timer_hurry(&ds.ring, &ds_disk(i)->slow_timer);
+	ring_timer_expire_now(&ds.ring, &ds_disk(i)->slow_timer);
 	for (int turns = 0; turns < 20; turns++)
 		ds_turn();
 }

@@ -100,12 +100,12 @@ START_TEST(record_of_anything_is_opened_for_a_rescue)
 
 	inflight_vq_start(vq, VQ_SIZE, 100, 100);
 	inflight_vq_take(vq, 5);
-	vq->marked = 1;
+	vq->user_flag = 1;
 	inflight_close(record, false);
 	record = NULL;
 	ck_assert_int_eq(inflight_open_any(&any, &record), 0);
 	ck_assert_uint_eq(any.vq_size, VQ_SIZE);
-	ck_assert_uint_eq(inflight_vq(record, 1)->marked, 1);
+	ck_assert_uint_eq(inflight_vq(record, 1)->user_flag, 1);
 	ck_assert_int_eq(inflight_vq_recover(inflight_vq(record, 1), 100, VQ_SIZE, heads), 1);
 	ck_assert_uint_eq(heads[0], 5);
 	inflight_close(record, false);

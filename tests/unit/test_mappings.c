@@ -45,16 +45,16 @@ static unsigned int take(struct mappings *mappings, unsigned int wanted)
 {
 	unsigned int count = 0;
 
-	while (count < wanted && mappings_take(mappings) == 0)
+	while (count < wanted && mappings_reserve(mappings) == 0)
 		count++;
-	ck_assert(count == wanted || mappings_take(mappings) == -ENOSPC);
+	ck_assert(count == wanted || mappings_reserve(mappings) == -ENOSPC);
 	return count;
 }
 
 static void give_all(struct mappings *mappings)
 {
 	while (mappings->held)
-		mappings_give(mappings);
+		mappings_release(mappings);
 }
 
 START_TEST(first_device_gets_half_of_the_rest_and_the_next_half_of_that)
@@ -134,8 +134,8 @@ static void *take_and_give(void *arg)
 	struct mappings mine = { 0 };
 
 	for (unsigned int i = 0; i < 2000; i++)
-		if (mappings_take(&mine) == 0 && i % 2)
-			mappings_give(&mine);
+		if (mappings_reserve(&mine) == 0 && i % 2)
+			mappings_release(&mine);
 	give_all(&mine);
 	return arg;
 }

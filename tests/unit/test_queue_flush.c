@@ -103,7 +103,7 @@ START_TEST(all_that_share_a_failed_sync_fail_and_all_later_ones)
 	test_log_expect(LOG_LEVEL_ERROR, "flush: Input/output error");
 	finish(-EIO);
 	expect_answers(0, 3, IOERR);
-	ck_assert(rig.device.queues.all[0].vq.log->marked);
+	ck_assert(rig.device.queues.all[0].vq.log->user_flag);
 	for (uint32_t queue = 0; queue < 2; queue++) {
 		add_flushes(queue, 2);
 		finish(0);
@@ -160,7 +160,7 @@ START_TEST(failed_sync_of_a_durable_change_is_remembered)
 	ck_assert_int_eq(rig_finish(&req), IOERR);
 	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.retries, 0);
 	ck_assert(rig.device.queues.disk.flush_failed);
-	ck_assert(rig.device.queues.all[0].vq.log->marked);
+	ck_assert(rig.device.queues.all[0].vq.log->user_flag);
 
 	/* On all queues, and for all that has to be durable; a read has not. */
 	req = rig_add(1, VIRTIO_BLK_T_OUT, 0, 512);

@@ -432,7 +432,7 @@ START_TEST(queue_gets_all_its_memory_or_none)
 	} while (err == -ENOMEM);
 	ck_assert_int_eq(err, 0);
 	ck_assert_ptr_nonnull(requests.slots);
-	ck_assert_ptr_nonnull(requests.large.own);
+	ck_assert_ptr_nonnull(requests.iov_share.own);
 	ck_assert_int_eq(requests.guest_memory != NULL, _i);
 	requests_exit(&requests);
 	ck_assert_uint_eq(pages_of_process(), base);

@@ -137,12 +137,12 @@ START_TEST(timer_can_be_made_to_expire_now)
 
 	for (unsigned int i = 1; i <= 3; i++) {
 		ring_timer_start(&ring, &timer, AN_HOUR_US, expired);
-		ring_timer_hurry(&ring, &timer);
+		ring_timer_expire_now(&ring, &timer);
 		while (expirations < i)
 			turn();
 	}
 	/* One that is not active is left alone, and so is its next time. */
-	ring_timer_hurry(&ring, &timer);
+	ring_timer_expire_now(&ring, &timer);
 	ck_assert_uint_eq(io_uring_sq_ready(&ring.uring), 0);
 	ck_assert_uint_eq(expirations, 3);
 }

@@ -293,19 +293,19 @@ START_TEST(memory_is_registered_anew_when_the_device_came_back_to_the_bus)
 
 	vd_make_running_dev(true);
 	vd_kern->new_domains = _i;
-	vduse_dev_driver_begins(vd_dev);
+	vduse_dev_new_driver(vd_dev);
 	fake_kern_map_bounce(vd_kern);
 	*vd_expect_map(0x5000, 1, RW, 1) = 1;
 	iotlb_drop(vduse_dev_iotlb(vd_dev), 0, UINT64_MAX);
 	fake_kern_driver_reset(vd_kern);
-	vduse_dev_driver_begins(vd_dev); /* the same device: nothing has changed */
+	vduse_dev_new_driver(vd_dev); /* the same device: nothing has changed */
 	ck_assert_uint_eq(fake_kern_calls(FAKE_DEREG_UMEM), 0);
 	fake_kern_driver_reset(vd_kern);
 
 	fake_kern_bus_del(vd_kern);
 	ck_assert_int_eq(fake_kern_bus_add(vd_kern), 0);
 	test_log_expect(LOG_LEVEL_INFO, VD_NAME ": another program removed it from the vdpa bus");
-	vduse_dev_driver_begins(vd_dev);
+	vduse_dev_new_driver(vd_dev);
 	ck_assert_uint_eq(fake_kern_calls(FAKE_DEREG_UMEM), 1);
 	fake_kern_map_bounce(vd_kern);
 	fake_kern_write(vd_kern, 0x5000, &byte, 1);

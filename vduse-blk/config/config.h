@@ -91,11 +91,11 @@ void config_device_free(struct device_config *device);
 /** config_serial() - the serial number of a disk, configured or made from its name */
 void config_serial(const struct device_config *device, char serial[VIRTIO_BLK_ID_BYTES + 1]);
 
-/** config_serials_collide() - would the two disks have the same link in /dev/disk/by-id? */
-bool config_serials_collide(const struct device_config *a, const struct device_config *b);
+/** config_serials_conflict() - would the two disks have the same link in /dev/disk/by-id? */
+bool config_serials_conflict(const struct device_config *a, const struct device_config *b);
 
-/** config_slices_collide() - on one store: do the two overlap, and does either write? */
-bool config_slices_collide(const struct device_config *a, const struct device_config *b);
+/** config_extents_conflict() - on one store: do the two overlap, and does either write? */
+bool config_extents_conflict(const struct device_config *a, const struct device_config *b);
 
 /** config_exit() - free what config_load() allocated; @config is zeroed */
 void config_exit(struct config *config);

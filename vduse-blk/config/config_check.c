@@ -121,7 +121,7 @@ static uint64_t device_end(const struct device_config *device)
 	return device->size == CONFIG_AUTO ? UINT64_MAX : device->offset + device->size;
 }
 
-bool config_slices_collide(const struct device_config *a, const struct device_config *b)
+bool config_extents_conflict(const struct device_config *a, const struct device_config *b)
 {
 	return !(a->readonly && b->readonly) && a->offset < device_end(b) &&
 	       b->offset < device_end(a);
@@ -136,7 +136,7 @@ static void check_stores(struct config_scan *scan, const struct config *config, 
 	for (i = 0; i < index; i++) {
 		other = config_path_file(config->devices[i].path);
 		if (file && other && !strcmp(other, file) &&
-		    config_slices_collide(&config->devices[i], device))
+		    config_extents_conflict(&config->devices[i], device))
 			config_error(scan, key_line(&scan->devices[index], "path"),
 				     "[%s] would write to the same part of \"%.200s\" as [%s] in "
 				     "line %u; accepted: readonly = yes in both, or slices "
@@ -152,7 +152,7 @@ static void check_serials(struct config_scan *scan, const struct config *config,
 	char serial[VIRTIO_BLK_ID_BYTES + 1];
 
 	for (size_t i = 0; i < index; i++) {
-		if (!config_serials_collide(&config->devices[i], device))
+		if (!config_serials_conflict(&config->devices[i], device))
 			continue;
 		config_serial(device, serial);
 		config_error(scan, key_line(&scan->devices[index], "serial"),

@@ -57,7 +57,7 @@ static void link_name(const struct device_config *device, char link[VIRTIO_BLK_I
 	*to = '\0';
 }
 
-bool config_serials_collide(const struct device_config *a, const struct device_config *b)
+bool config_serials_conflict(const struct device_config *a, const struct device_config *b)
 {
 	char links[2][VIRTIO_BLK_ID_BYTES + 1];
 

@@ -47,7 +47,7 @@ static void client_stopped(struct ring_poll *poll)
 	close(poll->fd);
 	free(client);
 	if (!control->clients)
-		ring_timer_hurry(control->ring, &control->idle);
+		ring_timer_expire_now(control->ring, &control->idle);
 	maybe_stopped(control);
 }
 
@@ -338,7 +338,7 @@ void control_stop(struct control *control, void (*stopped)(struct control *contr
 		if (!client->closing)
 			client_gone(client);
 	}
-	ring_timer_hurry(control->ring, &control->idle);
+	ring_timer_expire_now(control->ring, &control->idle);
 	ring_poll_stop(&control->accepts, accepts_stopped);
 }
 

@@ -28,7 +28,7 @@ int backing_conflict_check(const struct config *config)
 		store_identify(&devices[i], identities[i]);
 		for (size_t j = 0; j < i && identities[i][0] && !err; j++)
 			if (!strcmp(identities[i], identities[j]) &&
-			    config_slices_collide(&devices[i], &devices[j]))
+			    config_extents_conflict(&devices[i], &devices[j]))
 				err = refuse(&devices[j], &devices[i]);
 	}
 	free(identities);

@@ -76,11 +76,11 @@ void disk_end(struct disk *disk)
 	struct ring *ring = disk->host->ring;
 
 	disk->state = DISK_GONE;
-	ring_timer_hurry(ring, &disk->timer);
-	ring_timer_hurry(ring, &disk->slow_timer);
-	ring_timer_hurry(ring, &disk->watch);
+	ring_timer_expire_now(ring, &disk->timer);
+	ring_timer_expire_now(ring, &disk->slow_timer);
+	ring_timer_expire_now(ring, &disk->watch);
 	disk->host->gone(disk->host, disk);
-	if (disk_is_yielding(disk)) /* a task may still open the store, and will close it */
+	if (disk_is_releasing(disk)) /* a task may still open the store, and will close it */
 		disk_command_finish(disk, disk->tasks ? -EBUSY : 0);
 	else
 		disk_command_finish(disk, disk->detach_error);
@@ -114,7 +114,7 @@ bool disk_wants_turn(const struct disk *disk)
 	return disk->state == DISK_CREATED && !disk->timer.active;
 }
 
-bool disk_is_settled(const struct disk *disk)
+bool disk_start_ended(const struct disk *disk)
 {
 	switch (disk->state) {
 	case DISK_OPENING:
@@ -146,7 +146,7 @@ static void timer_expired(struct ring_timer *timer)
 void disk_timer_start(struct disk *disk, uint64_t us)
 {
 	if (disk->timer.active) /* an earlier state started it, perhaps with a longer time */
-		ring_timer_hurry(disk->host->ring, &disk->timer);
+		ring_timer_expire_now(disk->host->ring, &disk->timer);
 	else
 		ring_timer_start(disk->host->ring, &disk->timer, us, timer_expired);
 }
@@ -230,7 +230,7 @@ static void slow_expired(struct ring_timer *timer)
 	uint64_t took_us = (time_now_ns() - disk->since_ns) / 1000;
 	uint64_t limit_us = disk->slow ? OVERDUE_US : SLOW_US;
 
-	if (disk_is_settled(disk) || disk->state == DISK_GONE || disk->state == DISK_CREATED)
+	if (disk_start_ended(disk) || disk->state == DISK_GONE || disk->state == DISK_CREATED)
 		return; /* a CREATED disk waits for its turn: this time does not count */
 	if (took_us >= limit_us) {
 		disk->overdue = disk->slow;
@@ -249,7 +249,8 @@ void disk_open(struct disk *disk)
 
 	disk->device = (struct device){ .config = disk->config };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
-	ring_timer_hurry(disk->host->ring, &disk->timer); /* disk_wants_turn() needs it stopped */
+	ring_timer_expire_now(disk->host->ring,
+			      &disk->timer); /* disk_wants_turn() needs it stopped */
 	disk_time_start(disk);
 	disk_set_state(disk, DISK_OPENING);
 	err = task_start(&disk->opening, disk->host->ring);
@@ -345,8 +346,8 @@ static void opening_failed(struct disk *disk)
 {
 	if (disk->state == DISK_GONE)
 		return;
-	if (disk_is_yielding(disk))
-		disk_obey(disk);
+	if (disk_is_releasing(disk))
+		disk_apply_requests(disk);
 	else if (disk->attempt[0])
 		disk_failed(disk);
 	else
@@ -355,8 +356,8 @@ static void opening_failed(struct disk *disk)
 
 static void open_finished(struct disk *disk)
 {
-	if (disk->state == DISK_GONE || disk_is_yielding(disk) || disk->result || has_rival(disk) ||
-	    disk_create(disk))
+	if (disk->state == DISK_GONE || disk_is_releasing(disk) || disk->result ||
+	    has_rival(disk) || disk_create(disk))
 		disk_close_store(disk, opening_failed);
 	else
 		disk_created(disk);

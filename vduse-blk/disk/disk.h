@@ -144,8 +144,8 @@ bool disk_wants_turn(const struct disk *disk);
 /** disk_attach() - attach it, or adopt what an earlier server attached */
 void disk_attach(struct disk *disk);
 
-/** disk_is_settled() - has its start succeeded or failed? */
-bool disk_is_settled(const struct disk *disk);
+/** disk_start_ended() - has its start succeeded or failed? */
+bool disk_start_ended(const struct disk *disk);
 
 /** disk_goal() - the goal that holds for this disk: its own, or that of all disks */
 static inline enum disk_goal disk_goal(const struct disk *disk)
@@ -153,8 +153,8 @@ static inline enum disk_goal disk_goal(const struct disk *disk)
 	return MAX(disk->goal, disk->host->goal);
 }
 
-/** disk_pursue() - @host->goal has changed: detach or leave the disk. Retries while it is in use */
-void disk_pursue(struct disk *disk);
+/** disk_apply_goal() - @host->goal has changed: detach or leave the disk. Retries while it is in use */
+void disk_apply_goal(struct disk *disk);
 
 /** disk_has_store() - is its store open? */
 static inline bool disk_has_store(const struct disk *disk)

@@ -73,7 +73,7 @@ static void attach_finished(struct attach_job *job)
 
 	disk->state = job->result ? DISK_CREATED : DISK_ATTACHED;
 	disk->taken_back = disk->taken_back && job->result;
-	if (disk_obey(disk))
+	if (disk_apply_requests(disk))
 		return;
 	if (job->result == -EINPROGRESS || job->result == -ESTALE) {
 		await_removal(disk);

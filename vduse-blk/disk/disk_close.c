@@ -45,7 +45,7 @@ static void store_closed(struct disk *disk)
 	bool failing = disk->failing;
 
 	disk->left = disk->anew = disk->failing = false;
-	if (disk_is_yielding(disk)) {
+	if (disk_is_releasing(disk)) {
 		disk_released_to_other(disk);
 	} else if (disk->retake && disk_goal(disk) != DISK_LEAVE) {
 		disk->retake = false;
@@ -107,7 +107,7 @@ static void close_finished(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
-	if (disk->anew && disk_goal(disk) == DISK_SERVE && !disk_is_yielding(disk)) {
+	if (disk->anew && disk_goal(disk) == DISK_SERVE && !disk_is_releasing(disk)) {
 		disk_recreate(disk);
 		return;
 	}
@@ -130,7 +130,7 @@ void disk_close_and_leave(struct disk *disk)
 	disk_close(disk);
 }
 
-/* While a task runs, or the device is being closed, disk_obey() or close_finished() does it later. */
+/* While a task runs, or the device is being closed, disk_apply_requests() or close_finished() does it later. */
 static void leave(struct disk *disk)
 {
 	if (disk_has_nothing_open(disk) || disk->state == DISK_OPENING)
@@ -139,7 +139,7 @@ static void leave(struct disk *disk)
 		disk_close_and_leave(disk);
 }
 
-void disk_pursue(struct disk *disk)
+void disk_apply_goal(struct disk *disk)
 {
 	if (disk_goal(disk) == DISK_LEAVE)
 		leave(disk);
@@ -147,13 +147,13 @@ void disk_pursue(struct disk *disk)
 		disk_detach_step(disk);
 }
 
-bool disk_obey(struct disk *disk)
+bool disk_apply_requests(struct disk *disk)
 {
 	if (disk_goal(disk) == DISK_LEAVE)
 		leave(disk);
-	else if (disk_is_yielding(disk) && disk->state == DISK_OPENING)
+	else if (disk_is_releasing(disk) && disk->state == DISK_OPENING)
 		disk_released_to_other(disk);
-	else if (disk_is_yielding(disk))
+	else if (disk_is_releasing(disk))
 		disk_release_step(disk);
 	else if (disk_goal(disk) != DISK_SERVE)
 		disk_detach_step(disk);

@@ -26,7 +26,7 @@ void disk_released_to_other(struct disk *disk)
 		disk_end(disk);
 }
 
-/* While a task runs, disk_obey() does it later. */
+/* While a task runs, disk_apply_requests() does it later. */
 void disk_release_step(struct disk *disk)
 {
 	disk->retake = false;
@@ -40,7 +40,7 @@ void disk_release_step(struct disk *disk)
 
 void disk_take_back(struct disk *disk)
 {
-	if (disk->state != DISK_RELEASED && !disk_is_yielding(disk))
+	if (disk->state != DISK_RELEASED && !disk_is_releasing(disk))
 		return;
 	if (disk->command)
 		disk->command->disk = NULL;
@@ -68,7 +68,7 @@ static void begin_removal(struct disk *disk)
 		return;
 	}
 	disk->goal = disk->command->force ? DISK_DETACH_FORCED : DISK_DETACH;
-	disk_pursue(disk);
+	disk_apply_goal(disk);
 }
 
 static void cancel_removal(struct disk *disk)

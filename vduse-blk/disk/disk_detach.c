@@ -68,8 +68,8 @@ static void detach_finished(struct attach_job *job)
 		if (disk_goal(disk) == DISK_SERVE)
 			disk_serve_again(disk);
 		else if (disk_goal(disk) == DISK_LEAVE)
-			disk_pursue(disk);
-		else if (disk_is_yielding(disk))
+			disk_apply_goal(disk);
+		else if (disk_is_releasing(disk))
 			disk_release_step(disk);
 		return;
 	}
@@ -126,10 +126,10 @@ void disk_detach_step(struct disk *disk)
 		disk_detach(disk);
 		break;
 	case DISK_BUSY:
-		ring_timer_hurry(disk->host->ring, &disk->timer);
+		ring_timer_expire_now(disk->host->ring, &disk->timer);
 		disk_detach(disk);
 		break;
-	case DISK_ATTACHING: /* the end of the job calls disk_obey() */
+	case DISK_ATTACHING: /* the end of the job calls disk_apply_requests() */
 	case DISK_DETACHING:
 	case DISK_CLOSING:
 	case DISK_GONE:

@@ -83,8 +83,8 @@ static inline bool disk_has_nothing_open(const struct disk *disk)
 	       disk->state == DISK_RELEASED;
 }
 
-/** disk_is_yielding() - is a DISK_RELEASE under way? */
-static inline bool disk_is_yielding(const struct disk *disk)
+/** disk_is_releasing() - is a DISK_RELEASE under way? */
+static inline bool disk_is_releasing(const struct disk *disk)
 {
 	return disk->command && disk->command->verb == DISK_RELEASE;
 }
@@ -105,10 +105,10 @@ void disk_serve_again(struct disk *disk);
 void disk_detach_step(struct disk *disk);
 
 /**
- * disk_obey() - after a task: detach, leave or release the disk, if that was requested meanwhile
+ * disk_apply_requests() - after a task: detach, leave or release the disk, if that was requested meanwhile
  *
  * Return: false: nothing was requested
  */
-bool disk_obey(struct disk *disk);
+bool disk_apply_requests(struct disk *disk);
 
 #endif

@@ -50,7 +50,7 @@ static void watch_expired(struct ring_timer *timer)
 {
 	struct disk *disk = container_of(timer, struct disk, watch);
 
-	if (disk_goal(disk) != DISK_SERVE || disk_is_yielding(disk) ||
+	if (disk_goal(disk) != DISK_SERVE || disk_is_releasing(disk) ||
 	    (disk->state != DISK_ATTACHED && disk->state != DISK_UNBOUND &&
 	     disk->state != DISK_REMOVED))
 		return;

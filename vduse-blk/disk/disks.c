@@ -118,15 +118,15 @@ static void attach_next(struct disks *disks)
 	disks_for_each (disk, disks) {
 		if (disk_wants_turn(disk))
 			disk_attach(disk);
-		if (!disk_is_settled(disk) && !disk->slow)
+		if (!disk_start_ended(disk) && !disk->slow)
 			return;
 	}
 }
 
-static bool all_settled(const struct disks *disks)
+static bool all_starts_ended(const struct disks *disks)
 {
 	disks_for_each (disk, disks)
-		if (!disk_is_settled(disk) && !disk->overdue)
+		if (!disk_start_ended(disk) && !disk->overdue)
 			return false;
 	return true;
 }
@@ -158,7 +158,7 @@ static void report_missing(const struct disk *disk)
 	if (disk->state == DISK_FAILED || disk->failures)
 		log_warn("%s: is not served; the server tries it again, and serves the other disks",
 			 disk->config->name);
-	else if (!disk_is_settled(disk))
+	else if (!disk_start_ended(disk))
 		log_info("%s: is not served yet: it is %s; the other disks do not wait for it",
 			 disk->config->name, disk_state_name(disk));
 }
@@ -185,7 +185,7 @@ static void continue_start(struct disks *disks)
 	if (disks->host.goal != DISK_SERVE)
 		return;
 	attach_next(disks);
-	if (!disks->started && disks->host.goal == DISK_SERVE && all_settled(disks))
+	if (!disks->started && disks->host.goal == DISK_SERVE && all_starts_ended(disks))
 		start_ended(disks);
 }
 
@@ -236,7 +236,7 @@ void disks_stop(struct disks *disks, bool force)
 	/* Detach in reverse order. */
 	for (struct list_node *node = disks->all.head.prev; node != &disks->all.head;
 	     node = node->prev)
-		disk_pursue(container_of(node, struct disk, node));
+		disk_apply_goal(container_of(node, struct disk, node));
 }
 
 void disks_leave(struct disks *disks)
@@ -246,5 +246,5 @@ void disks_leave(struct disks *disks)
 	log_info("leaving all disks as they are: their requests wait for the next server");
 	disks->host.goal = DISK_LEAVE;
 	disks_for_each (disk, disks)
-		disk_pursue(disk);
+		disk_apply_goal(disk);
 }

@@ -114,8 +114,8 @@ static void vduse_queues_removed(struct device *device)
 {
 	device->vduse.queues_gone = true;
 	if (device->vduse.stall.active)
-		ring_timer_hurry(device->ring,
-				 &device->vduse.stall); /* stall_expired() calls closed() */
+		ring_timer_expire_now(device->ring,
+				      &device->vduse.stall); /* stall_expired() calls closed() */
 	else
 		device->closed(device);
 }

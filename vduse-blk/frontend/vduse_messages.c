@@ -154,7 +154,7 @@ static void set_status(struct device *device, uint8_t status)
 		return;
 	}
 	if (!device->vduse.status)
-		vduse_dev_driver_begins(device->vduse.dev);
+		vduse_dev_new_driver(device->vduse.dev);
 	if (new_bits & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
 		wrong = device_check_features(device, &features);
 	if (wrong && log_allow(&device->vduse.refusals, device->config->name))

@@ -24,12 +24,12 @@
 
 /*
  * A comparison has PAIRS pairs of periods. The worker begins to spin if spinning won all pairs, and
- * continues if it won most. The choice is kept for STAY_MIN periods, and twice as many each time a
- * comparison confirms it, up to STAY_MAX.
+ * continues if it won most. The choice is kept for HOLD_MIN periods, and twice as many each time a
+ * comparison confirms it, up to HOLD_MAX.
  */
 #define PAIRS	 3
-#define STAY_MIN 16
-#define STAY_MAX 128
+#define HOLD_MIN 16
+#define HOLD_MAX 128
 
 void polling_shared_init(struct polling_shared *shared)
 {
@@ -45,7 +45,7 @@ void polling_shared_init(struct polling_shared *shared)
 
 void polling_init(struct polling *polling, struct polling_shared *shared)
 {
-	*polling = (struct polling){ .shared = shared, .stay_next = STAY_MIN };
+	*polling = (struct polling){ .shared = shared, .hold_next = HOLD_MIN };
 }
 
 /* Relaxed: no other memory depends on this number. */
@@ -68,13 +68,13 @@ static bool has_cpu(const struct polling *polling)
 static void compare(struct polling *polling)
 {
 	polling->pairs = polling->spin_won = 0;
-	polling->stay = polling->unusual = 0;
+	polling->hold_periods = polling->unusual = 0;
 }
 
 static void decide(struct polling *polling, bool spin)
 {
-	polling->stay = spin == polling->choice ? polling->stay_next : STAY_MIN;
-	polling->stay_next = MIN(2 * polling->stay, STAY_MAX);
+	polling->hold_periods = spin == polling->choice ? polling->hold_next : HOLD_MIN;
+	polling->hold_next = MIN(2 * polling->hold_periods, HOLD_MAX);
 	polling->choice = spin;
 	polling->usual_ns = polling->cost_ns[spin];
 }
@@ -106,20 +106,20 @@ static bool is_unusual(struct polling *polling, uint64_t cost_ns)
 
 static void period_ends(struct polling *polling, uint64_t cost_ns)
 {
-	if (!polling->stay) {
+	if (!polling->hold_periods) {
 		polling->cost_ns[polling->spins] = cost_ns;
 		if (polling->spins)
 			pair_ends(polling);
-		polling->spins = polling->stay ? polling->choice : !polling->spins;
+		polling->spins = polling->hold_periods ? polling->choice : !polling->spins;
 		return;
 	}
 	if (is_unusual(polling, cost_ns)) {
-		polling->stay_next = STAY_MIN;
+		polling->hold_next = HOLD_MIN;
 		compare(polling);
-	} else if (!--polling->stay) {
+	} else if (!--polling->hold_periods) {
 		compare(polling);
 	}
-	polling->spins = polling->stay && polling->choice;
+	polling->spins = polling->hold_periods && polling->choice;
 }
 
 /* A trial of spinning that costs twice the time ends early. */
@@ -128,7 +128,7 @@ static bool is_over(const struct polling *polling, uint64_t cost_ns, uint64_t no
 	if (polling->gaps >= PERIOD_GAPS ||
 	    (polling->gaps >= FEWEST_GAPS && now_ns - polling->began_ns > PERIOD_NS))
 		return true;
-	return !polling->stay && polling->spins && polling->gaps >= FEWEST_GAPS / 2 &&
+	return !polling->hold_periods && polling->spins && polling->gaps >= FEWEST_GAPS / 2 &&
 	       cost_ns > 2 * polling->cost_ns[false];
 }
 

@@ -38,8 +38,8 @@ struct polling {
 	uint64_t cost_ns[2]; /* time for a request, in the last period without and with spinning */
 	uint64_t usual_ns;   /* cost_ns of the choice at its comparison */
 	uint32_t unusual;    /* successive periods with a very different cost */
-	uint32_t stay;	     /* periods until the next comparison; 0: comparing */
-	uint32_t stay_next;  /* the next value of @stay, if the choice does not change */
+	uint32_t hold_periods; /* periods until the next comparison; 0: comparing */
+	uint32_t hold_next;    /* the next value of @hold_periods, if the choice does not change */
 };
 
 void polling_shared_init(struct polling_shared *shared);

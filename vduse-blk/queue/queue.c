@@ -44,7 +44,7 @@ static void queue_drain(struct queue *queue)
 	int taken = 1;
 
 	for (uint32_t n = 0; n < requests->slot_count && taken == 1 && queue_may_take(queue); n++) {
-		if (unlikely(!iov_pool_has(&worker->iov_pool, &requests->large)))
+		if (unlikely(!iov_pool_has(&worker->iov_pool, &requests->iov_share)))
 			return;
 		taken = virtq_pop(&queue->vq, &chain);
 		if (taken == 1) {
@@ -136,7 +136,7 @@ static void queue_round(struct work *work)
 
 static bool queue_can_pop(const struct queue *queue)
 {
-	return queue_may_take(queue) && !iov_share_waits(&queue->requests.large);
+	return queue_may_take(queue) && !iov_share_waits(&queue->requests.iov_share);
 }
 
 static bool queue_has_work(struct work *work)

@@ -47,7 +47,7 @@ static void stopped(struct queue *queue)
 	queue_set_state(queue, QUEUE_STOPPED);
 	virtq_stop(&queue->vq);
 	queue_set_running(queue, false);
-	/* The next driver may have a new bounce buffer (vduse_dev_driver_begins()). */
+	/* The next driver may have a new bounce buffer (vduse_dev_new_driver()). */
 	drop_buffer(queue);
 	queue->wants_buffer = queue->disk->transport->has_buffer;
 }

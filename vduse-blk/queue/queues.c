@@ -10,7 +10,7 @@
 static void restore_lost_writes(struct queues *queues)
 {
 	for (uint32_t i = 0; i < queues->count; i++)
-		if (inflight_vq(queues->disk.inflight, i)->marked)
+		if (inflight_vq(queues->disk.inflight, i)->user_flag)
 			queues->disk.flush_failed = true;
 }
 
@@ -30,7 +30,7 @@ static void writes_lost(void *owner)
 	struct queue_disk *disk = &queues->disk;
 
 	/* For a server that adopts the disk. */
-	store_relaxed(&inflight_vq(disk->inflight, 0)->marked, 1);
+	store_relaxed(&inflight_vq(disk->inflight, 0)->user_flag, 1);
 	if (!__atomic_exchange_n(&disk->flush_failed, true, __ATOMIC_SEQ_CST))
 		log_err("%s: writes may be lost: every flush and every durable write fails until "
 			"the driver is reset%s",
@@ -43,7 +43,7 @@ void queues_clear_lost_writes(struct queues *queues)
 		return;
 	queues->disk.flush_failed = false;
 	for (uint32_t i = 0; i < queues->count; i++)
-		inflight_vq(queues->disk.inflight, i)->marked = 0;
+		inflight_vq(queues->disk.inflight, i)->user_flag = 0;
 }
 
 int queues_init(struct queues *queues, uint32_t count, struct worker *workers,

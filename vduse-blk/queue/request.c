@@ -15,11 +15,11 @@ static void req_free_memory(struct req_slot *slot)
 {
 	struct requests *requests = slot->requests;
 
-	if (slot->large)
-		iov_pool_put(&requests->worker->iov_pool, &requests->large, slot->large);
+	if (slot->pool_buffer)
+		iov_pool_put(&requests->worker->iov_pool, &requests->iov_share, slot->pool_buffer);
 	if (unlikely(slot->staging))
 		pool_put(&requests->staging_buffers, slot->staging);
-	slot->large = NULL;
+	slot->pool_buffer = NULL;
 	slot->staging = NULL;
 	requests->bytes_in_flight -= slot->bytes;
 	slot->bytes = 0;
@@ -289,9 +289,9 @@ static void req_keep(struct req_slot *slot)
 	struct blk_range *ranges = slot->small.ranges;
 
 	if (!small) {
-		slot->large = iov_pool_get(&worker->iov_pool, &slot->requests->large);
-		iov = slot->large->iov;
-		ranges = slot->large->ranges;
+		slot->pool_buffer = iov_pool_get(&worker->iov_pool, &slot->requests->iov_share);
+		iov = slot->pool_buffer->iov;
+		ranges = slot->pool_buffer->ranges;
 	}
 	if (req->range_count) {
 		memcpy(ranges, worker->ranges, req->range_count * sizeof(*ranges));

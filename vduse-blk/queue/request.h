@@ -43,12 +43,12 @@ struct req_slot {
 	struct requests *requests;
 	struct blk_req req;
 	struct backend_io io;
-	union iov_buffer *large;  /* for iov or ranges; NULL: they are in @small */
-	void *staging;		  /* staging buffer; NULL: not needed so far */
-	bool in_store;		  /* @io was submitted and has not completed */
-	uint32_t bytes;		  /* its part of requests->bytes_in_flight */
-	uint64_t retry_until_ns;  /* 0: no operation has failed */
-	struct list_node waiting; /* in requests->retries, or in a list of flushes */
+	union iov_buffer *pool_buffer; /* for iov or ranges; NULL: they are in @small */
+	void *staging;		       /* staging buffer; NULL: not needed so far */
+	bool in_store;		       /* @io was submitted and has not completed */
+	uint32_t bytes;		       /* its part of requests->bytes_in_flight */
+	uint64_t retry_until_ns;       /* 0: no operation has failed */
+	struct list_node waiting;      /* in requests->retries, or in a list of flushes */
 	const struct blk_range *next_range;
 	uint32_t ranges_left;
 	union {
@@ -92,7 +92,7 @@ struct requests {
 	uint32_t bytes_in_flight;
 	struct ring_buffer buffer;   /* the bounce buffer, if it is registered with io_uring */
 	struct pool staging_buffers; /* mapped when the first one is needed */
-	struct iov_share large;
+	struct iov_share iov_share;
 	struct list flushes; /* popped in this round; one sync completes them */
 	struct list retries; /* have failed, and wait for @retry */
 	struct ring_timer retry;
@@ -126,7 +126,7 @@ void requests_end(struct requests *requests);
 /** requests_have_ended() - after requests_end(): may @requests be freed? */
 static inline bool requests_have_ended(const struct requests *requests)
 {
-	return !requests->retry.active && !iov_share_waits(&requests->large);
+	return !requests->retry.active && !iov_share_waits(&requests->iov_share);
 }
 
 /** requests_check_memory() - after each access to driver memory. Return: false after a SIGBUS */

@@ -6,9 +6,9 @@
 #include "pages.h"
 #include "request.h"
 
-static void large_available(struct iov_share *share)
+static void share_available(struct iov_share *share)
 {
-	struct requests *requests = container_of(share, struct requests, large);
+	struct requests *requests = container_of(share, struct requests, iov_share);
 
 	worker_schedule(requests->worker, requests->work);
 }
@@ -20,10 +20,10 @@ int requests_init(struct requests *requests)
 	list_init(&requests->flushes);
 	list_init(&requests->retries);
 	pool_init(&requests->staging_buffers, requests->slot_count, BACKEND_STAGING_SIZE);
-	requests->large.available = large_available;
+	requests->iov_share.available = share_available;
 	requests->bytes_max = QUEUE_BYTES_MAX;
 	requests->slots = pages_alloc(requests->slot_count * sizeof(*requests->slots));
-	if (!requests->slots || iov_share_init(&requests->large))
+	if (!requests->slots || iov_share_init(&requests->iov_share))
 		goto no_memory;
 	if (!disk->pin_guest_memory)
 		return 0;
@@ -39,7 +39,7 @@ no_memory:
 void requests_exit(struct requests *requests)
 {
 	pages_free(requests->slots, requests->slot_count * sizeof(*requests->slots));
-	iov_share_exit(&requests->large);
+	iov_share_exit(&requests->iov_share);
 	pool_exit(&requests->staging_buffers);
 	guest_memory_free(requests->guest_memory);
 }
@@ -54,5 +54,5 @@ void requests_begin(struct requests *requests, uint64_t features)
 
 void requests_end(struct requests *requests)
 {
-	ring_timer_hurry(&requests->worker->ring, &requests->retry);
+	ring_timer_expire_now(&requests->worker->ring, &requests->retry);
 }

@@ -70,7 +70,7 @@ void file_rw_submit(struct backend_io *io, const struct iovec *iov, uint32_t cou
 	ring_sqe_done(sqe, &own->ring_op);
 }
 
-static bool must_stage(const struct backend_io *io)
+static bool needs_staging(const struct backend_io *io)
 {
 	const struct file_store *store = store_of(io);
 	const struct host_file *file = &store->file;
@@ -113,7 +113,7 @@ static void forbid_pinning(struct file_store *store)
 }
 
 /* What is to be in the staging buffer next. Return: 0; -ENOMEM; -EFAULT: memory is not there */
-static int stage_fill(struct backend_io *io)
+static int staging_fill(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
 	uint64_t max = MIN(store_of(io)->file.part_max, (uint64_t)BACKEND_STAGING_SIZE);
@@ -152,11 +152,11 @@ static int step_set(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
 
-	own->staged = must_stage(io);
+	own->staged = needs_staging(io);
 	if (unlikely(own->staged)) {
 		own->step = &own->piece;
 		own->step_count = 1;
-		return stage_fill(io);
+		return staging_fill(io);
 	}
 	own->step = io->iov;
 	own->step_count = io->iov_count;
@@ -294,7 +294,7 @@ static void step_done(struct backend_io *io, int res)
 void file_rw_rest(struct backend_io *io)
 {
 	if (unlikely(io_bytes_left(io) > store_of(io)->file.part_max) && !file_io(io)->one_by_one &&
-	    !must_stage(io) && !must_wait(io))
+	    !needs_staging(io) && !must_wait(io))
 		file_batch_start(io);
 	else
 		step_start(io);

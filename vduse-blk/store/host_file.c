@@ -151,8 +151,8 @@ void host_file_identify(const struct device_config *config, char identity[BACKEN
 }
 
 /* Opens the store, examines it, and applies the configuration, without a lock. Logs a failure. */
-static int open_and_settle(const struct device_config *config, bool claim, unsigned int *wait_ms,
-			   struct host_file *file)
+static int open_and_examine(const struct device_config *config, bool claim, unsigned int *wait_ms,
+			    struct host_file *file)
 {
 	uint64_t store_size = 0;
 	struct stat st;
@@ -181,8 +181,8 @@ static int open_and_settle(const struct device_config *config, bool claim, unsig
 }
 
 /* Tries to lock for @wait_ms, and looks for the holders of locks only then: that takes long. */
-static int lock_patiently(const struct device_config *config, const struct host_file *file,
-			  unsigned int *wait_ms, struct store_rivals *rivals)
+static int lock_with_retries(const struct device_config *config, const struct host_file *file,
+			     unsigned int *wait_ms, struct store_rivals *rivals)
 {
 	int err;
 
@@ -205,11 +205,11 @@ static int open_and_lock(const struct device_config *config, unsigned int wait_m
 
 	for (;;) {
 		rivals.written = openers_written(config->path);
-		err = open_and_settle(config, true, &wait_ms, file);
+		err = open_and_examine(config, true, &wait_ms, file);
 		if (err)
 			return err;
 		round_ms = left_ms = MIN(wait_ms, LOCK_ROUND_MS);
-		err = lock_patiently(config, file, &left_ms, &rivals);
+		err = lock_with_retries(config, file, &left_ms, &rivals);
 		wait_ms -= round_ms - left_ms;
 		if (err != -EBUSY || stop_pending() || !wait_ms)
 			break;
@@ -269,7 +269,7 @@ int host_file_examine(const struct device_config *config, bool try_lock, struct 
 	unsigned int wait_ms = 0;
 	int err;
 
-	err = open_and_settle(config, false, &wait_ms, file);
+	err = open_and_examine(config, false, &wait_ms, file);
 	if (!err && try_lock && !file->block_device)
 		err = lock_for_a_look(config, file, written);
 	if (!err && try_lock)

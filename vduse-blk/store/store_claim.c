@@ -61,7 +61,7 @@ static struct claim *claim_find(dev_t rdev)
 }
 
 /* Called with the lock: the claim is no longer busy; where @fd < 0 it leaves the list. */
-static void claim_settle(struct claim *claim, int fd)
+static void claim_set_ready(struct claim *claim, int fd)
 {
 	struct claim **link = &claims;
 
@@ -102,7 +102,7 @@ int store_claim_get(int path_fd, dev_t rdev, struct claim **out)
 		claim->moving = true;
 		claim->fd = fd;
 	} else {
-		claim_settle(claim, fd);
+		claim_set_ready(claim, fd);
 	}
 	pthread_mutex_unlock(&claims_lock);
 	if (fd < 0)
@@ -128,7 +128,7 @@ void store_claim_put(struct claim *claim)
 	pthread_mutex_unlock(&claims_lock);
 	close(claim->fd);
 	pthread_mutex_lock(&claims_lock);
-	claim_settle(claim, -1);
+	claim_set_ready(claim, -1);
 	pthread_mutex_unlock(&claims_lock);
 	free(claim);
 }
@@ -147,6 +147,6 @@ void store_claim_moved(struct claim *claim)
 {
 	pthread_mutex_lock(&claims_lock);
 	claim->moving = false;
-	claim_settle(claim, claim->fd);
+	claim_set_ready(claim, claim->fd);
 	pthread_mutex_unlock(&claims_lock);
 }
