@@ -122,22 +122,23 @@ struct responses {
 	unsigned int count;
 };
 
-static void take_response(const struct control_answer *answer, void *ctx)
+static void take_response(const struct control_response *response, void *ctx)
 {
 	char who[CONTROL_PEER_NAME_MAX];
 	struct responses *responses = ctx;
 
-	if (answer->unknown) {
+	if (response->unknown) {
 		log_err("%s does not know this request: its version is earlier",
-			control_peer_name(answer->from->pid, who));
+			control_peer_name(response->from->pid, who));
 		responses->failed = true;
-	} else if (answer->error) {
-		log_err("%s refuses: %s", control_peer_name(answer->from->pid, who), answer->text);
+	} else if (response->error) {
+		log_err("%s refuses: %s", control_peer_name(response->from->pid, who),
+			response->text);
 		responses->failed = true;
-	} else if (answer->text[0]) {
+	} else if (response->text[0]) {
 		if (responses->verb == CONTROL_JSON && responses->count)
 			fputs(",\n", responses->to);
-		fputs(answer->text, responses->to);
+		fputs(response->text, responses->to);
 		responses->count++;
 	}
 }

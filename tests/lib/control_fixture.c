@@ -69,7 +69,7 @@ const char *control_fixture_start(char *directory, control_fixture_answer *answe
 	return server.control.path;
 }
 
-static void ignore(const struct control_answer *answered, void *ctx)
+static void ignore(const struct control_response *answered, void *ctx)
 {
 	(void)answered;
 	(void)ctx;

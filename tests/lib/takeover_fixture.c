@@ -119,15 +119,15 @@ static void new_released(struct takeover_new *takeover, const char *name)
 	tf.released[index_of(name)]++;
 }
 
-static void new_gave_up(struct takeover_new *takeover)
+static void new_cancelled(struct takeover_new *takeover)
 {
 	(void)takeover;
-	tf.gave_up++;
+	tf.cancelled++;
 }
 
 const struct takeover_new_ops tf_new_ops = {
 	.released = new_released,
-	.gave_up = new_gave_up,
+	.cancelled = new_cancelled,
 };
 
 void tf_run(void)
@@ -187,7 +187,7 @@ void tf_new_server_asks(void)
 
 void tf_new_server_dies(void)
 {
-	tf.new.given_up = true;
+	tf.new.cancelled = true;
 	ck_assert_int_eq(shutdown(tf.session, SHUT_RDWR), 0);
 	tf_run();
 	takeover_new_exit(&tf.new);

@@ -47,7 +47,7 @@ extern struct takeover_fixture {
 	bool new_runs;
 	int session; /* its end of the connection */
 	unsigned int released[TF_MANY];
-	unsigned int gave_up;
+	unsigned int cancelled;
 	unsigned int fds_before;
 } tf;
 

@@ -41,7 +41,7 @@ static bool answer(struct control *control, const char *question, FILE *to)
 	return strcmp(question, "wrong") != 0;
 }
 
-static void take(const struct control_answer *answered, void *ctx)
+static void take(const struct control_response *answered, void *ctx)
 {
 	ck_assert_ptr_eq(ctx, &got);
 	got.count++;

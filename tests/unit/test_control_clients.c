@@ -27,7 +27,7 @@ static bool answer(struct control *control, const char *question, FILE *to)
 	return true;
 }
 
-static void count_answer(const struct control_answer *answered, void *ctx)
+static void count_answer(const struct control_response *answered, void *ctx)
 {
 	unsigned int *count = ctx;
 
@@ -162,14 +162,14 @@ static void said(struct control_session *session, const char *text)
 	if (!strcmp(text, "end"))
 		control_session_end(session);
 	else
-		ck_assert_int_eq(control_session_say(session, text), 0);
+		ck_assert_int_eq(control_session_send(session, text), 0);
 }
 
 static void gone(struct control_session *session)
 {
 	ck_assert_ptr_eq(session, &seen.session);
 	seen.gone++;
-	ck_assert_int_eq(control_session_say(session, "hello?"), -ENOTCONN);
+	ck_assert_int_eq(control_session_send(session, "hello?"), -ENOTCONN);
 }
 
 static bool begin(struct control *control, struct control_call *call)
@@ -177,8 +177,8 @@ static bool begin(struct control *control, struct control_call *call)
 	(void)control;
 	if (strcmp(call->text, "stay"))
 		return false;
-	seen.session.said = said;
-	seen.session.gone = gone;
+	seen.session.received = said;
+	seen.session.ended = gone;
 	control_session(call, &seen.session);
 	seen.pid = seen.session.peer.pid;
 	fputs("welcome", call->to);
@@ -297,8 +297,8 @@ static void own_requested(struct control *control, struct control_call *call)
 	if (strcmp(call->text, "stay")) {
 		fputs(call->text, call->to);
 	} else {
-		session->said = own_said;
-		session->gone = own_gone;
+		session->received = own_said;
+		session->ended = own_gone;
 		control_session(call, session);
 		fprintf(call->to, "session %u", own.begun++);
 	}
@@ -497,7 +497,7 @@ START_TEST(session_may_be_ended_twice)
 	control_session_end(&own.sessions[0]);
 	run();
 	ck_assert(was_disconnected(fd));
-	ck_assert_int_eq(control_session_say(&own.sessions[0], "hello?"), -ENOTCONN);
+	ck_assert_int_eq(control_session_send(&own.sessions[0], "hello?"), -ENOTCONN);
 	ck_assert_uint_eq(own.gone, 0);
 	close(fd);
 }

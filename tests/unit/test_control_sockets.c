@@ -35,7 +35,7 @@ static bool answer(struct control *control, const char *question, FILE *to)
 	return true;
 }
 
-static void count_answer(const struct control_answer *answered, void *ctx)
+static void count_answer(const struct control_response *answered, void *ctx)
 {
 	unsigned int *count = ctx;
 
@@ -479,7 +479,7 @@ static int new_server(int fd)
 	if (ring_init(&ring, 16) || control_start(&control, &ring, temp_dir))
 		return 1;
 	close(control.fd); /* or it would ask itself */
-	return takeover_plain(&config) ? 2 : 0;
+	return takeover_without_session(&config) ? 2 : 0;
 }
 
 /* As two containers that share runtime_dir. */
@@ -508,7 +508,7 @@ START_TEST(server_of_another_pid_namespace_is_taken_over)
 }
 END_TEST
 
-static void take_peer(const struct control_answer *answered, void *ctx)
+static void take_peer(const struct control_response *answered, void *ctx)
 {
 	struct control_peer *peer = ctx;
 

@@ -40,7 +40,7 @@ START_TEST(all_disks_change_over)
 	tf_run();
 	for (size_t i = 0; i < tf.count; i++)
 		ck_assert_uint_eq(tf.released[i], 1);
-	ck_assert_uint_eq(tf.gave_up, 0);
+	ck_assert_uint_eq(tf.cancelled, 0);
 }
 END_TEST
 
@@ -54,7 +54,7 @@ START_TEST(without_a_takeover_there_is_nothing_to_wait_for)
 	takeover_new_serving(&none, tf_names[0]);
 	takeover_new_failed(&none, tf_names[0]);
 	ck_assert(takeover_new_complete(&none));
-	ck_assert_uint_eq(tf.gave_up, 0);
+	ck_assert_uint_eq(tf.cancelled, 0);
 }
 END_TEST
 
@@ -224,13 +224,13 @@ START_TEST(new_server_that_ends_leaves_the_stalled_disk)
 	test_log_expect(LOG_LEVEL_WARNING, "d: is not taken over yet: the server with process id");
 	ck_assert(takeover_new_complete(&tf.new));
 	tf_run();
-	ck_assert(!takeover_new_give_up(&tf.new, "Terminated"));
+	ck_assert(!takeover_new_cancel(&tf.new, "Terminated"));
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
 	takeover_new_end(&tf.new);
 	tf_run();
 	ck_assert_int_eq(tf.state[3], SERVED);
 	ck_assert_uint_eq(tf.released[3], 0);
-	ck_assert_uint_eq(tf.gave_up, 0);
+	ck_assert_uint_eq(tf.cancelled, 0);
 }
 END_TEST
 
@@ -241,13 +241,13 @@ START_TEST(disk_that_cannot_be_adopted_ends_the_takeover)
 	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: disk bb cannot be adopted");
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
 	takeover_new_failed(&tf.new, tf_names[1]);
-	ck_assert_uint_eq(tf.gave_up, 1);
+	ck_assert_uint_eq(tf.cancelled, 1);
 	tf_run();
 	tf_expect_all(SERVED);
 	ck_assert(!takeover_new_complete(&tf.new));
 	takeover_new_failed(&tf.new, tf_names[2]); /* as its disks are left one after the other */
-	ck_assert(!takeover_new_give_up(&tf.new, "a signal"));
-	ck_assert_uint_eq(tf.gave_up, 1);
+	ck_assert(!takeover_new_cancel(&tf.new, "a signal"));
+	ck_assert_uint_eq(tf.cancelled, 1);
 }
 END_TEST
 
@@ -256,7 +256,7 @@ START_TEST(signal_gives_it_up)
 	tf_new_server_asks();
 	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: Terminated; ");
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
-	ck_assert(takeover_new_give_up(&tf.new, "Terminated"));
+	ck_assert(takeover_new_cancel(&tf.new, "Terminated"));
 	tf_run();
 	tf_expect_all(SERVED);
 }
@@ -268,11 +268,11 @@ START_TEST(nothing_is_given_up_when_it_is_complete)
 	for (size_t i = 0; i < tf.count; i++)
 		tf_new_server_serves(i);
 	ck_assert(takeover_new_complete(&tf.new));
-	ck_assert(!takeover_new_give_up(&tf.new, "Terminated"));
+	ck_assert(!takeover_new_cancel(&tf.new, "Terminated"));
 	takeover_new_failed(&tf.new, tf_names[0]);
 	tf_run();
 	tf_expect_all(FORGOTTEN);
-	ck_assert_uint_eq(tf.gave_up, 0);
+	ck_assert_uint_eq(tf.cancelled, 0);
 }
 END_TEST
 
@@ -287,7 +287,7 @@ START_TEST(old_server_that_releases_nothing_goes_on)
 	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
 	ck_assert(!takeover_new_complete(&tf.new));
 	tf_run();
-	ck_assert_uint_eq(tf.gave_up, 1);
+	ck_assert_uint_eq(tf.cancelled, 1);
 	tf_expect_all(SERVED);
 }
 END_TEST
@@ -311,7 +311,7 @@ START_TEST(end_of_the_old_server_releases_everything)
 	for (size_t i = 0; i < tf.count; i++)
 		takeover_new_serving(&tf.new, tf_names[i]);
 	ck_assert(takeover_new_complete(&tf.new));
-	ck_assert_uint_eq(tf.gave_up, 0);
+	ck_assert_uint_eq(tf.cancelled, 0);
 }
 END_TEST
 

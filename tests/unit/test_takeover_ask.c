@@ -53,7 +53,7 @@ static bool plain_answer(struct control *control, const char *question, FILE *to
 
 static void said(struct control_session *with, const char *text)
 {
-	ck_assert_int_eq(control_session_say(with, text), 0);
+	ck_assert_int_eq(control_session_send(with, text), 0);
 }
 
 static void gone(struct control_session *with)
@@ -69,7 +69,7 @@ static bool begin(struct control *control, struct control_call *call)
 		return false;
 	ck_assert_str_eq(call->text + 10, "a\nbb\n");
 	fputs(session_refusal ? session_refusal : "bb\n", call->to);
-	session = (struct control_session){ .said = said, .gone = gone };
+	session = (struct control_session){ .received = said, .ended = gone };
 	if (!session_refusal)
 		control_session(call, &session);
 	control_respond(call, !session_refusal);
@@ -115,7 +115,7 @@ START_TEST(session_is_kept)
 	start(begin);
 	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
 	ck_assert_uint_eq(agreement.count, 1);
-	ck_assert(!agreement.plain);
+	ck_assert(!agreement.without_session);
 	ck_assert_str_eq(agreement.servers[0].names, "bb\n");
 	ck_assert_int_eq(agreement.servers[0].pid, getpid());
 	ck_assert_int_eq(send(agreement.servers[0].fd, "hello", 5, 0), 5);
@@ -136,7 +136,7 @@ static void requested_elsewhere(struct control *control, struct control_call *ca
 
 	(void)control;
 	fputs(ok ? "a\n" : CONTROL_UNKNOWN, call->to);
-	session = (struct control_session){ .said = said, .gone = gone };
+	session = (struct control_session){ .received = said, .ended = gone };
 	if (ok)
 		control_session(call, &session);
 	control_respond(call, ok);
@@ -190,7 +190,7 @@ START_TEST(servers_agree_or_refuse_each_for_itself)
 		ck_assert_str_eq(agreement.servers[i].names, is_elsewhere ? "a\n" : "bb\n");
 		ck_assert_int_ge(agreement.servers[i].fd, 0);
 	}
-	ck_assert(!agreement.plain);
+	ck_assert(!agreement.without_session);
 	takeover_agreement_free(&agreement);
 	ck_assert_uint_eq(agreement.count, 0);
 	ck_assert_int_eq(unlink(path), 0);
@@ -223,7 +223,7 @@ START_TEST(server_without_our_disks_is_left_alone)
 	start(concerns_nobody);
 	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
 	ck_assert_uint_eq(agreement.count, 0);
-	ck_assert(!agreement.plain);
+	ck_assert(!agreement.without_session);
 	control_fixture_end();
 	ck_assert_int_eq(takeover_ask(&config, &agreement), 0); /* and where there is none at all */
 	takeover_agreement_free(&agreement);
@@ -239,7 +239,7 @@ START_TEST(version_before_is_asked_its_way)
 	start(NULL);
 	ck_assert_int_eq(takeover_ask(&config, &agreement), 0);
 	ck_assert_uint_eq(agreement.count, 0);
-	ck_assert(agreement.plain);
+	ck_assert(agreement.without_session);
 	takeover_agreement_free(&agreement);
 	plain_refusal = "it serves c too";
 	test_log_expect(LOG_LEVEL_ERROR, "it serves c too");

@@ -31,7 +31,7 @@ static struct {
 	bool exited;
 	int session[OLD]; /* the new server's ends of the connections */
 	int fd[OLD];	  /* the old servers' ends; -1: closed */
-	unsigned int released[DISKS], gave_up;
+	unsigned int released[DISKS], cancelled;
 	unsigned int fds_before;
 } t;
 
@@ -46,13 +46,13 @@ static void released(struct takeover_new *takeover, const char *name)
 	t.released[i]++;
 }
 
-static void gave_up(struct takeover_new *takeover)
+static void cancelled(struct takeover_new *takeover)
 {
 	ck_assert_ptr_eq(takeover, &t.new);
-	t.gave_up++;
+	t.cancelled++;
 }
 
-static const struct takeover_new_ops ops = { .released = released, .gave_up = gave_up };
+static const struct takeover_new_ops ops = { .released = released, .cancelled = cancelled };
 
 static void run(void)
 {
@@ -355,13 +355,13 @@ START_TEST(nothing_runs_after_a_takeover_was_given_up)
 	takeover_new_ask(&t.new, names[1]);
 	expect(0, "release a\n");
 	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: a signal");
-	ck_assert(takeover_new_give_up(&t.new, "a signal"));
-	ck_assert_uint_eq(t.gave_up, 1);
+	ck_assert(takeover_new_cancel(&t.new, "a signal"));
+	ck_assert_uint_eq(t.cancelled, 1);
 	while (t.new.tick.active || t.new.retry.active)
 		ck_assert_int_eq(ring_run(&t.ring, true), 0);
 	ck_assert_str_eq(tf_messages(t.fd[0], NULL), "");
-	ck_assert(!takeover_new_give_up(&t.new, "another signal"));
-	ck_assert_uint_eq(t.gave_up, 1);
+	ck_assert(!takeover_new_cancel(&t.new, "another signal"));
+	ck_assert_uint_eq(t.cancelled, 1);
 }
 END_TEST
 
@@ -395,8 +395,7 @@ START_TEST(end_of_one_server_releases_its_disks_only)
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_eq(t.released[i], i / 2 == ends);
 	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up");
-	ck_assert(
-		takeover_new_give_up(&t.new, "a signal")); /* the other one takes its disks back */
+	ck_assert(takeover_new_cancel(&t.new, "a signal")); /* the other one takes its disks back */
 	ck_assert(is_left(!ends));
 }
 END_TEST
@@ -406,9 +405,9 @@ START_TEST(nothing_is_given_up_without_a_server_that_takes_back)
 	begin("a\nbb\n", NULL);
 	test_log_expect(LOG_LEVEL_WARNING, "its remaining 2 disks are adopted as after a crash");
 	old_ends(0);
-	ck_assert(!takeover_new_give_up(&t.new, "a signal"));
+	ck_assert(!takeover_new_cancel(&t.new, "a signal"));
 	takeover_new_failed(&t.new, names[0]);
-	ck_assert_uint_eq(t.gave_up, 0);
+	ck_assert_uint_eq(t.cancelled, 0);
 	ck_assert(takeover_new_complete(&t.new));
 }
 END_TEST
@@ -477,7 +476,7 @@ START_TEST(takeover_of_no_disk_at_all_is_given_up)
 	ck_assert(!takeover_new_complete(&t.new));
 	ck_assert(is_left(0));
 	ck_assert(!takeover_new_complete(&t.new));
-	ck_assert_uint_eq(t.gave_up, 1);
+	ck_assert_uint_eq(t.cancelled, 1);
 }
 END_TEST
 
@@ -486,7 +485,7 @@ START_TEST(takeover_without_old_servers_is_complete)
 	begin(NULL, NULL);
 	ck_assert(!takeover_new_holds(&t.new, names[0]));
 	ck_assert(takeover_new_complete(&t.new));
-	ck_assert_uint_eq(t.gave_up, 0);
+	ck_assert_uint_eq(t.cancelled, 0);
 }
 END_TEST
 
@@ -499,11 +498,11 @@ START_TEST(only_disks_of_old_servers_give_a_takeover_up)
 	takeover_new_failed(&t.new, names[0]); /* not released yet */
 	takeover_new_serving(&t.new, names[4]);
 	expect(0, "release a\n");
-	ck_assert_uint_eq(t.gave_up, 0);
+	ck_assert_uint_eq(t.cancelled, 0);
 	say(0, "released a\n");
 	test_log_expect(LOG_LEVEL_ERROR, "disk a cannot be adopted");
 	takeover_new_failed(&t.new, names[0]);
-	ck_assert_uint_eq(t.gave_up, 1);
+	ck_assert_uint_eq(t.cancelled, 1);
 }
 END_TEST
 

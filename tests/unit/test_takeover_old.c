@@ -134,7 +134,7 @@ START_TEST(release_is_told_once)
 	ck_assert_str_eq(tf_messages(fd, NULL), "released a\nreleased c\n");
 	tf_say(fd, "release a\nrelease d\n");
 	ck_assert_str_eq(tf_messages(fd, NULL), "released d\n");
-	ck_assert(!tf.old.retry_tell.active);
+	ck_assert(!tf.old.retry_send.active);
 	test_log_expect(LOG_LEVEL_WARNING, "serves 3 disks again");
 	close(fd);
 	tf_run();
@@ -198,10 +198,10 @@ static int begin_with_full_socket(void)
 	tf.closing[3] = true;
 	while (!test_log_count("d: cannot send \"busy\""))
 		tf_say(fd, lines);
-	while (tf.old.retry_tell.active)
+	while (tf.old.retry_send.active)
 		ck_assert_int_eq(ring_run(&tf.ring, true), 0);
 	tf_say(fd, "release a\nrelease bb\n");
-	ck_assert(tf.old.retry_tell.active);
+	ck_assert(tf.old.retry_send.active);
 	return fd;
 }
 
@@ -210,7 +210,7 @@ START_TEST(release_is_told_when_there_is_room)
 	int fd = begin_with_full_socket();
 
 	ck_assert_str_eq(tf_messages(fd, "busy d"), "");
-	while (tf.old.retry_tell.active)
+	while (tf.old.retry_send.active)
 		ck_assert_int_eq(ring_run(&tf.ring, true), 0);
 	ck_assert_str_eq(tf_messages(fd, NULL), "released a\nreleased bb\n");
 	test_log_expect(LOG_LEVEL_WARNING, "serves 2 disks again");
@@ -227,7 +227,7 @@ START_TEST(nothing_is_told_after_the_end)
 	close(fd);
 	tf_run();
 	tf_expect_all(SERVED);
-	while (tf.old.retry_tell.active)
+	while (tf.old.retry_send.active)
 		ck_assert_int_eq(ring_run(&tf.ring, true), 0);
 }
 END_TEST

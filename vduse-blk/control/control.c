@@ -67,10 +67,10 @@ static void session_leave(struct control_session *session)
 	session->client = NULL;
 }
 
-static void session_gone(struct control_session *session)
+static void session_ended(struct control_session *session)
 {
 	session_leave(session);
-	session->gone(session);
+	session->ended(session);
 	control_peer_put(&session->peer);
 }
 
@@ -139,10 +139,10 @@ int control_defer(struct control_call *call, struct control_deferred *deferred)
 	return 0;
 }
 
-static void client_said(struct control_client *client, const char *text)
+static void client_received(struct control_client *client, const char *text)
 {
 	if (client->session)
-		client->session->said(client->session, text);
+		client->session->received(client->session, text);
 	else if (client->call.to)
 		log_debug(
 			"control socket: ignored a request of a client that waits for a response");
@@ -153,10 +153,10 @@ static void client_said(struct control_client *client, const char *text)
 }
 
 /* The client or this server ends the connection. */
-static void client_gone(struct control_client *client)
+static void client_disconnect(struct control_client *client)
 {
 	if (client->session)
-		session_gone(client->session);
+		session_ended(client->session);
 	call_cancel(client);
 	client_close(client);
 }
@@ -171,10 +171,10 @@ static bool client_read(struct control_client *client)
 		return false;
 	if (len > 0) {
 		text[len] = 0;
-		client_said(client, text);
+		client_received(client, text);
 		return true;
 	}
-	client_gone(client);
+	client_disconnect(client);
 	return true;
 }
 
@@ -336,7 +336,7 @@ void control_stop(struct control *control, void (*stopped)(struct control *contr
 	for (client = control->clients; client; client = next) {
 		next = client->next;
 		if (!client->closing)
-			client_gone(client);
+			client_disconnect(client);
 	}
 	ring_timer_expire_now(control->ring, &control->idle);
 	ring_poll_stop(&control->accepts, accepts_stopped);
@@ -351,7 +351,7 @@ void control_session(struct control_call *call, struct control_session *session)
 	control_peer_get(client->poll.fd, &session->peer);
 }
 
-int control_session_say(struct control_session *session, const char *text)
+int control_session_send(struct control_session *session, const char *text)
 {
 	if (!session->client)
 		return -ENOTCONN;

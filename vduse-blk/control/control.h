@@ -68,12 +68,12 @@ struct control {
 /* A session. Both functions may call control_session_end(). */
 struct control_session {
 	/* The client sent a packet; @text ends with a null byte. */
-	void (*said)(struct control_session *session, const char *text);
+	void (*received)(struct control_session *session, const char *text);
 	/* The client or control_stop() has closed the connection. @session may be used again. */
-	void (*gone)(struct control_session *session);
+	void (*ended)(struct control_session *session);
 
 	struct control_client *client; /* control.c owns it; NULL: the session has ended */
-	struct control_peer peer; /* valid until @gone returns, or until control_session_end() */
+	struct control_peer peer; /* valid until @ended returns, or until control_session_end() */
 };
 
 /**
@@ -105,8 +105,8 @@ int __must_check control_defer(struct control_call *call, struct control_deferre
 /** control_session() - keep the client connected after the response. Call it from @requested only */
 void control_session(struct control_call *call, struct control_session *session);
 
-/** control_session_say() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: the socket is full */
-int __must_check control_session_say(struct control_session *session, const char *text);
+/** control_session_send() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: the socket is full */
+int __must_check control_session_send(struct control_session *session, const char *text);
 
 /** control_session_end() - disconnect; no function of @session is called any more */
 void control_session_end(struct control_session *session);

@@ -95,7 +95,7 @@ static void take_text(struct round *round, size_t i)
 	round->polls[i].fd = -1;
 }
 
-static void wait_for_answers(struct round *round)
+static void wait_for_responses(struct round *round)
 {
 	size_t missing = round->count;
 	struct timespec deadline;
@@ -118,13 +118,13 @@ static void wait_for_answers(struct round *round)
 
 /* Return: how many responses there are */
 static int hand_out(struct round *round,
-		    void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+		    void (*take)(const struct control_response *response, void *ctx), void *ctx)
 {
 	int count = 0;
 
 	for (size_t i = 0; i < round->count; i++) {
 		struct asked *asked = &round->asked[i];
-		const struct control_answer answer = {
+		const struct control_response response = {
 			.from = &asked->peer,
 			.error = asked->error,
 			.unknown = asked->error && asked->text &&
@@ -134,7 +134,7 @@ static int hand_out(struct round *round,
 		};
 
 		if (asked->text) {
-			take(&answer, ctx);
+			take(&response, ctx);
 			count++;
 		} else {
 			log_silent(asked->name);
@@ -150,7 +150,7 @@ static int hand_out(struct round *round,
 }
 
 int control_ask_text(const char *directory, const char *question,
-		     void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+		     void (*take)(const struct control_response *response, void *ctx), void *ctx)
 {
 	DIR *dir = opendir(directory);
 	struct round round = { 0 };
@@ -171,12 +171,12 @@ int control_ask_text(const char *directory, const char *question,
 	}
 	if (dir)
 		closedir(dir);
-	wait_for_answers(&round);
+	wait_for_responses(&round);
 	return hand_out(&round, take, ctx);
 }
 
 int control_ask(const char *directory, enum control_verb verb, const char *names,
-		void (*take)(const struct control_answer *answer, void *ctx), void *ctx)
+		void (*take)(const struct control_response *response, void *ctx), void *ctx)
 {
 	char *question = control_request_print(verb, names);
 	int count;

@@ -9,7 +9,7 @@
 #include "control_request.h"
 #include "control_socket.h"
 
-struct control_answer {
+struct control_response {
 	const struct control_peer *from; /* valid during the call */
 	bool error;			 /* the server refused the request, or does not know it */
 	bool unknown; /* @error: the server does not know the request: its version is earlier */
@@ -30,12 +30,12 @@ extern unsigned int control_ask_seconds;
  * responses; -errno: the directory cannot be read, logged; -ENOMEM
  */
 int __must_check control_ask(const char *directory, enum control_verb verb, const char *names,
-			     void (*take)(const struct control_answer *answer, void *ctx),
+			     void (*take)(const struct control_response *response, void *ctx),
 			     void *ctx);
 
 /** control_ask_text() - as control_ask(), for any text; tests use it */
 int __must_check control_ask_text(const char *directory, const char *question,
-				  void (*take)(const struct control_answer *answer, void *ctx),
+				  void (*take)(const struct control_response *response, void *ctx),
 				  void *ctx);
 
 #endif

@@ -21,22 +21,22 @@ struct who {
 	bool unknown; /* a server does not know the request */
 };
 
-static void take_owner(struct who *who, const struct control_answer *answer,
+static void take_owner(struct who *who, const struct control_response *response,
 		       enum control_owner owner)
 {
 	if (owner <= who->owner)
 		return;
 	who->owner = owner;
-	who->pid = answer->from->pid;
+	who->pid = response->from->pid;
 }
 
-static void look_at_word(const struct control_answer *answer, void *ctx)
+static void look_at_word(const struct control_response *response, void *ctx)
 {
 	struct who *who = ctx;
 
-	if (!answer->error)
-		take_owner(who, answer, control_owner_parse(answer->text));
-	who->unknown |= answer->unknown;
+	if (!response->error)
+		take_owner(who, response, control_owner_parse(response->text));
+	who->unknown |= response->unknown;
 }
 
 /* ---- servers of earlier versions, which do not know CONTROL_OWNER ---- */
@@ -50,11 +50,11 @@ static enum control_owner owner_of_state(const char *state)
 }
 
 /* The lines of their "list": name, node, driver, state, ... */
-static void look_at_list(const struct control_answer *answer, void *ctx)
+static void look_at_list(const struct control_response *response, void *ctx)
 {
 	struct who *who = ctx;
 	size_t len = strlen(who->name);
-	const char *line = answer->error ? NULL : answer->text;
+	const char *line = response->error ? NULL : response->text;
 	char state[16];
 
 	while (line && (strncmp(line, who->name, len) || line[len] != ' ')) {
@@ -62,7 +62,7 @@ static void look_at_list(const struct control_answer *answer, void *ctx)
 		line = line ? line + 1 : NULL;
 	}
 	if (line && sscanf(line, "%*s %*s %*s %15s", state) == 1)
-		take_owner(who, answer, owner_of_state(state));
+		take_owner(who, response, owner_of_state(state));
 }
 
 /* ---- any server ---- */

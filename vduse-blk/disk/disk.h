@@ -112,10 +112,10 @@ struct disk {
 	bool inherited;	 /* a former server attached it, and it had a driver when it was adopted */
 	bool left;	 /* CLOSING: leave the device in the kernel */
 	bool failing;	 /* CLOSING: because a step failed */
-	bool anew;	 /* CLOSING: then recreate the device: it was removed from the vdpa bus */
-	bool unattached; /* CLOSING, with @anew: do not attach the new device */
+	bool recreate;	 /* CLOSING: then recreate the device: it was removed from the vdpa bus */
+	bool unattached; /* CLOSING, with @recreate: do not attach the new device */
 	bool taken_back; /* its release was cancelled, and it is not served again yet */
-	bool retake;	 /* CLOSING: then open it again, since its release was cancelled */
+	bool reopen;	 /* CLOSING: then open it again, since its release was cancelled */
 };
 
 /**

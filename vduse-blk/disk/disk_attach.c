@@ -32,7 +32,7 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 static void await_removal(struct disk *disk)
 {
 	if (disk->job.result == -ESTALE) {
-		disk->anew = true;
+		disk->recreate = true;
 		disk_close(disk);
 		return;
 	}

@@ -44,11 +44,11 @@ static void store_closed(struct disk *disk)
 {
 	bool failing = disk->failing;
 
-	disk->left = disk->anew = disk->failing = false;
+	disk->left = disk->recreate = disk->failing = false;
 	if (disk_is_releasing(disk)) {
 		disk_released_to_other(disk);
-	} else if (disk->retake && disk_goal(disk) != DISK_LEAVE) {
-		disk->retake = false;
+	} else if (disk->reopen && disk_goal(disk) != DISK_LEAVE) {
+		disk->reopen = false;
 		disk_open(disk); /* to serve it again, or to detach it */
 	} else if (disk_goal(disk) != DISK_SERVE) {
 		disk_end(disk);
@@ -74,7 +74,7 @@ static void disk_recreate(struct disk *disk)
 {
 	bool attach = !disk->unattached;
 
-	disk->anew = disk->inherited = disk->unattached = false;
+	disk->recreate = disk->inherited = disk->unattached = false;
 	if (replace_device(disk)) {
 		disk->failing = true;
 		disk_close_store(disk, store_closed);
@@ -107,7 +107,7 @@ static void close_finished(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
-	if (disk->anew && disk_goal(disk) == DISK_SERVE && !disk_is_releasing(disk)) {
+	if (disk->recreate && disk_goal(disk) == DISK_SERVE && !disk_is_releasing(disk)) {
 		disk_recreate(disk);
 		return;
 	}

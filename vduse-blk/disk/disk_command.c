@@ -29,7 +29,7 @@ void disk_released_to_other(struct disk *disk)
 /* While a task runs, disk_apply_requests() does it later. */
 void disk_release_step(struct disk *disk)
 {
-	disk->retake = false;
+	disk->reopen = false;
 	if (disk_has_nothing_open(disk))
 		disk_released_to_other(disk);
 	else if (disk_is_closable(disk))
@@ -45,8 +45,8 @@ void disk_take_back(struct disk *disk)
 	if (disk->command)
 		disk->command->disk = NULL;
 	disk->command = NULL;
-	disk->retake = disk->state == DISK_CLOSING;
-	disk->taken_back = disk->retake || disk->state == DISK_RELEASED;
+	disk->reopen = disk->state == DISK_CLOSING;
+	disk->taken_back = disk->reopen || disk->state == DISK_RELEASED;
 	if (disk->state == DISK_RELEASED)
 		disk_open(disk);
 }

@@ -17,7 +17,7 @@ static void was_removed(struct disk *disk)
 		 "add name %s mgmtdev vduse'",
 		 disk->config->name, disk->config->name);
 	disk->job.node[0] = '\0';
-	disk->anew = disk->unattached = true;
+	disk->recreate = disk->unattached = true;
 	disk_close(disk);
 }
 

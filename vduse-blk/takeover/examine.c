@@ -95,7 +95,7 @@ static int first_error(const struct examine *examine)
 	return 0;
 }
 
-static void say_late(const struct examine *examine)
+static void log_late(const struct examine *examine)
 {
 	list_for_each_entry (one, &examine->all, struct examination, node)
 		if (one->pending)
@@ -120,7 +120,7 @@ int examine_all(struct examine *examine, const struct config *config, struct rin
 	if (!err)
 		err = first_error(examine);
 	if (!err)
-		say_late(examine);
+		log_late(examine);
 	return err;
 }
 

@@ -3,7 +3,7 @@
 
 #include "control/control_request.h"
 
-bool leave_answer(struct disks *disks, const char *names, bool now, FILE *to)
+bool leave_respond(struct disks *disks, const char *names, bool now, FILE *to)
 {
 	const char *foreign = NULL;
 	size_t ours = 0;

@@ -13,13 +13,13 @@
 #include "disk/disks.h"
 
 /**
- * leave_answer() - write the response to CONTROL_MAY_LEAVE or CONTROL_LEAVE to @to
+ * leave_respond() - write the response to CONTROL_MAY_LEAVE or CONTROL_LEAVE to @to
  * @names: the disks of the new server, one a line
  * @now:   leave; false: only look for reasons not to
  *
  * Return: true: @to is CONTROL_LEAVING, or empty where this server has none of the disks, and with
  * @now = false; false: @to has the reason for the refusal
  */
-bool leave_answer(struct disks *disks, const char *names, bool now, FILE *to);
+bool leave_respond(struct disks *disks, const char *names, bool now, FILE *to);
 
 #endif

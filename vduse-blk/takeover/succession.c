@@ -79,7 +79,7 @@ static bool leave(struct succession *succession, const struct control_request *r
 {
 	if (succession->to.active)
 		return true;
-	return leave_answer(succession->disks, request->names, request->verb == CONTROL_LEAVE, to);
+	return leave_respond(succession->disks, request->names, request->verb == CONTROL_LEAVE, to);
 }
 
 bool succession_requested(struct succession *succession, const struct control_request *request,
@@ -109,7 +109,7 @@ static void new_released(struct takeover_new *takeover, const char *name)
 		disk_released(disk);
 }
 
-static void new_gave_up(struct takeover_new *takeover)
+static void new_cancelled(struct takeover_new *takeover)
 {
 	struct disks *disks = container_of(takeover, struct succession, from)->disks;
 
@@ -119,7 +119,7 @@ static void new_gave_up(struct takeover_new *takeover)
 
 static const struct takeover_new_ops new_ops = {
 	.released = new_released,
-	.gave_up = new_gave_up,
+	.cancelled = new_cancelled,
 };
 
 static void examined_late(struct examine *examine, const char *name, int result)
@@ -164,10 +164,10 @@ int succession_prepare(struct succession *succession)
 {
 	const struct config *config = succession->disks->host.config;
 	struct takeover_agreement agreement = { 0 };
-	bool plain;
+	bool without_session;
 	int err = takeover_ask(config, &agreement);
 
-	plain = agreement.plain;
+	without_session = agreement.without_session;
 	succession->from.ops = &new_ops;
 	if (!err)
 		err = takeover_new_init(&succession->from, succession->disks->host.ring, config,
@@ -177,7 +177,7 @@ int succession_prepare(struct succession *succession)
 		return err;
 	succession->examine.late = examined_late;
 	err = look_at_all(succession, config);
-	return err || !plain ? err : takeover_plain(config);
+	return err || !without_session ? err : takeover_without_session(config);
 }
 
 static void disk_changed(struct disks *disks, struct disk *disk)
@@ -228,7 +228,7 @@ void succession_start(struct succession *succession)
 
 bool succession_cancel(struct succession *succession, const char *signal_name)
 {
-	return takeover_new_give_up(&succession->from, signal_name);
+	return takeover_new_cancel(&succession->from, signal_name);
 }
 
 void succession_stop(struct succession *succession)

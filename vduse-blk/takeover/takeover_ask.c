@@ -35,17 +35,17 @@ static char *names_of(const struct config *config)
 	return names;
 }
 
-static void refused(struct asking *asking, const struct control_answer *answer)
+static void refused(struct asking *asking, const struct control_response *response)
 {
 	char server[CONTROL_PEER_NAME_MAX];
 
-	log_err("cannot take over from %s: %s", control_peer_name(answer->from->pid, server),
-		answer->text);
+	log_err("cannot take over from %s: %s", control_peer_name(response->from->pid, server),
+		response->text);
 	asking->result = -EBUSY;
 }
 
 /* Return: 0; -ENOMEM */
-static int add_agreed(struct takeover_agreement *agreement, const struct control_answer *answer)
+static int add_agreed(struct takeover_agreement *agreement, const struct control_response *response)
 {
 	struct takeover_agreed *servers;
 	char *names;
@@ -54,27 +54,27 @@ static int add_agreed(struct takeover_agreement *agreement, const struct control
 	if (!servers)
 		return -ENOMEM;
 	agreement->servers = servers;
-	names = strdup(answer->text);
+	names = strdup(response->text);
 	if (!names)
 		return -ENOMEM;
 	servers[agreement->count++] = (struct takeover_agreed){
-		.fd = *answer->connection,
-		.pid = answer->from->pid,
+		.fd = *response->connection,
+		.pid = response->from->pid,
 		.names = names,
 	};
-	*answer->connection = -1;
+	*response->connection = -1;
 	return 0;
 }
 
-static void take_agreed(const struct control_answer *answer, void *ctx)
+static void take_agreed(const struct control_response *response, void *ctx)
 {
 	struct asking *asking = ctx;
 
-	if (answer->unknown)
-		asking->agreement->plain = true;
-	else if (answer->error)
-		refused(asking, answer);
-	else if (answer->text[0] && add_agreed(asking->agreement, answer))
+	if (response->unknown)
+		asking->agreement->without_session = true;
+	else if (response->error)
+		refused(asking, response);
+	else if (response->text[0] && add_agreed(asking->agreement, response))
 		asking->result = -ENOMEM;
 	/* else: the server has none of our disks */
 }
@@ -88,26 +88,26 @@ static int wait_for_end(int pidfd)
 	return poll(&end, 1, LEAVE_WAIT_MS) > 0 ? 0 : -EBUSY;
 }
 
-static void take_leaving(const struct control_answer *answer, void *ctx)
+static void take_leaving(const struct control_response *response, void *ctx)
 {
 	char server[CONTROL_PEER_NAME_MAX];
 	struct asking *asking = ctx;
 
-	if (answer->error) {
-		refused(asking, answer);
+	if (response->error) {
+		refused(asking, response);
 		return;
 	}
-	if (strcmp(answer->text, CONTROL_LEAVING))
+	if (strcmp(response->text, CONTROL_LEAVING))
 		return; /* it has none of our disks, or it has a session with us */
-	if (wait_for_end(answer->from->pidfd)) {
+	if (wait_for_end(response->from->pidfd)) {
 		log_err("cannot take over from %s: it has not ended within %d s",
-			control_peer_name(answer->from->pid, server), LEAVE_WAIT_MS / 1000);
+			control_peer_name(response->from->pid, server), LEAVE_WAIT_MS / 1000);
 		asking->result = -EBUSY;
 	}
 }
 
 static int ask_all(const struct config *config, enum control_verb verb, struct asking *asking,
-		   void (*take)(const struct control_answer *answer, void *ctx))
+		   void (*take)(const struct control_response *response, void *ctx))
 {
 	char *names = names_of(config);
 	int count = names ? control_ask(config->runtime_dir, verb, names, take, asking) : -ENOMEM;
@@ -121,12 +121,12 @@ int takeover_ask(const struct config *config, struct takeover_agreement *out)
 	struct asking asking = { .agreement = out };
 	int err = ask_all(config, CONTROL_TAKE_OVER, &asking, take_agreed);
 
-	if (!err && out->plain)
+	if (!err && out->without_session)
 		err = ask_all(config, CONTROL_MAY_LEAVE, &asking, take_leaving);
 	return err;
 }
 
-int takeover_plain(const struct config *config)
+int takeover_without_session(const struct config *config)
 {
 	struct asking asking = { 0 };
 

@@ -20,7 +20,7 @@ struct takeover_agreed {
 struct takeover_agreement {
 	struct takeover_agreed *servers;
 	size_t count;
-	bool plain; /* servers of version 0.1.0 have disks, and agree; they have no session */
+	bool without_session; /* servers of version 0.1.0 have disks, and agree; they have no session */
 };
 
 /**
@@ -34,12 +34,12 @@ struct takeover_agreement {
 int __must_check takeover_ask(const struct config *config, struct takeover_agreement *out);
 
 /**
- * takeover_plain() - where @agreement->plain: make these servers leave, and wait for their end
+ * takeover_without_session() - where @agreement->without_session: make these servers leave, and wait for their end
  *
  * Waits for a minute at most. First tells the service manager that this process is the main
  * process, since the old one may end. Return: 0; -EBUSY: a server does not end; logged
  */
-int __must_check takeover_plain(const struct config *config);
+int __must_check takeover_without_session(const struct config *config);
 
 /** takeover_agreement_free() - also closes the sessions whose descriptors are not -1 */
 void takeover_agreement_free(struct takeover_agreement *agreement);

@@ -27,10 +27,10 @@
 struct old_server {
 	struct takeover_new *takeover;
 	struct takeover_session session;
-	bool told_complete;
+	bool sent_complete;
 };
 
-struct taken {
+struct old_disk {
 	struct list_node node;
 	char *name;
 	struct old_server *from; /* the server that has or had the disk */
@@ -39,15 +39,15 @@ struct taken {
 	unsigned int ticks;	 /* since @asked */
 	bool released;		 /* "released" came, or the old server has ended */
 	bool serving;		 /* this server has adopted the disk */
-	bool told_serving;	 /* "serving" was sent */
+	bool sent_serving;	 /* "serving" was sent */
 };
 
 /* Return: the disk of that name; NULL: no old server has or had it */
-static struct taken *find_disk(const struct takeover_new *takeover, const char *name)
+static struct old_disk *find_disk(const struct takeover_new *takeover, const char *name)
 {
 	if (!takeover->ring)
 		return NULL;
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		if (!strcmp(disk->name, name))
 			return disk;
 	return NULL;
@@ -55,11 +55,11 @@ static struct taken *find_disk(const struct takeover_new *takeover, const char *
 
 /* ---- messages to the old servers ---- */
 
-static void tell_all(struct takeover_new *takeover);
+static void send_all(struct takeover_new *takeover);
 
 static void retry_expired(struct ring_timer *timer)
 {
-	tell_all(container_of(timer, struct takeover_new, retry));
+	send_all(container_of(timer, struct takeover_new, retry));
 }
 
 static void retry_later(struct takeover_new *takeover)
@@ -68,9 +68,9 @@ static void retry_later(struct takeover_new *takeover)
 }
 
 /* Return: was the message sent? If not, it is sent later, unless the session has ended */
-static bool tell(struct old_server *server, const char *word, const char *name)
+static bool send_message(struct old_server *server, const char *word, const char *name)
 {
-	int err = takeover_session_tell(&server->session, word, name);
+	int err = takeover_session_send(&server->session, word, name);
 
 	if (err == -EAGAIN)
 		retry_later(server->takeover);
@@ -81,7 +81,7 @@ static unsigned int count_under_way(const struct takeover_new *takeover)
 {
 	unsigned int count = 0;
 
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		count += disk->asked && !disk->serving && disk->ticks < TICKS_LATE;
 	return count;
 }
@@ -90,12 +90,12 @@ static void tick_expired(struct ring_timer *timer)
 {
 	struct takeover_new *takeover = container_of(timer, struct takeover_new, tick);
 
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		disk->ticks++;
-	tell_all(takeover);
+	send_all(takeover);
 }
 
-static void ask_for(struct takeover_new *takeover, struct taken *disk)
+static void ask_for(struct takeover_new *takeover, struct old_disk *disk)
 {
 	if (count_under_way(takeover) >= (takeover->at_a_time ? takeover->at_a_time : AT_A_TIME)) {
 		ring_timer_start(takeover->ring, &takeover->tick,
@@ -103,52 +103,52 @@ static void ask_for(struct takeover_new *takeover, struct taken *disk)
 		return;
 	}
 	disk->ticks = 0;
-	disk->asked = tell(disk->from, TAKEOVER_RELEASE, disk->name);
+	disk->asked = send_message(disk->from, TAKEOVER_RELEASE, disk->name);
 }
 
-static void tell_disk(struct takeover_new *takeover, struct taken *disk)
+static void send_for_disk(struct takeover_new *takeover, struct old_disk *disk)
 {
 	if (disk->ready && !disk->asked && !disk->released)
 		ask_for(takeover, disk);
-	if (disk->serving && !disk->told_serving)
-		disk->told_serving = tell(disk->from, TAKEOVER_SERVING, disk->name);
+	if (disk->serving && !disk->sent_serving)
+		disk->sent_serving = send_message(disk->from, TAKEOVER_SERVING, disk->name);
 }
 
 /* "complete" is sent after "serving" of each of the server's disks. */
-static bool has_untold(const struct takeover_new *takeover, const struct old_server *server)
+static bool has_unsent(const struct takeover_new *takeover, const struct old_server *server)
 {
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
-		if (disk->from == server && disk->serving && !disk->told_serving)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
+		if (disk->from == server && disk->serving && !disk->sent_serving)
 			return true;
 	return false;
 }
 
-static void tell_all(struct takeover_new *takeover)
+static void send_all(struct takeover_new *takeover)
 {
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
-		tell_disk(takeover, disk);
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
+		send_for_disk(takeover, disk);
 	for (size_t i = 0; i < takeover->server_count && takeover->complete; i++) {
 		struct old_server *server = &takeover->servers[i];
 
-		if (!server->told_complete && !has_untold(takeover, server))
-			server->told_complete = tell(server, TAKEOVER_COMPLETE, NULL);
+		if (!server->sent_complete && !has_unsent(takeover, server))
+			server->sent_complete = send_message(server, TAKEOVER_COMPLETE, NULL);
 	}
 }
 
 /* ---- messages from the old servers ---- */
 
-static void released(struct takeover_new *takeover, struct taken *disk)
+static void released(struct takeover_new *takeover, struct old_disk *disk)
 {
-	if (disk->released || takeover->given_up)
+	if (disk->released || takeover->cancelled)
 		return;
 	disk->released = true;
 	takeover->ops->released(takeover, disk->name);
 }
 
-static void server_said(struct takeover_session *session, const struct takeover_line *line)
+static void server_received(struct takeover_session *session, const struct takeover_line *line)
 {
 	struct old_server *server = container_of(session, struct old_server, session);
-	struct taken *disk = find_disk(server->takeover, line->name);
+	struct old_disk *disk = find_disk(server->takeover, line->name);
 
 	if (!disk || disk->from != server || !disk->asked)
 		return;
@@ -168,13 +168,13 @@ static void server_ended(struct takeover_session *session)
 	char who[CONTROL_PEER_NAME_MAX];
 	size_t left = 0;
 
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		left += disk->from == server && !disk->released;
-	if (left && !takeover->given_up)
+	if (left && !takeover->cancelled)
 		log_warn("%s has ended during the takeover: its remaining %zu disks are adopted as "
 			 "after a crash",
 			 control_peer_name(session->pid, who), left);
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		if (disk->from == server)
 			released(takeover, disk);
 }
@@ -183,40 +183,40 @@ static void server_ended(struct takeover_session *session)
 
 bool takeover_new_holds(const struct takeover_new *takeover, const char *name)
 {
-	const struct taken *disk = find_disk(takeover, name);
+	const struct old_disk *disk = find_disk(takeover, name);
 
 	return disk && !disk->released;
 }
 
 void takeover_new_ask(struct takeover_new *takeover, const char *name)
 {
-	struct taken *disk = find_disk(takeover, name);
+	struct old_disk *disk = find_disk(takeover, name);
 
 	if (!disk || disk->released)
 		return;
 	disk->ready = true;
-	tell_disk(takeover, disk);
+	send_for_disk(takeover, disk);
 }
 
 void takeover_new_serving(struct takeover_new *takeover, const char *name)
 {
-	struct taken *disk = find_disk(takeover, name);
+	struct old_disk *disk = find_disk(takeover, name);
 
 	if (!disk || !disk->released)
 		return;
 	disk->serving = true;
-	tell_all(takeover); /* also asks for the next disk */
+	send_all(takeover); /* also asks for the next disk */
 }
 
 void takeover_new_failed(struct takeover_new *takeover, const char *name)
 {
-	const struct taken *disk = find_disk(takeover, name);
+	const struct old_disk *disk = find_disk(takeover, name);
 	char why[CONTROL_NAME_MAX + 32];
 
 	if (!disk || !disk->released)
 		return;
 	snprintf(why, sizeof(why), "disk %s cannot be adopted", name);
-	takeover_new_give_up(takeover, why);
+	takeover_new_cancel(takeover, why);
 }
 
 static bool has_session(const struct takeover_new *takeover)
@@ -227,13 +227,13 @@ static bool has_session(const struct takeover_new *takeover)
 	return false;
 }
 
-bool takeover_new_give_up(struct takeover_new *takeover, const char *why)
+bool takeover_new_cancel(struct takeover_new *takeover, const char *why)
 {
-	if (takeover->complete || takeover->given_up || !has_session(takeover))
+	if (takeover->complete || takeover->cancelled || !has_session(takeover))
 		return false;
 	log_err("the takeover is given up: %s; the old server goes on serving its disks", why);
-	takeover->given_up = true;
-	takeover->ops->gave_up(takeover);
+	takeover->cancelled = true;
+	takeover->ops->cancelled(takeover);
 	takeover_new_end(takeover);
 	return true;
 }
@@ -244,11 +244,11 @@ void takeover_new_end(struct takeover_new *takeover)
 		takeover_session_end(&takeover->servers[i].session);
 }
 
-static void say_late(const struct takeover_new *takeover)
+static void log_late(const struct takeover_new *takeover)
 {
 	char who[CONTROL_PEER_NAME_MAX];
 
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		if (!disk->released)
 			log_warn(
 				"%s: is not taken over yet: %s waits for requests in flight (does "
@@ -259,7 +259,7 @@ static void say_late(const struct takeover_new *takeover)
 /* Was any disk released, of those that an old server has or had? True where there are none. */
 static bool any_released(const struct takeover_new *takeover)
 {
-	list_for_each_entry (disk, &takeover->disks, struct taken, node)
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		if (disk->released)
 			return true;
 	return list_is_empty(&takeover->disks);
@@ -269,17 +269,17 @@ bool takeover_new_complete(struct takeover_new *takeover)
 {
 	if (!takeover->ring || takeover->complete)
 		return true;
-	if (takeover->given_up)
+	if (takeover->cancelled)
 		return false;
 	if (!any_released(takeover)) {
-		takeover_new_give_up(takeover, "the old server has released no disk");
+		takeover_new_cancel(takeover, "the old server has released no disk");
 		return false;
 	}
-	say_late(takeover);
+	log_late(takeover);
 	takeover->complete = true;
 	if (takeover->server_count)
 		notify_main_pid(); /* before the old main process may end */
-	tell_all(takeover);
+	send_all(takeover);
 	return true;
 }
 
@@ -287,7 +287,7 @@ bool takeover_new_complete(struct takeover_new *takeover)
 
 static int add_disk(struct takeover_new *takeover, struct old_server *server, const char *name)
 {
-	struct taken *disk = calloc(1, sizeof(*disk));
+	struct old_disk *disk = calloc(1, sizeof(*disk));
 
 	if (!disk)
 		return -ENOMEM;
@@ -335,7 +335,7 @@ int takeover_new_init(struct takeover_new *takeover, struct ring *ring, const st
 			.session = {
 				.fd = agreed->fd,
 				.pid = agreed->pid,
-				.said = server_said,
+				.received = server_received,
 				.ended = server_ended,
 			},
 		};
@@ -356,7 +356,8 @@ void takeover_new_exit(struct takeover_new *takeover)
 	for (size_t i = 0; i < takeover->server_count; i++)
 		takeover_session_exit(&takeover->servers[i].session);
 	while (takeover->ring && !list_is_empty(&takeover->disks)) {
-		struct taken *disk = container_of(list_take(&takeover->disks), struct taken, node);
+		struct old_disk *disk =
+			container_of(list_take(&takeover->disks), struct old_disk, node);
 
 		free(disk->name);
 		free(disk);

@@ -22,8 +22,8 @@ struct old_server;
 struct takeover_new_ops {
 	/** @released: no other server has this disk any more: this server opens and adopts it */
 	void (*released)(struct takeover_new *takeover, const char *name);
-	/** @gave_up: leave every disk as it is: the old server takes it back. Logged */
-	void (*gave_up)(struct takeover_new *takeover);
+	/** @cancelled: leave every disk as it is: the old server takes it back. Logged */
+	void (*cancelled)(struct takeover_new *takeover);
 };
 
 struct takeover_new {
@@ -37,7 +37,7 @@ struct takeover_new {
 	size_t server_count;
 	struct list disks; /* those that old servers have or had */
 	struct ring_timer retry, tick;
-	bool complete, given_up;
+	bool complete, cancelled;
 };
 
 /**
@@ -84,11 +84,11 @@ void takeover_new_failed(struct takeover_new *takeover, const char *name);
 bool takeover_new_complete(struct takeover_new *takeover);
 
 /**
- * takeover_new_give_up() - make the old servers take all disks back
+ * takeover_new_cancel() - make the old servers take all disks back
  * @why: the reason, for the log
  *
  * Return: false: the takeover is complete, or there is no old server any more
  */
-bool takeover_new_give_up(struct takeover_new *takeover, const char *why);
+bool takeover_new_cancel(struct takeover_new *takeover, const char *why);
 
 #endif

@@ -10,54 +10,54 @@
 #include "process/notify.h"
 #include "takeover.h"
 
-#define RETRY_TELL_US 10000
+#define RETRY_SEND_US 10000
 
-enum yield_state {
-	YIELD_NOT,	/* the new server has not asked for it */
-	YIELD_ASKED,	/* this server waits for its requests in flight */
-	YIELD_RELEASED, /* the new server may adopt it */
-	YIELD_SERVED,	/* the new server has adopted it; after "complete" this one forgets it */
+enum release_state {
+	RELEASE_NONE,	 /* the new server has not asked for it */
+	RELEASE_PENDING, /* this server waits for its requests in flight */
+	RELEASE_DONE,	 /* the new server may adopt it */
+	RELEASE_ADOPTED, /* the new server has adopted it; after "complete" this one forgets it */
 };
 
-struct yielded {
+struct session_disk {
 	struct list_node node;
 	struct takeover_old *old;
 	char *name;
 	struct disk_command command;
-	enum yield_state state;
-	bool told; /* "released" was sent */
+	enum release_state state;
+	bool sent; /* "released" was sent */
 };
 
 /* ---- messages to the new server ---- */
 
-static void tell_released(struct takeover_old *old);
+static void send_released(struct takeover_old *old);
 
-static void retry_tell(struct ring_timer *timer)
+static void retry_send(struct ring_timer *timer)
 {
-	struct takeover_old *old = container_of(timer, struct takeover_old, retry_tell);
+	struct takeover_old *old = container_of(timer, struct takeover_old, retry_send);
 
 	if (old->active)
-		tell_released(old);
+		send_released(old);
 }
 
-/* Return: was the message sent? After a full socket tell_released() is called again */
-static bool tell(struct takeover_old *old, const char *word, const char *name)
+/* Return: was the message sent? After a full socket send_released() is called again */
+static bool send_message(struct takeover_old *old, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
 	int err;
 
 	snprintf(line, sizeof(line), "%s %s\n", word, name);
-	err = control_session_say(&old->session, line);
+	err = control_session_send(&old->session, line);
 	if (err == -EAGAIN)
-		ring_timer_start(old->ring, &old->retry_tell, RETRY_TELL_US, retry_tell);
-	return !err; /* any other error is the end of the session: session_gone() is called */
+		ring_timer_start(old->ring, &old->retry_send, RETRY_SEND_US, retry_send);
+	return !err; /* any other error is the end of the session: session_ended() is called */
 }
 
-static void tell_released(struct takeover_old *old)
+static void send_released(struct takeover_old *old)
 {
-	list_for_each_entry (disk, &old->disks, struct yielded, node) {
-		if (disk->state == YIELD_RELEASED && !disk->told)
-			disk->told = tell(old, TAKEOVER_RELEASED, disk->name);
+	list_for_each_entry (disk, &old->disks, struct session_disk, node) {
+		if (disk->state == RELEASE_DONE && !disk->sent)
+			disk->sent = send_message(old, TAKEOVER_RELEASED, disk->name);
 	}
 }
 
@@ -65,24 +65,24 @@ static void tell_released(struct takeover_old *old)
 
 static void release_done(struct disk_command *command, int err)
 {
-	struct yielded *disk = container_of(command, struct yielded, command);
+	struct session_disk *disk = container_of(command, struct session_disk, command);
 
 	if (err) {
-		disk->state = YIELD_NOT;
-		if (!tell(disk->old, TAKEOVER_BUSY, disk->name))
+		disk->state = RELEASE_NONE;
+		if (!send_message(disk->old, TAKEOVER_BUSY, disk->name))
 			log_debug("%s: cannot send \"busy\" to the new server", disk->name);
 		return;
 	}
-	disk->state = YIELD_RELEASED;
-	tell_released(disk->old);
+	disk->state = RELEASE_DONE;
+	send_released(disk->old);
 }
 
 /* A disk that has ended since the session began is as good as released. */
-static void release(struct takeover_old *old, struct yielded *disk)
+static void release(struct takeover_old *old, struct session_disk *disk)
 {
-	if (disk->state != YIELD_NOT)
+	if (disk->state != RELEASE_NONE)
 		return;
-	disk->state = YIELD_ASKED;
+	disk->state = RELEASE_PENDING;
 	disk->command = (struct disk_command){ .verb = DISK_RELEASE, .done = release_done };
 	if (old->ops->has(old, disk->name))
 		old->ops->release(old, disk->name, &disk->command);
@@ -90,14 +90,14 @@ static void release(struct takeover_old *old, struct yielded *disk)
 		release_done(&disk->command, 0);
 }
 
-static void served(struct takeover_old *old, struct yielded *disk)
+static void served(struct takeover_old *old, struct session_disk *disk)
 {
-	if (disk->state != YIELD_RELEASED)
+	if (disk->state != RELEASE_DONE)
 		return;
 	if (old->complete)
 		old->ops->forget(old, disk->name);
 	else
-		disk->state = YIELD_SERVED;
+		disk->state = RELEASE_ADOPTED;
 }
 
 static void completed(struct takeover_old *old)
@@ -107,8 +107,8 @@ static void completed(struct takeover_old *old)
 
 	control_peer_name(old->session.peer.pid, who);
 	old->complete = true;
-	list_for_each_entry (disk, &old->disks, struct yielded, node) {
-		if (disk->state == YIELD_SERVED)
+	list_for_each_entry (disk, &old->disks, struct session_disk, node) {
+		if (disk->state == RELEASE_ADOPTED)
 			old->ops->forget(old, disk->name);
 		left += old->ops->has(old, disk->name);
 	}
@@ -120,17 +120,17 @@ static void completed(struct takeover_old *old)
 		log_info("%s has taken over", who);
 }
 
-static struct yielded *find_disk(const struct takeover_old *old, const char *name)
+static struct session_disk *find_disk(const struct takeover_old *old, const char *name)
 {
-	list_for_each_entry (disk, &old->disks, struct yielded, node)
+	list_for_each_entry (disk, &old->disks, struct session_disk, node)
 		if (!strcmp(disk->name, name))
 			return disk;
 	return NULL;
 }
 
-static void obey(struct takeover_old *old, const struct takeover_line *line)
+static void handle_message(struct takeover_old *old, const struct takeover_line *line)
 {
-	struct yielded *disk = find_disk(old, line->name);
+	struct session_disk *disk = find_disk(old, line->name);
 
 	if (!strcmp(line->word, TAKEOVER_COMPLETE))
 		completed(old);
@@ -142,13 +142,13 @@ static void obey(struct takeover_old *old, const struct takeover_line *line)
 		served(old, disk);
 }
 
-static void session_said(struct control_session *session, const char *text)
+static void session_received(struct control_session *session, const char *text)
 {
 	struct takeover_old *old = container_of(session, struct takeover_old, session);
 	struct takeover_line line;
 
 	while (takeover_next(&text, &line))
-		obey(old, &line);
+		handle_message(old, &line);
 }
 
 /* ---- the session ---- */
@@ -157,8 +157,8 @@ static size_t take_back(struct takeover_old *old)
 {
 	size_t count = 0;
 
-	list_for_each_entry (disk, &old->disks, struct yielded, node) {
-		if (disk->state == YIELD_NOT || !old->ops->has(old, disk->name))
+	list_for_each_entry (disk, &old->disks, struct session_disk, node) {
+		if (disk->state == RELEASE_NONE || !old->ops->has(old, disk->name))
 			continue;
 		old->ops->take_back(old, disk->name);
 		count++;
@@ -180,14 +180,14 @@ static void free_disks(struct takeover_old *old)
 	struct list_node *node;
 
 	while ((node = list_take(&old->disks))) {
-		struct yielded *disk = container_of(node, struct yielded, node);
+		struct session_disk *disk = container_of(node, struct session_disk, node);
 
 		free(disk->name);
 		free(disk);
 	}
 }
 
-static void session_gone(struct control_session *session)
+static void session_ended(struct control_session *session)
 {
 	struct takeover_old *old = container_of(session, struct takeover_old, session);
 	size_t count = take_back(old);
@@ -244,7 +244,7 @@ static bool may_begin(const struct takeover_old *old, const char *foreign, FILE 
 /* Return: 0; -ENOMEM */
 static int add_disk(struct takeover_old *old, const char *name)
 {
-	struct yielded *disk = calloc(1, sizeof(*disk));
+	struct session_disk *disk = calloc(1, sizeof(*disk));
 
 	if (!disk)
 		return -ENOMEM;
@@ -267,8 +267,8 @@ static int start(struct takeover_old *old, struct control_call *call, const char
 		return err;
 	}
 	old->active = true;
-	old->session.said = session_said;
-	old->session.gone = session_gone;
+	old->session.received = session_received;
+	old->session.ended = session_ended;
 	control_session(call, &old->session);
 	log_info("%s begins to take over", control_peer_name(old->session.peer.pid, who));
 	return 0;

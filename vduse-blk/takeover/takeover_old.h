@@ -44,7 +44,7 @@ struct takeover_old {
 	bool active;
 	bool complete;		      /* "complete" has come */
 	struct list disks;	      /* of the session: those that this server had at its begin */
-	struct ring_timer retry_tell; /* runs after a full socket */
+	struct ring_timer retry_send; /* runs after a full socket */
 };
 
 /**

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int takeover_session_tell(struct takeover_session *session, const char *word, const char *name)
+int takeover_session_send(struct takeover_session *session, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
 
@@ -54,7 +54,7 @@ static void ready(struct ring_poll *poll)
 		text[len] = 0;
 		at = text;
 		while (session->fd >= 0 && takeover_next(&at, &line))
-			session->said(session, &line);
+			session->received(session, &line);
 	}
 }
 

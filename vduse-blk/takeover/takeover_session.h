@@ -17,24 +17,24 @@ struct takeover_session {
 	/* Set by the caller. */
 	int fd;	   /* the session's; -1: it has ended */
 	pid_t pid; /* of the old server */
-	/** @said: a message has come; it may call takeover_session_end() */
-	void (*said)(struct takeover_session *session, const struct takeover_line *line);
+	/** @received: a message has come; it may call takeover_session_end() */
+	void (*received)(struct takeover_session *session, const struct takeover_line *line);
 	/** @ended: the old server has closed the connection, or its process has ended */
 	void (*ended)(struct takeover_session *session);
 
 	struct ring_poll poll;
 };
 
-/** takeover_session_start() - read messages; @said and @ended may be called from now on */
+/** takeover_session_start() - read messages; @received and @ended may be called from now on */
 void takeover_session_start(struct takeover_session *session, struct ring *ring);
 
 /**
- * takeover_session_tell() - send a message
+ * takeover_session_send() - send a message
  * @name: of a disk; NULL: none
  *
  * Return: 0; -EAGAIN: the socket is full; other -errno: the session has ended
  */
-int __must_check takeover_session_tell(struct takeover_session *session, const char *word,
+int __must_check takeover_session_send(struct takeover_session *session, const char *word,
 				       const char *name);
 
 /** takeover_session_end() - close the connection; neither function is called any more */
