@@ -13,6 +13,7 @@
 #include "control/ownership.h"
 #include "log.h"
 #include "orphans.h"
+#include "store/closed_store.h"
 #include "store/identity.h"
 #include "store/store_type.h"
 #include "vdpa_bus.h"
@@ -178,7 +179,10 @@ int device_open_store(struct device *device, const struct device_config *config,
 			return err;
 		wait_ms = STORE_WAIT_MS;
 	}
-	err = store_type_of(config)->open(config, wait_ms, &device->backend);
+	if (front_end_of(config->driver)->vdpa)
+		err = store_type_of(config)->open(config, wait_ms, &device->backend);
+	else /* opened when the front end starts its rings (vhost_user_store.c) */
+		err = closed_store_new(config, &device->backend);
 	if (err)
 		return err;
 	err = device_set_limits(device);

@@ -139,6 +139,63 @@ void vhost_user_session_ended(struct vhost_user_device *vu)
 		accept_next(vu);
 }
 
+/* ---- the end of the connection ---- */
+
+static void forget_connection(struct vhost_user_device *vu)
+{
+	vhost_user_drop_dirty_log(vu);
+	vhost_user_memory_clear(&vu->memory);
+	vhost_user_reset_vrings(vu);
+	vhost_user_socket_exit(&vu->socket);
+	if (vu->backend_fd >= 0)
+		close(vu->backend_fd);
+	vu->backend_fd = -1;
+	vu->poll = (struct ring_poll){ .ring = NULL };
+	vu->features = vu->protocol_features = 0;
+	vu->status = 0;
+	vu->pid = 0;
+	vu->connected = vu->ending = vu->log_all = false;
+	/* The front end may keep the old one. In the new one no write is lost. */
+	if (!vhost_user_renew_inflight(vu))
+		queues_clear_lost_writes(&vu->device->queues);
+}
+
+static void store_released(struct vhost_user_device *vu, const char *why)
+{
+	(void)why;
+	forget_connection(vu);
+	vhost_user_session_ended(vu);
+}
+
+static void rings_forgotten(struct queues *queues)
+{
+	vhost_user_close_store(vhost_user_of_queues(queues), store_released);
+}
+
+/* Cancelled requests were put back: the front end serves them again, by the inflight log. */
+static void rings_paused(struct queues *queues)
+{
+	queues_command(queues, QUEUE_STOP, 0, rings_forgotten);
+}
+
+static void poll_stopped(struct ring_poll *poll)
+{
+	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, poll);
+
+	queues_command(&vu->device->queues, QUEUE_PAUSE, 0, rings_paused);
+}
+
+/* Where a message is being processed, finish_message() calls it again. */
+void vhost_user_session_end(struct vhost_user_device *vu)
+{
+	if (vu->ending || vu->handler)
+		return;
+	vu->ending = true;
+	ring_poll_stop(&vu->poll, poll_stopped);
+}
+
+/* ---- the end of the device ---- */
+
 static void accept_stopped(struct ring_poll *poll)
 {
 	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, accepting);

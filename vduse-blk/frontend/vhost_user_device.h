@@ -24,6 +24,7 @@
 #include "log.h"
 #include "queue/transport.h"
 #include "ring.h"
+#include "task.h"
 #include "vhost_user_listener.h"
 #include "vhost_user_memory.h"
 #include "vhost_user_socket.h"
@@ -63,6 +64,10 @@ struct vhost_user_device {
 	struct vhost_user_vring *vrings; /* device->limits.queues */
 	struct vhost_user_memory memory;
 	struct vhost_user_listener listener;
+	struct backend *store; /* open while rings run; NULL: it is closed */
+	struct task store_task;
+	int store_result;
+	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;
 	bool begun;   /* the queues exist */
 	bool stopped; /* no connection is accepted any more */
@@ -85,9 +90,9 @@ struct vhost_user_device {
 	/* The message that is being processed, @socket.message. */
 	const struct vhost_user_handler *handler; /* NULL: none */
 	const char *why;			  /* why it was refused; NULL: it was not */
-	char region_error[300];
-	bool paused;	   /* the queues are paused for it */
-	uint32_t stopping; /* the vring that is being stopped for it */
+	char error[LOG_CAPTURE_MAX];		  /* memory for @why */
+	bool paused;				  /* the queues are paused for it */
+	uint32_t stopping;			  /* the vring that is being stopped for it */
 	bool receiving;
 	unsigned int budget; /* messages until other disks have their turn */
 	struct ring_message more;

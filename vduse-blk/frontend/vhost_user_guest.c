@@ -20,10 +20,10 @@ static const char *add_region(struct vhost_user_device *vu, const struct vhost_u
 
 	if (!vhost_user_memory_add(&vu->memory, region, fd, &why))
 		return NULL;
-	snprintf(vu->region_error, sizeof(vu->region_error),
+	snprintf(vu->error, sizeof(vu->error),
 		 "the memory region at guest address 0x%llx of %llu bytes %s",
 		 (unsigned long long)region->guest_addr, (unsigned long long)region->size, why);
-	return vu->region_error;
+	return vu->error;
 }
 
 const char *vhost_user_set_mem_table(struct vhost_user_device *vu,

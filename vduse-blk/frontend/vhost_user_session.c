@@ -12,14 +12,9 @@
 static void receive(struct vhost_user_device *vu);
 static void settle(struct vhost_user_device *vu);
 
-static struct vhost_user_device *vu_of_queues(struct queues *queues)
-{
-	return device_of_queues(queues)->vhost_user;
-}
-
 static struct vhost_user_device *vu_of_queue(struct queue *queue)
 {
-	return vu_of_queues(container_of(queue->disk, struct queues, disk));
+	return vhost_user_of_queues(container_of(queue->disk, struct queues, disk));
 }
 
 static struct queue *queue_of(struct vhost_user_device *vu, uint32_t index)
@@ -91,11 +86,22 @@ static void ring_started(struct queue *queue)
 	settle(vu_of_queue(queue));
 }
 
+static void store_opened(struct vhost_user_device *vu, const char *why)
+{
+	vu->why = why;
+	settle(vu);
+}
+
+/* The first ring that starts opens the store, and then the vrings are looked at again. */
 static void start_ring(struct vhost_user_device *vu, struct vhost_user_vring *vring)
 {
 	bool recover = vu->keeps_inflight &&
 		       inflight_vq_is_active(inflight_vq(vu->device->inflight, vring->index));
 
+	if (!vu->store) {
+		vhost_user_open_store(vu, store_opened);
+		return;
+	}
 	vring->running = true;
 	queue_command(queue_of(vu, vring->index), recover ? QUEUE_RECOVER : QUEUE_START,
 		      vu->features, ring_started);
@@ -125,7 +131,7 @@ static void settle(struct vhost_user_device *vu)
 
 static void resumed(struct queues *queues)
 {
-	settle(vu_of_queues(queues));
+	settle(vhost_user_of_queues(queues));
 }
 
 static void apply(struct vhost_user_device *vu)
@@ -141,7 +147,29 @@ static void apply(struct vhost_user_device *vu)
 
 static void paused(struct queues *queues)
 {
-	apply(vu_of_queues(queues));
+	apply(vhost_user_of_queues(queues));
+}
+
+static bool any_running(const struct vhost_user_device *vu)
+{
+	for (uint32_t i = 0; i < vu->device->limits.queues; i++)
+		if (vu->vrings[i].running)
+			return true;
+	return false;
+}
+
+static void store_closed(struct vhost_user_device *vu, const char *why)
+{
+	(void)why;
+	apply(vu);
+}
+
+static void rings_are_stopped(struct vhost_user_device *vu)
+{
+	if (vu->handler->releases && vu->store && !any_running(vu))
+		vhost_user_close_store(vu, store_closed);
+	else
+		apply(vu);
 }
 
 static void stop_next(struct vhost_user_device *vu);
@@ -185,27 +213,19 @@ static void stop_next(struct vhost_user_device *vu)
 		queue_command(queue_of(vu, i), QUEUE_QUIESCE, 0, ring_quiesced);
 		return;
 	}
-	apply(vu);
+	rings_are_stopped(vu);
 }
 
 static void reset_done(struct queues *queues)
 {
-	struct vhost_user_device *vu = vu_of_queues(queues);
+	struct vhost_user_device *vu = vhost_user_of_queues(queues);
 
 	for (uint32_t i = 0; i < vu->device->limits.queues; i++) {
 		vu->vrings[i].running = false;
 		if (i < vu->inflight_queues)
 			inflight_vq_stop(inflight_vq(vu->device->inflight, i));
 	}
-	apply(vu);
-}
-
-static bool any_running(const struct vhost_user_device *vu)
-{
-	for (uint32_t i = 0; i < vu->device->limits.queues; i++)
-		if (vu->vrings[i].running)
-			return true;
-	return false;
+	rings_are_stopped(vu);
 }
 
 static void prepare(struct vhost_user_device *vu)
@@ -327,55 +347,4 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd)
 	log_info("%s: a front end (process %d) has connected to %s", name_of(vu), (int)vu->pid,
 		 vu->listener.path);
 	ring_poll_start(vu->device->ring, &vu->poll, fd, readable);
-}
-
-/* ---- the end of the connection ---- */
-
-static void forget_connection(struct vhost_user_device *vu)
-{
-	vhost_user_drop_dirty_log(vu);
-	vhost_user_memory_clear(&vu->memory);
-	vhost_user_reset_vrings(vu);
-	vhost_user_socket_exit(&vu->socket);
-	if (vu->backend_fd >= 0)
-		close(vu->backend_fd);
-	vu->backend_fd = -1;
-	vu->poll = (struct ring_poll){ .ring = NULL };
-	vu->features = vu->protocol_features = 0;
-	vu->status = 0;
-	vu->pid = 0;
-	vu->connected = vu->ending = vu->log_all = false;
-	/* The front end may keep the old one. In the new one no write is lost. */
-	if (!vhost_user_renew_inflight(vu))
-		queues_clear_lost_writes(&vu->device->queues);
-}
-
-static void rings_forgotten(struct queues *queues)
-{
-	struct vhost_user_device *vu = vu_of_queues(queues);
-
-	forget_connection(vu);
-	vhost_user_session_ended(vu);
-}
-
-/* Cancelled requests were put back: the front end serves them again, by the inflight log. */
-static void rings_paused(struct queues *queues)
-{
-	queues_command(queues, QUEUE_STOP, 0, rings_forgotten);
-}
-
-static void poll_stopped(struct ring_poll *poll)
-{
-	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, poll);
-
-	queues_command(&vu->device->queues, QUEUE_PAUSE, 0, rings_paused);
-}
-
-/* Where a message is being processed, finish_message() calls it again. */
-void vhost_user_session_end(struct vhost_user_device *vu)
-{
-	if (vu->ending || vu->handler)
-		return;
-	vu->ending = true;
-	ring_poll_stop(&vu->poll, poll_stopped);
 }

@@ -20,6 +20,7 @@ struct vhost_user_handler {
 	bool longer;	   /* the payload may be longer */
 	unsigned int fds;  /* most descriptors */
 	bool replies;	   /* it has a reply of its own */
+	bool releases;	   /* if no ring runs any more, the store is closed before @apply */
 	bool names_vring;  /* the payload begins with the index of a vring: 32 bits */
 	bool names_vring8; /* the payload is as VHOST_USER_VRING_INDEX says */
 
@@ -30,6 +31,12 @@ struct vhost_user_handler {
 	 */
 	const char *(*apply)(struct vhost_user_device *vu, struct vhost_user_message *message);
 };
+
+/** vhost_user_of_queues() - the device with these queues */
+static inline struct vhost_user_device *vhost_user_of_queues(struct queues *queues)
+{
+	return device_of_queues(queues)->vhost_user;
+}
 
 /** vhost_user_handler_of() - NULL: the message is unknown */
 const struct vhost_user_handler *vhost_user_handler_of(uint32_t request);
@@ -79,6 +86,20 @@ const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,
 				       struct vhost_user_message *message);
 const char *vhost_user_set_log_base(struct vhost_user_device *vu,
 				    struct vhost_user_message *message);
+
+/**
+ * vhost_user_open_store() - open and lock the store, in a task, and use it for the queues
+ * @done: called on the main thread. @why: NULL: the store is open; else an error text
+ *
+ * No ring runs. Another process may have the store for some more seconds: the source of a migration, or
+ * I/O of a server that was killed.
+ */
+void vhost_user_open_store(struct vhost_user_device *vu,
+			   void (*done)(struct vhost_user_device *vu, const char *why));
+
+/** vhost_user_close_store() - close it, in a task, and unlock it; no ring runs. @why is NULL */
+void vhost_user_close_store(struct vhost_user_device *vu,
+			    void (*done)(struct vhost_user_device *vu, const char *why));
 
 /** vhost_user_renew_inflight() - use a new inflight log, which the front end does not have */
 int __must_check vhost_user_renew_inflight(struct vhost_user_device *vu);

@@ -46,6 +46,13 @@ void queues_clear_lost_writes(struct queues *queues)
 		inflight_vq(queues->disk.inflight, i)->user_flag = 0;
 }
 
+void queues_set_backend(struct queues *queues, struct backend *backend)
+{
+	queues->disk.backend = backend;
+	backend->owner = queues;
+	backend->lost = writes_lost;
+}
+
 int queues_init(struct queues *queues, uint32_t count, struct worker *workers,
 		unsigned int worker_count, unsigned int *next_worker)
 {
@@ -66,8 +73,7 @@ int queues_init(struct queues *queues, uint32_t count, struct worker *workers,
 			goto exit_queues;
 	}
 	restore_lost_writes(queues);
-	disk->backend->owner = queues;
-	disk->backend->lost = writes_lost;
+	queues_set_backend(queues, disk->backend);
 	return 0;
 
 exit_queues:

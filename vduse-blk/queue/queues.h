@@ -51,6 +51,9 @@ void queues_exit(struct queues *queues);
 void queues_command(struct queues *queues, enum queue_verb verb, uint64_t features,
 		    void (*done)(struct queues *queues));
 
+/** queues_set_backend() - use another store from the next start on; no queue is started */
+void queues_set_backend(struct queues *queues, struct backend *backend);
+
 /**
  * queues_set_inflight() - use another inflight log from the next start on; no queue is started
  *

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The store of a vhost-user disk is open and locked while rings of the front end run.
+ *
+ * In a live migration, the server on the target host starts while the source still serves the disk. So
+ * the target opens the store when the VMM starts the rings there, and the source has closed it before
+ * it replies to the last GET_VRING_BASE. The two never write at the same time.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/closed_store.h"
+#include "store/store_type.h"
+#include "vhost_user_steps.h"
+
+/* How long to wait for I/O of a server that was killed, whose inflight log the front end has. */
+#define SUCCESSOR_WAIT_MS 30000
+
+/* How long, and how often, to try to open a store that another process still has. */
+#define BUSY_TRIES    100
+#define BUSY_DELAY_US 100000
+
+static int open_store(struct vhost_user_device *vu, unsigned int wait_ms)
+{
+	const struct device_config *config = vu->device->config;
+	int err = store_type_of(config)->open(config, wait_ms, &vu->store);
+
+	if (err)
+		return err;
+	err = closed_store_check(config, vu->device->backend, vu->store);
+	if (!err)
+		return 0;
+	backend_close(vu->store);
+	vu->store = NULL;
+	return err;
+}
+
+static void open_work(struct task *task)
+{
+	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
+	int *fds[TASK_DESCRIPTORS_MAX];
+	unsigned int count, tries = 0;
+
+	do {
+		log_capture(vu->error);
+		vu->store_result = open_store(vu, vu->keeps_inflight ? SUCCESSOR_WAIT_MS : 0);
+		log_capture(NULL);
+	} while (vu->store_result == -EBUSY && ++tries < BUSY_TRIES && !usleep(BUSY_DELAY_US));
+	if (vu->store_result)
+		return;
+	count = backend_descriptors(vu->store, fds, ARRAY_SIZE(fds));
+	for (unsigned int i = 0; i < count; i++)
+		task_give(task, fds[i]);
+}
+
+static void open_done(struct task *task)
+{
+	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
+
+	if (!vu->store_result)
+		backend_moved(vu->store);
+	if (!vu->store_result && task->lost) {
+		backend_close(vu->store);
+		vu->store = NULL;
+		vu->store_result = -EMFILE;
+	}
+	if (vu->store)
+		queues_set_backend(&vu->device->queues, vu->store);
+	else if (!vu->error[0])
+		snprintf(vu->error, sizeof(vu->error), "cannot open the store: %s",
+			 strerror(-vu->store_result));
+	vu->store_done(vu, vu->store ? NULL : vu->error);
+}
+
+void vhost_user_open_store(struct vhost_user_device *vu,
+			   void (*done)(struct vhost_user_device *vu, const char *why))
+{
+	int err;
+
+	vu->store_done = done;
+	vu->store_task = (struct task){ .name = "open", .work = open_work, .done = open_done };
+	err = task_start(&vu->store_task, vu->device->ring);
+	if (err)
+		done(vu, strerror(-err));
+}
+
+static void close_work(struct task *task)
+{
+	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
+
+	backend_close(vu->store);
+	vu->store = NULL;
+}
+
+static void close_done(struct task *task)
+{
+	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
+
+	vu->store_done(vu, NULL);
+}
+
+void vhost_user_close_store(struct vhost_user_device *vu,
+			    void (*done)(struct vhost_user_device *vu, const char *why))
+{
+	vu->store_done = done;
+	vu->store_task = (struct task){
+		.name = "close",
+		.work = close_work,
+		.done = close_done,
+		.shares_descriptors = true,
+	};
+	queues_set_backend(&vu->device->queues, vu->device->backend);
+	if (!vu->store) {
+		done(vu, NULL);
+	} else if (task_start(&vu->store_task, vu->device->ring)) {
+		close_work(&vu->store_task);
+		done(vu, NULL);
+	}
+}
