@@ -90,7 +90,7 @@ START_TEST(each_kind_of_operation_fails_for_itself)
 {
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: queue 3: write of 512");
 	test_log_expect(LOG_LEVEL_ERROR,
-			"disk0: queue 3: read of 512 bytes at 4096: the store ends");
+			"disk0: queue 3: read of 512 bytes at 4096: the store was truncated");
 	fails(BACKEND_WRITE, -EIO, 100);
 	fails(BACKEND_READ, -ENODATA, 100);
 	works(BACKEND_READ, 106);

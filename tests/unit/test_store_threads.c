@@ -202,7 +202,7 @@ START_TEST(thread_that_cannot_be_started_is_tried_again)
 	struct fb_op op;
 
 	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
-	test_log_expect(LOG_LEVEL_ERROR, "cannot start a thread for operations of a store");
+	test_log_expect(LOG_LEVEL_ERROR, "cannot start a thread for a store");
 	limit(RLIMIT_AS, 0);
 	submit_flush(&op);
 	wait_for_line("cannot start a thread");
@@ -217,7 +217,7 @@ START_TEST(store_closes_while_its_thread_cannot_be_started)
 	struct fb_op op;
 
 	ck_assert(fb_open_place(DISK, CACHE_WRITEBACK));
-	test_log_expect(LOG_LEVEL_ERROR, "cannot start a thread for operations of a store");
+	test_log_expect(LOG_LEVEL_ERROR, "cannot start a thread for a store");
 	limit(RLIMIT_AS, 0);
 	submit_flush(&op);
 	wait_for_line("cannot start a thread");

@@ -44,8 +44,8 @@ static const struct {
 	const char *line;
 } loops[] = {
 	{ false, false, -EBUSY, "which can write to it: losetup --detach /dev/loop" },
-	{ false, true, 0, "as well, which can write to it" },
-	{ true, false, 0, "as well, which only reads it" },
+	{ false, true, 0, "which can write to it: the data of the disk changes" },
+	{ true, false, 0, "which is read-only, and whose data changes" },
 	{ true, true, 0, NULL },
 };
 

@@ -72,7 +72,7 @@ truncate -s 8M "$T/short.img"
 if dd if="${NODE[short]}" of=/dev/null bs=4k count=1 skip=$((12 * mib)) iflag=skip_bytes,direct 2>"$T/dd"; then
 	fail "read what is not there"
 fi
-said 'error: short: queue [0-9]+: read of 4096 bytes at 12582912: the store ends before the disk does'
+said 'error: short: queue [0-9]+: read of 4096 bytes at 12582912: the store was truncated or removed'
 truncate -s 16M "$T/short.img"
 filled "${NODE[short]}" 0 $((8 * mib)) $((8 * mib)) || fail "no zeroes after the image had its size again"
 stop

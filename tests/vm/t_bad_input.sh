@@ -196,11 +196,11 @@ C
 one_line "$T/refused.err"
 # Nor is a disk made of itself, through whatever lies in between.
 node=${NODE[disk]}
-refused 1 "error: disk: cannot open $node: it lies on the disk that would be made of it" <<-C
+refused 1 "error: disk: cannot open $node: it is stored on this disk itself" <<-C
 	[disk]
 	path = $node
 C
-refused 1 'error: disk: cannot open /dev/mapper/on-disk: it lies on the disk' <<-C
+refused 1 'error: disk: cannot open /dev/mapper/on-disk: it is stored on this disk' <<-C
 	[disk]
 	path = /dev/mapper/on-disk
 C

@@ -46,7 +46,7 @@ disk() {
 	power 1
 	survived "$DISK" "$1" "$3" "$4"
 	stop
-	quiet 'cannot flush /dev/|Input/output error|No such device|the store ends|writes may be lost|more errors of the store'
+	quiet 'cannot flush /dev/|Input/output error|No such device|the store was truncated|writes may be lost|more errors of the store'
 	clean
 }
 

@@ -3,8 +3,7 @@
  * A backing store: something that holds the bytes of a disk.
  *
  * A task opens a store, and then all workers use it at the same time. A worker submits an operation
- * on its ring, and gets one completion on the same thread. The table fits a store over the network
- * too.
+ * on its ring, and gets one completion on the same thread.
  */
 #ifndef VDUSE_BLK_BACKEND_H
 #define VDUSE_BLK_BACKEND_H
@@ -21,7 +20,7 @@
 
 /* The properties of an open store, in bytes. Constant. */
 struct backend_limits {
-	uint64_t size;		/* of the disk, that is of the slice */
+	uint64_t size;		/* of the disk, that is of its extent */
 	uint32_t logical_block; /* smallest unit of a transfer */
 	uint32_t physical_block;
 	uint32_t alignment_offset;
@@ -43,20 +42,20 @@ enum backend_op {
 
 /*
  * One operation. The submitter owns it and everything it points at until @done; the store may
- * change @iov in the meantime. Arguments are checked before: inside the store, whole blocks.
+ * change @iov in the meantime. The submitter has checked that it lies inside the disk, in whole blocks.
  */
 struct backend_io {
 	enum backend_op op;
-	bool durable;	  /* not of a read: complete only when it survives a power cut */
-	bool unmap;	  /* zeroes: space may be given back */
+	bool durable;	  /* not for a read: complete it only when it survives a power cut */
+	bool unmap;	  /* zeroes: the store may free the space */
 	bool cancelled;	  /* out: backend_cancel() was called. Threads of the store may read it */
 	bool sync_failed; /* out: a sync failed, so earlier writes may be lost too */
 	uint64_t offset;
 	uint64_t len;
-	struct iovec *iov; /* read, write: pieces of @len bytes together, at least one */
+	struct iovec *iov; /* read, write: at least one piece, together @len bytes */
 	uint32_t iov_count;
 	const struct ring_buffer *buffer; /* of the ring; the pieces may lie in it. NULL: none */
-	uint64_t done_bytes; /* out: of a read or write that failed, the bytes before that */
+	uint64_t done_bytes; /* out: if a read or write fails, the bytes transferred before */
 
 	/*
 	 * Returns the staging buffer of @io, BACKEND_STAGING_SIZE bytes, for memory that O_DIRECT refuses.
@@ -68,21 +67,21 @@ struct backend_io {
 	void (*done)(struct backend_io *io, int err);
 
 	struct backend *backend; /* set by backend_submit() */
-	struct ring *ring;	 /* likewise: of the worker */
+	struct ring *ring;	 /* of the worker; set by backend_submit() */
 
 	/*
-	 * For the store, from @submit to @done: a struct of that store, whose size it asserts. It
-	 * consists of characters, so that the compiler expects accesses as any type.
+	 * For the store, from @submit to @done: a struct of that store, which asserts its size. An array
+	 * of characters, so that the compiler expects accesses as any type.
 	 */
 	_Alignas(uint64_t) unsigned char private[BACKEND_IO_PRIVATE];
 };
 
 struct backend_ops {
-	/** @submit: begin @io; the SQE goes out with the ring's next round. Never fails by itself */
+	/** @submit: begin @io; the ring's next round submits the SQE. Reports errors by @io->done only */
 	void (*submit)(struct backend *backend, struct ring *ring, struct backend_io *io);
 
 	/**
-	 * @cancel: end @io early, where that is possible; its @done comes in any case, later
+	 * @cancel: end @io early, if possible; @io->done is called later in any case
 	 *
 	 * @io->cancelled is set. NULL: all operations end in @submit.
 	 * -ECANCELED or -EINTR: part of it may have had an effect.
@@ -106,16 +105,17 @@ struct backend {
 	struct backend_limits limits;
 	bool cached; /* completed writes may be in this host's page cache only */
 	/*
-	 * Text; equal only for the same file, disk or other place of bytes. "": the store keeps no
-	 * bytes, and has nothing in common with another one
+	 * Text that names the file, block device or other container of the bytes. Two stores with equal
+	 * texts may share bytes. "": the store keeps no bytes
 	 */
 	char identity[BACKEND_IDENTITY_MAX];
-	uint64_t offset; /* of the disk's first byte in that place */
+	uint64_t offset; /* of the disk's first byte in that container */
 
 	/*
-	 * A sync has failed: any completed write may be lost. Called before the completion of every
-	 * operation that could cover that write; on any thread, on several at the same time; must
-	 * not block. The user of the store sets it while nothing is in flight. NULL: not called
+	 * A sync has failed: any completed write may be lost. Called before the completion of each
+	 * operation that should have made such a write durable. Called on any thread, on several at the
+	 * same time; must not block. The user of the store sets it while nothing is in flight. NULL: not
+	 * called
 	 */
 	void (*lost)(void *owner);
 	void *owner;
@@ -152,7 +152,7 @@ static inline void backend_cancel(struct backend_io *io)
  * backend_descriptors() - the addresses of the descriptors of an open store
  * @fds: out, @max of them at most
  *
- * For a task that opens a store: it gives them to the process (task_give()). Return: their number
+ * A task that opens a store sends them to the process (task_give()). Return: their number
  */
 static inline unsigned int backend_descriptors(struct backend *backend, int **fds, unsigned int max)
 {

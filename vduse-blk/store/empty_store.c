@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Stores that keep no bytes. Of null: every operation succeeds at once, without an effect: what is
- * left of a request is the cost of everything but the store. Of error: every operation fails at
- * once, so that the driver of a device whose store is gone can come to an end.
+ * Stores that keep no bytes. null: every operation succeeds at once, without an effect, which shows the
+ * cost of everything but the store. error: every operation fails at once, which ends the requests of a
+ * device whose store is gone.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void empty_close(struct backend *backend)
 static const struct backend_ops null_ops = { .submit = null_submit, .close = empty_close };
 static const struct backend_ops error_ops = { .submit = error_submit, .close = empty_close };
 
-/* Without a size, as for a rescue: a larger disk was never served. */
+/* A rescue has no size: it uses the largest one. */
 static void set_limits(const struct device_config *config, struct backend_limits *limits)
 {
 	uint32_t block = config->logical_block_size ? config->logical_block_size : 512;

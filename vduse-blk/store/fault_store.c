@@ -2,8 +2,8 @@
 /*
  * A file or block device with faults on request, for tests (config/fault_options.h).
  *
- * A fault happens before an operation is passed on to the store of the file, or instead of that. An
- * operation that has to wait does so on a thread of this store's pool: no worker blocks.
+ * A fault delays or replaces an operation of the file's store. An operation that is delayed waits on a
+ * thread of this store's pool: no worker blocks.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static struct backend_io *io_of(struct pool_job *job)
 	return container_of((unsigned char(*)[BACKEND_IO_PRIVATE])own, struct backend_io, private);
 }
 
-/* The user of the store learns of the loss before it gets this or a later completion. */
+/* Reports the loss before this and any later completion. */
 static void sync_fails(struct fault_store *fault, struct backend_io *io)
 {
 	backend_lost(&fault->base);
@@ -104,7 +104,7 @@ static bool is_to_fail(struct fault_store *fault, enum backend_op op)
 	return false;
 }
 
-/* Nothing has to be waited for any more. */
+/* All waits are over. */
 static void io_begin(struct fault_store *fault, struct backend_io *io)
 {
 	bool fails = is_to_fail(fault, io->op);
@@ -180,7 +180,7 @@ static void fault_submit(struct backend *backend, struct ring *ring, struct back
 	store_pool_submit(fault->pool, &own->job);
 }
 
-/* An operation that was passed on is no longer one of this store. */
+/* Once passed on, an operation belongs to the store of the file, and this is not called. */
 static void fault_cancel(struct backend *backend, struct backend_io *io)
 {
 	store_pool_cancel(fault_of(backend)->pool, &fault_io(io)->job);

@@ -18,7 +18,7 @@
 #define BATCH_PARTS 16u
 #define BATCH_BYTES (4u << 20) /* REQUEST_BYTES_MAX of queue.h */
 
-/* A batch is done. Where a part failed or was short, the batch is repeated, one step at a time. */
+/* A batch is done. If a part failed or was short, the batch is repeated, one step at a time. */
 static void batch_done(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
@@ -37,7 +37,7 @@ static void batch_done(struct backend_io *io)
 	if (whole)
 		iov_skip(&io->iov, &io->iov_count, own->batch_bytes);
 	own->one_by_one = !whole;
-	own->iopoll = own->iopoll && whole; /* the disk may have refused to be polled */
+	own->iopoll = own->iopoll && whole; /* the disk may have refused polling */
 	file_rw_rest(io);
 }
 
@@ -67,7 +67,7 @@ static bool batch_takes_more(const struct backend_io *io)
 	return file_io(io)->parts < BATCH_PARTS && file_io(io)->batch_bytes < BATCH_BYTES;
 }
 
-/* Parts of one piece. */
+/* Cuts one piece into parts. */
 static void batch_cut(struct backend_io *io, const struct iovec *piece, size_t size)
 {
 	struct iovec part = { .iov_base = piece->iov_base };
@@ -79,7 +79,7 @@ static void batch_cut(struct backend_io *io, const struct iovec *piece, size_t s
 	}
 }
 
-/* All about the same size, each of whole pieces, or of a piece that alone is too large. */
+/* Parts have about the same size. A part has whole pieces, or a piece of a piece that is too large. */
 void file_batch_start(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);

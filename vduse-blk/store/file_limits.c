@@ -29,7 +29,7 @@
  */
 #define PART_MAX (1ull << 20)
 
-/* Reads one sysfs number of the whole disk that a block device belongs to; @fallback without. */
+/* Return: a number in sysfs of the disk that the block device belongs to; without one, @fallback */
 static uint64_t queue_limit(dev_t rdev, const char *name, uint64_t fallback)
 {
 	const char *const dirs[] = { "", "../" }; /* a disk, a partition */
@@ -56,7 +56,7 @@ static void set_parts(struct host_file *file, dev_t rdev)
 	uint64_t bytes = queue_limit(rdev, "max_sectors_kb", 0) * 1024 / BLOCK_MAX * BLOCK_MAX;
 	uint32_t pieces = (uint32_t)queue_limit(rdev, "max_segments", 0);
 
-	if (!bytes || !pieces) /* sysfs has no limits of it */
+	if (!bytes || !pieces) /* sysfs has no limits of this device */
 		return;
 	file->part_max = MIN(bytes, PART_MAX);
 	file->part_pieces = pieces;
@@ -96,7 +96,7 @@ static void examine_file(struct host_file *file, const struct stat *st)
 	struct backend_limits *l = &file->limits;
 	uint32_t block = (uint32_t)st->st_blksize;
 
-	/* A file system block is what a small write costs, as long as it is one of ours at all. */
+	/* The physical block is the block of the file system, if that is a valid block size here. */
 	if (block < SECTOR_SIZE || block > 4096 || (block & (block - 1)))
 		block = 4096;
 	l->logical_block = SECTOR_SIZE;
@@ -107,7 +107,7 @@ static void examine_file(struct host_file *file, const struct stat *st)
 	l->zeroes_max = FILE_RANGE_MAX;
 }
 
-/* Finds by reading what O_DIRECT needs, on kernels and file systems that do not say. */
+/* Finds the alignment for O_DIRECT by reading, for kernels and file systems that do not report it. */
 static uint32_t probe_direct_align(int fd)
 {
 	uint32_t align = SECTOR_SIZE;

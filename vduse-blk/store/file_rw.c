@@ -32,7 +32,7 @@ static bool is_write(const struct backend_io *io)
 	return io->op == BACKEND_WRITE;
 }
 
-/* The cheapest operation that does it. */
+/* Chooses the cheapest opcode. */
 static void prep(struct io_uring_sqe *sqe, const struct backend_io *io, const struct iovec *iov,
 		 uint32_t count, uint64_t at)
 {
@@ -83,8 +83,9 @@ static bool needs_staging(const struct backend_io *io)
 }
 
 /*
- * Without an attempt on the ring, where that was seen to be of no use; or where all threads of the
- * store wait for it already: a file system may wait for metadata in spite of RWF_NOWAIT.
+ * Return: should a thread of the store do the step without an attempt on the ring? Yes if the store
+ * refuses RWF_NOWAIT. Yes if all threads of the store are busy: then the file system may stall, and it
+ * may wait for metadata in spite of RWF_NOWAIT.
  */
 static bool must_wait(const struct backend_io *io)
 {
@@ -94,7 +95,7 @@ static bool must_wait(const struct backend_io *io)
 	       (!store->file.block_device && store_pool_is_behind(store->pool));
 }
 
-/* dm-crypt, thin volumes, NFS, FUSE and others: their reads and writes are all done by threads. */
+/* For dm-crypt, thin volumes, NFS, FUSE and others: threads do all reads or writes. */
 static void forbid_nowait(struct backend_io *io)
 {
 	struct file_store *store = store_of(io);
@@ -106,13 +107,13 @@ static void forbid_nowait(struct backend_io *io)
 static void forbid_pinning(struct file_store *store)
 {
 	if (!load_relaxed(&store->no_pin))
-		log_info("%s: the kernel's bounce buffer cannot be pinned: data are copied once "
-			 "more (umem = on avoids that)",
+		log_info("%s: the kernel's bounce buffer cannot be pinned: all data is copied once "
+			 "more; umem = on avoids that",
 			 store->name);
 	store_relaxed(&store->no_pin, true);
 }
 
-/* What is to be in the staging buffer next. Return: 0; -ENOMEM; -EFAULT: memory is not there */
+/* Sets the piece of the step to the staging buffer, and fills it for a write. Return: 0; -ENOMEM; -EFAULT */
 static int staging_fill(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
@@ -124,11 +125,11 @@ static int staging_fill(struct backend_io *io)
 	own->piece = (struct iovec){ .iov_base = staging, .iov_len = MIN(io_bytes_left(io), max) };
 	if (is_write(io))
 		iov_to_buf(io->iov, io->iov_count, staging, own->piece.iov_len);
-	/* Zeroes of a lost page must not be written. The queue stops after its next check. */
+	/* A lost page reads as zeroes, which must not be written. The queue stops at its next check. */
 	return iov_is_lost(io->iov, io->iov_count, own->piece.iov_len) ? -EFAULT : 0;
 }
 
-/* As many pieces as a part takes; or as much of the first one. */
+/* Limits the step to the size of a part: several pieces, or the beginning of one that is too large. */
 static void step_cut(struct backend_io *io)
 {
 	struct file_io *own = file_io(io);
@@ -200,7 +201,7 @@ static void step_came(struct ring_op *op, int res, uint32_t flags)
 	(void)flags;
 	if (unlikely(res == -EAGAIN || res == -EOPNOTSUPP) && !io->cancelled) {
 		if (file_io(io)->iopoll && io->ring->has_iopoll) {
-			/* The disk refused to be polled: try again with an interrupt. */
+			/* The disk refuses polling: try again with an interrupt. */
 			file_io(io)->iopoll = false;
 			step_submit(io);
 			return;
@@ -225,7 +226,7 @@ static void step_start(struct backend_io *io)
 		step_submit(io);
 }
 
-/* Return: try again, perhaps in another way? */
+/* Return: should the step be repeated, perhaps in another way? */
 static bool step_again(struct backend_io *io, int res)
 {
 	struct file_store *store = store_of(io);
@@ -239,7 +240,7 @@ static bool step_again(struct backend_io *io, int res)
 	return res == -EAGAIN || res == -EINTR;
 }
 
-/* Return: bytes in whole blocks; -errno. The file may be growing: a partial block is tried again */
+/* Return: bytes in whole blocks; -errno. Repeats a partial block once, since the file may be growing */
 static int whole_blocks(struct backend_io *io, int res)
 {
 	const struct host_file *file = &store_of(io)->file;

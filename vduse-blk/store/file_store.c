@@ -2,9 +2,9 @@
 /*
  * Files and block devices.
  *
- * Reads and writes are in file_rw.c. All other operations block, and are done by the threads of
- * the store (store_pool.h): what the store cannot do falls to the next best way. An operation that
- * must be durable ends with a sync.
+ * Reads and writes are in file_rw.c. All other operations block, so threads of the store do them
+ * (store_pool.h). If the store does not support an operation, they try the next best one. An operation
+ * that must be durable ends with a sync.
  */
 #include "file_store.h"
 
@@ -61,7 +61,7 @@ void io_finish_changed(struct backend_io *io, int err)
 		sync_start(io);
 }
 
-/* The rest, to the end of this file but for opening: on a thread of the pool. */
+/* ---- operations on a thread of the pool ---- */
 
 static bool not_supported(int res)
 {
@@ -69,8 +69,8 @@ static bool not_supported(int res)
 }
 
 /*
- * One chunk. What O_DIRECT wrote of a torn block is written again, as it continues at whole blocks
- * only. Return: 0; -errno
+ * Writes one chunk. O_DIRECT continues at whole blocks only, so a partial block is written again.
+ * Return: 0; -errno
  */
 static int write_chunk(struct backend_io *io, int fd)
 {
@@ -94,7 +94,7 @@ static int write_chunk(struct backend_io *io, int fd)
 	return 0;
 }
 
-/* The last resort: writes zeroes from a shared buffer. */
+/* If nothing else works: writes zeroes from a shared buffer. */
 static int write_zeroes(struct backend_io *io, int fd)
 {
 	int err = 0;
@@ -110,18 +110,18 @@ static int allocate(const struct backend_io *io, int fd, int mode)
 }
 
 /*
- * Holes read as zeroes and take no space, so an image file gets holes even where the driver did not
- * ask for them (virtio 1.3, 5.2.6.2 forbids nothing here, and Linux never asks for BLKZEROOUT). A
- * block device gets what the driver said.
+ * Holes read as zeroes and take no space. So an image file gets holes even if the driver did not set
+ * UNMAP: virtio 1.3, 5.2.6.2 allows that, and Linux never sets it for BLKZEROOUT. For a block device
+ * the driver decides.
  */
 static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 {
 	struct backend_io *io = io_of_job(job);
 	struct file_store *store = store_of(io);
-	bool give_back = !store->keep_space && (io->unmap || !store->file.block_device);
+	bool free_space = !store->keep_space && (io->unmap || !store->file.block_device);
 	int err = -EOPNOTSUPP;
 
-	if (give_back && !load_relaxed(&store->no_punch)) {
+	if (free_space && !load_relaxed(&store->no_punch)) {
 		err = allocate(io, fds->fd, FALLOC_FL_PUNCH_HOLE);
 		if (not_supported(err))
 			store_relaxed(&store->no_punch, true);
@@ -134,7 +134,7 @@ static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 	return not_supported(err) ? write_zeroes(io, fds->fd) : err;
 }
 
-/* A discard is a hint: where the store cannot free space it succeeds without an effect. */
+/* A discard is a hint: if the store cannot free space, it succeeds without an effect. */
 static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 {
 	struct backend_io *io = io_of_job(job);
@@ -191,7 +191,7 @@ static void file_submit(struct backend *backend, struct ring *ring, struct backe
 	}
 }
 
-/* What is in the ring's second io_uring cannot be ended, and is not found. */
+/* An operation in the ring's second io_uring cannot be cancelled; ring_cancel() does not find it. */
 static void file_cancel(struct backend *backend, struct backend_io *io)
 {
 	(void)backend;
@@ -247,7 +247,7 @@ static const struct backend_ops file_ops = {
 	.close = file_close,
 };
 
-/* What the store tells its users. */
+/* Sets the properties that users of the store see. */
 static void set_base(struct backend *base, const struct host_file *file)
 {
 	base->limits = file->limits;

@@ -13,13 +13,13 @@ struct file_store {
 	struct store_pool *pool;
 	struct pool_fds pool_fds; /* of @store, in the process's table */
 	const char *name;	  /* of the device */
-	bool keep_space;	  /* discard = no: never give space back */
+	bool keep_space;	  /* discard = no: never free space */
 	bool iopoll;		  /* iopoll = yes: poll the disk for completions */
-	bool bounce; /* data is in the kernel's bounce pages, which may be unpinnable */
+	bool bounce; /* data is in the kernel's bounce buffer, which may not allow pinning */
 
 	/*
 	 * Operations that the store has refused as not supported. Set by any thread, read by all: a
-	 * stale value costs one more try.
+	 * stale value costs one more attempt.
 	 */
 	bool no_punch;
 	bool no_zero_range;
@@ -34,13 +34,13 @@ struct file_io {
 	struct pool_job job;
 	const struct iovec *step; /* the pieces of the step under way: in @iov, or @piece */
 	uint32_t step_count;
-	uint32_t parts; /* under way, all of them with @ring_op */
+	uint32_t parts; /* the number of parts under way; they share @ring_op */
 	struct iovec piece;
 	uint64_t batch_bytes, batch_done;
-	bool one_by_one; /* one part at a time, since a part of a batch failed */
-	bool iopoll;	 /* completions may be polled for; false after the disk refused that */
-	bool staged;	 /* the step reads or writes the staging buffer */
-	bool torn;	 /* the last step moved less than a block */
+	bool one_by_one; /* submit one part at a time, since a part of a batch failed */
+	bool iopoll;	 /* poll for the completion; false after the disk refused that */
+	bool staged;	 /* the step uses the staging buffer */
+	bool torn;	 /* the last step transferred less than a block */
 	bool in_pool;	 /* @job is under way */
 };
 
@@ -86,10 +86,10 @@ void io_to_pool(struct backend_io *io,
 		int (*work)(struct pool_job *job, const struct pool_fds *fds),
 		void (*done)(struct pool_job *job));
 
-/** io_finish_changed() - finish a change of the store, after a sync where @io->durable */
+/** io_finish_changed() - finish an operation that changed the store; if @io->durable, sync first */
 void io_finish_changed(struct backend_io *io, int err);
 
-/** file_rw_start() - read or write all of @io, in as many steps as it takes; then io_finish() */
+/** file_rw_start() - read or write all of @io, in one step or several; then io_finish() */
 void file_rw_start(struct backend_io *io);
 
 /** file_rw_rest() - read or write what is left, from @io->done_bytes on; @io->iov begins there */
@@ -102,7 +102,7 @@ void file_rw_rest(struct backend_io *io);
 void file_rw_submit(struct backend_io *io, const struct iovec *iov, uint32_t count, uint64_t at,
 		    void (*done)(struct ring_op *op, int res, uint32_t flags));
 
-/** file_batch_start() - submit the next parts, as many as may be under way; then file_rw_rest() */
+/** file_batch_start() - submit the next batch of parts; after it file_rw_rest() */
 void file_batch_start(struct backend_io *io);
 
 #endif

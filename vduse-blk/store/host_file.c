@@ -22,7 +22,7 @@
 
 #define LOCK_ROUND_MS 100u
 
-/* Opens without touching what it is: a device node's open may have effects, a FIFO's may block. */
+/* With O_PATH: a normal open of a device node may have effects, and that of a FIFO may block. */
 static int open_path(const struct device_config *config, struct stat *st)
 {
 	int fd, err = 0;
@@ -87,7 +87,7 @@ static void log_open_error(const struct device_config *config, int err)
 	else if (err == -EISDIR || err == -ENOTBLK)
 		reason = "neither a regular file nor a block device";
 	else if (err == -EDEADLK)
-		reason = "it lies on the disk that would be made of it";
+		reason = "it is stored on this disk itself";
 	else if (err == -EINVAL && config->cache == CACHE_NONE)
 		reason = "its file system cannot do O_DIRECT, which cache = none needs; "
 			 "accepted are auto, writeback, writethrough and unsafe";
@@ -117,7 +117,7 @@ static int open_once(const struct device_config *config, bool claim, struct host
 	if (path_fd < 0)
 		return path_fd;
 	file->block_device = S_ISBLK(st->st_mode);
-	/* Two readers of a disk are fine, and a claim would keep the second one out. */
+	/* Several read-only disks may share a block device, so they do not claim it. */
 	err = 0;
 	if (!file->block_device)
 		own_file_add(&file->own, st);
@@ -180,7 +180,7 @@ static int open_and_examine(const struct device_config *config, bool claim, unsi
 	return 0;
 }
 
-/* Tries to lock for @wait_ms, and looks for the holders of locks only then: that takes long. */
+/* Tries to lock for @wait_ms. Searches for the holders of locks only after that: it takes long. */
 static int lock_with_retries(const struct device_config *config, const struct host_file *file,
 			     unsigned int *wait_ms, struct store_rivals *rivals)
 {
@@ -226,7 +226,7 @@ static int open_and_lock(const struct device_config *config, unsigned int wait_m
 
 int host_file_open(const struct device_config *config, unsigned int wait_ms, struct host_file *file)
 {
-	bool successor = wait_ms > 0; /* an earlier server may have been killed just now */
+	bool successor = wait_ms > 0; /* a former server may have been killed just now */
 	struct stat st;
 	int err;
 
@@ -248,8 +248,8 @@ close_store:
 }
 
 /* Locks the store as host_file_open() would, but without waiting. */
-static int lock_for_a_look(const struct device_config *config, const struct host_file *file,
-			   enum file_written written)
+static int lock_once(const struct device_config *config, const struct host_file *file,
+		     enum file_written written)
 {
 	struct store_rivals rivals = { .written = written };
 	int err = store_lock(config, file, &rivals);
@@ -271,7 +271,7 @@ int host_file_examine(const struct device_config *config, bool try_lock, struct 
 
 	err = open_and_examine(config, false, &wait_ms, file);
 	if (!err && try_lock && !file->block_device)
-		err = lock_for_a_look(config, file, written);
+		err = lock_once(config, file, written);
 	if (!err && try_lock)
 		err = store_users_check(config, file, written);
 	host_file_close(file);

@@ -19,16 +19,16 @@ struct pool_thread {
 
 	struct pool_fds fds;  /* in the thread's table */
 	struct waker *wakers; /* eventfds of rings, in the thread's table */
-	int err;	      /* the reason why it has no @fds; 0: it has */
+	int err;	      /* the reason why it has no @fds; 0: it has them */
 };
 
 /** pool_thread_enter() - get a private descriptor table, and fetch the descriptors of the store */
 void pool_thread_enter(struct pool_thread *thread);
 
 /**
- * pool_thread_check() - fetch the descriptors again where that failed before
+ * pool_thread_check() - fetch the descriptors again, if that failed before
  *
- * Return: 0; -errno: there are none, and the job fails
+ * Return: 0; -errno: fetching failed again, and the job fails
  */
 int __must_check pool_thread_check(struct pool_thread *thread);
 
@@ -42,7 +42,7 @@ void pool_thread_post(struct pool_thread *thread, struct pool_job *job, int resu
  */
 void pool_thread_leave(struct pool_thread *thread);
 
-/** pool_job_end() - set the result, and what the job's message does */
+/** pool_job_end() - set the result, and prepare the job's message */
 void pool_job_end(struct pool_job *job, int result);
 
 #endif

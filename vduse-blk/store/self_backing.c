@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* Disks on disks on disks: more than anybody stacks, and an end to circles. */
+/* The depth of stacked block devices. Ends the search if they form a circle. */
 #define DEPTH_MAX 8
 
 static bool file_lies_on(const struct stat *st, const char *name, int depth);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Disks below disks: a store that needs the very disk that is made of it would wait for itself. */
+/* Detects a store that is stored on its own disk: its I/O would wait for itself. */
 #ifndef VDUSE_BLK_SELF_BACKING_H
 #define VDUSE_BLK_SELF_BACKING_H
 
@@ -10,7 +10,7 @@
  * self_backing_lies_on() - does a file or block device lie on the disk of VDUSE device @name?
  * @st: of the file or block device
  *
- * Looks through partitions, device mapper, md and loop devices, in sysfs: no disk is touched.
+ * Follows partitions, device mapper, md and loop devices in sysfs, without I/O.
  */
 bool self_backing_lies_on(const struct stat *st, const char *name);
 

@@ -7,12 +7,12 @@
 #include "config/config.h"
 
 /**
- * store_access_warn() - log a warning where users other than root and the owner may open a store
+ * store_access_warn() - log a warning if users other than root and the owner may open a store
  * @st: of the file or block device at the device's path
  *
- * Judges the mode bits of the file and of the directories above it. Access of a group is a reason
- * for a warning with an image file, not with a block device. A user who can open an image for
- * reading can read the disk, and can hold a lock on the image.
+ * Checks the mode bits of the file and of the directories above it. Warns of group access for an
+ * image file, not for a block device. A user who can open an image for reading can read the disk, and
+ * can hold a lock on the image.
  */
 void store_access_warn(const struct device_config *config, const struct stat *st);
 

@@ -25,9 +25,9 @@ int store_reopen(int path_fd, int flags)
 }
 
 /*
- * An exclusively opened block device. A process opens each device once, since a second O_EXCL would
- * fail, and the server may serve several slices of it. A claim is busy while a thread opens or
- * closes the device. That may take for ever, and then only threads that want the same device wait.
+ * A block device that is open with O_EXCL. A process opens each device once, since a second O_EXCL would
+ * fail, and several disks may be on one device. A claim is busy while a thread opens or closes the
+ * device. That may block for ever, and then only threads that open the same device wait.
  */
 struct claim {
 	struct claim *next;
@@ -60,7 +60,7 @@ static struct claim *claim_find(dev_t rdev)
 	return claim;
 }
 
-/* Called with the lock: the claim is no longer busy; where @fd < 0 it leaves the list. */
+/* Called with the lock: the claim is no longer busy. If @fd < 0, removes it from the list. */
 static void claim_set_ready(struct claim *claim, int fd)
 {
 	struct claim **link = &claims;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The exclusive opening (O_EXCL) of a block device: the part of store.c that refuses others. */
+/* Claims: a block device that is open with O_EXCL, which excludes other users of the device. */
 #ifndef VDUSE_BLK_STORE_CLAIM_H
 #define VDUSE_BLK_STORE_CLAIM_H
 
@@ -14,7 +14,7 @@ struct claim;
 int __must_check store_reopen(int path_fd, int flags);
 
 /**
- * store_claim_get() - open a block device exclusively, once for all its slices
+ * store_claim_get() - open a block device with O_EXCL, once for all disks on it
  *
  * Any thread; waits while another thread opens or closes the same device. Return: 0; -EBUSY:
  * another process, a mount, or a block device above it (device mapper, MD) has it; other -errno of
@@ -22,13 +22,13 @@ int __must_check store_reopen(int path_fd, int flags);
  */
 int __must_check store_claim_get(int path_fd, dev_t rdev, struct claim **out);
 
-/** store_claim_put() - the slice is closed; the last one closes the device */
+/** store_claim_put() - a disk is closed; the last one closes the device */
 void store_claim_put(struct claim *claim);
 
 /*
- * A task opens a claim in its private descriptor table (descriptors.h). The claim then moves to the
- * process's table, together with the descriptors of the store. Until store_claim_moved() it has one
- * user, and threads that want the same device wait.
+ * A task opens the device in its private descriptor table (descriptors.h). The descriptor then moves to
+ * the process's table, together with the descriptors of the store. Until store_claim_moved() the claim
+ * has one user, and threads that open the same device wait.
  */
 bool store_claim_is_moving(const struct claim *claim);
 int *store_claim_fd(struct claim *claim);

@@ -54,7 +54,7 @@ bool store_format_advice(const struct host_file *file, char advice[STORE_FORMAT_
 	return format;
 }
 
-/* Not refused: a guest may have written such bytes to its disk, and has to get it again. */
+/* A warning only: a guest may have written these bytes to its disk. */
 void store_format_warn(const struct device_config *config, const struct host_file *file)
 {
 	char advice[STORE_FORMAT_ADVICE_MAX];

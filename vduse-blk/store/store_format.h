@@ -9,16 +9,15 @@
 #define STORE_FORMAT_ADVICE_MAX 80
 
 /**
- * store_format_advice() - does an image file begin as one of a format does, which we do not read?
- * @file:  open; block devices are not looked at
- * @advice: where it does, what to do, as a phrase that names the format
+ * store_format_advice() - does an image file begin with the signature of a format such as qcow2?
+ * @file:   open. A block device is not examined
+ * @advice: out, if it does: what to do, as a phrase that names the format
  *
- * A guest may have written the same bytes to its first sector: this is a hint, no proof. Reads from
- * the file.
+ * Not certain: a guest may have written these bytes to its first sector. Reads from the file.
  */
 bool store_format_advice(const struct host_file *file, char advice[STORE_FORMAT_ADVICE_MAX]);
 
-/** store_format_warn() - log a warning where it does */
+/** store_format_warn() - log a warning if store_format_advice() finds a format */
 void store_format_warn(const struct device_config *config, const struct host_file *file);
 
 #endif

@@ -38,7 +38,7 @@ void store_health_exit(struct store_health *health)
 
 static const char *reason_of(int err)
 {
-	return err == -ENODATA ? "the store ends before the disk does, or is gone" : strerror(-err);
+	return err == -ENODATA ? "the store was truncated or removed" : strerror(-err);
 }
 
 static void log_first(const struct store_health *health, const struct backend_io *io, int err,

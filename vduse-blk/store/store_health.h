@@ -44,7 +44,7 @@ void store_health_init(struct store_health *health, const char *name);
 void store_health_exit(struct store_health *health);
 
 /**
- * store_health_failed() - @io failed with @err, for its driver or with another try to come
+ * store_health_failed() - @io failed with @err; it may be tried again
  * @queue: the queue of @io
  * @more:  text for the end of the log line, "" for none
  * @now_ns: CLOCK_MONOTONIC
@@ -52,10 +52,10 @@ void store_health_exit(struct store_health *health);
 void store_health_failed(struct store_health *health, const struct backend_io *io, int err,
 			 unsigned int queue, const char *more, uint64_t now_ns);
 
-/* @op has succeeded, and store_health_fails(): logs a line where it works again. */
+/* @op has succeeded, and store_health_fails(): logs a line if @op works again. */
 void store_health_worked_slow(struct store_health *health, enum backend_op op, uint64_t now_ns);
 
-/** store_health_fails() - has @op failed before, so that a success is news? */
+/** store_health_fails() - does @op fail? Then call store_health_worked_slow() after a success */
 static inline bool store_health_fails(const struct store_health *health, enum backend_op op)
 {
 	return unlikely(load_relaxed(&health->failing) & 1u << op);

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Locks on a store: the part of store.c that refuses other users, and waits for I/O of a killed
- * server.
+ * Locks on a store. They exclude other users, and show when the I/O of a killed server has ended.
  *
  * A store that is written gets a write lock, a store that is only read gets a read lock. A lock
  * exists as long as its open file, and the open file as long as I/O on it: when a server gets the
  * lock after another one was killed, all I/O of the killed server has ended.
  *
- * Every user who may read a file can hold a read lock on it, and so prevent a write lock. So where
- * only read locks are in the way, this rule decides whether the store is served all the same, with
- * a read lock and a warning:
+ * Every user who may read a file can hold a read lock on it, and so prevent a write lock. If only read
+ * locks prevent the write lock, this rule decides whether the store is served nevertheless, with a
+ * read lock and a warning:
  *
- *   - It is not served where the lock's holder has the file open for writing.
- *   - It is not served where the holder only reads and belongs to root or to the file's owner. The
- *     successor of a killed server serves it: that disk was written before.
- *   - It is served where all holders only read and belong to other users.
+ *   - It is not served if a holder of a lock has the file open for writing.
+ *   - It is not served if a holder only reads and belongs to root or to the file's owner. The
+ *     successor of a killed server does serve it: that disk was written before.
+ *   - It is served if all holders only read and belong to other users.
  *   - A read lock without a visible process belongs to I/O of a killed server, or to a process in
  *     another PID namespace. The store is not served, unless a read lease shows that no process has
  *     the file open for writing.
@@ -32,7 +31,7 @@
 /* Other users of the store, while a server tries again and again to lock it. */
 struct store_rivals {
 	bool successor; /* a server of this device may have been killed: its I/O must end first */
-	enum file_written written; /* from just before this process opened the file */
+	enum file_written written; /* examined just before this process opened the file */
 	char text[192]; /* out: the process that prevents the lock, as a phrase; empty: not known */
 };
 
@@ -44,7 +43,7 @@ struct store_rivals {
 int __must_check store_lock(const struct device_config *config, const struct host_file *file,
 			    const struct store_rivals *rivals);
 /**
- * store_lock_beside() - after -EBUSY: apply the rule above; where it permits, take a read lock
+ * store_lock_beside() - after -EBUSY: apply the rule above; if it permits, take a read lock
  *
  * Reads /proc of all processes. Logs a warning on success.
  *

@@ -29,11 +29,11 @@ struct store_pool {
 	pthread_cond_t wake;  /* wakes an idle thread */
 	pthread_cond_t ended; /* a thread has ended */
 	struct job_list jobs, syncs;
-	struct job_list synced;		/* done, but not complete: by @after */
-	uint64_t began[POOL_SYNCS_MAX]; /* the number of the sync with that descriptor */
+	struct job_list synced; /* their sync succeeded; they wait for other syncs, see @after */
+	uint64_t began[POOL_SYNCS_MAX]; /* by descriptor: the number of the sync under way */
 	uint64_t next_sync;
 	unsigned int syncing; /* bit n: the n-th descriptor for syncs is in use */
-	unsigned int threads; /* with the one that is ordered */
+	unsigned int threads; /* including the one that is ordered */
 	unsigned int threads_max;
 	unsigned int idle; /* threads that look for the next job, or wait for one */
 	bool ordered;	   /* a thread is ordered and has not started yet */
@@ -69,7 +69,7 @@ static bool list_remove(struct job_list *list, struct pool_job *job)
 	return true;
 }
 
-/* All of the list; the submitter may use a job again as soon as it is posted. */
+/* Posts a whole list. The submitter may use a job again as soon as it is posted. */
 static void post_all(struct pool_thread *thread, struct pool_job *job, int result)
 {
 	while (job) {
@@ -116,7 +116,7 @@ static bool wait_for_work(struct store_pool *pool)
 	return pool->jobs.first || can_sync(pool);
 }
 
-/* Return: 0; -errno: the pool's owner knows of a loss */
+/* Return: 0; -errno: @pool->lost was called */
 static int sync_once(struct store_pool *pool, struct pool_thread *thread, unsigned int slot)
 {
 	int err = pool_thread_check(thread);
@@ -132,9 +132,8 @@ static int sync_once(struct store_pool *pool, struct pool_thread *thread, unsign
 }
 
 /*
- * Called with the lock. The jobs of a sync that succeeded wait for all other syncs under way: one
- * of them may have got the report of a loss that concerns these jobs. A sync that begins later
- * cannot.
+ * Called with the lock. The jobs of a successful sync wait for all other syncs under way: one of them
+ * may get the report of a loss that concerns these jobs. A sync that begins later cannot.
  */
 static void hold_synced(struct store_pool *pool, struct pool_job *job)
 {
@@ -168,8 +167,8 @@ static struct pool_job *take_synced(struct store_pool *pool)
 }
 
 /*
- * Both are called with the lock, which they release while they work. A thread that only has to post
- * counts as idle: a submitter that waited for that result starts no other thread with its next job.
+ * do_syncs() and do_job() are called with the lock, and release it while they work. A thread that only
+ * posts results counts as idle: otherwise the next job of the submitter would start another thread.
  */
 
 static void do_syncs(struct store_pool *pool, struct pool_thread *thread)

@@ -3,9 +3,9 @@
  * The threads of one store, for operations on it that may block. A worker submits a job, and gets a
  * message when the job is done.
  *
- * A pool has at most POOL_THREADS threads, or POOL_THREADS_WIDE where threads do all its reads and
- * writes: a thread has one operation under way, and such a store may need many (a disk with
- * encryption, a file server far away). It starts a thread when more jobs wait than idle threads
+ * A pool has at most POOL_THREADS threads. If threads do all reads or writes of the store, it has at
+ * most POOL_THREADS_WIDE, since a thread has one operation under way, and a disk with encryption or a
+ * distant file server needs many. The pool starts a thread when more jobs wait than idle threads
  * can take, and a thread ends after ten idle seconds. A thread holds the descriptors of its store
  * and no others (store_threads.h). So a store that stalls for ever stalls its own disk only, even
  * after the process was killed.
@@ -15,8 +15,9 @@
  * way has a separate description, opened before anything was written. A sync completes all sync
  * jobs that waited when it began.
  *
- * A disk reports the loss of its cache to one flush only. So the jobs of a sync that succeeded complete
- * when all syncs have ended that were under way at its end: if one of those failed, @lost was called.
+ * A disk reports the loss of its cache to one flush only. So after a successful sync, its jobs wait for
+ * all other syncs that are under way at its end. If one of these fails, @lost is called before the jobs
+ * complete.
  */
 #ifndef VDUSE_BLK_STORE_POOL_H
 #define VDUSE_BLK_STORE_POOL_H
@@ -39,7 +40,7 @@ struct pool_fds {
 	int sync[POOL_SYNCS_MAX];
 };
 
-/* One operation. The submitter keeps it alive, and does not change it, until @done is called. */
+/* One operation. The submitter must not change or free it before @done is called. */
 struct pool_job {
 	/*
 	 * Called on a thread of the pool; may block. Return: @result. NULL: this job is a sync.
@@ -47,11 +48,11 @@ struct pool_job {
 	int (*work)(struct pool_job *job, const struct pool_fds *fds);
 	void (*done)(struct pool_job *job); /* called on the thread of @ring */
 	struct ring *ring;
-	int result; /* out; -ECANCELED: it was not begun */
+	int result; /* out; -ECANCELED: it was cancelled before it began */
 
 	/* Private to the pool. */
 	struct pool_job *next;
-	uint64_t after; /* the number of the first sync that it does not wait for */
+	uint64_t after; /* it waits for syncs with a smaller number */
 	struct ring_message message;
 };
 
@@ -62,8 +63,8 @@ struct pool_job {
  *              may be -1: the jobs need none
  * @sync_count: the number of descriptors in @fds->sync; 0: no job may be a sync
  * @lost:       called after a sync has failed with another error than -EINTR, before @done of its
- *              jobs. Called on the thread of that sync, so on several at the same time. Must not
- *              block
+ *              jobs. Called on the thread of that sync, perhaps on several at the same time. Must
+ *              not block
  * @owner:      passed to @lost
  *
  * Call it after store_threads_get(). Return: 0; -ENOMEM
@@ -89,7 +90,7 @@ void store_pool_cancel(struct store_pool *pool, struct pool_job *job);
 /** store_pool_widen() - from now on threads do all reads or writes of the store. Any thread */
 void store_pool_widen(struct store_pool *pool);
 
-/** store_pool_is_behind() - do jobs wait while all threads that it may have are busy? Any thread */
+/** store_pool_is_behind() - do jobs wait while the pool has all its threads and all are busy? Any thread */
 bool store_pool_is_behind(const struct store_pool *pool);
 
 #endif

@@ -47,7 +47,7 @@ static int fetch(int fd)
 	return own;
 }
 
-/* Can a descriptor of the process be fetched at all? A sandbox may refuse it; Linux 5.6 has it. */
+/* Does pidfd_getfd() work? A sandbox may refuse it, and Linux before 5.6 does not have it. */
 static bool can_fetch(void)
 {
 	int err = fetch(INT_MAX); /* there is no such descriptor */
@@ -93,10 +93,10 @@ static void serve_order(void)
 	order->waiting = false;
 	starter.current = order;
 	pthread_mutex_unlock(&starter.lock);
-	err = start_thread(order); /* its thread may be done with @order before this returns */
+	err = start_thread(order); /* on success @order may already be invalid */
 	if (err && !starter.failing)
-		log_err("cannot start a thread for operations of a store, which wait: %s; trying "
-			"again every second",
+		log_err("cannot start a thread for a store: %s; its operations wait, and the start "
+			"is tried again every second",
 			strerror(-err));
 	starter.failing = err;
 	pthread_mutex_lock(&starter.lock);

@@ -2,9 +2,9 @@
 /*
  * Threads whose descriptor table holds the descriptors of one store and nothing else.
  *
- * A system call on a store that stalls may last for ever, even after the process was killed. All
- * files in the descriptor table of that thread stay open for as long. So the table must not hold
- * the stores and devices of other disks.
+ * A system call on a store that stalls may last for ever, even after the process was killed. Until it
+ * ends, all files in the descriptor table of its thread stay open. So the table must not hold the
+ * stores and devices of other disks.
  *
  * A new thread with a copied table would have to close all other descriptors, and close() of a file
  * on NFS or FUSE waits for its server. So one thread, the starter, gets an empty table before any
@@ -27,7 +27,7 @@ struct thread_order {
 };
 
 /**
- * store_threads_get() - start the starter unless it runs; it runs until store_threads_put()
+ * store_threads_get() - start the starter, unless it runs. store_threads_put() ends it
  *
  * Call it before the store is opened. Any thread. Return: 0; -errno, logged
  */
@@ -37,7 +37,7 @@ void store_threads_put(void);
 /**
  * store_threads_order() - make the starter start a detached thread. Any thread; never blocks
  *
- * All signals are blocked in the new thread. Where it cannot be started, the starter tries again
+ * All signals are blocked in the new thread. If it cannot be started, the starter tries again
  * every second and logs the first failure. The caller may use @order again when @order->main runs.
  */
 void store_threads_order(struct thread_order *order);
@@ -49,7 +49,7 @@ void store_threads_order(struct thread_order *order);
  */
 bool store_threads_withdraw(struct thread_order *order);
 
-/** store_thread_enter() - give the calling new thread a private table with 0 to 2 only */
+/** store_thread_enter() - give the calling new thread a private table with descriptors 0 to 2 only */
 void store_thread_enter(void);
 
 /**

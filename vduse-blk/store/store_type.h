@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kinds of stores: a table with a row for each scheme of the key path (config_path.h). Who opens
- * or examines a store does it through its row; once a store is open, backend.h has its operations.
+ * The types of stores: a table with a row for each scheme of the key path (config_path.h). A row has the
+ * functions that open and examine a store. backend.h has the operations of an open store.
  *
- * The functions may block for ever, so a task calls them. They log failures with the device's name
+ * The functions may block for ever: call them in a task. They log failures with the device's name
  * and path.
  */
 #ifndef VDUSE_BLK_STORE_TYPE_H
@@ -18,17 +18,17 @@
 struct store_type {
 	/**
 	 * @open: open, claim and lock the store
-	 * @wait_ms: how long to wait for another process that has it: I/O of a killed server may
+	 * @wait_ms: how long to wait for another process that uses it: I/O of a killed server may
 	 *           still be under way
 	 *
-	 * Return: 0; -EBUSY: used by another process; -EINVAL: it does not suit the configuration;
+	 * Return: 0; -EBUSY: used by another process; -EINVAL: the configuration does not fit;
 	 *         other -errno
 	 */
 	int (*open)(const struct device_config *config, unsigned int wait_ms, struct backend **out);
 
 	/**
-	 * @examine: could it be opened? Works for a store that a running server has
-	 * @try_lock: no server should have it: look for other users, too
+	 * @examine: could it be opened?
+	 * @try_lock: also look for other users; no server may have the store
 	 * @out:      its limits, offset and identity are set; nothing is open
 	 *
 	 * Return: as @open
@@ -38,14 +38,14 @@ struct store_type {
 	/**
 	 * @check_use: after @examine, for "check --stores": has another program claimed it? Also
 	 * logs warnings
-	 * @shared: a server has the same store for another disk: look for no claim
+	 * @shared: a server has the store for another disk: do not check for a claim
 	 *
 	 * Return: 0; -EBUSY; other -errno. NULL: nothing to check
 	 */
 	int (*check_use)(const struct device_config *config, bool shared);
 
 	/**
-	 * @identify: the identity that the store would have when it is open, without opening it
+	 * @identify: the identity of the store, without opening it
 	 *
 	 * "": there is no such store. NULL: the store keeps no bytes, and has no identity.
 	 */
@@ -54,12 +54,11 @@ struct store_type {
 
 extern const struct store_type store_type_file, store_type_null, store_type_error, store_type_fault;
 
-/** store_type_of() - the row of the store of a disk */
+/** store_type_of() - the type of the store of a disk */
 const struct store_type *store_type_of(const struct device_config *config);
 
 /**
- * store_identify() - which bytes would the disk have?
- * @identity: out: equal texts only for the same file, disk or other place of bytes; "": no bytes
+ * store_identify() - the identity of the store of a disk (backend.h), without opening it
  */
 void store_identify(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
 

@@ -69,10 +69,10 @@ static void loop_found(struct conflict *c, const char *loop, bool readonly)
 			config->name, config->path, loop, loop);
 		c->err = -EBUSY;
 	} else {
-		log_warn("%s: %s is the file of /dev/%s as well, which %s: the reader sees data "
-			 "change",
-			 config->name, config->path, loop,
-			 readonly ? "only reads it" : "can write to it");
+		log_warn("%s: %s is also the file of /dev/%s, which %s", config->name, config->path,
+			 loop,
+			 readonly ? "is read-only, and whose data changes when the disk is written"
+				  : "can write to it: the data of the disk changes then");
 	}
 }
 
@@ -161,7 +161,7 @@ static void program_found(const struct opener *opener, void *ctx)
 	if (!opener->writes)
 		return;
 	c->found = true;
-	/* This process: another task opens the store, for another slice or in vain. */
+	/* This process: another task opens the store for another disk. */
 	if (opener->locked || opener->self)
 		return;
 	log_warn("%s: %s (process %d) has %s open for writing too, without a lock: what it writes "

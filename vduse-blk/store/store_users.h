@@ -16,9 +16,9 @@
  * @written: the result of openers_written() before this process opened the store
  *
  * Refuses a store that a loop device can write to, or that is swap space. Warns of a loop device
- * that only reads it, and of programs that have an image open for writing without a lock. Of a
- * block device it looks for loop devices only, since O_EXCL refuses other users. Reads tables in
- * /sys and /proc; looks at a file named there only where its name ends like that of the store.
+ * that only reads it, and of programs that have an image open for writing without a lock. For a
+ * block device it looks for loop devices only, since O_EXCL excludes other users. Reads tables in
+ * /sys and /proc, and calls stat() for a file in them only if its last name is that of the store.
  *
  * Return: 0; -EBUSY, logged
  */
