@@ -150,7 +150,7 @@ START_TEST(two_writers_of_one_slice_are_refused)
 	if (s->collide)
 		test_log_expect(LOG_LEVEL_ERROR,
 				": [vdc] would write to the same part of \"/a\" as [vdb] in line "
-				"2; accepted: readonly = yes in both, or slices (offset, size) "
+				"2; accepted: readonly = yes in both, or extents (offset, size) "
 				"that do not overlap");
 	ck_assert_int_eq(cfg_load(text), s->collide ? -EINVAL : 0);
 }

@@ -13,7 +13,7 @@
 #define COUNT "auto, or 1 to 256"
 
 #define UNCLEAR                                                                                    \
-	" is not understood; accepted: KEY = VALUE, [SECTION], or a comment behind '#' or ';'"
+	" is not understood; accepted: KEY = VALUE, [SECTION], or a comment after '#' or ';'"
 #define NAME_BYTES                                                                                 \
 	" cannot name a device: it has a character other than letters, digits, '_', '-' and '.'"
 #define COMMENT                                                                                    \
@@ -26,8 +26,8 @@ static const struct wrong {
 	{ CFG_DEVICE "path\n", "t.conf:3: \"path\"" UNCLEAR },
 	{ CFG_DEVICE "= 4\n", "t.conf:3: \"= 4\"" UNCLEAR },
 	{ CFG_DEVICE "x", "t.conf:3: \"x\"" UNCLEAR },
-	{ "path = /a\n" CFG_DEVICE, "t.conf:1: \"path\" stands before the first [SECTION]" },
-	{ "path = /a\n", "t.conf:1: \"path\" stands before the first [SECTION]" },
+	{ "path = /a\n" CFG_DEVICE, "t.conf:1: \"path\" is before the first [SECTION]" },
+	{ "path = /a\n", "t.conf:1: \"path\" is before the first [SECTION]" },
 	{ CFG_DEVICE "queues = 4 \\ \n", "t.conf:3: a line cannot be continued with a backslash" },
 	{ "# to be \\\n" CFG_DEVICE, "t.conf:1: a line cannot be continued with a backslash" },
 	{ CFG_DEVICE "\\\n", "t.conf:3: a line cannot be continued with a backslash" },
@@ -35,9 +35,9 @@ static const struct wrong {
 	{ CFG_DEVICE "queues = \"4\n", "t.conf:3: [vdb] queues: \"\"4\" has no closing quote" },
 	{ CFG_DEVICE "queues = '4\"\n", "t.conf:3: [vdb] queues: \"'4\"\" has no closing quote" },
 	{ CFG_DEVICE "queues = '4' 2\n",
-	  "t.conf:3: [vdb] queues: \"'4' 2\" has text behind its closing quote" },
+	  "t.conf:3: [vdb] queues: \"'4' 2\" has text after its closing quote" },
 	{ CFG_DEVICE "queues = \"\" x\n",
-	  "t.conf:3: [vdb] queues: \"\"\" x\" has text behind its closing quote" },
+	  "t.conf:3: [vdb] queues: \"\"\" x\" has text after its closing quote" },
 	{ "[vdb]\npath = \"/a\\b\"\n", "t.conf:2: [vdb] path: \"\"/a\\b\"\" has a backslash inside "
 				       "quotes; write it without quotes" },
 	{ "[vdb]\npath = /a#1\n", "t.conf:2: [vdb] path: \"/a#1\"" COMMENT },
@@ -47,10 +47,10 @@ static const struct wrong {
 				    "path of a regular file or a block device" },
 	/* sections */
 	{ CFG_DEVICE "[vdc\n", "t.conf:3: a section without ']': \"[vdc\"" },
-	{ CFG_DEVICE "[vdc] # c\n", "t.conf:3: text behind the ']' of a section: \"[vdc] # c\"" },
+	{ CFG_DEVICE "[vdc] # c\n", "t.conf:3: text after the ']' of a section: \"[vdc] # c\"" },
 	{ CFG_DEVICE "[vdc] x = y\n",
-	  "t.conf:3: text behind the ']' of a section: \"[vdc] x = y\"" },
-	{ CFG_DEVICE "[vdc]]\n", "t.conf:3: text behind the ']' of a section: \"[vdc]]\"" },
+	  "t.conf:3: text after the ']' of a section: \"[vdc] x = y\"" },
+	{ CFG_DEVICE "[vdc]]\n", "t.conf:3: text after the ']' of a section: \"[vdc]]\"" },
 	{ CFG_DEVICE "[]\nqueues = 4\n", "t.conf:3: \"\" cannot name a device: it is not 1 to 255 "
 					 "characters long" },
 	{ CFG_DEVICE "[ ]\n", "t.conf:3: \"\" cannot name a device: it is not 1 to 255 characters "
@@ -86,8 +86,8 @@ static const struct wrong {
 	{ "[global]\nworker = 4\n" CFG_DEVICE,
 	  "t.conf:2: [global] \"worker\" is not a key; accepted: log_level, runtime_dir, workers" },
 	{ "[global]\nqueues = 4\n" CFG_DEVICE,
-	  "t.conf:2: [global] queues: this key belongs into the section of a device" },
-	{ CFG_DEVICE "Workers = 4\n", "t.conf:3: [vdb] Workers: this key belongs into [global]" },
+	  "t.conf:2: [global] queues: this key belongs in the section of a device" },
+	{ CFG_DEVICE "Workers = 4\n", "t.conf:3: [vdb] Workers: this key belongs in [global]" },
 	/* bytes */
 	{ CFG_DEVICE "queues = \x1b[1m4\n", "t.conf:3: control character 0x1b" },
 	{ "[vdb]\rpath = /a\n", "t.conf:1: control character 0x0d" },
@@ -154,7 +154,7 @@ static const struct wrong {
 	{ CFG_DEVICE "logical_block_size = 1024\noffset = 512\n",
 	  "t.conf:3: [vdb] logical_block_size = 1024 does not divide offset and size" },
 	{ CFG_DEVICE "offset = 8388607T\nsize = 1T\n",
-	  "t.conf:4: [vdb] offset and size together pass 8388608T" },
+	  "t.conf:4: [vdb] offset + size is above 8388608T" },
 };
 
 START_TEST(wrong_file_gives_one_line_that_says_why)

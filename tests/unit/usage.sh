@@ -158,7 +158,7 @@ error_in_name() {
 }
 
 error_in_key quues 2 '" is not a key; accepted: path, driver'
-error_in_key workers 2 'belongs into \[global\]'
+error_in_key workers 2 'belongs in \[global\]'
 error_in_key path "$T/good.img" '; the first is in line 2'
 error_in_key queue_size 100 '"100" is not understood; accepted: .*a power of two'
 error_in_key queue_size 2048 '"2048" is not understood'

@@ -16,7 +16,7 @@
 
 /* ---- reading ---- */
 
-/* iniparser prints to stderr by itself. Its lines have newlines inside. */
+/* Without this, iniparser prints to standard error. Its messages contain newlines. */
 static __printf(1, 2) int ini_error(const char *fmt, ...)
 {
 	char text[512];
@@ -34,8 +34,8 @@ static __printf(1, 2) int ini_error(const char *fmt, ...)
 }
 
 /*
- * iniparser 4.1 takes a path only, so what was scanned goes through a memory file: the file itself
- * may change meanwhile, or be a pipe.
+ * iniparser 4.1 reads only from a path. It reads the scanned text from a memory file, since the file
+ * itself may change meanwhile, or be a pipe.
  */
 static int ini_load(const struct config_scan *scan, dictionary **out)
 {
@@ -45,7 +45,8 @@ static int ini_load(const struct config_scan *scan, dictionary **out)
 	fd = memfd_create("vduse-blk-config", MFD_CLOEXEC);
 	if (fd < 0 || write(fd, scan->text, scan->text_len) != (ssize_t)scan->text_len) {
 		err = fd < 0 ? -errno : -ENOMEM;
-		log_err("%s: no memory file for it: %s", scan->file, strerror(-err));
+		log_err("%s: cannot create a memory file for its text: %s", scan->file,
+			strerror(-err));
 		goto close_fd;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -73,7 +74,7 @@ static int key_load(struct config_scan *scan, const struct config_section *secti
 
 	snprintf(lookup, sizeof(lookup), "%s:%s", section->name, key->name);
 	text = iniparser_getstring(ini, lookup, NULL);
-	if (!text) { /* the scan has taken its line out and said why */
+	if (!text) { /* the scan has removed its line and reported the error */
 		if (!scan->errors)
 			config_error(scan, line, "[%s] %s: iniparser does not find it",
 				     section->name, key->name);
@@ -232,7 +233,7 @@ void config_device_free(struct device_config *device)
 	free(device);
 }
 
-/* Good at every stage of file_load(): what is not there yet is zero. */
+/* May be called at any point of file_load(): members that are not set yet are zero. */
 void config_exit(struct config *config)
 {
 	size_t i;

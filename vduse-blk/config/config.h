@@ -40,14 +40,15 @@ struct device_config {
 	enum cache_mode cache;
 	uint32_t queues;	     /* CONFIG_AUTO: one per CPU */
 	uint32_t queue_size;	     /* descriptors, a power of two; CONFIG_AUTO */
-	enum config_switch indirect; /* descriptors in tables of their own */
+	enum config_switch indirect; /* indirect descriptor tables */
 	uint32_t logical_block_size; /* bytes; CONFIG_AUTO: the store's */
 	enum config_switch discard;
 	enum config_switch write_zeroes;
-	uint32_t on_error; /* seconds to try again for when the store fails; 0: report it at once */
+	uint32_t
+		on_error; /* seconds of retries after an error of the store; 0: report it at once */
 	char serial[VIRTIO_BLK_ID_BYTES + 1]; /* empty: made from the name, config_serial() */
-	uint32_t poll_us; /* microseconds a worker spins before it sleeps; 0: never */
-	bool iopoll;	  /* the store's completions are polled for */
+	uint32_t poll_us; /* microseconds that a worker spins before it sleeps; 0: it never spins */
+	bool iopoll;	  /* poll the store for completions */
 	enum config_switch umem;
 	bool pin_guest_memory;
 	uint64_t bounce_size; /* bytes; CONFIG_AUTO: computed by bounce_size() */
@@ -58,7 +59,7 @@ struct device_config {
 	uint32_t socket_mode;
 	char socket_group[64]; /* name or number; empty: that of the process */
 
-	bool rescue; /* no key: ends what waits for an unserved device; @path is "error:" */
+	bool rescue; /* not a key: the device has no server, complete its requests with errors */
 };
 
 struct config {
@@ -72,11 +73,11 @@ struct config {
 /**
  * config_load() - read and check a whole file
  * @path: of the file, which may be a pipe; UTF-8 text, at most 1 MiB and 1024 devices
- * @out:  filled on success; config_exit() it. Untouched on failure
+ * @out:  set on success, for config_exit(). Unchanged on failure
  *
- * Every error is logged as one line, "FILE:LINE: what, and what is accepted"; after 100 lines
- * that there are more. Stores are compared by the text of their paths, nothing is opened. Main
- * thread only: iniparser has one error callback per process.
+ * Each error is logged in one line, "FILE:LINE: the error, and the accepted values", up to 100 lines.
+ * Stores are compared by the text of their paths; no store is opened. Main thread only: iniparser has
+ * one error callback per process.
  *
  * Return: 0; -EINVAL: the file is wrong; other -errno: it cannot be read, logged as one line
  */
@@ -85,26 +86,26 @@ int __must_check config_load(const char *path, struct config *out);
 /** config_device_new() - a copy of @device, for config_device_free(). Return: it; NULL: no memory */
 struct device_config *config_device_new(const struct device_config *device);
 
-/** config_device_free() - no effect where @device is NULL */
+/** config_device_free() - no effect if @device is NULL */
 void config_device_free(struct device_config *device);
 
-/** config_serial() - the serial number of a disk, configured or made from its name */
+/** config_serial() - the serial number of a disk: that of the configuration, or one made from its name */
 void config_serial(const struct device_config *device, char serial[VIRTIO_BLK_ID_BYTES + 1]);
 
 /** config_serials_conflict() - would the two disks have the same link in /dev/disk/by-id? */
 bool config_serials_conflict(const struct device_config *a, const struct device_config *b);
 
-/** config_extents_conflict() - on one store: do the two overlap, and does either write? */
+/** config_extents_conflict() - two disks of one store: do their extents overlap, is one writable? */
 bool config_extents_conflict(const struct device_config *a, const struct device_config *b);
 
 /** config_exit() - free what config_load() allocated; @config is zeroed */
 void config_exit(struct config *config);
 
-/** config_dump() - write an INI file with every key; config_load() of it gives an equal @config */
+/** config_dump() - write an INI file with every key, from which config_load() makes an equal @config */
 void config_dump(const struct config *config, FILE *to);
 
 /**
- * config_dump_json() - the same as one JSON object {"global": {...}, "devices": [{...}]}
+ * config_dump_json() - write every key as one JSON object {"global": {...}, "devices": [{...}]}
  *
  * A device has its keys and "name". Numbers are numbers, sizes in bytes; yes, no, on and off are
  * true and false; "auto" and other words are strings.
@@ -119,10 +120,10 @@ void config_dump_json(const struct config *config, FILE *to);
  */
 void config_help(FILE *to);
 
-/** config_queue_count() - how many queues the device will have */
+/** config_queue_count() - the number of queues of the device */
 uint16_t config_queue_count(const struct device_config *device);
 
-/** config_queue_size() - of how many descriptors each */
+/** config_queue_size() - the number of descriptors of each queue */
 uint16_t config_queue_size(const struct device_config *device);
 
 #endif

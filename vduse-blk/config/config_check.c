@@ -10,7 +10,7 @@
 #include "fault_options.h"
 #include "front_end.h"
 
-/* Where an error of this key stands: its line, or that of its section. */
+/* Return: the line of the key, or that of its section if the file does not have the key */
 static unsigned int key_line(const struct config_section *section, const char *key)
 {
 	unsigned int line = section->key_line[config_key_find(&config_device_keys, key)];
@@ -18,7 +18,7 @@ static unsigned int key_line(const struct config_section *section, const char *k
 	return line ? line : section->line;
 }
 
-/* A store without bytes has no end that the disk could go to, and is no disk itself. */
+/* A store without bytes has no size, and no offset. */
 static void check_empty_store(struct config_scan *scan, const struct config_section *section,
 			      const struct device_config *device)
 {
@@ -113,7 +113,7 @@ static void check_device(struct config_scan *scan, const struct config_section *
 			     device->name, block);
 	if (device->size > INT64_MAX - device->offset)
 		config_error(scan, key_line(section, "size"),
-			     "[%s] offset and size together pass 8388608T", device->name);
+			     "[%s] offset + size is above 8388608T", device->name);
 }
 
 static uint64_t device_end(const struct device_config *device)
@@ -139,7 +139,7 @@ static void check_stores(struct config_scan *scan, const struct config *config, 
 		    config_extents_conflict(&config->devices[i], device))
 			config_error(scan, key_line(&scan->devices[index], "path"),
 				     "[%s] would write to the same part of \"%.200s\" as [%s] in "
-				     "line %u; accepted: readonly = yes in both, or slices "
+				     "line %u; accepted: readonly = yes in both, or extents "
 				     "(offset, size) that do not overlap",
 				     device->name, device->path, config->devices[i].name,
 				     key_line(&scan->devices[i], "path"));
@@ -157,7 +157,7 @@ static void check_serials(struct config_scan *scan, const struct config *config,
 		config_serial(device, serial);
 		config_error(scan, key_line(&scan->devices[index], "serial"),
 			     "[%s] the serial number \"%s\" is also that of [%s] in line %u, so "
-			     "one link in /dev/disk/by-id would stand for both disks; accepted: "
+			     "both disks would have the same link in /dev/disk/by-id; accepted: "
 			     "another serial in one of them",
 			     device->name, serial, config->devices[i].name,
 			     key_line(&scan->devices[i], "serial"));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The configuration and its keys, written out: as a file, as JSON, as help. */
+/* Writes the configuration and its keys as a file, as JSON and as help. */
 #include "config.h"
 
 #include "config_keys.h"
 #include "json.h"
 
-/* With what an unset member stands for: one value of each key is shown. */
+/* Replaces an unset serial number by its default. */
 static struct device_config device_effective(const struct device_config *device)
 {
 	struct device_config effective = *device;
@@ -14,7 +14,7 @@ static struct device_config device_effective(const struct device_config *device)
 	return effective;
 }
 
-/* @object is a struct config or device_config; it is only read. */
+/* @object: a struct config or device_config, which is not changed */
 static void section_dump(const struct config_table *table, void *object, FILE *to)
 {
 	const struct config_key *key;

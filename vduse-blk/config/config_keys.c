@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-/* Where a disk ends at the latest: off_t is signed. Rounded down to a sector. */
+/* The maximum of offset + size: off_t is signed. Rounded down to a sector. */
 #define DISK_MAX (INT64_MAX & ~511ull)
 
 #define MIB (1024ull * 1024)
@@ -76,13 +76,13 @@ static const struct config_key global_keys[] = {
 	  .words = level_words,
 	  .default_text = "info",
 	  .accepts = "error, warning, info or debug",
-	  .help = "how much is logged: this level and the graver ones" },
+	  .help = "which lines are logged: this level and the more severe ones" },
 	{ .name = "runtime_dir",
 	  .type = &config_type_directory,
 	  MEMBER(struct config, runtime_dir),
 	  .default_text = "/run/vduse-blk",
 	  .accepts = "an absolute path",
-	  .help = "directory for what a running server leaves for its next start" },
+	  .help = "directory of inflight logs and control sockets, for the next server" },
 	{ .name = "workers",
 	  .type = &config_type_count,
 	  MEMBER(struct config, workers),
@@ -178,7 +178,7 @@ static const struct config_key device_keys[] = {
 	  .max = 86400,
 	  .default_text = "report",
 	  .accepts = "report, or retry:SECONDS with 1 to 86400",
-	  .help = "what to do when the store fails: tell the driver, or try again for so long first" },
+	  .help = "when the store fails: report it to the driver, or first try again for that time" },
 	{ .name = "serial",
 	  .type = &config_type_serial,
 	  MEMBER(struct device_config, serial),
@@ -192,7 +192,7 @@ static const struct config_key device_keys[] = {
 	  .max = 1000000,
 	  .default_text = "auto",
 	  .accepts = "auto, or 0 to 1000000",
-	  .help = "microseconds a worker looks for requests before it sleeps; 0: never" },
+	  .help = "microseconds that a worker polls for requests before it sleeps; 0: never" },
 	{ .name = "iopoll",
 	  .type = &config_type_bool,
 	  MEMBER(struct device_config, iopoll),
@@ -206,7 +206,7 @@ static const struct config_key device_keys[] = {
 	  .words = on_off_words,
 	  .default_text = "auto",
 	  .accepts = "auto, on or off",
-	  .help = "let the kernel's bounce buffer be our memory; virtio-vdpa only" },
+	  .help = "use memory of the server as bounce buffer; virtio-vdpa only" },
 	{ .name = "pin_guest_memory",
 	  .type = &config_type_bool,
 	  MEMBER(struct device_config, pin_guest_memory),

@@ -2,9 +2,9 @@
 /*
  * The keys of the configuration file as rows, and the types of their values.
  *
- * Only config*.c include this. A new key is a new row in config_keys.c and a new member in
- * config.h: parser, dump and help find it by themselves; the manual page and conf/vduse-blk.conf do
- * not.
+ * Only config*.c include this. A new key is a new row in config_keys.c and a new member in config.h.
+ * The parser, the dump and the help use the rows. Add the key to the manual page and to
+ * conf/vduse-blk.conf by hand.
  */
 #ifndef VDUSE_BLK_CONFIG_KEYS_H
 #define VDUSE_BLK_CONFIG_KEYS_H
@@ -28,12 +28,12 @@ struct config_word {
 struct config_key;
 
 struct config_type {
-	/* 0, -EINVAL (@member is untouched), or -ENOMEM. A value that was there before is freed. */
+	/* Return: 0; -EINVAL: @member is unchanged; -ENOMEM. Frees the former value of @member. */
 	int (*parse)(const struct config_key *key, const char *text, void *member);
 	void (*print)(const struct config_key *key, const void *member, FILE *to);
 	void (*print_json)(const struct config_key *key, const void *member, FILE *to);
 	bool suffixes;	   /* of numbers: K, M, G and T are accepted */
-	bool power_of_two; /* of numbers: nothing else is accepted */
+	bool power_of_two; /* of numbers: only powers of two are accepted */
 };
 
 extern const struct config_type config_type_word, config_type_bool, config_type_switch,
@@ -48,7 +48,7 @@ struct config_key {
 	size_t width;  /* of the member, bytes */
 	const struct config_word *words; /* accepted instead of a number, or NULL */
 	uint64_t min, max, step;	 /* of numbers */
-	const char *default_text;	 /* as it would stand in the file; NULL: none */
+	const char *default_text;	 /* as in a file; NULL: none */
 	const char *accepts;		 /* for error messages and help */
 	const char *help;
 };
@@ -57,7 +57,7 @@ struct config_key {
 void config_text_print(const char *text, FILE *to);
 
 struct config_table {
-	const char *section; /* what help calls it: "global", "DEVICE" */
+	const char *section; /* its name in the help: "global", "DEVICE" */
 	const struct config_key *keys;
 	size_t count;
 };
@@ -71,14 +71,14 @@ int config_key_find(const struct config_table *table, const char *name);
 /** config_key_member() - the member of @object, a struct config or device_config, of this key */
 void *config_key_member(const struct config_key *key, void *object);
 
-/** config_word_text() - the word for a value; NULL where it has none */
+/** config_word_text() - the word for a value; NULL: none */
 const char *config_word_text(const struct config_word *words, uint64_t value);
 
 /**
- * config_value_check() - does every version of iniparser read this value as it was meant?
- * @value: what stands behind the '=', with quotes and comment, without blanks around it
+ * config_value_check() - do all versions of iniparser read this value alike?
+ * @value: the text after the '=', with quotes and comment, without blanks around it
  *
- * Return: NULL, or what is wrong with it, as a phrase that follows the value
+ * Return: NULL; otherwise the error, as a phrase that follows the value
  */
 const char *config_value_check(const char *value);
 

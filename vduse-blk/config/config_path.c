@@ -31,7 +31,7 @@ static int scheme_find(const char *text, size_t len)
 	return -1;
 }
 
-/* @rest: what stands behind the colon */
+/* @rest: the text after the colon */
 static bool rest_is_right(enum config_scheme scheme, const char *rest)
 {
 	const char *colon;

@@ -3,8 +3,8 @@
  * Values of the key path: the path of a file, or SCHEME:REST for another kind of store.
  *
  * The text before the first colon is a scheme, unless it contains a slash or begins with a dot. So
- * the path of a file whose name has a colon begins with / or ./. struct device_config has the text
- * in one form: without "file:".
+ * the path of a file whose name has a colon begins with / or ./. In struct device_config the text has
+ * no "file:".
  */
 #ifndef VDUSE_BLK_CONFIG_PATH_H
 #define VDUSE_BLK_CONFIG_PATH_H
@@ -19,8 +19,8 @@ enum config_scheme {
 };
 
 /**
- * config_path_read() - check a value, and bring it into the form of struct device_config
- * @out: allocated; untouched on failure
+ * config_path_read() - check a value, and convert it into the form of struct device_config
+ * @out: allocated; unchanged on failure
  *
  * The options of the scheme fault are not checked. Return: 0; -EINVAL: an unknown scheme, or no path;
  * -ENOMEM
@@ -30,7 +30,7 @@ int __must_check config_path_read(const char *text, char **out);
 /** config_path_scheme() - the scheme of a path that config_path_read() made */
 enum config_scheme config_path_scheme(const char *path);
 
-/** config_path_file() - the path of the file that holds the bytes; NULL: nothing holds any */
+/** config_path_file() - the path of the file that has the bytes; NULL: the store keeps no bytes */
 const char *config_path_file(const char *path);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The queues that a device will have. */
+/* The number and size of a device's queues. */
 #include <unistd.h>
 
 #include "config.h"
@@ -14,8 +14,8 @@ uint16_t config_queue_count(const struct device_config *config)
 }
 
 /*
- * QEMU (seen: 10.0) gives its guests rings of 1024 on vhost-vdpa, whatever the device says, and
- * Linux refuses more than the device's maximum since 6.12.115 and 7.3.
+ * QEMU 10.0 gives its guests rings of 1024 on vhost-vdpa, whatever the device's maximum is, and Linux
+ * since 6.12.115 and 7.3 refuses more than the device's maximum.
  */
 uint16_t config_queue_size(const struct device_config *config)
 {

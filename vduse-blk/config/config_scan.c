@@ -24,7 +24,7 @@ struct cursor {
 	bool section_seen;		/* also a bad one */
 };
 
-/* How many bytes the UTF-8 character at @c has; 0: it is none. @c is NUL-terminated. */
+/* Return: the bytes of the UTF-8 character at @c; 0: it is invalid. @c ends with a null byte. */
 static size_t utf8_length(const unsigned char *c)
 {
 	size_t i, len = c[0] < 0x80 ? 1 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
@@ -35,14 +35,14 @@ static size_t utf8_length(const unsigned char *c)
 		if ((c[i] & 0xc0) != 0x80)
 			return 0;
 	}
-	/* too long for its number, a surrogate, above U+10FFFF */
+	/* overlong, a surrogate, above U+10FFFF */
 	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
 	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
 		return 0;
 	return len;
 }
 
-/* A text is quoted up to so many bytes, which may end in the middle of a character. */
+/* Removes incomplete characters: messages quote a limited number of bytes. */
 static void drop_cut_characters(char *text)
 {
 	char *to = text;
@@ -56,7 +56,7 @@ static void drop_cut_characters(char *text)
 	*to = '\0';
 }
 
-/* Behind those of the same line. */
+/* Inserts it after the errors of the same line. */
 static void error_keep(struct config_scan *scan, unsigned int line, char *text)
 {
 	struct config_error *at = &scan->kept[scan->errors - 1];
@@ -98,7 +98,7 @@ void config_errors_log(const struct config_scan *scan)
 			CONFIG_ERRORS_MAX);
 }
 
-/* Names and paths go from here into logs, JSON and terminals. */
+/* Names and paths are written to logs, JSON and terminals: only valid text is accepted. */
 static bool scan_bytes(const struct cursor *at, const char *line, size_t len)
 {
 	const unsigned char *c = (const unsigned char *)line;
@@ -118,7 +118,7 @@ static bool scan_bytes(const struct cursor *at, const char *line, size_t len)
 	return true;
 }
 
-/* Cuts blanks off the end, returns the first byte that is none. */
+/* Removes blanks at the end. Return: the first byte that is no blank */
 static char *trim(char *text)
 {
 	size_t len = strlen(text);
@@ -172,7 +172,7 @@ static int section_add(struct cursor *at, const char *name)
 	return 1;
 }
 
-/* As of scan_line(). The keys of a bad section are passed over: they would mean another section. */
+/* Return: as scan_line(). The keys of an invalid section are ignored. */
 static int scan_section(struct cursor *at, char *line)
 {
 	char *name = line + 1;
@@ -183,7 +183,7 @@ static int scan_section(struct cursor *at, char *line)
 	at->section_seen = true;
 	if (!close || close[1]) {
 		config_error(at->scan, at->line,
-			     close ? "text behind the ']' of a section: \"%.80s\""
+			     close ? "text after the ']' of a section: \"%.80s\""
 				   : "a section without ']': \"%.80s\"",
 			     line);
 		return 0;
@@ -211,7 +211,7 @@ static void key_unknown(const struct cursor *at, const struct config_table *tabl
 	size_t i, len = 0;
 
 	if (config_key_find(other, key) >= 0) {
-		config_error(at->scan, at->line, "[%s] %s: this key belongs into %s",
+		config_error(at->scan, at->line, "[%s] %s: this key belongs in %s",
 			     at->section->name, key,
 			     global ? "the section of a device" : "[global]");
 		return;
@@ -223,7 +223,7 @@ static void key_unknown(const struct cursor *at, const struct config_table *tabl
 		     at->section->name, key, keys);
 }
 
-/* As of scan_line(). */
+/* Return: as scan_line() */
 static int scan_key(struct cursor *at, char *line)
 {
 	const struct config_table *table;
@@ -234,7 +234,7 @@ static int scan_key(struct cursor *at, char *line)
 	if (!value || value == line) {
 		config_error(at->scan, at->line,
 			     "\"%.80s\" is not understood; accepted: KEY = VALUE, [SECTION], or a "
-			     "comment behind '#' or ';'",
+			     "comment after '#' or ';'",
 			     line);
 		return 0;
 	}
@@ -242,8 +242,8 @@ static int scan_key(struct cursor *at, char *line)
 	key = trim(line);
 	if (!at->section) {
 		if (!at->section_seen)
-			config_error(at->scan, at->line,
-				     "\"%.80s\" stands before the first [SECTION]", key);
+			config_error(at->scan, at->line, "\"%.80s\" is before the first [SECTION]",
+				     key);
 		return 0;
 	}
 	table = at->section == &at->scan->global ? &config_global_keys : &config_device_keys;
@@ -287,7 +287,7 @@ static int scan_line(struct cursor *at, const char *line, size_t len)
 	copy[len] = '\0';
 	text = trim(copy);
 
-	/* iniparser would append the next line, also to a comment. */
+	/* iniparser would append the next line, even to a comment. */
 	if (*text && text[strlen(text) - 1] == '\\') {
 		config_error(at->scan, at->line, "a line cannot be continued with a backslash");
 		return 0;
@@ -319,7 +319,7 @@ static int scan_text(struct config_scan *scan)
 	return 0;
 }
 
-/* The whole file and, where it lacks one, a last newline. */
+/* Reads the whole file, and adds a newline at the end if there is none. */
 static int text_read(struct config_scan *scan)
 {
 	FILE *from = fopen(scan->file, "re");

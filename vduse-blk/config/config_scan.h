@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The text of a configuration file: where each section and key stands.
+ * The text of a configuration file: the line of each section and key.
  *
- * iniparser gives no line numbers, keeps the last of two equal keys, merges sections, and its
- * versions 4.1 and 4.2 read some lines differently. So the text is looked at here first: what is
- * ambiguous or a duplicate is an error, and the line is taken out of the text; what is left means
- * the same to every version.
+ * iniparser reports no line numbers, keeps the last of two equal keys, merges sections, and its
+ * versions 4.1 and 4.2 read some lines differently. So the scan reads the text first. It reports
+ * ambiguous and duplicate lines as errors, and removes them from the text. All versions of iniparser
+ * read the rest alike.
  */
 #ifndef VDUSE_BLK_CONFIG_SCAN_H
 #define VDUSE_BLK_CONFIG_SCAN_H
@@ -20,7 +20,7 @@ struct config_section {
 	char *name; /* lower case, as iniparser has it */
 	unsigned int line;
 	unsigned int key_line[CONFIG_KEYS_MAX]; /* by row of the key's table; 0: not in the file */
-	bool unclear; /* a line was taken out, in which a key may have been that is missing now */
+	bool unclear; /* a line was removed: a key that is missing may have been in it */
 };
 
 #define CONFIG_ERRORS_MAX 100 /* that are shown */
@@ -46,10 +46,10 @@ struct config_scan {
 /**
  * config_scan() - read a file and find its sections and keys
  * @file: path; must outlive @out
- * @out:  on success config_scan_exit() it. Untouched on failure
+ * @out:  set on success, for config_scan_exit(). Unchanged on failure
  *
- * Errors are kept and counted in @out, and are not a failure. Values are not judged, except how
- * they are quoted.
+ * Errors in the file are kept and counted in @out, and are no failure. Of values only the quotes are
+ * checked.
  *
  * Return: 0; -EINVAL: too large; other -errno: it cannot be read. Failures are logged
  */
@@ -59,17 +59,17 @@ int __must_check config_scan(const char *file, struct config_scan *out);
 void config_scan_exit(struct config_scan *scan);
 
 /**
- * config_error() - keep what is wrong with a line, and count it
+ * config_error() - keep and count an error in a line
  * @line: 0: the file as a whole
  *
- * After CONFIG_ERRORS_MAX of them the rest is only counted.
+ * After CONFIG_ERRORS_MAX errors only counts them.
  */
 void config_error(struct config_scan *scan, unsigned int line, const char *fmt, ...) __printf(3, 4);
 
 /** config_check() - in config_check.c: checks that need more than one key; errors are counted */
 void config_check(struct config_scan *scan, const struct config *config);
 
-/** config_errors_log() - log "FILE:LINE: ..." for each, and a line that there are more */
+/** config_errors_log() - log "FILE:LINE: ..." for each error, and a line if there are more */
 void config_errors_log(const struct config_scan *scan);
 
 #endif

@@ -10,7 +10,7 @@
 #define HASH_DIGITS 8
 #define PREFIX_LEN  (VIRTIO_BLK_ID_BYTES - 1 - HASH_DIGITS)
 
-/* FNV-1a. The serial of a name must never change: /etc/fstab refers to it. */
+/* FNV-1a. The hash of a name must never change: /etc/fstab refers to serial numbers. */
 static uint32_t name_hash(const char *name)
 {
 	uint32_t hash = 2166136261u;

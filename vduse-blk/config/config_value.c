@@ -225,7 +225,7 @@ static int serial_parse(const struct config_key *key, const char *text, void *me
 	return 0;
 }
 
-/* @text: what stands behind the opening @quote */
+/* @text: the text after the opening @quote */
 static const char *quoted_check(const char *text, char quote)
 {
 	const char *close = strchr(text, quote);
@@ -238,7 +238,7 @@ static const char *quoted_check(const char *text, char quote)
 	close++;
 	close += strspn(close, " \t");
 	if (*close && *close != ';' && *close != '#')
-		return "has text behind its closing quote";
+		return "has text after its closing quote";
 	return NULL;
 }
 
@@ -259,8 +259,9 @@ const char *config_value_check(const char *value)
 }
 
 /*
- * What was read in one of the three ways of writing a value can be written in it again. Inside
- * quotes a backslash is itself to iniparser 4.1 and an escape to 4.2, so it was refused there.
+ * A value is written without quotes, in double quotes or in single quotes. A value with a backslash
+ * needs no quotes: config_value_check() refused it inside quotes, since iniparser 4.2 reads it as an
+ * escape there, and 4.1 does not.
  */
 void config_text_print(const char *text, FILE *to)
 {

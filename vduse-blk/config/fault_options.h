@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Paths of the scheme fault, "fault:NAME=VALUE,NAME=VALUE:FILE": a file and the faults it is to have. */
+/* Paths of the scheme fault, "fault:NAME=VALUE,NAME=VALUE:FILE": a file with faults. */
 #ifndef VDUSE_BLK_FAULT_OPTIONS_H
 #define VDUSE_BLK_FAULT_OPTIONS_H
 
@@ -10,9 +10,9 @@
 #define FAULT_WHY_MAX  512
 #define FAULT_PATH_MAX 1024 /* a line of the file is shorter */
 
-/* Writes, reads and flushes are counted from 1, each kind by itself. 0: the fault does not occur. */
+/* Writes, reads and flushes are counted separately, from 1. 0: the fault does not occur. */
 struct fault_options {
-	uint32_t delay_ms;		 /* each operation begins so many milliseconds later */
+	uint32_t delay_ms;		 /* milliseconds by which each operation is delayed */
 	uint32_t fail_read;		 /* number of the read that fails */
 	uint32_t fail_write;		 /* of the write that fails */
 	uint32_t fail_flush;		 /* of the flush that fails */
@@ -22,9 +22,9 @@ struct fault_options {
 };
 
 /**
- * fault_options_parse() - read what stands between the scheme and the path of the file
+ * fault_options_parse() - read the options between the scheme and the path of the file
  * @path: begins with "fault:", accepted by config_path_read()
- * @why:  out, on failure: what is wrong, as a phrase
+ * @why:  out, on failure: the error, as a phrase
  *
  * Return: 0; -EINVAL
  */

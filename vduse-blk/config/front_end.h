@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the front ends are: properties that other files ask for, so that none compares names.
+ * The front ends and their properties. Other files check a property, and not which front end it is.
  *
  * The key driver chooses one. Any thread.
  */
@@ -19,14 +19,14 @@ enum driver {
 };
 
 struct front_end {
-	const char *name;	     /* in the configuration file, in lists and log lines */
-	const char *client;	     /* module of the driver of the disk; NULL: it is elsewhere */
-	const char *client_path;     /* exists where that driver is loaded */
-	bool vdpa;		     /* it is a VDUSE device, and on the vdpa bus */
+	const char *name;	 /* in the configuration file, in lists and log lines */
+	const char *client;	 /* module of the driver of the disk; NULL: not in this kernel */
+	const char *client_path; /* exists if that driver is loaded */
+	bool vdpa;		 /* it is a VDUSE device, and on the vdpa bus */
 	enum vdpa_driver bus_driver; /* of the vdpa bus, if @vdpa */
 	bool block_node;	     /* its node is a block device of this host */
-	bool bounce_buffer;	     /* all data pass through the kernel's bounce buffer */
-	bool guest_memory;	     /* data lie in the memory of a virtual machine */
+	bool bounce_buffer;	     /* all data passes through the kernel's bounce buffer */
+	bool guest_memory;	     /* data is in the memory of a virtual machine */
 };
 
 extern const struct front_end front_ends[];
