@@ -240,6 +240,9 @@ install: all
 	install -D -m 644 vduse-blk/vduse-blk.8 $(DESTDIR)$(PREFIX)/share/man/man8/vduse-blk.8
 	install -D -m 644 vduse-blk/vduse-blk.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/vduse-blk.conf.5
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
+	install -d -m 755 $(DESTDIR)$(PREFIX)/share/qemu/vhost-user
+	sed 's|@PREFIX@|$(PREFIX)|g' conf/50-vduse-blk.json >$(DESTDIR)$(PREFIX)/share/qemu/vhost-user/50-vduse-blk.json
+	chmod 644 $(DESTDIR)$(PREFIX)/share/qemu/vhost-user/50-vduse-blk.json
 	install -d -m 755 $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|g' conf/vduse-blk.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/vduse-blk.service

@@ -189,6 +189,8 @@ int vhost_user_listen(const char *name, struct vhost_user_listener *listener)
 {
 	int err;
 
+	if (listener->inherited)
+		return 0;
 	listener->fd = listener->lock_fd = -1;
 	if (strlen(listener->path) >= VHOST_USER_PATH_MAX) {
 		log_err("%s: socket %s is too long: %zu bytes, at most %d are possible", name,
@@ -212,6 +214,8 @@ void vhost_user_unlink(const struct vhost_user_listener *listener)
 {
 	char file[LOCK_MAX];
 
+	if (listener->inherited)
+		return;
 	lock_path(listener->path, file);
 	unlink(listener->path);
 	unlink(file);

@@ -9,6 +9,7 @@
 #ifndef LIB_VHOST_USER_LISTENER_H
 #define LIB_VHOST_USER_LISTENER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "compiler.h"
@@ -20,6 +21,7 @@ struct vhost_user_listener {
 	const char *path;
 	mode_t mode;	   /* of the socket */
 	const char *group; /* of the socket; NULL: that of the process */
+	bool inherited;	   /* the process was started with @fd: there is no path */
 
 	/* Set by vhost_user_listen(). */
 	int fd;	     /* non-blocking, listening */
@@ -29,7 +31,7 @@ struct vhost_user_listener {
 /**
  * vhost_user_listen() - create the socket and listen
  *
- * A socket that a dead server left is replaced. A path to anything else is refused. Return: 0;
+ * No effect on an inherited one. A socket that a dead server left is replaced. A path to anything else is refused. Return: 0;
  * -EADDRINUSE: a live server listens; other -errno; logged
  */
 int __must_check vhost_user_listen(const char *name, struct vhost_user_listener *listener);

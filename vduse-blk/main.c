@@ -8,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend_program.h"
 #include "check_stores.h"
 #include "process/background.h"
 #include "config/config.h"
+#include "config/config_disk.h"
 #include "log.h"
 #include "process/logger.h"
 #include "rescue.h"
@@ -27,8 +29,10 @@ struct arguments {
 	bool background;
 	bool dry_run;
 	bool stores;
-	char given[8];	  /* the letters of the options on the command line */
-	const char *name; /* of a device; for the verb rescue */
+	const char *socket; /* of --vhost-user; NULL: none */
+	char given[9];	    /* the letters of the options on the command line */
+	const char *name;   /* of a device; for the verb rescue */
+	char **rest;	    /* the arguments after the verb */
 };
 
 struct verb {
@@ -100,7 +104,7 @@ static enum exit_status verb_gc(const struct config *config, const struct argume
 }
 
 static const struct verb verbs[] = {
-	{ "serve", "ctb", true, false, "serve the devices of FILE until a signal (--takeover)",
+	{ "serve", "ctbu", true, false, "serve the devices of FILE until a signal (--takeover)",
 	  verb_serve },
 	{ "check", "cs", true, false, "check FILE; its stores too (--stores); do nothing else",
 	  verb_check },
@@ -117,11 +121,17 @@ static const struct verb verbs[] = {
 };
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' }, { "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },	    { "help-keys", no_argument, NULL, 'k' },
-	{ "version", no_argument, NULL, 'V' },	    { "takeover", no_argument, NULL, 't' },
-	{ "background", no_argument, NULL, 'b' },   { "dry-run", no_argument, NULL, 'n' },
-	{ "stores", no_argument, NULL, 's' },	    { 0 },
+	{ "config", required_argument, NULL, 'c' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "help-keys", no_argument, NULL, 'k' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "takeover", no_argument, NULL, 't' },
+	{ "background", no_argument, NULL, 'b' },
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "stores", no_argument, NULL, 's' },
+	{ "vhost-user", required_argument, NULL, 'u' },
+	{ 0 },
 };
 
 static void usage(FILE *to)
@@ -131,10 +141,12 @@ static void usage(FILE *to)
 		    "Serves files and disks as vDPA block devices through VDUSE.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
-	fprintf(to, "\nserve --takeover replaces a running server while its disks are in use.\n"
-		    "serve --background exits when the server is ready, or has failed.\n"
-		    "--help-keys lists the keys of the configuration file; "
-		    "see vduse-blk(8) and vduse-blk.conf(5).\n");
+	fprintf(to,
+		"\nserve --vhost-user SOCKET PATH [KEY=VALUE]... serves one disk without a file.\n"
+		"serve --takeover replaces a running server while its disks are in use.\n"
+		"serve --background exits when the server is ready, or has failed.\n"
+		"--help-keys lists the keys of the configuration file; "
+		"see vduse-blk(8) and vduse-blk.conf(5).\n");
 }
 
 static const struct verb *find_verb(const char *name)
@@ -164,6 +176,8 @@ static bool take_option(struct arguments *args, int letter)
 	args->given[strlen(args->given)] = (char)letter;
 	if (letter == 'c')
 		args->config_path = optarg;
+	if (letter == 'u')
+		args->socket = optarg;
 	args->json |= letter == 'j';
 	args->dry_run |= letter == 'n';
 	args->takeover |= letter == 't';
@@ -208,12 +222,16 @@ static bool check_arguments(const struct verb *verb, const struct arguments *arg
 
 	if (verb->needs_name && !*rest)
 		log_err("%s needs the NAME of a device", verb->name);
-	else if (rest[verb->needs_name])
-		log_err("unexpected argument '%s' after %s", rest[verb->needs_name], verb->name);
 	else if (args->given[known])
 		log_err("%s does not take --%s; see vduse-blk --help", verb->name,
 			option_name(args->given[known]));
-	else if (verb->needs_config && !args->config_path)
+	else if (args->socket && args->config_path)
+		log_err("--vhost-user serves one disk without a file: -c is not accepted too");
+	else if (args->socket && !*rest)
+		log_err("--vhost-user needs the PATH of a file or block device after the socket");
+	else if (!args->socket && rest[verb->needs_name])
+		log_err("unexpected argument '%s' after %s", rest[verb->needs_name], verb->name);
+	else if (verb->needs_config && !args->config_path && !args->socket)
 		log_err("%s needs -c FILE", verb->name);
 	else
 		return true;
@@ -239,6 +257,7 @@ static const struct verb *parse_arguments(int argc, char **argv, struct argument
 		return NULL;
 	}
 	args->name = argv[optind + 1];
+	args->rest = argv + optind + 1;
 	return check_arguments(verb, args, argv + optind + 1) ? verb : NULL;
 }
 
@@ -271,6 +290,17 @@ static enum exit_status config_status(int err)
 	return EXIT_USAGE;
 }
 
+static int load_config(const struct arguments *args, struct config *config)
+{
+	struct config_disk disk = { .socket = args->socket };
+
+	if (!args->socket)
+		return config_load(args->config_path, config);
+	disk.path = args->rest[0];
+	disk.pairs = args->rest + 1;
+	return config_disk_load(&disk, config);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = { 0 };
@@ -281,13 +311,15 @@ int main(int argc, char **argv)
 
 	open_standard_fds();
 	log_init(logger_print, LOG_LEVEL_INFO);
+	if (backend_program_is_meant(argv))
+		return (int)backend_program(argc, argv);
 	verb = parse_arguments(argc, argv, &args, &status);
 	if (!verb)
 		return (int)status;
 
-	if (!args.config_path)
+	if (!args.config_path && !args.socket)
 		return (int)verb->run(NULL, &args);
-	err = config_load(args.config_path, &config);
+	err = load_config(&args, &config);
 	if (err)
 		return (int)config_status(err);
 	log_init(logger_print, config.log_level);

@@ -13,13 +13,13 @@
 #include "config/front_end.h"
 #include "control/control.h"
 #include "frontend/device.h"
+#include "frontend/front_end_modules.h"
 #include "disk/disks.h"
 #include "disk/disks_report.h"
 #include "inflight.h"
 #include "frontend/irq_cpu.h"
 #include "log.h"
 #include "process/logger.h"
-#include "modules.h"
 #include "process/notify.h"
 #include "disk/backing_conflict.h"
 #include "process/startup_wait.h"
@@ -28,7 +28,6 @@
 #include "sigbus.h"
 #include "takeover/succession.h"
 #include "time_ns.h"
-#include "vdpa_bus.h"
 #include "queue/worker.h"
 
 #define MAIN_RING_ENTRIES 64
@@ -67,55 +66,8 @@ struct server {
 	struct succession succession;
 	struct path_check path_check;
 	int ready_fd; /* of struct server_options */
+	bool ends_at_once;
 };
-
-static int load_vduse(enum exit_status *status)
-{
-	int err;
-
-	if (access("/dev/vduse/control", F_OK) == 0)
-		return 0;
-	err = module_load("vduse");
-	if (err == -ENOENT)
-		*status = EXIT_NO_VDUSE;
-	return err;
-}
-
-static int load_driver(enum driver driver)
-{
-	const struct front_end *front_end = front_end_of(driver);
-	int err = 0;
-
-	if (!front_end->vdpa)
-		return 0;
-	if (!vdpa_driver_present(front_end->bus_driver))
-		err = module_load(vdpa_driver_name(front_end->bus_driver));
-	if (!err && front_end->client && access(front_end->client_path, F_OK))
-		err = module_load(front_end->client);
-	return err;
-}
-
-static bool any_on_vdpa_bus(const struct config *config)
-{
-	for (size_t i = 0; i < config->device_count; i++)
-		if (front_end_of(config->devices[i].driver)->vdpa)
-			return true;
-	return false;
-}
-
-static int load_modules(const struct config *config, enum server_mode mode,
-			enum exit_status *status)
-{
-	int err;
-
-	*status = EXIT_RUNTIME;
-	if (mode == SERVER_RESCUE)
-		return 0; /* the load of a driver would wait for the device that is stuck */
-	err = any_on_vdpa_bus(config) ? load_vduse(status) : 0;
-	for (size_t i = 0; i < config->device_count && !err; i++)
-		err = load_driver(config->devices[i].driver);
-	return err;
-}
 
 static unsigned int count_queues(const struct config *config)
 {
@@ -177,7 +129,8 @@ static int start_workers(struct server *server)
 static void stop(struct server *server, const char *signal_name)
 {
 	uint64_t now_ns = time_now_ns();
-	bool force = server->disks.host.rescue || server->disks.host.goal != DISK_SERVE;
+	bool force = server->disks.host.rescue || server->ends_at_once ||
+		     server->disks.host.goal != DISK_SERVE;
 
 	if (server->signalled_ns && now_ns - server->signalled_ns < SIGNAL_BURST_NS)
 		return;
@@ -378,11 +331,13 @@ enum exit_status server_run(const struct config *config, const struct server_opt
 	uint64_t deadline_ns;
 	int err;
 
-	if (load_modules(config, options->mode, &status))
+	status = EXIT_RUNTIME;
+	if (options->mode != SERVER_RESCUE && front_end_load_modules(config, &status))
 		return status;
 	server.config = config;
 	server.signal_fd = -1;
 	server.ready_fd = options->ready_fd;
+	server.ends_at_once = options->ends_at_once;
 	process_raise_limits(wanted_descriptors(config));
 	process_lock_memory();
 	process_forbid_core_dump();

@@ -17,6 +17,7 @@ enum server_mode {
 
 struct server_options {
 	enum server_mode mode;
+	bool ends_at_once; /* the first signal detaches disks in use too */
 	int ready_fd; /* the server writes one byte to it and closes it after the start; -1: none */
 };
 

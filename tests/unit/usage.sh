@@ -141,6 +141,21 @@ error() {
 	wrong "$1" serve -c "$T/error.conf"
 }
 
+# One disk without a file, and the conventions of vhost-user back ends.
+wrong '\-\-vhost-user needs the PATH' serve --vhost-user "$T/s"
+wrong 'vhost-user serves one disk without a file: -c' serve --vhost-user "$T/s" /none -c "$conf"
+wrong "check does not take --vhost-user" check --vhost-user "$T/s"
+wrong "unexpected argument 'more'; accepted: KEY=VALUE" serve --vhost-user "$T/s" /none more
+wrong 'queues: "x" is not understood' serve --vhost-user "$T/s" /none queues=x
+wrong '"quues" is not a key' serve --vhost-user "$T/s" /none quues=1
+right '^\{ "type": "block", "features": \[ "read-only", "blk-file" \] \}$' --print-capabilities
+right '"type": "block"' --socket-path="$T/s" --print-capabilities
+wrong '\-\-blk-file=PATH is needed' --socket-path="$T/s"
+wrong 'one of --socket-path=PATH and --fd=FD' --blk-file=/none
+wrong '\-\-fd=99 is not the number of an open descriptor' --blk-file=/none --fd=99
+wrong '\-\-fd=x is not the number of an open descriptor' --blk-file=/none --fd=x
+wrong "unexpected argument 'serve'" --blk-file=/none --socket-path="$T/s" serve
+
 # A key of an otherwise good device: error_in_key KEY VALUE PATTERN
 error_in_key() {
 	error "error.conf:3: .*$1.*$3" <<-C

@@ -176,14 +176,14 @@ static int file_load(struct config_scan *scan, const dictionary *ini, struct con
 	return err;
 }
 
-int config_load(const char *path, struct config *out)
+static int load(const char *path, FILE *from, struct config *out)
 {
 	struct config config = { 0 };
 	struct config_scan scan;
 	dictionary *ini = NULL;
 	int err;
 
-	err = config_scan(path, &scan);
+	err = config_scan(path, from, &scan);
 	if (err)
 		return err;
 	err = ini_load(&scan, &ini);
@@ -206,6 +206,33 @@ int config_load(const char *path, struct config *out)
 	iniparser_freedict(ini);
 exit_scan:
 	config_scan_exit(&scan);
+	return err;
+}
+
+int config_load(const char *path, struct config *out)
+{
+	FILE *from = fopen(path, "re");
+	int err;
+
+	if (!from) {
+		err = -errno;
+		log_err("%s: %s", path, strerror(-err));
+		return err;
+	}
+	err = load(path, from, out);
+	fclose(from);
+	return err;
+}
+
+int config_load_text(const char *name, const char *text, struct config *out)
+{
+	FILE *from = fmemopen((void *)text, strlen(text), "r");
+	int err;
+
+	if (!from)
+		return -ENOMEM;
+	err = load(name, from, out);
+	fclose(from);
 	return err;
 }
 

@@ -59,7 +59,8 @@ struct device_config {
 	uint32_t socket_mode;
 	char socket_group[64]; /* name or number; empty: that of the process */
 
-	bool rescue; /* not a key: the device has no server, complete its requests with errors */
+	int socket_fd; /* not a key: of a socket that the server has inherited; 0: none */
+	bool rescue;   /* not a key: the device has no server, complete its requests with errors */
 };
 
 struct config {
@@ -82,6 +83,9 @@ struct config {
  * Return: 0; -EINVAL: the file is wrong; other -errno: it cannot be read, logged as one line
  */
 int __must_check config_load(const char *path, struct config *out);
+
+/** config_load_text() - as config_load(), of @text, not empty; @name: for messages, instead of FILE */
+int __must_check config_load_text(const char *name, const char *text, struct config *out);
 
 /** config_device_new() - a copy of @device, for config_device_free(). Return: it; NULL: no memory */
 struct device_config *config_device_new(const struct device_config *device);

@@ -320,17 +320,11 @@ static int scan_text(struct config_scan *scan)
 }
 
 /* Reads the whole file, and adds a newline at the end if there is none. */
-static int text_read(struct config_scan *scan)
+static int text_read(struct config_scan *scan, FILE *from)
 {
-	FILE *from = fopen(scan->file, "re");
-	int err = from ? 0 : -errno;
-	size_t len = 0;
+	size_t len = fread(scan->text, 1, TEXT_MAX + 1, from);
+	int err = ferror(from) ? -errno : 0;
 
-	if (from) {
-		len = fread(scan->text, 1, TEXT_MAX + 1, from);
-		err = ferror(from) ? -errno : 0;
-		fclose(from);
-	}
 	if (err) {
 		log_err("%s: %s", scan->file, strerror(-err));
 		return err;
@@ -345,7 +339,7 @@ static int text_read(struct config_scan *scan)
 	return 0;
 }
 
-int config_scan(const char *file, struct config_scan *out)
+int config_scan(const char *file, FILE *from, struct config_scan *out)
 {
 	struct config_scan scan = { .file = file };
 	int err = -ENOMEM;
@@ -357,7 +351,7 @@ int config_scan(const char *file, struct config_scan *out)
 		log_err("%s: %s", file, strerror(ENOMEM));
 		goto free_scan;
 	}
-	err = text_read(&scan);
+	err = text_read(&scan, from);
 	if (err)
 		goto free_scan;
 	err = scan_text(&scan);

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "compiler.h"
 #include "config_keys.h"
@@ -45,7 +46,8 @@ struct config_scan {
 
 /**
  * config_scan() - read a file and find its sections and keys
- * @file: path; must outlive @out
+ * @file: its path, for messages; must outlive @out
+ * @from: the text
  * @out:  set on success, for config_scan_exit(). Unchanged on failure
  *
  * Errors in the file are kept and counted in @out, and are no failure. Of values only the quotes are
@@ -53,7 +55,7 @@ struct config_scan {
  *
  * Return: 0; -EINVAL: too large; other -errno: it cannot be read. Failures are logged
  */
-int __must_check config_scan(const char *file, struct config_scan *out);
+int __must_check config_scan(const char *file, FILE *from, struct config_scan *out);
 
 /** config_scan_exit() - free what config_scan() allocated */
 void config_scan_exit(struct config_scan *scan);

@@ -131,6 +131,10 @@ static int attach_socket(struct attach_job *job)
 
 	if (err)
 		return err;
+	if (job->listener->inherited) {
+		snprintf(job->node, sizeof(job->node), "fd:%d", job->listener->fd);
+		return 0;
+	}
 	strcpy(job->node, job->listener->path);
 	task_give(&job->task, &job->listener->fd);
 	task_give(&job->task, &job->listener->lock_fd);

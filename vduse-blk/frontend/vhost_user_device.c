@@ -2,12 +2,23 @@
 #include "vhost_user_device.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vhost_user_steps.h"
+
+/* Is the socket that the server has inherited connected, or does it listen? */
+static bool is_listening(int fd)
+{
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens;
+}
 
 static int vhost_user_make(struct device *device)
 {
@@ -26,8 +37,9 @@ static int vhost_user_make(struct device *device)
 		.path = device->config->socket,
 		.mode = device->config->socket_mode,
 		.group = device->config->socket_group[0] ? device->config->socket_group : NULL,
-		.fd = -1,
+		.fd = device->config->socket_fd ? device->config->socket_fd : -1,
 		.lock_fd = -1,
+		.inherited = device->config->socket_fd,
 	};
 	vu->backend_fd = -1;
 	device->vhost_user = vu;
@@ -102,8 +114,16 @@ static void connection_came(struct ring_poll *poll)
 
 static void accept_start(struct vhost_user_device *vu)
 {
-	if (vu->begun && vu->listener.fd >= 0 && !vu->stopped)
+	if (!vu->begun || vu->listener.fd < 0 || vu->stopped)
+		return;
+	if (vu->listener.inherited && !is_listening(vu->listener.fd)) {
+		int fd = fcntl(vu->listener.fd, F_DUPFD_CLOEXEC, 0);
+
+		vu->pid = peer_pid(fd);
+		vhost_user_session_begin(vu, fd);
+	} else {
 		ring_poll_start(vu->device->ring, &vu->accepting, vu->listener.fd, connection_came);
+	}
 }
 
 static void vhost_user_begin(struct device *device)
@@ -135,8 +155,10 @@ void vhost_user_session_ended(struct vhost_user_device *vu)
 {
 	if (vu->stopped)
 		device_close_queues(vu->device);
-	else
+	else if (vu->accepting.ring)
 		accept_next(vu);
+	else
+		kill(getpid(), SIGTERM); /* the only connection, which the server has inherited */
 }
 
 /* ---- the end of the connection ---- */
@@ -214,6 +236,8 @@ static void vhost_user_stop(struct device *device)
 	vu->stopped = true;
 	if (vu->accepting.ring)
 		ring_poll_stop(&vu->accepting, accept_stopped);
+	else if (vu->connected)
+		vhost_user_session_end(vu);
 	else if (vu->begun)
 		device_close_queues(device);
 	/* else queues_added() removes the queues */
