@@ -68,7 +68,7 @@ static int do_detach(struct attach_job *job)
 		front_end = front_end_of(job->driver);
 	else
 		front_end = front_end_on_bus(driver);
-	/* An unbind from vhost_vdpa waits, unkillable, until the VM closes the node. */
+	/* An unbind from vhost-vdpa waits, unkillable, until the VM closes the node. */
 	must_be_unused = job->verb == DETACH_UNUSED || !front_end->block_node;
 	if (has_node)
 		claim = front_end->block_node ? claim_and_flush(job) : try_vhost_node(job);

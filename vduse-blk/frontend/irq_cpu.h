@@ -25,7 +25,7 @@ void irq_cpu_init(const char *sysfs);
  * irq_cpu_take() - send the interrupts of queue @index to one CPU, if they go to several; any
  * thread
  *
- * Only for virtio_vdpa, after the driver has set the queue up. When the driver sets the queue up
+ * Only for virtio-vdpa, after the driver has set the queue up. When the driver sets the queue up
  * again, it replaces the CPU.
  *
  * Return: the CPU, for irq_cpu_give_back(); -1: no suitable CPU is free, nothing was changed
