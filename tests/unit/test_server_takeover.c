@@ -26,7 +26,7 @@ static void begin_stuck_takeover(void)
 /* The old server serves its disks again, and nothing else has happened to them. */
 static void expect_taken_back(void)
 {
-	server_expect_log(&server, "has given up or ended: this server goes on");
+	server_expect_log(&server, "has ended early: this server serves");
 	while (!strstr(ask(&server, "list"), "one /dev/vda virtio-vdpa attached"))
 		;
 	expect_listed(&server, "two /dev/vdb virtio-vdpa attached");
@@ -61,9 +61,9 @@ START_TEST(signal_to_the_successor_gives_the_takeover_up)
 	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
 
 	begin_stuck_takeover();
-	server.allowed = "this server goes on, and serves 1 disks again";
+	server.allowed = "this server serves 1 disks again";
 	send_signal(&successor, signals[_i]);
-	server_expect_log(&successor, "the takeover is given up: ");
+	server_expect_log(&successor, "the takeover is cancelled: ");
 	server_expect_log(&successor, "leaving all disks as they are");
 	store_relaxed(&world->disk[0].stuck, 0);
 	ck_assert_int_eq(server_wait(&successor), EXIT_RUNTIME);
@@ -75,11 +75,11 @@ END_TEST
 START_TEST(disk_that_cannot_be_adopted_gives_the_takeover_up)
 {
 	begin_stuck_takeover();
-	server.allowed = "this server goes on, and serves 1 disks again";
+	server.allowed = "this server serves 1 disks again";
 	successor.allowed = "one: cannot attach: No such device";
 	world->disk[0].attach_error = -ENODEV;
 	store_relaxed(&world->disk[0].stuck, server.pid);
-	server_expect_log(&successor, "the takeover is given up: disk one cannot be adopted");
+	server_expect_log(&successor, "the takeover is cancelled: disk one cannot be adopted");
 	server_expect_log(&successor, "leaving all disks as they are");
 	ck_assert_int_eq(server_wait(&successor), EXIT_RUNTIME);
 	world->disk[0].attach_error = 0;
@@ -91,7 +91,7 @@ END_TEST
 START_TEST(server_that_is_killed_leaves_its_disks_to_the_successor)
 {
 	begin_stuck_takeover();
-	successor.allowed = "its remaining 1 disks are adopted as after a crash";
+	successor.allowed = "this server adopts its remaining 1 disks as after a crash";
 	send_signal(&server, SIGKILL);
 	store_relaxed(&world->disk[0].stuck, 0);
 	expect_nodes(&successor, 0, 2);
@@ -109,7 +109,7 @@ START_TEST(successor_that_cannot_go_on_with_a_disk_takes_none)
 	server_expect_log(&successor,
 			  "two: is attached already, and cannot be adopted: queue_size");
 	ck_assert_int_eq(server_wait(&successor), EXIT_RUNTIME);
-	server_expect_log(&server, "before it took over a disk");
+	server_expect_log(&server, "before it requested a disk");
 	end_server(&server);
 	ck_assert_uint_eq(world->disk[0].attached + world->disk[1].attached, 2);
 }
@@ -131,9 +131,9 @@ START_TEST(signal_before_the_takeover_leaves_all_as_it_is)
 	start_serving(2);
 	start.signal = SIGTERM;
 	start_successor(2);
-	server_expect_log(&successor, "a signal came before the takeover began");
+	server_expect_log(&successor, "a signal ends this server before the takeover");
 	ck_assert_int_eq(server_wait(&successor), EXIT_RUNTIME);
-	server_expect_log(&server, "before it took over a disk");
+	server_expect_log(&server, "before it requested a disk");
 	end_server(&server);
 	ck_assert_uint_eq(world->disk[0].attached, 1);
 }

@@ -98,7 +98,7 @@ START_TEST(service_manager_is_told_when_the_new_process_ends)
 		if (!tf.stalls[i])
 			tf_new_server_serves(i);
 	test_log_allow(LOG_LEVEL_WARNING, "bb: is not taken over yet");
-	test_log_allow(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
+	test_log_allow(LOG_LEVEL_WARNING, "this server serves 1 disks again");
 	ck_assert(takeover_new_complete(&tf.new));
 	tf_run();
 	ck_assert(told_main_pid(manager));
@@ -140,7 +140,7 @@ START_TEST(old_server_may_be_killed_before_it_reads)
 		takeover_new_ask(&tf.new, tf_names[i]);
 	tf_run();
 	close(ends[1]);
-	test_log_expect(LOG_LEVEL_WARNING, "its remaining 4 disks are adopted");
+	test_log_expect(LOG_LEVEL_WARNING, "this server adopts its remaining 4 disks");
 	tf_run();
 	for (size_t i = 0; i < tf.count; i++)
 		ck_assert_uint_eq(tf.released[i], 1);
@@ -180,7 +180,7 @@ START_TEST(new_server_that_dies_has_taken_nothing)
 	tf_new_server_asks();
 	tf_new_server_serves(0);
 	tf_new_server_serves(2);
-	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 4 disks again");
+	test_log_expect(LOG_LEVEL_WARNING, "this server serves 4 disks again");
 	tf_new_server_dies();
 	tf_expect_all(SERVED);
 	for (size_t i = 0; i < tf.count; i++)
@@ -206,7 +206,7 @@ START_TEST(new_server_that_dies_later_leaves_the_stalled_disk)
 	test_log_expect(LOG_LEVEL_WARNING, "d: is not taken over yet: the server with process id");
 	ck_assert(takeover_new_complete(&tf.new));
 	tf_run();
-	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
+	test_log_expect(LOG_LEVEL_WARNING, "this server serves 1 disks again");
 	tf_new_server_dies();
 	ck_assert_int_eq(tf.state[3], SERVED);
 	for (size_t i = 0; i < 3; i++)
@@ -225,7 +225,7 @@ START_TEST(new_server_that_ends_leaves_the_stalled_disk)
 	ck_assert(takeover_new_complete(&tf.new));
 	tf_run();
 	ck_assert(!takeover_new_cancel(&tf.new, "Terminated"));
-	test_log_expect(LOG_LEVEL_WARNING, "this server goes on, and serves 1 disks again");
+	test_log_expect(LOG_LEVEL_WARNING, "this server serves 1 disks again");
 	takeover_new_end(&tf.new);
 	tf_run();
 	ck_assert_int_eq(tf.state[3], SERVED);
@@ -238,8 +238,8 @@ START_TEST(disk_that_cannot_be_adopted_ends_the_takeover)
 {
 	tf_new_server_asks();
 	tf_new_server_serves(0);
-	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: disk bb cannot be adopted");
-	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
+	test_log_expect(LOG_LEVEL_ERROR, "the takeover is cancelled: disk bb cannot be adopted");
+	test_log_expect(LOG_LEVEL_WARNING, "this server serves");
 	takeover_new_failed(&tf.new, tf_names[1]);
 	ck_assert_uint_eq(tf.cancelled, 1);
 	tf_run();
@@ -254,8 +254,8 @@ END_TEST
 START_TEST(signal_gives_it_up)
 {
 	tf_new_server_asks();
-	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: Terminated; ");
-	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
+	test_log_expect(LOG_LEVEL_ERROR, "the takeover is cancelled: Terminated; ");
+	test_log_expect(LOG_LEVEL_WARNING, "this server serves");
 	ck_assert(takeover_new_cancel(&tf.new, "Terminated"));
 	tf_run();
 	tf_expect_all(SERVED);
@@ -283,8 +283,8 @@ START_TEST(old_server_that_releases_nothing_goes_on)
 		tf.stalls[i] = true;
 	tf_new_server_asks();
 	test_log_expect(LOG_LEVEL_ERROR,
-			"the takeover is given up: the old server has released no disk");
-	test_log_expect(LOG_LEVEL_WARNING, "this server goes on");
+			"the takeover is cancelled: the old server has released no disk");
+	test_log_expect(LOG_LEVEL_WARNING, "this server serves");
 	ck_assert(!takeover_new_complete(&tf.new));
 	tf_run();
 	ck_assert_uint_eq(tf.cancelled, 1);
@@ -303,7 +303,7 @@ START_TEST(end_of_the_old_server_releases_everything)
 	tf_run();
 	for (size_t i = 0; i < tf.count; i++) /* what its death does to its disks */
 		tf.state[i] = ENDED;
-	test_log_expect(LOG_LEVEL_WARNING, "its remaining 3 disks are adopted");
+	test_log_expect(LOG_LEVEL_WARNING, "this server adopts its remaining 3 disks");
 	tf_old_server_ends();
 	tf_run();
 	for (size_t i = 0; i < tf.count; i++)

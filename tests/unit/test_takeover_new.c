@@ -354,7 +354,7 @@ START_TEST(nothing_runs_after_a_takeover_was_given_up)
 	takeover_new_ask(&t.new, names[0]);
 	takeover_new_ask(&t.new, names[1]);
 	expect(0, "release a\n");
-	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up: a signal");
+	test_log_expect(LOG_LEVEL_ERROR, "the takeover is cancelled: a signal");
 	ck_assert(takeover_new_cancel(&t.new, "a signal"));
 	ck_assert_uint_eq(t.cancelled, 1);
 	while (t.new.tick.active || t.new.retry.active)
@@ -390,11 +390,12 @@ START_TEST(end_of_one_server_releases_its_disks_only)
 	int ends = _i;
 
 	begin("a\nbb\n", "c\nd\n");
-	test_log_expect(LOG_LEVEL_WARNING, "its remaining 2 disks are adopted as after a crash");
+	test_log_expect(LOG_LEVEL_WARNING,
+			"this server adopts its remaining 2 disks as after a crash");
 	old_ends(ends);
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_eq(t.released[i], i / 2 == ends);
-	test_log_expect(LOG_LEVEL_ERROR, "the takeover is given up");
+	test_log_expect(LOG_LEVEL_ERROR, "the takeover is cancelled");
 	ck_assert(takeover_new_cancel(&t.new, "a signal")); /* the other one takes its disks back */
 	ck_assert(is_left(!ends));
 }
@@ -403,7 +404,8 @@ END_TEST
 START_TEST(nothing_is_given_up_without_a_server_that_takes_back)
 {
 	begin("a\nbb\n", NULL);
-	test_log_expect(LOG_LEVEL_WARNING, "its remaining 2 disks are adopted as after a crash");
+	test_log_expect(LOG_LEVEL_WARNING,
+			"this server adopts its remaining 2 disks as after a crash");
 	old_ends(0);
 	ck_assert(!takeover_new_cancel(&t.new, "a signal"));
 	takeover_new_failed(&t.new, names[0]);

@@ -74,12 +74,12 @@ wait $NEW 2>/dev/null || true
 wait_for 60 "return of the healthy disk" is_state other attached
 other_goes_on 112
 kill -0 "$SERVER" || fail "the old server is gone"
-said 'this server goes on'
+said 'this server serves'
 thaw
 write_ends 102
 wait_for 60 "return of the stalled disk" is_state stalls attached
 filled "${NODE[other]}" 112 1M || fail "the other disk has lost what was written"
-quiet 'this server goes on|its requests|stall'
+quiet 'this server serves|its requests|stall'
 
 # One signal gives a takeover up.
 write_stalled 103

@@ -12,7 +12,7 @@
 struct examination {
 	struct list_node node;
 	struct examine *all;
-	struct device_config *config; /* its own: the task may outlive that of the caller */
+	struct device_config *config; /* a copy: the task may outlive the caller's */
 	char *runtime_dir;
 	struct task task;
 	int result;
@@ -116,7 +116,7 @@ int examine_all(struct examine *examine, const struct config *config, struct rin
 		err = start_one(examine, &config->devices[i], config->runtime_dir, ring);
 	while (examine->pending && !examine->is_late)
 		if (ring_run(ring, true))
-			abort(); /* logged; without its ring this process can do nothing */
+			abort(); /* logged; without its ring the server cannot continue */
 	if (!err)
 		err = first_error(examine);
 	if (!err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Examines all disks before a running server is asked to release them: can each be adopted?
+ * Before a takeover: examines whether each disk can be adopted.
  *
  * Each disk has its own task, since its store may stall for ever. Main thread.
  */
@@ -30,7 +30,7 @@ struct examine {
 };
 
 /**
- * examine_all() - examine every disk of @config, and wait for that, @wait_us at most
+ * examine_all() - examine every disk of @config, and wait until @wait_us at most
  *
  * Runs @ring. An examination that takes longer is no failure: @examine->late is called when it has
  * ended. Return: 0; the first -errno. Each failure is logged
@@ -41,7 +41,7 @@ int __must_check examine_all(struct examine *examine, const struct config *confi
 /** examine_pending() - is the examination of disk @name still running? */
 bool examine_pending(const struct examine *examine, const char *name);
 
-/** examine_exit() - call it when the ring is not run any more. Pending tasks keep their memory */
+/** examine_exit() - free everything that no pending task uses. Call it after the last ring_run() */
 void examine_exit(struct examine *examine);
 
 #endif

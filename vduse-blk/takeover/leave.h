@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The takeover of version 0.1.0, which has no session: after a request to leave, a server leaves all its
+ * The takeover of version 0.1.0, which has no session: after CONTROL_LEAVE a server leaves all its
  * disks in the kernel and ends. Main thread.
  */
 #ifndef VDUSE_BLK_LEAVE_H
@@ -14,11 +14,11 @@
 
 /**
  * leave_respond() - write the response to CONTROL_MAY_LEAVE or CONTROL_LEAVE to @to
- * @names: the disks of the new server, one a line
- * @now:   leave; false: only look for reasons not to
+ * @names: the disks of the new server, one on each line
+ * @now:   leave; false: only check whether this server may leave
  *
- * Return: true: @to is CONTROL_LEAVING, or empty where this server has none of the disks, and with
- * @now = false; false: @to has the reason for the refusal
+ * Return: true: @to is CONTROL_LEAVING; or empty, if @now is false or this server has none of the disks;
+ * false: @to has the reason for the refusal
  */
 bool leave_respond(struct disks *disks, const char *names, bool now, FILE *to);
 

@@ -11,7 +11,7 @@
 #include "leave.h"
 #include "takeover.h"
 
-/* ---- to the next server ---- */
+/* ---- as the old server ---- */
 
 static struct disks *disks_of(struct takeover_old *old)
 {
@@ -74,7 +74,7 @@ static const struct takeover_old_ops old_ops = {
 	.forget = old_forget,
 };
 
-/* During a takeover, a request to leave of a server of version 0.1.0 has no effect. */
+/* During a session, CONTROL_LEAVE of a server of version 0.1.0 has no effect. */
 static bool leave(struct succession *succession, const struct control_request *request, FILE *to)
 {
 	if (succession->to.active)
@@ -98,7 +98,7 @@ bool succession_requested(struct succession *succession, const struct control_re
 	}
 }
 
-/* ---- from the servers before ---- */
+/* ---- as the new server ---- */
 
 static void new_released(struct takeover_new *takeover, const char *name)
 {
@@ -127,12 +127,12 @@ static void examined_late(struct examine *examine, const char *name, int result)
 	struct succession *succession = container_of(examine, struct succession, examine);
 
 	if (result)
-		log_warn("%s: is not taken over: the old server goes on serving it", name);
+		log_warn("%s: is not taken over: the old server continues to serve it", name);
 	else
 		takeover_new_ask(&succession->from, name);
 }
 
-/* A server with another runtime_dir, or another program, cannot be asked to release a disk. */
+/* A takeover is not possible from a server with another runtime_dir, or from another program. */
 static int check_strangers(const struct succession *succession, const struct config *config)
 {
 	int err = 0;
@@ -152,9 +152,9 @@ static int look_at_all(struct succession *succession, const struct config *confi
 		err = examine_all(&succession->examine, config, succession->disks->host.ring);
 	if (err)
 		return err;
-	bounce_reserve(config); /* before the first release: from there on a disk pauses */
+	bounce_reserve(config); /* before the first release: after it a disk pauses */
 	if (stop_pending()) {
-		log_info("a signal came before the takeover began: no disk is taken over");
+		log_info("a signal ends this server before the takeover: no disk is taken over");
 		return -EINTR;
 	}
 	return 0;

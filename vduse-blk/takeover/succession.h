@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Connects both sides of a takeover to the disks of this server: takeover_new.h, where this server
- * is the new one, and takeover_old.h, where it is the old one. Main thread.
+ * Connects both sides of a takeover to the disks of this server, which may be the new server
+ * (takeover_new.h) and later the old one (takeover_old.h). Main thread.
  */
 #ifndef VDUSE_BLK_SUCCESSION_H
 #define VDUSE_BLK_SUCCESSION_H
@@ -17,40 +17,41 @@
 #include "takeover_old.h"
 
 struct succession {
-	struct disks *disks; /* set by the caller, like @ready */
-	/** @ready: the start has ended, and with it a takeover. May be NULL */
+	/* Set by the caller. */
+	struct disks *disks;
+	/** @ready: the start, and the takeover if there is one, have ended. May be NULL */
 	void (*ready)(struct succession *succession);
 
-	struct takeover_new from; /* the servers before this one */
-	struct takeover_old to;	  /* the server after it */
+	struct takeover_new from; /* from old servers to this one */
+	struct takeover_old to;	  /* from this server to a new one */
 	struct examine examine;
 };
 
 /**
  * succession_prepare() - for --takeover: all steps that may fail before a disk is released
  *
- * Begins a session with each server that has disks of the configuration; these release nothing yet.
- * Examines every disk: opens its store, and compares what the driver would see with the inflight
- * log. Blocks. Return: 0; -errno, logged: the old servers go on serving
+ * Begins a session with each server that has disks of the configuration. These servers release no disk
+ * yet. Examines every disk: opens its store, and compares what the driver would see with the inflight
+ * log. Blocks. Return: 0; -errno, logged: the old servers continue to serve
  */
 int __must_check succession_prepare(struct succession *succession);
 
 /** succession_start() - between disks_add_all() and disks_start() */
 void succession_start(struct succession *succession);
 
-/** succession_requested() - respond to a request of the next server. Return: false: it is another request */
+/** succession_requested() - respond to a request of a new server. Return: false: it is another request */
 bool succession_requested(struct succession *succession, const struct control_request *request,
 			  struct control_call *call);
 
 /**
- * succession_cancel() - a signal ends this server: give up its takeover unless that is complete
+ * succession_cancel() - a signal ends this server: cancel its takeover, unless that is complete
  *
  * Return: true: this server leaves every disk, and the old server takes it back; false: there is no
- * such takeover
+ * takeover to cancel
  */
 bool succession_cancel(struct succession *succession, const char *signal_name);
 
-/** succession_stop() - this server detaches its disks; those not released stay with the old one */
+/** succession_stop() - this server detaches its disks: old servers keep the disks not released yet */
 void succession_stop(struct succession *succession);
 
 /** succession_exit() - free everything. Call it when the ring is not run any more */

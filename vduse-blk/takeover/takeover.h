@@ -3,24 +3,24 @@
  * The takeover protocol: a new server replaces a running one while disks are in use, disk by disk.
  *
  * The new server connects to the control socket of the old server and keeps the connection. This
- * connection is the session. A server has at most one session with a new server. Packets are text.
+ * connection is the session. An old server has at most one session. Packets are text.
  * A packet consists of lines, and each line is one message:
  *
- *     new   take-over		CONTROL_TAKE_OVER begins the session. It has the names of all disks of
- *				the new server, the response those of all disks of the old server
+ *     new   take-over		CONTROL_TAKE_OVER begins the session. The request has the names of all
+ *				disks of the new server, the response those of all disks of the old one
  *     new   release NAME	the new server is ready to adopt the disk
  *     old   released NAME	the old server has closed the disk's device and store, or the disk has
  *				ended since the session began
- *     old   busy NAME		the old server cannot release it yet; the new server asks again
+ *     old   busy NAME		the old server cannot release the disk yet; the new server retries
  *     new   serving NAME	the new server has adopted the disk, or the disk has ended there
  *     new   complete		the new server serves all disks but those whose store stalls
  *
- * A disk that the old server begins to serve after the session has begun is no part of it.
+ * The session has the disks that the old server had when the session began, and no others.
  *
  * The old server releases a disk when its requests in flight have completed. No other disk waits
- * for that. Until "complete" the old server can take every disk back, and does so when the
+ * for these requests. Until "complete" the old server can take every disk back, and does so when the
  * connection is closed. After "complete" it forgets each disk that the new server serves, and ends
- * after the last one. When the connection is closed then, it takes back the disks that it has not
+ * after the last one. If the connection is closed before, it takes back the disks that it has not
  * forgotten.
  *
  * Servers of version 0.1.0 have no session: leave.h.

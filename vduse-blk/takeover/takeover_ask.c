@@ -21,7 +21,7 @@ struct asking {
 	int result;
 };
 
-/* Return: the names of all disks, one a line, to be freed; NULL: no memory */
+/* Return: the names of all disks, one on each line; the caller frees the text; NULL: no memory */
 static char *names_of(const struct config *config)
 {
 	size_t len = 1, at = 0;
@@ -76,7 +76,7 @@ static void take_agreed(const struct control_response *response, void *ctx)
 		refused(asking, response);
 	else if (response->text[0] && add_agreed(asking->agreement, response))
 		asking->result = -ENOMEM;
-	/* else: the server has none of our disks */
+	/* else: the server has no disk of the configuration */
 }
 
 static int wait_for_end(int pidfd)
@@ -84,7 +84,7 @@ static int wait_for_end(int pidfd)
 	struct pollfd end = { .fd = pidfd, .events = POLLIN };
 
 	if (pidfd < 0)
-		return 0; /* it has ended; if not, the lock of each store shows when it has */
+		return 0; /* it has ended, or will release the lock of each store when it ends */
 	return poll(&end, 1, LEAVE_WAIT_MS) > 0 ? 0 : -EBUSY;
 }
 
@@ -98,9 +98,10 @@ static void take_leaving(const struct control_response *response, void *ctx)
 		return;
 	}
 	if (strcmp(response->text, CONTROL_LEAVING))
-		return; /* it has none of our disks, or it has a session with us */
+		return; /* it has no disk of the configuration, or a session with this server */
 	if (wait_for_end(response->from->pidfd)) {
-		log_err("cannot take over from %s: it has not ended within %d s",
+		log_err("cannot take over from %s: it has not ended within %d s, perhaps because a "
+			"store stalls",
 			control_peer_name(response->from->pid, server), LEAVE_WAIT_MS / 1000);
 		asking->result = -EBUSY;
 	}

@@ -16,9 +16,9 @@
 
 /*
  * A disk pauses from its release until it is adopted, and disks that pause together compete for the
- * CPUs. So the new server asks for one disk after the other: the pause of a disk does not depend on
- * the number of disks. A disk that is not served after two ticks no longer counts: its store may
- * stall, and the others must not wait for it.
+ * CPUs. So the new server requests one disk after the other: the pause of a disk does not depend on
+ * the number of disks. If a disk is not served after two ticks, its store may stall: then the new server
+ * requests the next disk without waiting longer.
  */
 #define AT_A_TIME  1u
 #define TICKS_LATE 2u
@@ -34,7 +34,7 @@ struct old_disk {
 	struct list_node node;
 	char *name;
 	struct old_server *from; /* the server that has or had the disk */
-	bool ready;		 /* this server is ready for the release */
+	bool ready;		 /* this server is ready to adopt it */
 	bool asked;		 /* "release" was sent */
 	unsigned int ticks;	 /* since @asked */
 	bool released;		 /* "released" came, or the old server has ended */
@@ -67,7 +67,7 @@ static void retry_later(struct takeover_new *takeover)
 	ring_timer_start(takeover->ring, &takeover->retry, RETRY_US, retry_expired);
 }
 
-/* Return: was the message sent? If not, it is sent later, unless the session has ended */
+/* Return: false: the message was not sent; a timer retries, unless the session has ended */
 static bool send_message(struct old_server *server, const char *word, const char *name)
 {
 	int err = takeover_session_send(&server->session, word, name);
@@ -160,7 +160,7 @@ static void server_received(struct takeover_session *session, const struct takeo
 	}
 }
 
-/* The old process has ended, and the kernel has closed its descriptors, as after a crash. */
+/* The connection is closed. If the old process has ended, its disks can be adopted as after a crash. */
 static void server_ended(struct takeover_session *session)
 {
 	struct old_server *server = container_of(session, struct old_server, session);
@@ -171,8 +171,8 @@ static void server_ended(struct takeover_session *session)
 	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		left += disk->from == server && !disk->released;
 	if (left && !takeover->cancelled)
-		log_warn("%s has ended during the takeover: its remaining %zu disks are adopted as "
-			 "after a crash",
+		log_warn("%s has ended during the takeover: this server adopts its remaining %zu "
+			 "disks as after a crash",
 			 control_peer_name(session->pid, who), left);
 	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		if (disk->from == server)
@@ -205,7 +205,7 @@ void takeover_new_serving(struct takeover_new *takeover, const char *name)
 	if (!disk || !disk->released)
 		return;
 	disk->serving = true;
-	send_all(takeover); /* also asks for the next disk */
+	send_all(takeover); /* also requests the next disk */
 }
 
 void takeover_new_failed(struct takeover_new *takeover, const char *name)
@@ -231,7 +231,7 @@ bool takeover_new_cancel(struct takeover_new *takeover, const char *why)
 {
 	if (takeover->complete || takeover->cancelled || !has_session(takeover))
 		return false;
-	log_err("the takeover is given up: %s; the old server goes on serving its disks", why);
+	log_err("the takeover is cancelled: %s; the old server continues to serve its disks", why);
 	takeover->cancelled = true;
 	takeover->ops->cancelled(takeover);
 	takeover_new_end(takeover);
@@ -250,13 +250,13 @@ static void log_late(const struct takeover_new *takeover)
 
 	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
 		if (!disk->released)
-			log_warn(
-				"%s: is not taken over yet: %s waits for requests in flight (does "
-				"the store stall?), and releases the disk when they have completed",
-				disk->name, control_peer_name(disk->from->session.pid, who));
+			log_warn("%s: is not taken over yet: %s waits for its requests in flight, "
+				 "perhaps because the store stalls, and releases it when they have "
+				 "completed",
+				 disk->name, control_peer_name(disk->from->session.pid, who));
 }
 
-/* Was any disk released, of those that an old server has or had? True where there are none. */
+/* Return: was at least one disk released, or had the old servers none? */
 static bool any_released(const struct takeover_new *takeover)
 {
 	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
@@ -301,7 +301,7 @@ static int add_disk(struct takeover_new *takeover, struct old_server *server, co
 	return 0;
 }
 
-/* Where two servers claim to have a disk, the first one is asked for it. */
+/* If two servers report the same disk, the first one counts. */
 static int add_disks(struct takeover_new *takeover, struct old_server *server,
 		     const struct config *config, const char *names)
 {

@@ -13,10 +13,10 @@
 #define RETRY_SEND_US 10000
 
 enum release_state {
-	RELEASE_NONE,	 /* the new server has not asked for it */
-	RELEASE_PENDING, /* this server waits for its requests in flight */
+	RELEASE_NONE,	 /* the new server has not requested its release */
+	RELEASE_PENDING, /* its release is under way: requests in flight complete */
 	RELEASE_DONE,	 /* the new server may adopt it */
-	RELEASE_ADOPTED, /* the new server has adopted it; after "complete" this one forgets it */
+	RELEASE_ADOPTED, /* the new server has adopted it; forgotten after "complete" */
 };
 
 struct session_disk {
@@ -40,7 +40,7 @@ static void retry_send(struct ring_timer *timer)
 		send_released(old);
 }
 
-/* Return: was the message sent? After a full socket send_released() is called again */
+/* Return: was the message sent? If the socket is full, a timer calls send_released() */
 static bool send_message(struct takeover_old *old, const char *word, const char *name)
 {
 	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
@@ -50,7 +50,7 @@ static bool send_message(struct takeover_old *old, const char *word, const char 
 	err = control_session_send(&old->session, line);
 	if (err == -EAGAIN)
 		ring_timer_start(old->ring, &old->retry_send, RETRY_SEND_US, retry_send);
-	return !err; /* any other error is the end of the session: session_ended() is called */
+	return !err; /* any other error ends the session: session_ended() is called */
 }
 
 static void send_released(struct takeover_old *old)
@@ -77,7 +77,7 @@ static void release_done(struct disk_command *command, int err)
 	send_released(disk->old);
 }
 
-/* A disk that has ended since the session began is as good as released. */
+/* A disk that has ended since the session began counts as released. */
 static void release(struct takeover_old *old, struct session_disk *disk)
 {
 	if (disk->state != RELEASE_NONE)
@@ -135,7 +135,8 @@ static void handle_message(struct takeover_old *old, const struct takeover_line 
 	if (!strcmp(line->word, TAKEOVER_COMPLETE))
 		completed(old);
 	else if (!disk)
-		log_debug("takeover: there is no disk for '%s %s'", line->word, line->name);
+		log_debug("takeover: ignored '%s %s': the session has no such disk", line->word,
+			  line->name);
 	else if (!strcmp(line->word, TAKEOVER_RELEASE))
 		release(old, disk);
 	else if (!strcmp(line->word, TAKEOVER_SERVING))
@@ -195,18 +196,17 @@ static void session_ended(struct control_session *session)
 
 	control_peer_name(session->peer.pid, who);
 	if (count)
-		log_warn("%s, which was taking over, has given up or ended: this server goes on, "
-			 "and serves %zu disks again",
+		log_warn("the takeover by %s has ended early: this server serves %zu disks again",
 			 who, count);
 	else if (!old->complete)
-		log_info("%s has given up or ended before it took over a disk", who);
+		log_info("the takeover by %s has ended before it requested a disk", who);
 	if (old->complete && has_disks(old))
 		notify_main_pid();
 	free_disks(old);
 	old->active = old->complete = false;
 }
 
-/* Return: is one of @ours in @theirs? @foreign: set to one that is not; "": none */
+/* Return: do the lists have a name in common? @foreign: set to one of @ours not in @theirs; "": none */
 static bool compare(const char *ours, const char *theirs, char foreign[CONTROL_NAME_MAX])
 {
 	char name[CONTROL_NAME_MAX];
@@ -222,7 +222,7 @@ static bool compare(const char *ours, const char *theirs, char foreign[CONTROL_N
 	return common;
 }
 
-/* Return: may the session begin? If not, the reason is in @to */
+/* Return: may the session begin? If not, writes the reason to @to */
 static bool may_begin(const struct takeover_old *old, const char *foreign, FILE *to)
 {
 	char who[CONTROL_PEER_NAME_MAX];
@@ -274,14 +274,14 @@ static int start(struct takeover_old *old, struct control_call *call, const char
 	return 0;
 }
 
-/* @ours: the names of our disks, or NULL. Return: as that of control_respond() */
+/* @ours: the names of the disks of this server; NULL: no memory. Return: @ok for control_respond() */
 static bool begin(struct takeover_old *old, struct control_call *call, const char *ours,
 		  const char *theirs)
 {
 	char foreign[CONTROL_NAME_MAX];
 
 	if (ours && !compare(ours, theirs, foreign))
-		return true; /* @theirs has none of our disks: an empty response */
+		return true; /* @theirs has no disk of this server: the response is empty */
 	if (ours && !may_begin(old, foreign, call->to))
 		return false;
 	if (!ours || start(old, call, ours)) {

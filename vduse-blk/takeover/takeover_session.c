@@ -26,7 +26,7 @@ void takeover_session_end(struct takeover_session *session)
 {
 	if (session->fd < 0)
 		return;
-	shutdown(session->fd, SHUT_RDWR); /* tells the old server at once */
+	shutdown(session->fd, SHUT_RDWR); /* the old server sees the end at once */
 	if (session->poll.ring)
 		ring_poll_stop(&session->poll, closed);
 	else

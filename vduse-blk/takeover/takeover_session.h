@@ -15,7 +15,7 @@
 
 struct takeover_session {
 	/* Set by the caller. */
-	int fd;	   /* the session's; -1: it has ended */
+	int fd;	   /* of the connection; -1: the session has ended */
 	pid_t pid; /* of the old server */
 	/** @received: a message has come; it may call takeover_session_end() */
 	void (*received)(struct takeover_session *session, const struct takeover_line *line);
@@ -37,10 +37,10 @@ void takeover_session_start(struct takeover_session *session, struct ring *ring)
 int __must_check takeover_session_send(struct takeover_session *session, const char *word,
 				       const char *name);
 
-/** takeover_session_end() - close the connection; neither function is called any more */
+/** takeover_session_end() - close the connection; @received and @ended are not called any more */
 void takeover_session_end(struct takeover_session *session);
 
-/** takeover_session_exit() - as takeover_session_end(), when the ring is not run any more */
+/** takeover_session_exit() - as takeover_session_end(), if the ring is not run any more */
 void takeover_session_exit(struct takeover_session *session);
 
 #endif
