@@ -116,12 +116,12 @@ START_TEST(signal_ends_the_wait)
 
 	stop_signals(&set);
 	ck_assert(!stop_pending());
-	ck_assert(wait_a_little(&wait_ms));
+	ck_assert(startup_wait(&wait_ms));
 	ck_assert_uint_lt(wait_ms, 60000);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	raise(signals[_i]);
 	ck_assert(stop_pending());
-	ck_assert(!wait_a_little(&wait_ms));
+	ck_assert(!startup_wait(&wait_ms));
 	other->open_elsewhere = 3;
 	test_log_expect(LOG_LEVEL_ERROR, OTHER);
 	ck_assert_int_eq(ownership_wait(VD_NAME, temp_dir), -EBUSY);

@@ -497,7 +497,7 @@ START_TEST(failed_system_call_is_no_lock)
 	struct host_file store = open_plain(O_PATH);
 
 	ck_assert_int_eq(store_lock(&st_config, &store, &rivals), -EBADF);
-	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), -EBADF);
+	ck_assert_int_eq(store_lock_shared(&st_config, &store, &rivals), -EBADF);
 	close(store.fd);
 }
 END_TEST
@@ -526,11 +526,11 @@ START_TEST(rival_of_an_earlier_try_is_forgotten)
 	struct host_file store = open_plain(O_RDWR);
 
 	start_holder(&(struct hold){ .flags = O_RDWR });
-	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), -EBUSY);
+	ck_assert_int_eq(store_lock_shared(&st_config, &store, &rivals), -EBUSY);
 	ck_assert_ptr_nonnull(strstr(rivals.text, "has it open for writing"));
 	end_holder();
 	test_log_expect(LOG_LEVEL_WARNING, "since a process in another PID namespace holds");
-	ck_assert_int_eq(store_lock_beside(&st_config, &store, &rivals), 0);
+	ck_assert_int_eq(store_lock_shared(&st_config, &store, &rivals), 0);
 	close(store.fd);
 }
 END_TEST

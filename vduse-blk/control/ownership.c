@@ -113,7 +113,7 @@ static int wait_for_end(const char *name, const char *runtime_dir)
 
 	do {
 		served = vduse_dev_is_served(name);
-	} while (served == 1 && wait_a_little(&wait_ms));
+	} while (served == 1 && startup_wait(&wait_ms));
 	if (served == 1) {
 		who = ask_who(name, runtime_dir);
 		return refuse(&who, runtime_dir);

@@ -28,7 +28,7 @@ bool stop_pending(void)
 	return false;
 }
 
-bool wait_a_little(unsigned int *wait_ms)
+bool startup_wait(unsigned int *wait_ms)
 {
 	if (!*wait_ms || stop_pending())
 		return false;

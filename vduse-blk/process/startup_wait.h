@@ -13,10 +13,10 @@ void stop_signals(sigset_t *set);
 bool stop_pending(void);
 
 /**
- * wait_a_little() - sleep 2 ms, and subtract them from *@wait_ms
+ * startup_wait() - sleep 2 ms, and subtract them from *@wait_ms
  *
  * Return: false, without sleeping: *@wait_ms is 0, or a signal that ends the server is pending
  */
-bool wait_a_little(unsigned int *wait_ms);
+bool startup_wait(unsigned int *wait_ms);
 
 #endif

@@ -165,7 +165,7 @@ static int open_and_examine(const struct device_config *config, bool claim, unsi
 	memset(file->sync_fds, -1, sizeof(file->sync_fds));
 	do {
 		err = open_once(config, claim, file, &st);
-	} while (err == -EBUSY && wait_a_little(wait_ms));
+	} while (err == -EBUSY && startup_wait(wait_ms));
 	if (!err)
 		err = file_limits_examine(file, &st, &store_size);
 	if (err) {
@@ -188,8 +188,8 @@ static int lock_with_retries(const struct device_config *config, const struct ho
 
 	do {
 		err = store_lock(config, file, rivals);
-	} while (err == -EBUSY && wait_a_little(wait_ms));
-	return err == -EBUSY ? store_lock_beside(config, file, rivals) : err;
+	} while (err == -EBUSY && startup_wait(wait_ms));
+	return err == -EBUSY ? store_lock_shared(config, file, rivals) : err;
 }
 
 /*
@@ -255,7 +255,7 @@ static int lock_once(const struct device_config *config, const struct host_file 
 	int err = store_lock(config, file, &rivals);
 
 	if (err == -EBUSY)
-		err = store_lock_beside(config, file, &rivals);
+		err = store_lock_shared(config, file, &rivals);
 	if (err == -EBUSY)
 		log_busy(config, &rivals);
 	else if (err)

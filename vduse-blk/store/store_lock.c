@@ -172,7 +172,7 @@ static void judge(const struct opener *opener, void *ctx)
 }
 
 /* Called with our read locks held. Return: 0: no other lock counts; -EBUSY; other -errno */
-static int look_around(const struct locked_fd *fd, struct judgement *j)
+static int check_other_locks(const struct locked_fd *fd, struct judgement *j)
 {
 	struct store_rivals *rivals = j->rivals;
 	struct file_locks locks;
@@ -211,7 +211,7 @@ static void name_writer(const struct locked_fd *fd, struct judgement *j)
 		 j->readers[0] ? j->readers : "a process in another PID namespace");
 }
 
-int store_lock_beside(const struct device_config *config, const struct host_file *file,
+int store_lock_shared(const struct device_config *config, const struct host_file *file,
 		      struct store_rivals *rivals)
 {
 	struct judgement j = { .config = config, .rivals = rivals };
@@ -221,7 +221,7 @@ int store_lock_beside(const struct device_config *config, const struct host_file
 	rivals->text[0] = '\0';
 	err = lock_both(&fd, file, rivals, F_RDLCK);
 	if (!err)
-		err = file->readonly ? 0 : look_around(&fd, &j);
+		err = file->readonly ? 0 : check_other_locks(&fd, &j);
 	else if (err == -EBUSY)
 		name_writer(&fd, &j);
 	if (err || file->readonly)

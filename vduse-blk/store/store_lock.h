@@ -43,13 +43,13 @@ struct store_rivals {
 int __must_check store_lock(const struct device_config *config, const struct host_file *file,
 			    const struct store_rivals *rivals);
 /**
- * store_lock_beside() - after -EBUSY: apply the rule above; if it permits, take a read lock
+ * store_lock_shared() - after -EBUSY: apply the rule above; if it permits, take a read lock
  *
  * Reads /proc of all processes. Logs a warning on success.
  *
  * Return: 0; -EBUSY: @rivals->text names the process; other -errno
  */
-int __must_check store_lock_beside(const struct device_config *config, const struct host_file *file,
+int __must_check store_lock_shared(const struct device_config *config, const struct host_file *file,
 				   struct store_rivals *rivals);
 
 #endif
