@@ -315,6 +315,12 @@ void inflight_close(struct inflight *inflight, bool remove)
 	inflight_free(inflight);
 }
 
+/* By its size, which another process cannot change as it can change the header. */
+uint32_t inflight_vq_count(const struct inflight *inflight)
+{
+	return (uint32_t)((inflight->size - inflight_size(0, 0)) / inflight->vq_stride);
+}
+
 struct inflight_vq *inflight_vq(struct inflight *inflight, uint32_t index)
 {
 	uint8_t *vqs = (uint8_t *)inflight->header + inflight_size(0, 0);

@@ -121,6 +121,9 @@ int __must_check inflight_memory_open(const struct inflight_params *params, int 
 /** inflight_close() - @remove: delete the file, since the device does not exist any more */
 void inflight_close(struct inflight *inflight, bool remove);
 
+/** inflight_vq_count() - the number of queues that the log has parts for */
+uint32_t inflight_vq_count(const struct inflight *inflight);
+
 /** inflight_vq() - the part of queue @index; valid until inflight_close() */
 struct inflight_vq *inflight_vq(struct inflight *inflight, uint32_t index);
 

@@ -7,9 +7,15 @@
 
 #include "log.h"
 
+/* A front end may keep an inflight log of fewer queues than the disk has. */
+static uint32_t logged_queues(const struct queues *queues)
+{
+	return MIN(queues->count, inflight_vq_count(queues->disk.inflight));
+}
+
 static void restore_lost_writes(struct queues *queues)
 {
-	for (uint32_t i = 0; i < queues->count; i++)
+	for (uint32_t i = 0; i < logged_queues(queues); i++)
 		if (inflight_vq(queues->disk.inflight, i)->user_flag)
 			queues->disk.flush_failed = true;
 }
@@ -42,7 +48,7 @@ void queues_clear_lost_writes(struct queues *queues)
 	if (queues->disk.backend->cached)
 		return;
 	queues->disk.flush_failed = false;
-	for (uint32_t i = 0; i < queues->count; i++)
+	for (uint32_t i = 0; i < logged_queues(queues); i++)
 		inflight_vq(queues->disk.inflight, i)->user_flag = 0;
 }
 
