@@ -46,19 +46,34 @@ int inflight_memory_new(const struct inflight_params *params, int *fd, size_t *s
 	return err;
 }
 
+static int refuse_queues(char why[INFLIGHT_WHY_MAX])
+{
+	snprintf(why, INFLIGHT_WHY_MAX, "it was made for another number or size of queues");
+	return -EINVAL;
+}
+
 /* A sealed size: the other process cannot truncate the file, so no access raises SIGBUS. */
 static int check_file(int fd, size_t size, char why[INFLIGHT_WHY_MAX])
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
-	if (seals < 0 || (seals & SEALS) != SEALS)
+	if (seals < 0 || (seals & SEALS) != SEALS) {
 		snprintf(why, INFLIGHT_WHY_MAX, "it was not made by vduse-blk");
-	else if (fstat(fd, &st) || (size_t)st.st_size != size)
-		snprintf(why, INFLIGHT_WHY_MAX, "it was made for another number or size of queues");
-	else
-		return 0;
-	return -EINVAL;
+		return -EINVAL;
+	}
+	return fstat(fd, &st) || (size_t)st.st_size != size ? refuse_queues(why) : 0;
+}
+
+static int check_header(const struct inflight_header *header, const struct inflight_params *params,
+			char why[INFLIGHT_WHY_MAX])
+{
+	int err = inflight_header_check(header, params, why);
+
+	/* Other numbers may need the same bytes. */
+	if (!err && (header->vq_num != params->vq_num || header->vq_size != params->vq_size))
+		err = refuse_queues(why);
+	return err;
 }
 
 int inflight_memory_open(const struct inflight_params *params, int fd, struct inflight **out,
@@ -74,7 +89,7 @@ int inflight_memory_open(const struct inflight_params *params, int fd, struct in
 		err = map(fd, size, &addr);
 	if (err)
 		return err;
-	err = inflight_header_check(addr, params, why);
+	err = check_header(addr, params, why);
 	inflight = err ? NULL : calloc(1, sizeof(*inflight));
 	if (!inflight) {
 		munmap(addr, size);
