@@ -31,9 +31,10 @@ static int check_directory(const char *name, const char *path)
 
 	strcpy(directory, path);
 	slash = strrchr(directory, '/');
-	if (slash == directory)
-		slash++;
-	*slash = '\0';
+	if (!slash)
+		strcpy(directory, ".");
+	else
+		slash[slash == directory] = '\0';
 	if (stat(directory, &st)) {
 		int err = -errno;
 
@@ -68,6 +69,14 @@ static int lock_try(const char *file)
 		return fd;
 	close(fd);
 	return err;
+}
+
+static void remove_lock(const char *path)
+{
+	char file[LOCK_MAX];
+
+	lock_path(path, file);
+	unlink(file);
 }
 
 static int lock_open(const char *name, const char *path)
@@ -205,20 +214,19 @@ int vhost_user_listen(const char *name, struct vhost_user_listener *listener)
 		return listener->lock_fd;
 	remove_stale(listener->path);
 	err = start_listening(name, listener);
-	if (err)
-		vhost_user_unlisten(listener);
+	if (!err)
+		return 0;
+	remove_lock(listener->path);
+	vhost_user_unlisten(listener);
 	return err;
 }
 
 void vhost_user_unlink(const struct vhost_user_listener *listener)
 {
-	char file[LOCK_MAX];
-
 	if (listener->inherited)
 		return;
-	lock_path(listener->path, file);
 	unlink(listener->path);
-	unlink(file);
+	remove_lock(listener->path);
 }
 
 void vhost_user_unlisten(struct vhost_user_listener *listener)
