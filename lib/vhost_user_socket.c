@@ -105,13 +105,16 @@ static bool take_descriptors(struct vhost_user_message *message, struct msghdr *
 /* Return: bytes; 0: none yet; -ECONNRESET; -EPROTO: too many descriptors; other -errno */
 static ssize_t receive_some(struct vhost_user_socket *socket, void *to, size_t size)
 {
-	char control[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)];
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)];
+		struct cmsghdr align;
+	} control;
 	struct iovec iov = { .iov_base = to, .iov_len = size };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.bytes),
 	};
 	ssize_t got = recvmsg(socket->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
