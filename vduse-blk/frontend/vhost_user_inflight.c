@@ -31,6 +31,9 @@ static const char *use_inflight(struct vhost_user_device *vu, const struct infli
 
 	if (err)
 		return err == -EINVAL ? why : strerror(-err);
+	/* Until a reset, the mark for lost writes passes from log to log. */
+	if (load_relaxed(&vu->device->queues.disk.flush_failed))
+		inflight_vq(inflight, 0)->user_flag = 1;
 	queues_set_inflight(&vu->device->queues, inflight);
 	vu->device->inflight = inflight;
 	vu->inflight_queues = params->vq_num;
