@@ -60,7 +60,7 @@ static void call_done(struct ring_op *op, int res, uint32_t flags)
 	vring->calling = false;
 	if (vring->call_again)
 		submit_call(vring);
-	else if (queue->held) /* a REMOVE may wait for the end of the write */
+	if (queue->held) /* a STOP or REMOVE may wait for the end of the write */
 		worker_schedule(queue->worker, &queue->work);
 }
 
@@ -110,7 +110,6 @@ static bool idle(struct transport *transport, uint32_t queue)
 
 	if (!vring->calling)
 		return true;
-	vring->call_again = false;
 	ring_cancel(&queue_of(vring)->worker->ring, &vring->call);
 	return false;
 }

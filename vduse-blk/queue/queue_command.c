@@ -14,18 +14,22 @@ static void command_done(struct queue *queue, int result)
 	ring_post(queue->disk->main_ring, &command->completion);
 }
 
-/* Do timers, polls or lists of the worker refer to a queue that is to be stopped or removed? */
-static bool is_referenced(const struct queue *queue)
+static bool transport_is_idle(const struct queue *queue)
 {
 	struct transport *transport = queue->disk->transport;
 
+	return !transport->ops->idle || transport->ops->idle(transport, queue->index);
+}
+
+/* Do timers, polls or lists of the worker refer to a queue that is to be stopped or removed? */
+static bool is_referenced(const struct queue *queue)
+{
 	switch (queue->command.verb) {
 	case QUEUE_REMOVE:
 		return queue->kick.ring || queue->irq_retry.active ||
-		       !requests_have_ended(&queue->requests) ||
-		       (transport->ops->idle && !transport->ops->idle(transport, queue->index));
+		       !requests_have_ended(&queue->requests) || !transport_is_idle(queue);
 	case QUEUE_STOP:
-		return queue->kick.ring;
+		return queue->kick.ring || !transport_is_idle(queue);
 	default:
 		return false;
 	}

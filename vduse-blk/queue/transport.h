@@ -70,9 +70,10 @@ struct transport_ops {
 					     uint64_t *used);
 
 	/**
-	 * @idle: the queue is to be removed: has the transport operations under way on its worker?
+	 * @idle: has the transport no operation under way on the worker of @queue?
 	 *
-	 * If so, cancels them, and schedules the work of the queue when they have ended. May be NULL
+	 * Called before the queue is stopped or removed. Else cancels it, and schedules the work of
+	 * the queue when it has ended. May be NULL
 	 */
 	bool (*idle)(struct transport *transport, uint32_t queue);
 };
