@@ -288,7 +288,6 @@ static void handle(struct vhost_user_device *vu)
 		prepare(vu);
 		return;
 	}
-	vu->handler = NULL;
 	finish_message(vu);
 }
 
