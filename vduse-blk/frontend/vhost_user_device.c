@@ -114,7 +114,7 @@ static void connection_came(struct ring_poll *poll)
 
 static void accept_start(struct vhost_user_device *vu)
 {
-	if (!vu->begun || vu->listener.fd < 0 || vu->stopped)
+	if (!vu->begun || !vu->listening || vu->stopped)
 		return;
 	if (vu->listener.inherited && !is_listening(vu->listener.fd)) {
 		int fd = fcntl(vu->listener.fd, F_DUPFD_CLOEXEC, 0);
@@ -134,6 +134,7 @@ static void vhost_user_begin(struct device *device)
 
 void vhost_user_listening(struct device *device)
 {
+	device->vhost_user->listening = true;
 	accept_start(device->vhost_user);
 }
 

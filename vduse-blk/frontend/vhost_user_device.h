@@ -69,8 +69,9 @@ struct vhost_user_device {
 	int store_result;
 	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;
-	bool begun;   /* the queues exist */
-	bool stopped; /* no connection is accepted any more */
+	bool begun;	/* the queues exist */
+	bool listening; /* @listener is not a task's any more */
+	bool stopped;	/* no connection is accepted any more */
 
 	/* The connection. Zeroed between two connections, from here to the end of the struct. */
 	bool connected;
