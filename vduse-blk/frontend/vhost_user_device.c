@@ -154,6 +154,8 @@ pid_t vhost_user_front_end(const struct device *device)
 
 void vhost_user_session_ended(struct vhost_user_device *vu)
 {
+	if (vu->stopped && vu->accepting.ring)
+		return; /* accept_stopped() closes the queues */
 	if (vu->stopped)
 		device_close_queues(vu->device);
 	else if (vu->accepting.ring)
