@@ -44,6 +44,7 @@ struct vhost_user_vring {
 	int kick_fd;  /* -1: the ring is not started */
 	bool enabled; /* by SET_VRING_ENABLE, which counts if the front end uses it */
 	bool running; /* its queue was started, and not stopped */
+	bool served;  /* its rings were mapped at the last start */
 
 	/*
 	 * For interrupts. @call_fd is always open, so that the worker may use it at any time: a new

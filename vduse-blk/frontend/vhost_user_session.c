@@ -83,7 +83,10 @@ static const char *why_not_start(const struct vhost_user_device *vu,
 
 static void ring_started(struct queue *queue)
 {
-	settle(vu_of_queue(queue));
+	struct vhost_user_device *vu = vu_of_queue(queue);
+
+	vu->vrings[queue->index].served = load_relaxed(&queue->state) == QUEUE_RUNNING;
+	settle(vu);
 }
 
 static void store_opened(struct vhost_user_device *vu, const char *why)
@@ -180,25 +183,35 @@ static void ring_stopped(struct queue *queue)
 	stop_next(vu_of_queue(queue));
 }
 
-static void ring_quiesced(struct queue *queue)
+/* If its rings were never mapped, the queue has no index of its own. */
+static void stop_ring(struct queue *queue)
 {
 	struct vhost_user_device *vu = vu_of_queue(queue);
 	struct vhost_user_vring *vring = &vu->vrings[queue->index];
 
-	/* Requests that a pause has put back, or of a former server: the base cannot show them. */
-	if (queue->command.replays && load_relaxed(&queue->state) == QUEUE_PAUSED) {
-		queue_command(queue, QUEUE_RESUME, 0, resumed_to_drain);
-		return;
-	}
-	vring->base = queue->command.next_avail;
+	if (vring->served)
+		vring->base = queue->command.next_avail;
 	vring->running = false;
 	inflight_vq_stop(inflight_vq(vu->device->inflight, queue->index));
 	queue_command(queue, QUEUE_STOP, 0, ring_stopped);
 }
 
+/* Requests that a pause has put back, or of a former server: the base cannot show them. */
+static void ring_quiesced(struct queue *queue)
+{
+	if (queue->command.replays && load_relaxed(&queue->state) == QUEUE_PAUSED)
+		queue_command(queue, QUEUE_RESUME, 0, resumed_to_drain);
+	else
+		stop_ring(queue);
+}
+
+/* Where the front end has taken the memory of the rings away, these requests cannot be served. */
 static void resumed_to_drain(struct queue *queue)
 {
-	queue_command(queue, QUEUE_QUIESCE, 0, ring_quiesced);
+	if (load_relaxed(&queue->state) == QUEUE_RUNNING)
+		queue_command(queue, QUEUE_QUIESCE, 0, ring_quiesced);
+	else
+		stop_ring(queue);
 }
 
 /* Stops the ring that the message needs stopped, or one ring after the other; then applies it. */
