@@ -43,6 +43,7 @@ endif
 LDLIBS       = $(shell $(PKG_CONFIG) --libs $(PKGS)) -liniparser
 
 Q   = $(if $(V),,@)
+COMMA := ,
 say = $(if $(V),,@echo "  $(1)	$(2)")
 
 # The architecture is the folders; scripts/lint has the arrows between them.
@@ -80,6 +81,9 @@ TARGETS     ?= $(FUZZ)
 FUZZERS     := $(TARGETS:%=$(O)/tests/fuzz/fuzz_%)
 FUZZ_OBJS   := $(patsubst %.c,$(O)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 HOSTILE_OBJS := $(HOSTILE:%=$(O)/tests/hostile/%.o)
+# The time that tests move: tests/lib/test_clock.h.
+UNIT_WRAP   := $(patsubst %,-Wl$(COMMA)--wrap=%,clock_gettime usleep nanosleep ring_timer_start) \
+	       -Wl,-u,__wrap_clock_gettime
 # tests/mutants makes it a shared one: a mutant is then linked once for all tests.
 UNIT_LIB    ?= $(O)/tests/unit.a
 # Fixtures that replace parts of the daemon: only the suites that need one are linked with it.
@@ -138,12 +142,12 @@ $(O)/tests/%.o: ALL_CPPFLAGS += -Itests/lib
 $(O)/tests/unit.a: $(UNIT_OBJS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(O)/tests/libunit.so: $(UNIT_OBJS)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
+	$(Q)$(CC) $(ALL_CFLAGS) $(UNIT_WRAP) $(LDFLAGS) -shared -o $@ $^ $(LDLIBS) $(shell $(PKG_CONFIG) --libs check)
 $(DISK_SUITES:%=$(O)/tests/unit/test_%): $(O)/tests/lib/disk_fixture.o
 $(SERVER_SUITES:%=$(O)/tests/unit/test_%): $(O)/tests/lib/server_fixture.o
 $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(UNIT_LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(UNIT_LIB) $(LDLIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) $(UNIT_WRAP) $(LDFLAGS) -o $@ $(filter %.o,$^) $(UNIT_LIB) $(LDLIBS) \
 		$(shell $(PKG_CONFIG) --libs check)
 $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(O)/tests/unit.a
 	$(call say,LD,$@)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Three disks and their list, on the main thread's ring and one worker. Stores, devices and queues are
- * real; the kernel is a fake. The test implements the vdpa bus, and ends the jobs that change it.
+ * real; the kernel is a fake. The test implements the vdpa bus, and ends the jobs that change it. Time
+ * stands still (test_clock.h).
  *
  * This file replaces disk/attach.c and lib/vdpa_bus.c, so only suites that use it are linked with it.
  */
@@ -21,10 +22,10 @@
 #include "fake_kern.h"
 #include "suite.h"
 #include "temp_dir.h"
+#include "test_clock.h"
 #include "test_log.h"
 
 #define DS_DISKS 3
-#define DS_TURNS 400000u
 
 extern struct disk_fixture {
 	struct ring ring;
@@ -40,7 +41,7 @@ extern struct disk_fixture {
 	struct disk_command command;	    /* of ds_release() or ds_remove() */
 	bool done;			    /* it is answered, with @err */
 	int err;
-	bool time_stops; /* timers of disks do not expire at the next turn, as if time had passed */
+	bool timers_wait; /* timers for retries do not expire at the next turn */
 	unsigned int fds_before;
 } ds;
 
@@ -65,17 +66,14 @@ void ds_begin_attached(void);
 /** ds_end() - stop all disks, and finish their jobs */
 void ds_end(void);
 
-/** ds_turn() - one turn of the main thread; timers of disks expire, unless ds.time_stops */
+/** ds_turn() - wait for events of the main thread's ring; retries are due, unless ds.timers_wait */
 void ds_turn(void);
 
-/** ds_wait() - turn the main ring until @cond holds; the test fails where it never does */
-#define ds_wait(cond)                                                                              \
-	do {                                                                                       \
-		for (unsigned int left = DS_TURNS; !(cond); left--) {                              \
-			ck_assert_msg(left, "this never came: " #cond);                            \
-			ds_turn();                                                                 \
-		}                                                                                  \
-	} while (0)
+/** ds_seconds_pass() - for all disks; timers that are due expire */
+void ds_seconds_pass(unsigned int seconds);
+
+/** ds_wait() - turn the main ring until @cond holds */
+#define ds_wait(cond) turn_until(cond, ds_turn())
 
 /** ds_set_bus() - another program, or a job, changes the bus */
 void ds_set_bus(int i, enum vdpa_state state, const char *node);

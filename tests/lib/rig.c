@@ -13,6 +13,7 @@
 #include "store_fixture.h"
 #include "temp_dir.h"
 #include "test_log.h"
+#include "threads.h"
 
 /* How far the queues' guests lie apart. */
 #define GUEST_STRIDE (1ull << 32)
@@ -56,7 +57,7 @@ void rig_teardown(void)
 void rig_turn(void)
 {
 	ck_assert_int_eq(ring_run(&rig.ring, false), 0);
-	usleep(50);
+	other_threads_run();
 }
 
 /* ---- settling: messages there and back ---- */

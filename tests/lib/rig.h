@@ -20,6 +20,7 @@
 #include "manual_backend.h"
 #include "ring.h"
 #include "queue/worker.h"
+#include "suite.h"
 
 #define RIG_DISK_SIZE	(1u << 20)
 #define RIG_QUEUES_MAX	4
@@ -69,16 +70,8 @@ struct rig_req {
 void rig_setup(void);
 void rig_teardown(void);
 
-/** rig_wait() - turn the main ring until @cond holds; the test fails where it never does */
-#define rig_wait(cond)                                                                             \
-	do {                                                                                       \
-		unsigned int turns_left = RIG_WAIT_TURNS;                                          \
-		while (!(cond)) {                                                                  \
-			must(turns_left--, "this never came: " #cond);                             \
-			rig_turn();                                                                \
-		}                                                                                  \
-	} while (0)
-#define RIG_WAIT_TURNS 200000u
+/** rig_wait() - turn the main ring until @cond holds */
+#define rig_wait(cond) turn_until(cond, rig_turn())
 
 void rig_turn(void);
 

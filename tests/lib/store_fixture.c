@@ -4,16 +4,16 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fds.h"
 #include "places.h"
 #include "temp_dir.h"
+#include "test_clock.h"
 #include "test_log.h"
 
 char *st_image;
@@ -48,11 +48,7 @@ rlim_t st_limit_for(unsigned int count)
 
 void st_make_image(off_t size)
 {
-	int fd = open(st_image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, size), 0);
-	close(fd);
+	temp_image(st_image, size);
 }
 
 void st_setup(void)
@@ -96,14 +92,6 @@ void st_expect_open(struct host_file *opened)
 	ck_assert_int_eq(host_file_open(&st_config, st_wait_ms, opened), 0);
 }
 
-uint64_t st_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 void st_configure_part(const struct st_part *st_part)
 {
 	st_config.readonly = st_part->readonly;
@@ -124,8 +112,7 @@ void st_expect_second(const struct st_part *second, bool fine)
 	}
 }
 
-/* A child that has the store for @ms milliseconds, or until it is killed. */
-pid_t st_start_holder(const struct st_part *held, int ms)
+pid_t st_start_holder(const struct st_part *held)
 {
 	struct host_file other;
 	int ready[2];
@@ -139,13 +126,38 @@ pid_t st_start_holder(const struct st_part *held, int ms)
 		st_configure_part(held);
 		if (host_file_open(&st_config, 0, &other) || write(ready[1], &byte, 1) != 1)
 			_exit(1);
-		poll(NULL, 0, ms);
-		_exit(0);
+		for (;;)
+			pause();
 	}
 	close(ready[1]);
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
 	return pid;
+}
+
+void st_end_holder(pid_t holder)
+{
+	kill(holder, SIGKILL);
+	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
+}
+
+static pid_t ending_holder;
+static uint64_t ends_at_us;
+
+static void end_holder_in_time(void)
+{
+	if (!ending_holder || test_clock.slept_us < ends_at_us)
+		return;
+	st_end_holder(ending_holder);
+	ending_holder = 0;
+}
+
+void st_end_holder_after(pid_t holder, unsigned int ms)
+{
+	test_clock_stop();
+	test_clock.slept = end_holder_in_time;
+	ending_holder = holder;
+	ends_at_us = ms * 1000;
 }
 
 static int sockets[2];

@@ -55,8 +55,12 @@ void st_configure_part(const struct st_part *part);
 /** st_expect_second() - can another store be opened now, or is it in use? */
 void st_expect_second(const struct st_part *second, bool fine);
 
-/** st_start_holder() - a child that has the store for @ms milliseconds, or until it is killed */
-pid_t st_start_holder(const struct st_part *held, int ms);
+/** st_start_holder() - a child that has the store until st_end_holder() */
+pid_t st_start_holder(const struct st_part *held);
+void st_end_holder(pid_t holder);
+
+/** st_end_holder_after() - stop the clock, and end the holder when this thread has slept for @ms */
+void st_end_holder_after(pid_t holder, unsigned int ms);
 
 /**
  * st_hide() - no process has the open file of @fd any more: a message in a socket holds it
@@ -68,7 +72,5 @@ void st_end_hidden(void);
 
 /** st_make_loop() - loop_make() of the image, which st_config names then */
 int st_make_loop(uint32_t block);
-
-uint64_t st_now_ms(void);
 
 #endif

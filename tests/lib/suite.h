@@ -13,6 +13,19 @@
 TCase *suite_case(Suite *suite, const char *name, void (*setup)(void), void (*teardown)(void));
 
 /**
+ * turn_until() - do @turn until @cond holds
+ *
+ * It has no time limit: when @cond never holds, the test ends by that of suite_case(), and check names
+ * this line.
+ */
+#define turn_until(cond, turn)                                                                     \
+	do {                                                                                       \
+		mark_point();                                                                      \
+		while (!(cond))                                                                    \
+			turn;                                                                      \
+	} while (0)
+
+/**
  * suite_run() - run and free it. Return: the exit status of main()
  *
  * With UNIT_STOP in the environment the process ends at the first test that fails.

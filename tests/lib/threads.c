@@ -6,6 +6,7 @@
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 unsigned int threads_named(const char *pattern)
 {
@@ -29,4 +30,11 @@ unsigned int threads_named(const char *pattern)
 	}
 	closedir(dir);
 	return count;
+}
+
+void other_threads_run(void)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
 }

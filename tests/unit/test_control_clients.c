@@ -17,6 +17,7 @@
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
+#include "threads.h"
 
 static const char *socket_path;
 
@@ -46,11 +47,10 @@ static unsigned int ask(void)
 /* Return: a connected client that blocks */
 static int connect_client(void)
 {
-	struct pollfd unused = { 0 };
 	int fd;
 
-	while ((fd = control_connect(socket_path)) == -EAGAIN)
-		poll(&unused, 0, 1); /* the server has not accepted the others yet */
+	/* -EAGAIN: the server has not accepted the others yet. */
+	turn_until((fd = control_connect(socket_path)) != -EAGAIN, other_threads_run());
 	ck_assert_int_ge(fd, 0);
 	return fd;
 }
@@ -646,12 +646,16 @@ static void say_now(void)
 /* Others are answered meanwhile, and a client that waits is not an idle one. */
 START_TEST(response_comes_later)
 {
-	int fd;
+	int fd, idle_fd;
 
 	start_deferring(300);
 	fd = ask_later();
 	ck_assert_int_eq(send(fd, "later", 5, 0), 5); /* not another one before the response */
-	usleep(700000);
+	for (int i = 0; i < 2; i++) {		      /* idle ones come and go */
+		idle_fd = connect_client();
+		ck_assert(is_disconnected(idle_fd));
+		close(idle_fd);
+	}
 	ck_assert_uint_eq(ask(), 1);
 	say_now();
 	expect_response(fd, "here it is");
@@ -673,8 +677,7 @@ START_TEST(request_whose_client_has_gone_is_cancelled)
 	fd = ask_later();
 	ck_assert_uint_eq(ask(), 1);
 	close(gone_fd);
-	while (!__atomic_load_n(&owed[0].cancelled, __ATOMIC_SEQ_CST))
-		usleep(1000);
+	turn_until(__atomic_load_n(&owed[0].cancelled, __ATOMIC_SEQ_CST), other_threads_run());
 	say_now();
 	expect_response(fd, "here it is");
 	close(fd);

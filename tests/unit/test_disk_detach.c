@@ -45,7 +45,7 @@ START_TEST(busy_disk_is_served_until_it_is_free)
 	ck_assert_int_eq(ds_disk(1)->state, DISK_BUSY);
 	ds_wait(ds.job[1]);
 	ds_finish_job(1, -EBUSY);
-	ds.time_stops = true;
+	ds.timers_wait = true;
 	ds_wait(ds.disks.remaining == 1);
 	ck_assert_int_eq(ds_disk(1)->state, DISK_BUSY);
 	disks_stop(&ds.disks, true);

@@ -126,6 +126,9 @@ START_TEST(disk_of_another_server_waits_for_its_release)
 	disks_hold(&ds.disks, "one");
 	disks_start(&ds.disks);
 	ck_assert_int_eq(ds_disk(0)->state, DISK_WAITING);
+	ds_wait(ds_disk(1)->state == DISK_CREATED && ds_disk(2)->state == DISK_CREATED);
+	ck_assert_ptr_null(ds.job[1]);
+	ds_seconds_pass(11);
 	ds_wait(ds.job[1]); /* its turn comes though the first waits */
 	ds_finish_job(1, 0);
 	ds_attach(2);

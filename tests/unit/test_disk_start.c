@@ -56,7 +56,7 @@ START_TEST(disk_that_failed_is_reported_whatever_it_does_when_the_start_ends)
 	unlink(ds.devices[1].path);
 	test_log_expect(LOG_LEVEL_ERROR, "two: cannot open");
 	test_log_expect(LOG_LEVEL_WARNING, "two: is not served; the server tries it again");
-	ds.time_stops = true;
+	ds.timers_wait = true;
 	ds_begin();
 	ds_wait(ds.job[0] && ds_disk(1)->state == DISK_FAILED);
 	ds_disk(1)->state = DISK_OPENING;
@@ -88,7 +88,7 @@ START_TEST(server_whose_disks_fail_one_after_the_other_ends)
 		test_log_expect(LOG_LEVEL_ERROR, "cannot open");
 	}
 	test_log_expect(LOG_LEVEL_ERROR, "one: cannot attach: No such device");
-	ds.time_stops = true;
+	ds.timers_wait = true;
 	ds_begin();
 	ds_wait(ds.job[0] && ds_disk(1)->state == DISK_FAILED && ds_disk(2)->state == DISK_FAILED);
 	ds_disk(1)->state = DISK_OPENING;
@@ -109,37 +109,27 @@ START_TEST(disk_that_cannot_be_attached_is_undone_and_tried_again)
 	ds_wait(ds.job[0]);
 	if (has_reason)
 		snprintf(ds.job[0]->error, sizeof(ds.job[0]->error), "one: no driver");
-	ds.time_stops = true; /* the others are attached before it is tried again */
+	ds.timers_wait = true; /* the others are attached before it is tried again */
 	ds_finish_job(0, -ENODEV);
 	ds_wait(ds_disk(0)->state == DISK_FAILED);
-	ds.time_stops = true; /* or it may be attached before the start ends */
+	ds.timers_wait = true; /* or it may be attached before the start ends */
 	ck_assert_ptr_null(fake_kern_dev("one"));
 	for (int i = 1; i < DS_DISKS; i++)
 		ds_attach(i);
-	ds.time_stops = false;
+	ds.timers_wait = false;
 	ds_attach(0);
 	ck_assert_int_eq(ds_disk(0)->state, DISK_ATTACHED);
 }
 END_TEST
-
-/* As if it had begun to open or to attach so much earlier. */
-static void has_taken(int i, uint64_t seconds)
-{
-	ds_disk(i)->since_ns -= seconds * 1000000000;
-	ck_assert(ds_disk(i)->slow_timer.active);
-	ring_timer_expire_now(&ds.ring, &ds_disk(i)->slow_timer);
-	for (int turns = 0; turns < 20; turns++)
-		ds_turn();
-}
 
 /* The first one's job never ends. */
 START_TEST(disk_that_is_slow_gives_its_turn_away)
 {
 	ds_begin();
 	ds_wait(ds.job[0] && ds_disk(1)->state == DISK_CREATED);
-	has_taken(0, 5);
+	ds_seconds_pass(5);
 	ck_assert_ptr_null(ds.job[1]);
-	has_taken(0, 6);
+	ds_seconds_pass(6);
 	ds_wait(ds.job[1]);
 	ck_assert_ptr_nonnull(ds.job[0]);
 	ds_finish_job(1, 0);
@@ -156,12 +146,13 @@ START_TEST(start_ends_without_a_disk_that_takes_too_long)
 {
 	ds_begin();
 	ds_wait(ds.job[0]);
-	has_taken(0, 11);
+	ds_wait(ds_disk(1)->state == DISK_CREATED && ds_disk(2)->state == DISK_CREATED);
+	ds_seconds_pass(11);
 	for (int i = 1; i < DS_DISKS; i++)
 		ds_attach(i);
-	has_taken(0, 15);
+	ds_seconds_pass(15);
 	ck_assert(!ds.disks.started);
-	has_taken(0, 5);
+	ds_seconds_pass(5);
 	ck_assert(ds.disks.started);
 	ck_assert_uint_eq(test_log_count("one: is not served yet: it is attaching"), 1);
 	ck_assert_uint_eq(test_log_count("is not served"), 1);
@@ -174,10 +165,8 @@ END_TEST
 static void begin_and_finish_jobs(void)
 {
 	ds_begin();
-	while (!ds.disks.started) {
-		ds_finish_jobs();
+	for (ds_finish_jobs(); !ds.disks.started; ds_finish_jobs())
 		ds_turn();
-	}
 }
 
 START_TEST(two_paths_to_the_same_bytes_are_refused)

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "server_fixture.h"
+#include "threads.h"
 
 START_TEST(disks_are_served_until_a_signal)
 {
@@ -154,8 +155,7 @@ START_TEST(server_tells_whether_it_keeps_a_disk)
 	expect_nodes(&server, 0, 1);
 	ck_assert_str_eq(ask(&server, "owner\none"), "keeps");
 	ck_assert(!text_is_error);
-	while (strcmp(ask(&server, "owner\ntwo\n"), "has") != 0)
-		usleep(1000);
+	turn_until(!strcmp(ask(&server, "owner\ntwo\n"), "has"), other_threads_run());
 	ck_assert_str_eq(ask(&server, "owner\nthree"), "none");
 	ck_assert_str_eq(ask(&server, "owner\n"), "none");
 	store_relaxed(&world->disk[1].stuck, 0);

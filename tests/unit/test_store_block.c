@@ -22,6 +22,7 @@
 #include "store_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
+#include "test_clock.h"
 #include "test_log.h"
 
 static uint64_t loop_limit(const char *name)
@@ -149,10 +150,9 @@ START_TEST(slices_of_a_block_device_share_one_claim)
 	ck_assert(others_may_claim_loop()); /* the one that is left only reads */
 	host_file_close(&stores[2]);
 
-	pid = st_start_holder(&parts[0], 60000); /* another process claims for itself */
+	pid = st_start_holder(&parts[0]); /* another process claims for itself */
 	st_expect_second(&parts[1], false);
-	kill(pid, SIGKILL);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	st_end_holder(pid);
 	st_expect_second(&parts[1], true);
 	ck_assert(others_may_claim_loop());
 	close(loop);
@@ -248,7 +248,7 @@ START_TEST(block_device_that_is_served_can_be_examined)
 
 	if (loop < 0)
 		return;
-	pid = st_start_holder(&(struct st_part){ 0 }, 60000);
+	pid = st_start_holder(&(struct st_part){ 0 });
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(host_file_examine(&st_config, i, &examined), 0);
 		ck_assert_int_eq(examined.fd, -1);
@@ -260,8 +260,7 @@ START_TEST(block_device_that_is_served_can_be_examined)
 	st_config.readonly = true;
 	ck_assert_int_eq(host_file_try_claim(&st_config), 0);
 	st_config.readonly = false;
-	kill(pid, SIGKILL);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	st_end_holder(pid);
 	ck_assert_int_eq(host_file_try_claim(&st_config), 0);
 	ck_assert(others_may_claim_loop());
 
@@ -292,23 +291,19 @@ END_TEST
 START_TEST(block_device_may_be_waited_for)
 {
 	int loop = st_make_loop(512);
-	uint64_t start;
-	pid_t pid;
 
 	if (loop < 0)
 		return;
-	start = st_now_ms();
-	pid = st_start_holder(&(struct st_part){ 0 }, 100);
+	st_end_holder_after(st_start_holder(&(struct st_part){ 0 }), 100);
 	st_wait_ms = 20000;
 	st_expect_open(&st_store);
-	ck_assert_uint_ge(st_now_ms() - start, 100);
-	ck_assert_uint_lt(st_now_ms() - start, 10000);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_uint_ge(test_clock.slept_us, 100 * 1000);
+	ck_assert_uint_lt(test_clock.slept_us, 10000 * 1000);
 
+	test_clock_stop();
 	st_wait_ms = 50;
-	start = st_now_ms();
 	st_expect_refusal(-EBUSY, "in use by another process");
-	ck_assert_uint_ge(st_now_ms() - start, 50);
+	ck_assert_uint_ge(test_clock.slept_us, 50 * 1000);
 	host_file_close(&st_store);
 	close(loop);
 }

@@ -11,6 +11,7 @@
 #include "store_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
+#include "test_clock.h"
 #include "test_log.h"
 
 static const struct {
@@ -54,44 +55,41 @@ END_TEST
 
 START_TEST(other_process_counts_until_it_is_gone)
 {
-	pid_t pid = st_start_holder(&pairs[_i].first, 60000);
+	pid_t pid = st_start_holder(&pairs[_i].first);
 
 	st_expect_second(&pairs[_i].second, pairs[_i].fine);
-	kill(pid, SIGKILL);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	st_end_holder(pid);
 	st_expect_second(&pairs[_i].second, true);
 }
 END_TEST
 
 START_TEST(other_process_may_be_waited_for)
 {
-	uint64_t start = st_now_ms();
-	pid_t pid = st_start_holder(&(struct st_part){ 0 }, 100);
-
+	st_end_holder_after(st_start_holder(&(struct st_part){ 0 }), 100);
 	st_wait_ms = 20000;
 	st_expect_open(&st_store);
-	ck_assert_uint_ge(st_now_ms() - start, 100);
-	ck_assert_uint_lt(st_now_ms() - start, 10000);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_uint_ge(test_clock.slept_us, 100 * 1000);
+	ck_assert_uint_lt(test_clock.slept_us, 10000 * 1000);
 	host_file_close(&st_store);
 }
 END_TEST
 
 START_TEST(waiting_ends_and_is_for_busy_stores_alone)
 {
-	uint64_t start = st_now_ms();
-
+	test_clock_stop();
 	st_expect_open(&st_store);
 	st_wait_ms = 100;
 	st_expect_refusal(-EBUSY, "in use by another process");
-	ck_assert_uint_ge(st_now_ms() - start, 100);
+	ck_assert_uint_ge(test_clock.slept_us, 100 * 1000);
 	host_file_close(&st_store);
 
-	st_wait_ms = 60000; /* longer than the test may take */
+	test_clock_stop();
+	st_wait_ms = 60000;
 	unlink(st_image);
 	st_expect_refusal(-ENOENT, "No such file");
 	st_make_image(513);
 	st_expect_refusal(-EINVAL, ODD);
+	ck_assert_uint_eq(test_clock.sleeps, 0);
 }
 END_TEST
 
@@ -143,14 +141,13 @@ END_TEST
 /* What a running server has, and will leave: all but the lock is known. */
 START_TEST(store_that_another_has_can_be_examined)
 {
-	pid_t pid = st_start_holder(&(struct st_part){ 0 }, 60000);
+	pid_t pid = st_start_holder(&(struct st_part){ 0 });
 	struct host_file examined;
 
 	test_log_allow(LOG_LEVEL_ERROR, "");
 	ck_assert_int_eq(host_file_examine(&st_config, false, &examined), 0);
 	ck_assert_int_eq(host_file_examine(&st_config, true, &examined), -EBUSY);
-	kill(pid, SIGKILL);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	st_end_holder(pid);
 	ck_assert_int_eq(host_file_examine(&st_config, true, &examined), 0);
 	ck_assert_int_eq(examined.fd, -1);
 

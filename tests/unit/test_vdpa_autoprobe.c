@@ -12,7 +12,9 @@
 #include "fake_bus.h"
 #include "suite.h"
 #include "temp_dir.h"
+#include "test_clock.h"
 #include "test_log.h"
+#include "threads.h"
 #include "vdpa_autoprobe.h"
 #include "vdpa_paths.h"
 
@@ -255,24 +257,25 @@ static pthread_t start_thread(void *(*function)(void *), void *arg)
 	return thread;
 }
 
-static void *unlock_later(void *arg)
+static int lock_to_close;
+
+static void unlock_at_third_sleep(void)
 {
-	usleep(3000); /* or any other time */
-	close(*(int *)arg);
-	return NULL;
+	if (test_clock.sleeps == 3)
+		close(lock_to_close);
 }
 
 START_TEST(lock_that_is_given_back_is_waited_for)
 {
 	struct vdpa_autoprobe probe;
-	int fd = lock_file(the_lock(), O_WRONLY);
-	pthread_t thread;
 
+	lock_to_close = lock_file(the_lock(), O_WRONLY);
 	vdpa_paths.lock_wait_ms = 3600 * 1000;
-	thread = start_thread(unlock_later, &fd);
+	test_clock_stop();
+	test_clock.slept = unlock_at_third_sleep;
 	ck_assert_int_eq(vdpa_autoprobe_stop(&probe, "disk0"), 0);
 	vdpa_autoprobe_restore(&probe, "disk0");
-	pthread_join(thread, NULL);
+	ck_assert_uint_eq(test_clock.sleeps, 3);
 }
 END_TEST
 
@@ -301,8 +304,8 @@ START_TEST(threads_of_one_process_wait_for_each_other_without_a_limit)
 	second_ended = false;
 	ck_assert_int_eq(vdpa_autoprobe_stop(&probe, "disk0"), 0);
 	thread = start_thread(second_thread, &err);
-	for (int ms = 0; ms < 100 && !load_acquire(&second_ended); ms++)
-		usleep(1000); /* it would fail in this time, were there a limit */
+	for (int i = 0; i < 2000 && !load_acquire(&second_ended); i++)
+		other_threads_run(); /* it would fail meanwhile, were there a limit */
 	vdpa_autoprobe_restore(&probe, "disk0");
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(err, 0);

@@ -12,6 +12,7 @@
 #include "fds.h"
 #include "suite.h"
 #include "temp_dir.h"
+#include "test_clock.h"
 #include "test_log.h"
 
 #define VIRTIO VDPA_DRIVER_VIRTIO
@@ -31,26 +32,12 @@ int stat(const char *path, struct stat *st)
 	return ret;
 }
 
-/* Time passes as the test wants it: one poll after the other. */
-static unsigned int polls;
-static void (*on_poll)(void);
-
-int usleep(useconds_t us)
-{
-	ck_assert_uint_eq(us, 10000);
-	polls++;
-	if (on_poll)
-		on_poll();
-	return 0;
-}
-
 static unsigned int fds_before;
 
 static void setup(void)
 {
 	fds_before = fds_open();
-	polls = 0;
-	on_poll = NULL;
+	test_clock_stop();
 	test_log_begin();
 	temp_dir_make();
 	fake_bus_make();
@@ -217,7 +204,7 @@ START_TEST(attach_without_a_disk_takes_the_device_off_again)
 	fake_bus.no_child = true;
 	test_log_expect(LOG_LEVEL_ERROR, "disk0: the driver created no disk");
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), -ENODEV);
-	ck_assert_uint_eq(polls, 200); /* two seconds */
+	ck_assert_uint_eq(test_clock.slept_us, 2 * 1000000);
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_str_eq(node, "untouched");
 }
@@ -262,7 +249,7 @@ START_TEST(attach_without_the_right_node_takes_the_device_off_again)
 	check_calls(1, 1, 1, 1, 1);
 	ck_assert_str_eq(node, "untouched");
 	ck_assert_uint_eq(test_log_count("dev/vdb, but "), 1);
-	ck_assert_uint_eq(polls, 1000); /* ten seconds */
+	ck_assert_uint_eq(test_clock.slept_us, 10 * 1000000);
 }
 END_TEST
 
@@ -288,18 +275,18 @@ static void after_probe(enum fake_bus_call call, const char *text)
 
 static void node_comes(void)
 {
-	if (polls == 3)
+	if (test_clock.sleeps == 3)
 		fake_bus_node("disk0", true);
 }
 
 static void disk_and_node_come(void)
 {
-	if (polls == 2) {
+	if (test_clock.sleeps == 2) {
 		mkdir(fake_bus_path("sys/class/vduse/disk0/disk0/virtio0"), 0755);
 		mkdir(fake_bus_path("sys/class/vduse/disk0/disk0/virtio0/block"), 0755);
 		mkdir(fake_bus_path("sys/class/vduse/disk0/disk0/virtio0/block/vdb"), 0755);
 	}
-	if (polls == 5)
+	if (test_clock.sleeps == 5)
 		fake_bus_node("disk0", true);
 }
 
@@ -307,9 +294,9 @@ START_TEST(attach_waits_for_the_disk_and_its_node)
 {
 	fake_bus.on_call = after_probe;
 	fake_bus.no_child = _i;
-	on_poll = _i ? disk_and_node_come : node_comes;
+	test_clock.slept = _i ? disk_and_node_come : node_comes;
 	ck_assert_int_eq(vdpa_bus_attach("disk0", VIRTIO, node), 0);
-	ck_assert_uint_eq(polls, _i ? 5 : 3);
+	ck_assert_uint_eq(test_clock.sleeps, _i ? 5 : 3);
 	check_node(VIRTIO);
 }
 END_TEST

@@ -6,18 +6,11 @@
 #include <unistd.h>
 
 #include "suite.h"
+#include "test_clock.h"
 #include "test_log.h"
 #include "vduse_fixture.h"
 
-/* Nobody sleeps in this test: it counts how long it would have been. */
-static unsigned int slept_ms;
 static int our_cpu;
-
-int usleep(useconds_t us)
-{
-	slept_ms += us / 1000;
-	return 0;
-}
 
 int sched_getcpu(void)
 {
@@ -27,7 +20,7 @@ int sched_getcpu(void)
 static void setup(void)
 {
 	vd_setup();
-	slept_ms = 0;
+	test_clock_stop();
 	our_cpu = 0;
 }
 
@@ -61,7 +54,7 @@ START_TEST(who_serves_a_device_is_known)
 	ck_assert_int_eq(vduse_dev_is_served(VD_NAME), 1);
 	left->open_elsewhere = 0;
 	ck_assert_int_eq(vduse_dev_is_served("other"), -ENOENT);
-	ck_assert_uint_eq(slept_ms, 0);
+	ck_assert_uint_eq(test_clock.slept_us, 0);
 }
 END_TEST
 
@@ -69,7 +62,7 @@ START_TEST(queues_of_an_orphan_are_counted)
 {
 	leave_behind(true)->open_elsewhere = 3;
 	ck_assert_int_eq(vduse_dev_count_queues(VD_NAME), VD_QUEUES);
-	ck_assert_uint_gt(slept_ms, 0);
+	ck_assert_uint_gt(test_clock.slept_us, 0);
 }
 END_TEST
 
@@ -103,7 +96,7 @@ START_TEST(removal_that_fails_is_told)
 	ck_assert_int_eq(vduse_dev_remove(VD_NAME), -EACCES);
 	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot destroy the VDUSE device: Device or");
 	ck_assert_int_eq(vduse_dev_remove(VD_NAME), -EBUSY);
-	ck_assert_uint_eq(slept_ms, 0); /* on the bus: to wait is of no use */
+	ck_assert_uint_eq(test_clock.slept_us, 0); /* on the bus: to wait is of no use */
 	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 1);
 }
 END_TEST
@@ -113,7 +106,7 @@ START_TEST(waiting_for_a_device_to_be_let_go_ends)
 	leave_behind(false)->open_elsewhere = FAKE_FOR_EVER;
 	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot destroy the VDUSE device: Device or");
 	ck_assert_int_eq(vduse_dev_remove(VD_NAME), -EBUSY);
-	ck_assert_uint_eq(slept_ms, 1000);
+	ck_assert_uint_eq(test_clock.slept_us, 1000 * 1000);
 }
 END_TEST
 
@@ -125,7 +118,7 @@ START_TEST(waiting_for_a_server_to_end_ends)
 	leave_behind(_i)->open_elsewhere = FAKE_FOR_EVER;
 	test_log_expect(LOG_LEVEL_ERROR, "another process serves a device of that name");
 	ck_assert_int_eq(vduse_dev_new(&p, &out), -EBUSY);
-	ck_assert_uint_eq(slept_ms, 5000);
+	ck_assert_uint_eq(test_clock.slept_us, 5000 * 1000);
 	ck_assert_uint_eq(fake_kern_calls(FAKE_DESTROY), 0);
 }
 END_TEST
