@@ -133,6 +133,12 @@ int device_open_inflight(struct device *device, const char *runtime_dir)
 	return adopt_inflight(device, runtime_dir, false, &device->inflight);
 }
 
+/* A vhost-user disk locks its store while a front end uses it, and then no other server may look. */
+static bool may_lock(const struct device_config *config)
+{
+	return front_end_of(config->driver)->vdpa && !vduse_dev_exists(config->name);
+}
+
 static bool exists_in_kernel(const struct device_config *config)
 {
 	return front_end_of(config->driver)->vdpa && vduse_dev_exists(config->name);
@@ -247,7 +253,7 @@ int device_examine(const struct device_config *config, const char *runtime_dir)
 	struct device device = { .config = config, .backend = &backend };
 	int err;
 
-	err = examine_store(&device, !exists_in_kernel(config));
+	err = examine_store(&device, may_lock(config));
 	return err ? err : compare_with_kernel(&device, runtime_dir, false);
 }
 
@@ -258,7 +264,7 @@ int device_check_store(const struct device_config *config, const char *runtime_d
 	bool exists = exists_in_kernel(config);
 	int err;
 
-	err = examine_store(&device, !exists);
+	err = examine_store(&device, may_lock(config));
 	if (!err && !exists)
 		err = orphans_check(&device, runtime_dir);
 	return err;
