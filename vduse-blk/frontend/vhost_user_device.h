@@ -82,11 +82,11 @@ struct vhost_user_device {
 	bool ending;
 	uint64_t features, protocol_features;
 	uint8_t status;
-	bool log_all;				 /* the dirty log is to be written */
-	struct dirty_log dirty;			 /* bits NULL: none */
-	int backend_fd;				 /* for messages to the front end; -1: none */
-	uint16_t inflight_queues, inflight_size; /* limits of the inflight log */
-	bool keeps_inflight;			 /* the front end has the inflight log */
+	bool log_all;		  /* the dirty log is to be written */
+	struct dirty_log dirty;	  /* bits NULL: none */
+	int backend_fd;		  /* for messages to the front end; -1: none */
+	uint16_t inflight_queues; /* of the inflight log */
+	bool keeps_inflight;	  /* the front end has the inflight log */
 	struct log_limit refusals;
 
 	/* The message that is being processed, @socket.message. */

@@ -7,7 +7,11 @@
 
 #include "vhost_user_steps.h"
 
-static void inflight_params(const struct vhost_user_device *vu, uint16_t queues, uint16_t size,
+/*
+ * The log has room for the largest rings, whatever queue_size the front end names: QEMU names that of
+ * its property, and a guest may set up larger rings. QEMU passes mmap_size back as it is in the reply.
+ */
+static void inflight_params(const struct vhost_user_device *vu, uint16_t queues,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params)
 {
 	const struct device *device = vu->device;
@@ -17,7 +21,7 @@ static void inflight_params(const struct vhost_user_device *vu, uint16_t queues,
 	*params = (struct inflight_params){
 		.name = device->config->name,
 		.vq_num = queues,
-		.vq_size = size,
+		.vq_size = VIRTQ_MAX_SIZE,
 		.identity = identity,
 	};
 }
@@ -37,7 +41,6 @@ static const char *use_inflight(struct vhost_user_device *vu, const struct infli
 	queues_set_inflight(&vu->device->queues, inflight);
 	vu->device->inflight = inflight;
 	vu->inflight_queues = params->vq_num;
-	vu->inflight_size = params->vq_size;
 	if (old)
 		inflight_close(old, true);
 	return NULL;
@@ -45,14 +48,13 @@ static const char *use_inflight(struct vhost_user_device *vu, const struct infli
 
 int vhost_user_renew_inflight(struct vhost_user_device *vu)
 {
-	const struct blk_limits *limits = &vu->device->limits;
 	char identity[INFLIGHT_IDENTITY_MAX];
 	struct inflight_params params;
 	const char *why;
 	size_t size;
 	int fd, err;
 
-	inflight_params(vu, limits->queues, limits->queue_size, identity, &params);
+	inflight_params(vu, vu->device->limits.queues, identity, &params);
 	err = inflight_memory_new(&params, &fd, &size);
 	if (err) {
 		log_err("%s: cannot create an inflight log: %s", params.name, strerror(-err));
@@ -76,10 +78,9 @@ const char *vhost_user_get_inflight_fd(struct vhost_user_device *vu,
 	size_t size;
 	int fd, err;
 
-	if (!inflight.num_queues || inflight.num_queues > vu->device->limits.queues ||
-	    !inflight.queue_size || inflight.queue_size > vu->device->limits.queue_size)
-		return "it wants more queues or larger queues than the disk has";
-	inflight_params(vu, inflight.num_queues, inflight.queue_size, identity, &params);
+	if (!inflight.num_queues || inflight.num_queues > vu->device->limits.queues)
+		return "it wants more queues than the disk has";
+	inflight_params(vu, inflight.num_queues, identity, &params);
 	err = inflight_memory_new(&params, &fd, &size);
 	if (err)
 		return strerror(-err);
@@ -100,10 +101,9 @@ const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,
 
 	if (message->fd_count != 1 || inflight->mmap_offset)
 		return "it has no inflight log of vduse-blk";
-	if (!inflight->num_queues || inflight->num_queues > vu->device->limits.queues ||
-	    !inflight->queue_size || inflight->queue_size > vu->device->limits.queue_size)
-		return "its inflight log has more queues or larger queues than the disk";
-	inflight_params(vu, inflight->num_queues, inflight->queue_size, identity, &params);
+	if (!inflight->num_queues || inflight->num_queues > vu->device->limits.queues)
+		return "its inflight log has more queues than the disk";
+	inflight_params(vu, inflight->num_queues, identity, &params);
 	why = use_inflight(vu, &params, message->fds[0]);
 	vu->keeps_inflight = !why;
 	return why;
