@@ -9,16 +9,16 @@
 
 #include "hand_worker.h"
 
-#define NAME	    "fuzz"
-#define RECORD_FILE "/" NAME ".inflight"
-#define PATIENCE_S  5
-#define TIMER_US    1100 /* a little more than IRQ_RETRY_US of queue.c */
+#define NAME	   "fuzz"
+#define LOG_FILE   "/" NAME ".inflight"
+#define PATIENCE_S 5
+#define TIMER_US   1100 /* a little more than IRQ_RETRY_US of queue.c */
 
 struct rig rig;
 static struct ring main_ring;
 static struct worker worker;
 static char dir[] = "/dev/shm/fuzz_control.XXXXXX";
-static char record_file[sizeof(dir) + sizeof(RECORD_FILE)];
+static char log_file[sizeof(dir) + sizeof(LOG_FILE)];
 
 /* ---- judgement ---- */
 
@@ -104,22 +104,22 @@ static void judge(const struct fake_message *m)
 	}
 }
 
-static void judge_answers(void)
+static void judge_replies(void)
 {
 	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++) {
 		const struct fake_message *m = &rig.driver.kern->messages[i];
 
-		if (m->state != FAKE_ANSWERED || rig.answered[i])
+		if (m->state != FAKE_REPLIED || rig.replied[i])
 			continue;
-		rig.answered[i] = true;
+		rig.replied[i] = true;
 		judge(m);
 	}
 }
 
-static bool all_answered(void)
+static bool all_replied(void)
 {
 	for (unsigned int i = 0; i < rig.driver.kern->message_count; i++)
-		if (rig.driver.kern->messages[i].state < FAKE_ANSWERED)
+		if (rig.driver.kern->messages[i].state < FAKE_REPLIED)
 			return false;
 	return !rig.device.vduse.message_pending;
 }
@@ -129,7 +129,7 @@ static bool all_answered(void)
 void rig_run_main(void)
 {
 	must(ring_run(&main_ring, false) == 0);
-	judge_answers();
+	judge_replies();
 }
 
 /* Some timer of a queue may run: the only thing here that needs real time. */
@@ -229,12 +229,12 @@ static void open_store(void)
 	rig.offered = virtio_blk_features(&device->limits);
 }
 
-static void damage_record(struct input *in)
+static void damage_log(struct input *in)
 {
 	for (uint8_t count = input_u8(in) % 8; count; count--) {
 		uint16_t at = input_u16(in) % 1024;
 		uint8_t byte = input_u8(in);
-		int fd = open(record_file, O_WRONLY | O_CLOEXEC);
+		int fd = open(log_file, O_WRONLY | O_CLOEXEC);
 
 		must(fd >= 0 && pwrite(fd, &byte, 1, at) == 1);
 		close(fd);
@@ -245,7 +245,7 @@ void rig_restart(struct input *in)
 {
 	close_device();
 	device_abandon(&rig.device);
-	damage_record(in);
+	damage_log(in);
 	open_store();
 	if (create()) {
 		rig.driver.kern->on_bus = false;
@@ -253,23 +253,23 @@ void rig_restart(struct input *in)
 	}
 	if (!vduse_dev_adopted(rig.device.vduse.dev)) {
 		rig.status = 0;
-		memset(rig.answered, 0, sizeof(rig.answered));
+		memset(rig.replied, 0, sizeof(rig.replied));
 		must(fake_kern_bus_add(rig.driver.kern) == 0);
 	}
 }
 
 static void clean_up(void)
 {
-	unlink(record_file);
+	unlink(log_file);
 	rmdir(dir);
 }
 
 static void set_up_once(void)
 {
-	if (record_file[0])
+	if (log_file[0])
 		return;
 	must(mkdtemp(dir));
-	snprintf(record_file, sizeof(record_file), "%s" RECORD_FILE, dir);
+	snprintf(log_file, sizeof(log_file), "%s" LOG_FILE, dir);
 	atexit(clean_up);
 	must(ring_init(&main_ring, 64) == 0);
 	hand_worker_init(&worker);
@@ -295,7 +295,7 @@ void rig_init(uint32_t queues, uint32_t queue_size)
 
 void rig_exit(void)
 {
-	run_until(all_answered);
+	run_until(all_replied);
 	close_device();
 	rig.driver.kern->on_bus = false;
 	must(device_destroy(&rig.device) == 0);

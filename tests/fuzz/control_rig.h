@@ -22,9 +22,9 @@ struct rig {
 	struct device device;
 	struct slow_store store;
 	struct blk_driver driver;
-	uint64_t offered;		  /* features */
-	uint8_t status;			  /* as the kernel has it */
-	bool answered[FAKE_MESSAGES_MAX]; /* messages whose answers were judged, by number */
+	uint64_t offered;		 /* features */
+	uint8_t status;			 /* as the kernel has it */
+	bool replied[FAKE_MESSAGES_MAX]; /* messages whose answers were judged, by number */
 	bool closed;
 };
 
@@ -52,7 +52,7 @@ void rig_kernel_reset(void);
 /**
  * rig_restart() - the server ends, and the next one comes
  *
- * It adopts the device; where the record, which @in may damage, speaks against it, it makes it
+ * It adopts the device; where the inflight log, which @in may damage, speaks against it, it makes it
  * again.
  */
 void rig_restart(struct input *in);

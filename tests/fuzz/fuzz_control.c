@@ -60,7 +60,7 @@ static void kill_waiter(uint8_t which)
 	if (!kern->message_count)
 		return;
 	which %= kern->message_count;
-	if (kern->messages[which].state >= FAKE_ANSWERED)
+	if (kern->messages[which].state >= FAKE_REPLIED)
 		return;
 	request = &kern->messages[which].request;
 	fake_kern_kill_waiter(kern, request->request_id);

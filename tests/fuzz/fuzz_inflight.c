@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The record of requests in flight: a server's life of takes, pushes and publications, then damage
+ * The inflight log: a server's life of takes, pushes and publications, then damage
  * to the file, then the next server, which must refuse it or get heads out of it that it can use.
  *
  * Without damage it must get back exactly what was not published. The file may also be the rest of
@@ -159,11 +159,11 @@ static int recover(struct inflight_vq *log, uint16_t used_idx, uint16_t num, uin
 	return count;
 }
 
-static void recover_damaged(struct inflight *record, const struct inflight_params *p,
+static void recover_damaged(struct inflight *inflight, const struct inflight_params *p,
 			    uint16_t used_idx, uint8_t num_shift)
 {
 	for (uint32_t i = 0; i < p->vq_num; i++) {
-		struct inflight_vq *log = inflight_vq(record, i);
+		struct inflight_vq *log = inflight_vq(inflight, i);
 		uint16_t heads[HEADS_MAX], num = p->vq_size >> num_shift % (SIZE_MAX_LOG2 + 1);
 		int count = recover(log, used_idx, MAX(num, 1), heads);
 
@@ -187,10 +187,10 @@ static void recover_good(struct inflight_vq *log, struct model *model, uint16_t 
 	must(heads_check_replay(&model->heads, heads, count));
 }
 
-static int reopen(const struct inflight_params *p, struct inflight **record)
+static int reopen(const struct inflight_params *p, struct inflight **inflight)
 {
 	char why[INFLIGHT_WHY_MAX] = "";
-	int err = inflight_open(p, record, why);
+	int err = inflight_open(p, inflight, why);
 
 	must(err == 0 || err == -EINVAL);
 	must(!err || (why[0] && memchr(why, '\0', sizeof(why))));
@@ -199,28 +199,28 @@ static int reopen(const struct inflight_params *p, struct inflight **record)
 
 static void run_raw(struct inflight_params *p, const struct input *in)
 {
-	struct inflight *record;
+	struct inflight *inflight;
 
 	write_raw(in);
-	if (reopen(p, &record))
+	if (reopen(p, &inflight))
 		return;
-	recover_damaged(record, p, 0, 0);
-	inflight_close(record, true);
+	recover_damaged(inflight, p, 0, 0);
+	inflight_close(inflight, true);
 }
 
 static void run_life(struct inflight_params *p, struct input *in, uint8_t flags)
 {
 	static struct model models[VQS_MAX];
-	struct inflight *record;
+	struct inflight *inflight;
 	uint8_t fate = input_u8(in);
 	uint16_t used_idx;
 	bool damaged;
 
-	must(inflight_create(p, &record) == 0);
+	must(inflight_create(p, &inflight) == 0);
 	for (uint32_t i = 0; i < p->vq_num; i++)
-		serve(inflight_vq(record, i), &models[i], p->vq_size, in);
+		serve(inflight_vq(inflight, i), &models[i], p->vq_size, in);
 	used_idx = models[0].used_idx;
-	inflight_close(record, false);
+	inflight_close(inflight, false);
 
 	damaged = in->left > 0;
 	damage(in);
@@ -228,16 +228,16 @@ static void run_life(struct inflight_params *p, struct input *in, uint8_t flags)
 		must(truncate(file, fate * 16) == 0);
 	if (flags & FLAG_OTHER)
 		p->identity = "another disk";
-	if (reopen(p, &record)) {
+	if (reopen(p, &inflight)) {
 		must(damaged || flags & (FLAG_TRUNCATED | FLAG_OTHER));
 		return;
 	}
 	must(!(flags & FLAG_OTHER));
 	for (uint32_t i = 0; !damaged && i < p->vq_num; i++)
-		recover_good(inflight_vq(record, i), &models[i], p->vq_size, fate >> i & 1);
+		recover_good(inflight_vq(inflight, i), &models[i], p->vq_size, fate >> i & 1);
 	if (damaged)
-		recover_damaged(record, p, used_idx, fate);
-	inflight_close(record, true);
+		recover_damaged(inflight, p, used_idx, fate);
+	inflight_close(inflight, true);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

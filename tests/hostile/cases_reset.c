@@ -108,7 +108,7 @@ static void offer_pieces(struct driver *d, uint32_t queue, uint16_t head)
 	ring_offer(&d->ring[queue], head);
 }
 
-static bool all_answered(const struct driver *d)
+static bool all_replied(const struct driver *d)
 {
 	for (uint32_t queue = 0; queue < QUEUES; queue++)
 		if (__atomic_load_n(&d->ring[queue].used->idx, __ATOMIC_ACQUIRE) != d->ring_max)
@@ -134,7 +134,7 @@ static void hog(struct bench *bench, uint64_t slow_store)
 	usleep(100000); /* the server has taken them */
 	driver_good(&bench->other, 0);
 	driver_good(&bench->other, 1);
-	if (slow_store && all_answered(d))
+	if (slow_store && all_replied(d))
 		fail("another device was answered after them");
 }
 

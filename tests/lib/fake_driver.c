@@ -233,11 +233,11 @@ void fake_kern_kill_waiter(struct fake_dev *dev, uint32_t request_id)
 	pthread_mutex_unlock(&fake_lock);
 }
 
-const struct vduse_dev_response *fake_kern_answer(const struct fake_dev *dev, uint32_t request_id)
+const struct vduse_dev_response *fake_kern_reply(const struct fake_dev *dev, uint32_t request_id)
 {
 	const struct fake_message *m = &dev->messages[request_id - 100];
 
-	return m->state == FAKE_ANSWERED ? &m->response : NULL;
+	return m->state == FAKE_REPLIED ? &m->response : NULL;
 }
 
 bool fake_kern_kick(struct fake_dev *dev, uint32_t index)

@@ -159,8 +159,8 @@ static void show_answer(int fd, const struct vduse_dev_response *response)
 		owed = dev->messages[i].state == FAKE_READ;
 	}
 	pthread_mutex_unlock(&fake_lock);
-	if (owed && dev->on_answer)
-		dev->on_answer(&request, response);
+	if (owed && dev->on_reply)
+		dev->on_reply(&request, response);
 }
 
 int vduse_kern_write_response(int fd, const struct vduse_dev_response *response)
@@ -179,7 +179,7 @@ int vduse_kern_write_response(int fd, const struct vduse_dev_response *response)
 		if (m->state != FAKE_READ || m->request.request_id != response->request_id)
 			continue;
 		m->response = *response;
-		m->state = FAKE_ANSWERED;
+		m->state = FAKE_REPLIED;
 		return fake_leave(0);
 	}
 	return fake_leave(err ? err : -ENOENT);

@@ -70,7 +70,7 @@ struct fake_region {
 struct fake_message {
 	struct vduse_dev_request request;
 	struct vduse_dev_response response;
-	enum { FAKE_QUEUED, FAKE_READ, FAKE_ANSWERED, FAKE_GONE } state;
+	enum { FAKE_QUEUED, FAKE_READ, FAKE_REPLIED, FAKE_GONE } state;
 };
 
 /* One device. A test may look at all of it, and change what is marked with (t). */
@@ -88,8 +88,8 @@ struct fake_dev {
 	bool driver_ok;	   /* (t) */
 	uint64_t features; /* (t) what the driver accepted */
 	/* (t) sees each answer before the kernel does */
-	void (*on_answer)(const struct vduse_dev_request *request,
-			  const struct vduse_dev_response *response);
+	void (*on_reply)(const struct vduse_dev_request *request,
+			 const struct vduse_dev_response *response);
 	unsigned int config_irqs;
 	uint64_t msg_timeout, bounce_size;
 	struct fake_vq vqs[FAKE_VQS_MAX];
@@ -169,8 +169,8 @@ uint32_t fake_kern_send(struct fake_dev *dev, struct vduse_dev_request request);
 /** fake_kern_kill_waiter() - the task that sent @request_id was killed */
 void fake_kern_kill_waiter(struct fake_dev *dev, uint32_t request_id);
 
-/** fake_kern_answer() - Return: the server's response to @request_id, NULL before there is one */
-const struct vduse_dev_response *fake_kern_answer(const struct fake_dev *dev, uint32_t request_id);
+/** fake_kern_reply() - Return: the server's response to @request_id, NULL before there is one */
+const struct vduse_dev_response *fake_kern_reply(const struct fake_dev *dev, uint32_t request_id);
 
 /** fake_kern_kick() - the driver kicks. Return: false where no kick fd is set */
 bool fake_kern_kick(struct fake_dev *dev, uint32_t index);

@@ -2,7 +2,7 @@
 /*
  * vduse-blk/store/file_store.c: a real ring and real files, compared with an array of bytes.
  *
- * The bench records the steps of each operation as short words, where they enter the kernel, and a
+ * The fixture records the steps of each operation as short words, where they enter the kernel, and a
  * test may replace the result of a step. A step that ends with EAGAIN on the ring, and the call of
  * the thread that does it then, are recorded as one step.
  */

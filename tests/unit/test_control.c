@@ -84,7 +84,7 @@ static int connect_by_hand(void)
 	return fd;
 }
 
-START_TEST(question_is_answered)
+START_TEST(request_gets_a_response)
 {
 	ck_assert_int_eq(ask("how?"), 1);
 	ck_assert_int_eq(got.pid, getpid());
@@ -212,7 +212,7 @@ int main(void)
 	TCase *tc = suite_case(suite, "server", setup, teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_test(tc, question_is_answered);
+	tcase_add_test(tc, request_gets_a_response);
 	tcase_add_test(tc, bad_clients_are_survived);
 	tc = suite_case(suite, "plain", test_log_begin, test_log_end);
 	tcase_add_test(tc, no_directory_is_no_server);

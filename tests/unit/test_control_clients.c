@@ -115,7 +115,7 @@ START_TEST(oldest_idle_client_makes_room)
 END_TEST
 
 /* Each has asked before the next connects, and none reads its answer before the last has asked. */
-START_TEST(client_that_asked_is_answered_however_many_there_are)
+START_TEST(client_that_asked_gets_a_response_however_many_there_are)
 {
 	int fds[3 * CONTROL_CLIENTS_MAX];
 	struct pollfd come;
@@ -730,7 +730,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, idle_client_does_not_delay_the_end);
 	tcase_add_test(tc, oldest_idle_client_makes_room);
-	tcase_add_test(tc, client_that_asked_is_answered_however_many_there_are);
+	tcase_add_test(tc, client_that_asked_gets_a_response_however_many_there_are);
 	tcase_add_test(tc, client_that_asks_nothing_is_disconnected);
 	tcase_add_test(tc, session_lasts_until_the_client_leaves);
 	tcase_add_test(tc, session_ends_with_the_server);

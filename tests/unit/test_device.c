@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -102,10 +102,10 @@ START_TEST(features_that_do_not_suit_are_refused)
 	rig_program();
 	rig.kern->features ^= cases[_i].wrong;
 	test_log_expect(LOG_LEVEL_ERROR, cases[_i].why);
-	ck_assert(!rig_answer(rig_send_status(RIG_FEATURES_OK)));
+	ck_assert(!rig_reply_is_ok(rig_send_status(RIG_FEATURES_OK)));
 	/* A driver that goes on nevertheless. */
 	test_log_expect(LOG_LEVEL_ERROR, cases[_i].why);
-	ck_assert(!rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert(!rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 	ck_assert(!fake_kern_kick(rig.kern, 0));
 
 	rig_status(0);
@@ -121,10 +121,10 @@ START_TEST(features_are_read_again_at_driver_ok)
 	rig_status(RIG_FEATURES_OK);
 	rig.kern->features |= 1ull << VIRTIO_F_RING_PACKED;
 	test_log_expect(LOG_LEVEL_ERROR, "it accepted features that were not offered");
-	ck_assert(!rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert(!rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 	fake_kern_fail(FAKE_FEATURES, 1, -EIO);
 	test_log_expect(LOG_LEVEL_ERROR, "cannot read its features");
-	ck_assert(!rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert(!rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 }
 END_TEST
 
@@ -132,10 +132,10 @@ START_TEST(message_that_makes_no_sense_is_refused)
 {
 	start();
 	test_log_expect(LOG_LEVEL_WARNING, "refused control message unknown message (4711)");
-	ck_assert(
-		!rig_answer(fake_kern_send(rig.kern, (struct vduse_dev_request){ .type = 4711 })));
+	ck_assert(!rig_reply_is_ok(
+		fake_kern_send(rig.kern, (struct vduse_dev_request){ .type = 4711 })));
 	test_log_expect(LOG_LEVEL_WARNING, "refused control message GET_VQ_STATE");
-	ck_assert(!rig_answer(rig_send_vq_state(rig.config.queues)));
+	ck_assert(!rig_reply_is_ok(rig_send_vq_state(rig.config.queues)));
 	check_serves(1);
 }
 END_TEST
@@ -161,7 +161,7 @@ START_TEST(start_that_fails_in_one_queue_is_undone_in_all)
 	rig_status(RIG_FEATURES_OK);
 	fake_kern_fail(FAKE_VQ_KICKFD, 1 + (unsigned int)_i, -ENOMEM);
 	test_log_expect(LOG_LEVEL_ERROR, "stopped until driver reset: Cannot allocate memory");
-	ck_assert(!rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert(!rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_check_stopped();
 
@@ -173,7 +173,7 @@ END_TEST
 
 /* ---- answers that wait ---- */
 
-START_TEST(reset_is_answered_when_nothing_is_in_flight_and_nothing_is_mapped)
+START_TEST(reply_to_a_reset_is_sent_when_nothing_is_in_flight_and_nothing_is_mapped)
 {
 	uint32_t id;
 
@@ -185,17 +185,17 @@ START_TEST(reset_is_answered_when_nothing_is_in_flight_and_nothing_is_mapped)
 	for (unsigned int left = 6; left; left--) {
 		rig_settle();
 		ck_assert_uint_eq(manual_held(rig.store), left);
-		ck_assert_msg(!rig_answered(id), "answered with %u in flight", left);
+		ck_assert_msg(!rig_has_reply(id), "answered with %u in flight", left);
 		manual_finish(rig.store, left / 2, 1, 0);
 	}
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_check_stopped();
 	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.popped, 3);
 }
 END_TEST
 
-START_TEST(memory_is_let_go_before_the_answer_and_looked_for_after_it)
+START_TEST(mappings_are_dropped_before_the_reply_and_made_again_after_it)
 {
 	uint32_t id;
 
@@ -203,10 +203,10 @@ START_TEST(memory_is_let_go_before_the_answer_and_looked_for_after_it)
 	rig_unmap(); /* so that there is nothing to be found yet */
 	id = rig_send_iotlb(0, UINT64_MAX);
 	rig_settle();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	ck_assert_uint_gt(rig_mapped_regions(), 0);
 	finish_all();
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	ck_assert_uint_eq(rig_mapped_regions(), 0);
 	rig_settle();
 
@@ -227,7 +227,7 @@ START_TEST(memory_is_let_go_before_the_answer_and_looked_for_after_it)
 }
 END_TEST
 
-START_TEST(only_what_intersects_is_let_go)
+START_TEST(only_what_intersects_is_dropped)
 {
 	const struct guest_area *second;
 
@@ -237,7 +237,7 @@ START_TEST(only_what_intersects_is_let_go)
 	second = &rig.guests[1]->areas[0];
 	ck_assert_uint_eq(rig_mapped_regions(), 2);
 	rig_unmap();
-	ck_assert(rig_answer(rig_send_iotlb(second->start, second->start)));
+	ck_assert(rig_reply_is_ok(rig_send_iotlb(second->start, second->start)));
 	rig_settle();
 	ck_assert_uint_eq(rig_mapped_regions(), 1);
 	check_serves(0); /* goes on with what it has: the kernel would say no */
@@ -255,10 +255,10 @@ START_TEST(queue_state_is_what_would_be_taken_next)
 	rig_wait(manual_held(rig.store) == 7);
 	id = rig_send_vq_state(1);
 	rig_settle();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	finish_all();
-	ck_assert(rig_answer(id));
-	response = fake_kern_answer(rig.kern, id);
+	ck_assert(rig_reply_is_ok(id));
+	response = fake_kern_reply(rig.kern, id);
 	ck_assert_uint_eq(response->vq_state.index, 1);
 	ck_assert_uint_eq(response->vq_state.split.avail_index, 4);
 	for (int i = 0; i < 6; i++)
@@ -269,7 +269,7 @@ START_TEST(queue_state_is_what_would_be_taken_next)
 }
 END_TEST
 
-START_TEST(messages_are_answered_one_after_the_other)
+START_TEST(messages_get_their_replies_one_after_the_other)
 {
 	uint32_t id[4];
 
@@ -280,10 +280,10 @@ START_TEST(messages_are_answered_one_after_the_other)
 	id[3] = rig_send_status(0);
 	rig_settle();
 	for (int i = 0; i < 4; i++)
-		ck_assert(!rig_answered(id[i]));
+		ck_assert(!rig_has_reply(id[i]));
 	finish_all();
 	for (int i = 0; i < 4; i++)
-		ck_assert(rig_answer(id[i]));
+		ck_assert(rig_reply_is_ok(id[i]));
 	rig_check_stopped();
 }
 END_TEST
@@ -297,9 +297,9 @@ START_TEST(memory_that_moves_right_after_the_start_is_followed)
 	rig_status(RIG_FEATURES_OK);
 	ok = rig_send_status(RIG_DRIVER_OK);
 	update = rig_send_iotlb(0, UINT64_MAX);
-	ck_assert(rig_answer(ok));
+	ck_assert(rig_reply_is_ok(ok));
 	fake_kern_driver_ok(rig.kern);
-	ck_assert(rig_answer(update));
+	ck_assert(rig_reply_is_ok(update));
 	check_serves(0);
 	check_serves(1);
 }
@@ -331,7 +331,7 @@ START_TEST(creation_that_fails_leaves_nothing)
 }
 END_TEST
 
-START_TEST(close_waits_for_the_answer_that_is_under_way)
+START_TEST(close_waits_for_the_reply_that_is_under_way)
 {
 	uint32_t id;
 
@@ -340,9 +340,9 @@ START_TEST(close_waits_for_the_answer_that_is_under_way)
 	     : _i == 1 ? rig_send_iotlb(0, UINT64_MAX)
 		       : rig_send_vq_state(0);
 	rig_settle();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	rig_close();
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	for (int i = 0; i < 4; i++)
 		rig_next(i % 2);
 }
@@ -361,7 +361,7 @@ START_TEST(close_lets_a_driver_start_that_has_begun_to)
 		rig_turn();
 	rig_close();
 	if (_i)
-		ck_assert(rig_answer(id));
+		ck_assert(rig_reply_is_ok(id));
 }
 END_TEST
 
@@ -409,14 +409,15 @@ int main(void)
 	tcase_add_test(tc, message_that_makes_no_sense_is_refused);
 	tcase_add_test(tc, every_start_sets_every_kick_eventfd);
 	tcase_add_loop_test(tc, start_that_fails_in_one_queue_is_undone_in_all, 0, 2);
-	tcase_add_test(tc, reset_is_answered_when_nothing_is_in_flight_and_nothing_is_mapped);
-	tcase_add_test(tc, memory_is_let_go_before_the_answer_and_looked_for_after_it);
-	tcase_add_test(tc, only_what_intersects_is_let_go);
+	tcase_add_test(tc,
+		       reply_to_a_reset_is_sent_when_nothing_is_in_flight_and_nothing_is_mapped);
+	tcase_add_test(tc, mappings_are_dropped_before_the_reply_and_made_again_after_it);
+	tcase_add_test(tc, only_what_intersects_is_dropped);
 	tcase_add_test(tc, queue_state_is_what_would_be_taken_next);
-	tcase_add_test(tc, messages_are_answered_one_after_the_other);
+	tcase_add_test(tc, messages_get_their_replies_one_after_the_other);
 	tcase_add_test(tc, memory_that_moves_right_after_the_start_is_followed);
 	tcase_add_loop_test(tc, creation_that_fails_leaves_nothing, 0, 3);
-	tcase_add_loop_test(tc, close_waits_for_the_answer_that_is_under_way, 0, 3);
+	tcase_add_loop_test(tc, close_waits_for_the_reply_that_is_under_way, 0, 3);
 	tcase_add_loop_test(tc, close_lets_a_driver_start_that_has_begun_to, 0, 4);
 	tcase_add_test(tc, close_finishes_what_is_in_flight);
 	tcase_add_loop_test(tc, device_is_closed_while_its_queues_are_being_added, 0, 4);

@@ -16,7 +16,7 @@
 
 #include "inflight.h"
 #include "frontend/vduse_messages.h"
-#include "rig.h"
+#include "device_fixture.h"
 #include "disk/status.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -82,7 +82,7 @@ static void setup(void)
 
 /* ---- a device that cannot be made ---- */
 
-static const char *record_path(void)
+static const char *log_path(void)
 {
 	return temp_path("run-%d/disk0.inflight", getpid());
 }
@@ -90,7 +90,7 @@ static const char *record_path(void)
 static void expect_nothing_left(void)
 {
 	ck_assert_ptr_null(fake_kern_dev("disk0"));
-	ck_assert_int_eq(access(record_path(), F_OK), -1);
+	ck_assert_int_eq(access(log_path(), F_OK), -1);
 }
 
 START_TEST(queue_without_a_descriptor_undoes_those_before_it)
@@ -113,7 +113,7 @@ START_TEST(queue_without_a_descriptor_undoes_those_before_it)
 }
 END_TEST
 
-START_TEST(record_without_room_leaves_nothing)
+START_TEST(inflight_log_without_room_leaves_nothing)
 {
 	allocate_error = ENOSPC;
 	test_log_expect(LOG_LEVEL_ERROR, "disk0.inflight: No space left on device");
@@ -135,7 +135,7 @@ START_TEST(adopted_device_outlives_a_server_without_descriptors)
 			"disk0: queue 1: cannot create an eventfd: Too many open files");
 	ck_assert_int_eq(rig_try_open(), -EMFILE);
 	ck_assert_ptr_nonnull(fake_kern_dev("disk0"));
-	ck_assert_int_eq(access(record_path(), F_OK), 0);
+	ck_assert_int_eq(access(log_path(), F_OK), 0);
 	eventfds_left = ~0u;
 	rig_restart();
 	ck_assert_int_eq(rig_do(1, VIRTIO_BLK_T_IN, 0, 512), OK);
@@ -162,8 +162,8 @@ START_TEST(memory_of_a_queue_goes_with_it)
 }
 END_TEST
 
-/* What stays in the kernel may be adopted, and so the record stays. */
-START_TEST(record_stays_with_a_device_that_cannot_be_destroyed)
+/* What stays in the kernel may be adopted, and so the inflight log stays. */
+START_TEST(inflight_log_stays_with_a_device_that_cannot_be_destroyed)
 {
 	start();
 	rig_close();
@@ -285,7 +285,7 @@ static void look_now(void)
 	ck_assert_uint_eq(rig.device.vduse.received_ns, received_ns);
 }
 
-START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
+START_TEST(late_reply_is_logged_once_and_again_when_it_is_sent)
 {
 	uint32_t id;
 
@@ -309,7 +309,7 @@ START_TEST(reply_that_waits_is_told_once_and_once_it_was_given)
 	look_now(); /* which is nothing new */
 
 	manual_finish(rig.store, 0, 1, 0);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_wait(!rig.device.vduse.message_pending);
 	ck_assert(!rig.device.vduse.reply_stalled);
 	ck_assert_ptr_null(strstr(stats(), "stalled"));
@@ -338,14 +338,14 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, queue_without_a_descriptor_undoes_those_before_it, 0, 3);
-	tcase_add_test(tc, record_without_room_leaves_nothing);
+	tcase_add_test(tc, inflight_log_without_room_leaves_nothing);
 	tcase_add_test(tc, adopted_device_outlives_a_server_without_descriptors);
 	tcase_add_test(tc, memory_of_a_queue_goes_with_it);
-	tcase_add_test(tc, record_stays_with_a_device_that_cannot_be_destroyed);
+	tcase_add_test(tc, inflight_log_stays_with_a_device_that_cannot_be_destroyed);
 	tcase_add_loop_test(tc, lost_writes_are_known_to_the_server_after_a_crash, 0, 2);
 	tcase_add_test(tc, server_after_a_crash_knows_of_no_loss_where_there_was_none);
 	tcase_add_loop_test(tc, reset_forgives_for_this_server_and_the_next, 0, 2);
 	tcase_add_test(tc, reset_forgives_nothing_where_there_is_a_page_cache);
-	tcase_add_test(tc, reply_that_waits_is_told_once_and_once_it_was_given);
+	tcase_add_test(tc, late_reply_is_logged_once_and_again_when_it_is_sent);
 	return suite_run(suite);
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <string.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -171,7 +171,7 @@ END_TEST
 
 /* ---- in the middle of something ---- */
 
-START_TEST(message_that_was_not_answered_is_answered_by_the_next)
+START_TEST(message_without_a_reply_gets_it_from_the_next_server)
 {
 	static const unsigned int expected[] = { 0, 1 };
 	uint32_t id;
@@ -182,17 +182,17 @@ START_TEST(message_that_was_not_answered_is_answered_by_the_next)
 		       : rig_send_vq_state(0);
 	rig_settle();
 	rig_crash();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	restart_held();
 	check_held(expected, 2);
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	finish_all(0);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 }
 END_TEST
 
 /* The queues have stopped, and the kernel was not told so any more. */
-START_TEST(death_between_the_end_of_a_reset_and_its_answer_serves_nothing_again)
+START_TEST(crash_between_the_end_of_a_reset_and_its_reply_serves_nothing_again)
 {
 	uint32_t id;
 
@@ -205,17 +205,17 @@ START_TEST(death_between_the_end_of_a_reset_and_its_answer_serves_nothing_again)
 	rig_settle();
 	rig_check_stopped();
 	rig_crash();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	restart_held();
 	ck_assert_uint_eq(manual_held(rig.store), 0);
 	ck_assert(!rig_has_next(0));
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_check_stopped();
 }
 END_TEST
 
-/* The kernel took the answer, so the driver is gone; the record does not know. */
-START_TEST(death_after_the_answer_to_a_reset_serves_nothing_again)
+/* The kernel took the answer, so the driver is gone; the inflight log does not know. */
+START_TEST(crash_after_the_reply_to_a_reset_serves_nothing_again)
 {
 	bool started_again = _i;
 
@@ -297,7 +297,7 @@ START_TEST(more_large_requests_than_a_worker_can_take_come_again_by_and_by)
 		id = rig_send_status(0);
 		rig_settle();
 		manual_finish(rig.store, 0, 257, 0);
-		ck_assert(rig_answer(id));
+		ck_assert(rig_reply_is_ok(id));
 		ck_assert_uint_eq(manual_held(rig.store), 0);
 		return;
 	}
@@ -366,10 +366,11 @@ START_TEST(death_while_memory_moves_is_survived)
 		rig_map();
 	restart_held();
 	if (told) {
-		ck_assert(!rig_answered(id));
+		ck_assert(!rig_has_reply(id));
 	} else {
 		ck_assert_uint_eq(manual_held(rig.store), 0);
-		ck_assert_msg(!rig_answer(rig_send_vq_state(0)), "an index says nothing of them");
+		ck_assert_msg(!rig_reply_is_ok(rig_send_vq_state(0)),
+			      "an index says nothing of them");
 		rig_map();
 		ck_assert(fake_kern_kick(rig.kern, 0));
 		rig_settle();
@@ -400,7 +401,7 @@ START_TEST(driver_whose_features_do_not_suit_is_not_served_until_it_is_reset)
 }
 END_TEST
 
-START_TEST(record_of_another_ring_stops_that_queue_alone)
+START_TEST(inflight_log_of_another_ring_stops_that_queue_alone)
 {
 	start_with_reads(2);
 	rig_crash();
@@ -413,7 +414,7 @@ START_TEST(record_of_another_ring_stops_that_queue_alone)
 }
 END_TEST
 
-START_TEST(record_of_another_disk_leaves_the_device_alone)
+START_TEST(inflight_log_of_another_disk_leaves_the_device_alone)
 {
 	start_with_reads(1);
 	rig_crash();
@@ -466,9 +467,9 @@ int main(void)
 	tcase_add_test(tc, queue_that_was_never_used_starts_as_any_other);
 	tcase_add_test(tc, server_may_be_killed_again_and_again);
 	tcase_add_test(tc, requests_that_go_again_take_their_effect);
-	tcase_add_loop_test(tc, message_that_was_not_answered_is_answered_by_the_next, 0, 3);
-	tcase_add_test(tc, death_between_the_end_of_a_reset_and_its_answer_serves_nothing_again);
-	tcase_add_loop_test(tc, death_after_the_answer_to_a_reset_serves_nothing_again, 0, 2);
+	tcase_add_loop_test(tc, message_without_a_reply_gets_it_from_the_next_server, 0, 3);
+	tcase_add_test(tc, crash_between_the_end_of_a_reset_and_its_reply_serves_nothing_again);
+	tcase_add_loop_test(tc, crash_after_the_reply_to_a_reset_serves_nothing_again, 0, 2);
 	tcase_add_test(tc, driver_that_has_not_made_its_queues_ready_yet_is_waited_for);
 	tcase_add_test(tc, queue_that_was_made_ready_while_nobody_served_is_served);
 	tcase_add_loop_test(tc, more_large_requests_than_a_worker_can_take_come_again_by_and_by, 0,
@@ -478,8 +479,8 @@ int main(void)
 	tcase_add_loop_test(tc, server_may_end_while_it_begins_again, 0, 4);
 	tcase_add_loop_test(tc, death_while_memory_moves_is_survived, 0, 2);
 	tcase_add_test(tc, driver_whose_features_do_not_suit_is_not_served_until_it_is_reset);
-	tcase_add_test(tc, record_of_another_ring_stops_that_queue_alone);
-	tcase_add_test(tc, record_of_another_disk_leaves_the_device_alone);
+	tcase_add_test(tc, inflight_log_of_another_ring_stops_that_queue_alone);
+	tcase_add_test(tc, inflight_log_of_another_disk_leaves_the_device_alone);
 	tcase_add_test(tc, driver_keeps_the_size_and_the_serial_number_that_it_knows);
 	return suite_run(suite);
 }

@@ -91,7 +91,7 @@ START_TEST(driver_that_is_bound_again_may_give_another_node)
 }
 END_TEST
 
-START_TEST(changes_of_the_bus_are_told_once)
+START_TEST(changes_of_the_bus_are_logged_once)
 {
 	ds_begin_attached();
 	test_log_expect(LOG_LEVEL_WARNING, "one: another program unbound its driver: /dev/vda is");
@@ -214,7 +214,7 @@ int main(void)
 	tcase_add_test(tc, unbound_device_is_shown_and_served_again);
 	tcase_add_test(tc, driver_that_only_restarts_changes_nothing);
 	tcase_add_test(tc, driver_that_is_bound_again_may_give_another_node);
-	tcase_add_test(tc, changes_of_the_bus_are_told_once);
+	tcase_add_test(tc, changes_of_the_bus_are_logged_once);
 	tcase_add_loop_test(tc, node_that_comes_late_is_waited_for, 0, 2);
 	tcase_add_loop_test(tc, bus_is_not_watched_at_the_end, 0, 2);
 	tcase_add_test(tc, disk_whose_removal_was_under_way_is_recreated);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The record of requests in flight: what a crash at any moment leaves, and what is refused. */
+/* The inflight log: what a crash at any moment leaves, and what is refused. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +21,12 @@
 
 static char dir[64], file[128];
 static struct inflight_params params;
-static struct inflight *record;
+static struct inflight *inflight;
 static struct inflight_vq *vq;
 static uint16_t heads[VQ_SIZE];
 static unsigned int fds_before;
 
-/* How much of the record is mapped? */
+/* How much of the inflight log is mapped? */
 static unsigned int mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -55,15 +55,15 @@ static void setup(void)
 		.vq_size = VQ_SIZE,
 		.identity = "file 8:1/77, 1048576 bytes",
 	};
-	ck_assert_int_eq(inflight_create(&params, &record), 0);
-	vq = inflight_vq(record, 1);
+	ck_assert_int_eq(inflight_create(&params, &inflight), 0);
+	vq = inflight_vq(inflight, 1);
 }
 
 static void teardown(void)
 {
-	if (record)
-		inflight_close(record, true);
-	record = NULL;
+	if (inflight)
+		inflight_close(inflight, true);
+	inflight = NULL;
 	unlink(file);
 	rmdir(dir);
 	ck_assert_uint_eq(fds_open(), fds_before);
@@ -76,10 +76,10 @@ static void crash(void)
 {
 	char why[INFLIGHT_WHY_MAX] = "";
 
-	inflight_close(record, false);
-	record = NULL;
-	ck_assert_msg(inflight_open(&params, &record, why) == 0, "%s", why);
-	vq = inflight_vq(record, 1);
+	inflight_close(inflight, false);
+	inflight = NULL;
+	ck_assert_msg(inflight_open(&params, &inflight, why) == 0, "%s", why);
+	vq = inflight_vq(inflight, 1);
 }
 
 static void publish(uint16_t used_idx, int count, ...)
@@ -94,36 +94,36 @@ static void publish(uint16_t used_idx, int count, ...)
 	inflight_vq_published(vq, published, (uint32_t)count, used_idx);
 }
 
-START_TEST(record_of_anything_is_opened_for_a_rescue)
+START_TEST(inflight_log_of_anything_is_opened_for_a_rescue)
 {
 	struct inflight_params any = { .directory = dir, .name = "disk", .vq_num = VQS };
 
 	inflight_vq_start(vq, VQ_SIZE, 100, 100);
 	inflight_vq_take(vq, 5);
 	vq->user_flag = 1;
-	inflight_close(record, false);
-	record = NULL;
-	ck_assert_int_eq(inflight_open_any(&any, &record), 0);
+	inflight_close(inflight, false);
+	inflight = NULL;
+	ck_assert_int_eq(inflight_open_any(&any, &inflight), 0);
 	ck_assert_uint_eq(any.vq_size, VQ_SIZE);
-	ck_assert_uint_eq(inflight_vq(record, 1)->user_flag, 1);
-	ck_assert_int_eq(inflight_vq_recover(inflight_vq(record, 1), 100, VQ_SIZE, heads), 1);
+	ck_assert_uint_eq(inflight_vq(inflight, 1)->user_flag, 1);
+	ck_assert_int_eq(inflight_vq_recover(inflight_vq(inflight, 1), 100, VQ_SIZE, heads), 1);
 	ck_assert_uint_eq(heads[0], 5);
-	inflight_close(record, false);
-	record = NULL;
+	inflight_close(inflight, false);
+	inflight = NULL;
 
 	any.vq_num = VQS + 1;
 	any.vq_size = 77;
-	ck_assert_int_eq(inflight_open_any(&any, &record), -EINVAL);
+	ck_assert_int_eq(inflight_open_any(&any, &inflight), -EINVAL);
 	ck_assert_uint_eq(any.vq_size, 77);
 	any.vq_num = VQS;
 	ck_assert_int_eq(truncate(file, 20), 0);
-	ck_assert_int_eq(inflight_open_any(&any, &record), -EINVAL);
+	ck_assert_int_eq(inflight_open_any(&any, &inflight), -EINVAL);
 	unlink(file);
-	ck_assert_int_eq(inflight_open_any(&any, &record), -ENOENT);
+	ck_assert_int_eq(inflight_open_any(&any, &inflight), -ENOENT);
 }
 END_TEST
 
-START_TEST(without_a_record_a_guess_is_made_of_the_ring)
+START_TEST(without_an_inflight_log_a_guess_is_made_of_the_ring)
 {
 	static const uint16_t taken[] = { 6, 2, 5 };
 
@@ -165,7 +165,7 @@ START_TEST(pushed_but_not_published_is_served_again)
 }
 END_TEST
 
-START_TEST(published_is_not_served_again_even_where_the_record_did_not_get_to_it)
+START_TEST(published_is_not_served_again_even_where_the_inflight_log_misses_it)
 {
 	inflight_vq_start(vq, VQ_SIZE, 65535, 65535);
 	inflight_vq_take(vq, 1);
@@ -184,7 +184,7 @@ START_TEST(published_is_not_served_again_even_where_the_record_did_not_get_to_it
 }
 END_TEST
 
-START_TEST(published_and_recorded_is_free)
+START_TEST(published_and_logged_is_free)
 {
 	inflight_vq_start(vq, VQ_SIZE, 5, 5);
 	inflight_vq_take(vq, 4);
@@ -208,7 +208,7 @@ START_TEST(head_zero_is_a_head_like_any_other)
 }
 END_TEST
 
-START_TEST(ring_that_is_not_the_record_s_is_refused)
+START_TEST(ring_that_is_not_of_the_inflight_log_is_refused)
 {
 	ck_assert_int_eq(inflight_vq_recover(vq, 0, VQ_SIZE, heads), -EINVAL); /* never started */
 	inflight_vq_start(vq, VQ_SIZE, 10, 10);
@@ -221,7 +221,7 @@ END_TEST
 
 START_TEST(queues_do_not_touch_each_other)
 {
-	struct inflight_vq *other = inflight_vq(record, 0);
+	struct inflight_vq *other = inflight_vq(inflight, 0);
 
 	inflight_vq_start(other, VQ_SIZE, 0, 0);
 	inflight_vq_start(vq, VQ_SIZE, 0, 0);
@@ -237,8 +237,8 @@ static void expect_refusal(int err, const char *because)
 	char why[INFLIGHT_WHY_MAX] = "";
 	struct inflight *untouched = (void *)&params, *out = untouched;
 
-	inflight_close(record, false);
-	record = NULL;
+	inflight_close(inflight, false);
+	inflight = NULL;
 	ck_assert_int_eq(inflight_open(&params, &out, why), err);
 	ck_assert_ptr_eq(out, untouched);
 	ck_assert_msg(strstr(why, because), "'%s' is not in '%s'", because, why);
@@ -291,7 +291,7 @@ START_TEST(damaged_file_is_refused)
 }
 END_TEST
 
-/* The driver was told of a ring full at once, and the record does not know. */
+/* The driver was told of a ring full at once, and the inflight log does not know. */
 START_TEST(ring_full_that_was_published_is_not_served_again)
 {
 	inflight_vq_start(vq, VQ_SIZE, 65530, 65530);
@@ -310,8 +310,8 @@ START_TEST(file_that_is_a_fifo_is_not_waited_for)
 	char why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX];
 	struct inflight *out;
 
-	inflight_close(record, true);
-	record = NULL;
+	inflight_close(inflight, true);
+	inflight = NULL;
 	ck_assert_int_eq(mkfifo(file, 0600), 0);
 	ck_assert_int_eq(inflight_open(&params, &out, why), -EINVAL);
 	ck_assert_int_eq(inflight_peek(&params, identity, why), -EINVAL);
@@ -330,13 +330,13 @@ START_TEST(peek_does_not_follow_a_link)
 }
 END_TEST
 
-START_TEST(directory_and_file_that_cannot_be_made_are_told)
+START_TEST(directory_and_file_that_cannot_be_made_are_logged)
 {
 	struct inflight *untouched = (void *)&params, *out = untouched;
 	char sub[160];
 
-	inflight_close(record, true);
-	record = NULL;
+	inflight_close(inflight, true);
+	inflight = NULL;
 	ck_assert_int_eq(mkdir(file, 0700), 0); /* where the file should be */
 	test_log_expect(LOG_LEVEL_ERROR, "disk: cannot create");
 	ck_assert_int_eq(inflight_create(&params, &out), -EEXIST);
@@ -379,8 +379,8 @@ START_TEST(file_that_cannot_be_mapped_is_refused)
 	struct rlimit before;
 	int opened, created;
 
-	inflight_close(record, false);
-	record = NULL;
+	inflight_close(inflight, false);
+	inflight = NULL;
 	test_log_expect(LOG_LEVEL_ERROR, "disk.inflight: Cannot allocate memory");
 	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
@@ -398,10 +398,10 @@ START_TEST(missing_file_is_not_made_up)
 {
 	char why[INFLIGHT_WHY_MAX];
 
-	inflight_close(record, true);
-	record = NULL;
+	inflight_close(inflight, true);
+	inflight = NULL;
 	ck_assert_int_eq(access(file, F_OK), -1);
-	ck_assert_int_eq(inflight_open(&params, &record, why), -ENOENT);
+	ck_assert_int_eq(inflight_open(&params, &inflight, why), -ENOENT);
 }
 END_TEST
 
@@ -409,14 +409,14 @@ START_TEST(link_is_not_followed)
 {
 	char why[INFLIGHT_WHY_MAX], target[160];
 
-	inflight_close(record, false);
-	record = NULL;
+	inflight_close(inflight, false);
+	inflight = NULL;
 	snprintf(target, sizeof(target), "%s.real", file);
 	ck_assert_int_eq(rename(file, target), 0);
 	ck_assert_int_eq(symlink(target, file), 0);
-	ck_assert_int_eq(inflight_open(&params, &record, why), -ELOOP);
-	/* A new record takes the link's place, and leaves alone what it points at. */
-	ck_assert_int_eq(inflight_create(&params, &record), 0);
+	ck_assert_int_eq(inflight_open(&params, &inflight, why), -ELOOP);
+	/* A new inflight log takes the link's place, and leaves alone what it points at. */
+	ck_assert_int_eq(inflight_create(&params, &inflight), 0);
 	ck_assert_int_eq(access(target, F_OK), 0);
 	unlink(target);
 }
@@ -426,13 +426,13 @@ START_TEST(directory_that_others_may_write_to_is_refused)
 {
 	struct inflight *out;
 
-	inflight_close(record, true);
-	record = NULL;
+	inflight_close(inflight, true);
+	inflight = NULL;
 	ck_assert_int_eq(chmod(dir, 0777), 0);
 	test_log_expect(LOG_LEVEL_ERROR, "other users may write to it");
 	ck_assert_int_eq(inflight_create(&params, &out), -EPERM);
 	ck_assert_int_eq(chmod(dir, 0755), 0);
-	ck_assert_int_eq(inflight_create(&params, &record), 0);
+	ck_assert_int_eq(inflight_create(&params, &inflight), 0);
 }
 END_TEST
 
@@ -471,7 +471,7 @@ START_TEST(directory_that_is_a_link_is_refused)
 }
 END_TEST
 
-START_TEST(peek_tells_what_a_record_is_of)
+START_TEST(peek_says_what_an_inflight_log_is_of)
 {
 	char why[INFLIGHT_WHY_MAX], identity[INFLIGHT_IDENTITY_MAX], sub[128];
 	struct inflight_params found = { .directory = dir, .name = "disk" };
@@ -519,21 +519,21 @@ int main(void)
 	TCase *tc = suite_case(suite, "inflight", setup, teardown);
 
 	tcase_add_test(tc, heads_come_back_in_the_order_they_were_taken);
-	tcase_add_test(tc, record_of_anything_is_opened_for_a_rescue);
-	tcase_add_test(tc, without_a_record_a_guess_is_made_of_the_ring);
+	tcase_add_test(tc, inflight_log_of_anything_is_opened_for_a_rescue);
+	tcase_add_test(tc, without_an_inflight_log_a_guess_is_made_of_the_ring);
 	tcase_add_test(tc, pushed_but_not_published_is_served_again);
-	tcase_add_loop_test(
-		tc, published_is_not_served_again_even_where_the_record_did_not_get_to_it, 0, 2);
-	tcase_add_test(tc, published_and_recorded_is_free);
+	tcase_add_loop_test(tc, published_is_not_served_again_even_where_the_inflight_log_misses_it,
+			    0, 2);
+	tcase_add_test(tc, published_and_logged_is_free);
 	tcase_add_test(tc, head_zero_is_a_head_like_any_other);
-	tcase_add_test(tc, ring_that_is_not_the_record_s_is_refused);
+	tcase_add_test(tc, ring_that_is_not_of_the_inflight_log_is_refused);
 	tcase_add_test(tc, queues_do_not_touch_each_other);
 	tcase_add_loop_test(tc, another_disk_is_refused_with_what_differs, 0, 4);
 	tcase_add_loop_test(tc, damaged_file_is_refused, 0, 71);
 	tcase_add_test(tc, ring_full_that_was_published_is_not_served_again);
 	tcase_add_test(tc, file_that_is_a_fifo_is_not_waited_for);
 	tcase_add_test(tc, peek_does_not_follow_a_link);
-	tcase_add_test(tc, directory_and_file_that_cannot_be_made_are_told);
+	tcase_add_test(tc, directory_and_file_that_cannot_be_made_are_logged);
 	tcase_add_test(tc, directory_is_made_beforehand_or_refused);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	tcase_add_test(tc, file_that_cannot_be_mapped_is_refused);
@@ -543,7 +543,7 @@ int main(void)
 	tcase_add_test(tc, directory_that_others_may_write_to_is_refused);
 	tcase_add_test(tc, directory_of_another_owner_is_refused);
 	tcase_add_test(tc, directory_that_is_a_link_is_refused);
-	tcase_add_test(tc, peek_tells_what_a_record_is_of);
+	tcase_add_test(tc, peek_says_what_an_inflight_log_is_of);
 	tcase_add_test(tc, directory_is_made_for_its_owner_alone);
 	return suite_run(suite);
 }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "frontend/irq_cpu.h"
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 

@@ -232,17 +232,17 @@ START_TEST(suppressed_kicks_cost_no_write_with_event_index)
 }
 END_TEST
 
-static struct inflight_vq *record;
+static struct inflight_vq *inflight_log;
 static uint16_t published_heads[] = { 3, 5 };
 
-static void record_is_true(const void *addr)
+static void log_is_true(const void *addr)
 {
-	if (addr == &record->active)
-		must(!record->entries[3] && record->next_order == 1 && record->used_idx == 9 &&
-			     record->ahead == 2,
+	if (addr == &inflight_log->active)
+		must(!inflight_log->entries[3] && inflight_log->next_order == 1 &&
+			     inflight_log->used_idx == 9 && inflight_log->ahead == 2,
 		     "active before it is empty");
-	if (addr == &record->used_idx)
-		must(!record->entries[3] && !record->entries[5],
+	if (addr == &inflight_log->used_idx)
+		must(!inflight_log->entries[3] && !inflight_log->entries[5],
 		     "the index says that all is free before it is");
 }
 
@@ -251,28 +251,28 @@ START_TEST(inflight_log_is_true_at_each_step)
 {
 	int at;
 
-	record = calloc(1, sizeof(*record) + RING * sizeof(record->entries[0]));
-	ck_assert_ptr_nonnull(record);
-	record->entries[3] = 77;
-	look = record_is_true;
+	inflight_log = calloc(1, sizeof(*inflight_log) + RING * sizeof(inflight_log->entries[0]));
+	ck_assert_ptr_nonnull(inflight_log);
+	inflight_log->entries[3] = 77;
+	look = log_is_true;
 	forget_steps();
-	inflight_vq_start(record, RING, 9, 11);
-	find_step(0, STORE_RELEASE, &record->active);
-	inflight_vq_take(record, 3);
-	inflight_vq_take(record, 5);
-	find_step(0, STORE_RELEASE, &record->entries[3]);
-	at = find_step(0, STORE_RELEASE, &record->entries[5]);
-	inflight_vq_push(record, 3);
-	find_step(at + 1, STORE_RELEASE, &record->entries[3]);
-	inflight_vq_push(record, 5);
-	inflight_vq_published(record, published_heads, 2, 11);
-	at = find_step(0, STORE_RELAXED, &record->entries[3]);
-	at = MAX(at, find_step(0, STORE_RELAXED, &record->entries[5]));
-	at = find_step(at + 1, STORE_RELEASE, &record->used_idx);
+	inflight_vq_start(inflight_log, RING, 9, 11);
+	find_step(0, STORE_RELEASE, &inflight_log->active);
+	inflight_vq_take(inflight_log, 3);
+	inflight_vq_take(inflight_log, 5);
+	find_step(0, STORE_RELEASE, &inflight_log->entries[3]);
+	at = find_step(0, STORE_RELEASE, &inflight_log->entries[5]);
+	inflight_vq_push(inflight_log, 3);
+	find_step(at + 1, STORE_RELEASE, &inflight_log->entries[3]);
+	inflight_vq_push(inflight_log, 5);
+	inflight_vq_published(inflight_log, published_heads, 2, 11);
+	at = find_step(0, STORE_RELAXED, &inflight_log->entries[3]);
+	at = MAX(at, find_step(0, STORE_RELAXED, &inflight_log->entries[5]));
+	at = find_step(at + 1, STORE_RELEASE, &inflight_log->used_idx);
 	look = NULL;
-	inflight_vq_stop(record);
-	find_step(at + 1, STORE_RELEASE, &record->active);
-	free(record);
+	inflight_vq_stop(inflight_log);
+	find_step(at + 1, STORE_RELEASE, &inflight_log->active);
+	free(inflight_log);
 }
 END_TEST
 

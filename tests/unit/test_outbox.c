@@ -242,7 +242,7 @@ START_TEST(stuck_reader_holds_up_nobody_and_losses_are_counted)
 END_TEST
 
 /* The number comes before texts that were put after the loss: a long text is lost, a short one fits. */
-START_TEST(losses_are_told_in_their_place)
+START_TEST(losses_are_reported_in_their_place)
 {
 	stick(true);
 	put_number(0);
@@ -260,7 +260,7 @@ START_TEST(losses_are_told_in_their_place)
 }
 END_TEST
 
-START_TEST(failed_delivery_is_counted_and_told_when_one_succeeds)
+START_TEST(failed_delivery_is_counted_and_logged_when_one_succeeds)
 {
 	fail_with(-EIO);
 	for (unsigned int i = 0; i < 5; i++)
@@ -431,8 +431,8 @@ int main(void)
 	tcase_add_loop_test(tc, texts_come_in_order, 0, 2);
 	tcase_add_test(tc, texts_across_the_end_of_the_queue_are_whole);
 	tcase_add_loop_test(tc, stuck_reader_holds_up_nobody_and_losses_are_counted, 0, 2);
-	tcase_add_test(tc, losses_are_told_in_their_place);
-	tcase_add_test(tc, failed_delivery_is_counted_and_told_when_one_succeeds);
+	tcase_add_test(tc, losses_are_reported_in_their_place);
+	tcase_add_test(tc, failed_delivery_is_counted_and_logged_when_one_succeeds);
 	tcase_add_test(tc, number_that_was_refused_is_told_again);
 	tcase_add_test(tc, long_text_is_cut);
 	tcase_add_test(tc, errno_is_kept);

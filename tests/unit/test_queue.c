@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "sigbus.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -88,7 +88,7 @@ START_TEST(interrupt_before_the_kernel_has_stored_driver_ok_is_tried_again)
 	rig_status(RIG_ACKNOWLEDGE);
 	rig_program();
 	rig_status(RIG_FEATURES_OK);
-	ck_assert(rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert(rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
 	rig_wait(fake_kern_calls(FAKE_VQ_IRQ) >= 3);
 	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 0);
@@ -107,7 +107,7 @@ START_TEST(interrupt_that_is_never_taken_does_not_keep_a_queue)
 	rig_status(RIG_ACKNOWLEDGE);
 	rig_program();
 	rig_status(RIG_FEATURES_OK);
-	ck_assert(rig_answer(rig_send_status(RIG_DRIVER_OK)));
+	ck_assert(rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
 	if (reset) {
 		unsigned int tries;
@@ -123,7 +123,7 @@ START_TEST(interrupt_that_is_never_taken_does_not_keep_a_queue)
 }
 END_TEST
 
-START_TEST(interrupt_that_fails_is_told)
+START_TEST(interrupt_that_fails_is_logged)
 {
 	start(false);
 	fake_kern_fail(FAKE_VQ_IRQ, 1, -EIO);
@@ -264,8 +264,8 @@ START_TEST(broken_ring_does_not_hold_up_control_messages)
 	fake_kern_kick(rig.kern, 0);
 	rig_wait(test_log_count("wrote an invalid ring"));
 	finish_together(0, 1);
-	ck_assert(rig_answer(rig_send_iotlb(0, UINT64_MAX)));
-	ck_assert(rig_answer(rig_send_vq_state(0)));
+	ck_assert(rig_reply_is_ok(rig_send_iotlb(0, UINT64_MAX)));
+	ck_assert(rig_reply_is_ok(rig_send_vq_state(0)));
 	check_queue_is_dead(0); /* resumed, but not alive */
 	rig_status(0);
 }
@@ -371,7 +371,7 @@ int main(void)
 	tcase_add_test(tc, interrupt_comes_at_the_entry_that_the_driver_named);
 	tcase_add_test(tc, interrupt_before_the_kernel_has_stored_driver_ok_is_tried_again);
 	tcase_add_loop_test(tc, interrupt_that_is_never_taken_does_not_keep_a_queue, 0, 2);
-	tcase_add_test(tc, interrupt_that_fails_is_told);
+	tcase_add_test(tc, interrupt_that_fails_is_logged);
 	tcase_add_loop_test(tc, kick_for_nothing_is_harmless, 0, 2);
 	tcase_add_loop_test(tc, kicks_and_interrupts_are_counted, 0, 2);
 	tcase_add_loop_test(tc, sleeping_queue_asks_for_its_kick, 0, 2);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -100,8 +100,8 @@ START_TEST(memory_stays_registered_while_the_queue_pauses)
 	start(1);
 	read_bounced(0);
 	read_bounced(0);
-	ck_assert(rig_answer(rig_send_iotlb(0, UINT64_MAX)));
-	ck_assert(rig_answer(rig_send_vq_state(0)));
+	ck_assert(rig_reply_is_ok(rig_send_iotlb(0, UINT64_MAX)));
+	ck_assert(rig_reply_is_ok(rig_send_vq_state(0)));
 	ck_assert_uint_eq(users(), 1);
 	ck_assert_uint_eq(read_bounced(0).len, BOUNCE_SIZE);
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -36,11 +36,11 @@ START_TEST(memory_that_moves_has_what_was_cancelled_taken_again)
 	start_with_reads(3);
 	id = rig_send_iotlb(0, UINT64_MAX);
 	rig_wait(manual_cancelled(rig.store) == 3);
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	manual_finish(rig.store, 1, 1, 0); /* too late to be cancelled */
 	ck_assert_int_ge(rig_next(0), 0);
 	finish(_i ? -EINTR : -ECANCELED);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	ck_assert(!rig_has_next(0));
 
 	rig_wait(manual_held(rig.store) == 2);
@@ -61,10 +61,10 @@ START_TEST(what_was_cancelled_for_a_reset_is_not_taken_again)
 	start_with_reads(3);
 	id = rig_send_status(0);
 	rig_wait(manual_cancelled(rig.store) == 3);
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	test_log_allow(LOG_LEVEL_ERROR, "read of 512 bytes");
 	finish(-ECANCELED);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_check_stopped();
 	rig_settle();
 	ck_assert_uint_eq(manual_held(rig.store), 0);
@@ -80,7 +80,7 @@ START_TEST(asking_for_a_queues_state_cancels_nothing)
 	rig_settle();
 	ck_assert_uint_eq(manual_cancelled(rig.store), 0);
 	finish(0);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 }
 END_TEST
 
@@ -93,7 +93,7 @@ START_TEST(what_was_put_back_survives_the_server)
 	id = rig_send_iotlb(0, UINT64_MAX);
 	rig_wait(manual_cancelled(rig.store) == 2);
 	finish(-ECANCELED);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_crash();
 	rig_map();
 	rig_open();
@@ -206,7 +206,7 @@ START_TEST(failure_that_is_no_fault_of_the_store_is_not_tried_again)
 }
 END_TEST
 
-START_TEST(store_that_works_again_is_told)
+START_TEST(store_that_works_again_is_logged)
 {
 	bool flush = _i;
 
@@ -259,7 +259,7 @@ START_TEST(only_what_is_in_the_store_is_cancelled)
 	ck_assert_uint_eq(manual_cancelled(rig.store), 1);
 	manual_hold(rig.store, false);
 	finish(-ECANCELED);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_next(0);
 	rig_status(0);
 }
@@ -280,7 +280,7 @@ START_TEST(operation_that_is_tried_again_is_cancelled)
 	rig_wait(manual_cancelled(rig.store) == 1);
 	manual_hold(rig.store, false);
 	finish(-ECANCELED);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.retries, 1);
 }
 END_TEST
@@ -297,7 +297,7 @@ START_TEST(reset_does_not_wait_for_the_next_try)
 		rig_close(); /* nor does this: what may be is served first */
 		return;
 	}
-	ck_assert(rig_answer(rig_send_status(0)));
+	ck_assert(rig_reply_is_ok(rig_send_status(0)));
 	ck_assert_uint_eq(manual_held(rig.store), 0);
 }
 END_TEST
@@ -322,7 +322,7 @@ START_TEST(failed_flush_is_not_forgotten)
 	manual_hold(rig.store, false);
 	finish(-EIO);
 	if (_i)
-		ck_assert(rig_answer(id));
+		ck_assert(rig_reply_is_ok(id));
 	ck_assert_int_eq(rig_finish(&flush), IOERR);
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_OUT, 0, 512), OK);
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_FLUSH, 0, 0), IOERR);
@@ -349,7 +349,7 @@ int main(void)
 	tcase_add_test(tc, next_try_goes_on_where_the_last_one_stopped);
 	tcase_add_test(tc, failure_that_stays_is_an_error_in_the_end);
 	tcase_add_loop_test(tc, failure_that_is_no_fault_of_the_store_is_not_tried_again, 0, 2);
-	tcase_add_loop_test(tc, store_that_works_again_is_told, 0, 2);
+	tcase_add_loop_test(tc, store_that_works_again_is_logged, 0, 2);
 	tcase_add_test(tc, only_what_is_in_the_store_is_cancelled);
 	tcase_add_loop_test(tc, failed_flush_is_not_forgotten, 0, 2);
 	tcase_add_loop_test(tc, operation_that_is_tried_again_is_cancelled, 0, 2);

@@ -4,7 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -73,7 +73,7 @@ START_TEST(flushes_of_a_round_share_a_sync)
 END_TEST
 
 /* A sync that has begun may miss a write that completed since. */
-START_TEST(flush_is_not_answered_by_an_older_sync)
+START_TEST(flush_is_not_completed_by_an_older_sync)
 {
 	struct rig_req write;
 
@@ -116,7 +116,7 @@ END_TEST
  * Writes and their syncs, of a driver that relies on each write: whatever its own sync said, a
  * write that completes after another queue has learned of a loss may be the one that is lost.
  */
-START_TEST(durable_write_fails_when_another_queue_has_heard_of_a_loss)
+START_TEST(durable_write_fails_when_a_loss_was_reported_to_another_queue)
 {
 	struct rig_req write;
 
@@ -188,9 +188,9 @@ START_TEST(memory_that_moves_has_flushes_taken_again)
 	add_flushes(0, 3);
 	id = rig_send_iotlb(0, UINT64_MAX);
 	rig_wait(manual_cancelled(rig.store) == 1);
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	finish(cut_short[_i]);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	if (cut_short[_i]) {
 		expect_answers(0, 0, OK);
 		expect_syncs(1);
@@ -211,9 +211,9 @@ START_TEST(reset_gives_up_flushes)
 	add_flushes(0, 3);
 	id = rig_send_status(0);
 	rig_wait(manual_cancelled(rig.store) == 1);
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	finish(cut_short[_i]);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_check_stopped();
 	expect_syncs(0);
 	ck_assert_uint_eq(rig.device.queues.all[0].requests.stats.errors, cut_short[_i] ? 3 : 0);
@@ -235,9 +235,9 @@ START_TEST(asking_for_a_queues_state_waits_for_its_flushes)
 	add_flushes(0, 3);
 	id = rig_send_vq_state(0);
 	rig_settle();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	finish(0);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	expect_answers(0, 3, OK);
 }
 END_TEST
@@ -271,7 +271,7 @@ START_TEST(queues_have_syncs_of_their_own)
 }
 END_TEST
 
-START_TEST(flushes_that_complete_at_once_are_answered_once)
+START_TEST(flushes_that_end_at_once_are_completed_once)
 {
 	rig.config.cache = CACHE_UNSAFE;
 	start();
@@ -290,9 +290,10 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, flushes_of_a_round_share_a_sync);
-	tcase_add_test(tc, flush_is_not_answered_by_an_older_sync);
+	tcase_add_test(tc, flush_is_not_completed_by_an_older_sync);
 	tcase_add_test(tc, all_that_share_a_failed_sync_fail_and_all_later_ones);
-	tcase_add_loop_test(tc, durable_write_fails_when_another_queue_has_heard_of_a_loss, 0, 2);
+	tcase_add_loop_test(tc, durable_write_fails_when_a_loss_was_reported_to_another_queue, 0,
+			    2);
 	tcase_add_loop_test(tc, failed_sync_of_a_durable_change_is_remembered, 0, 3);
 	tcase_add_loop_test(tc, memory_that_moves_has_flushes_taken_again, 0,
 			    ARRAY_SIZE(cut_short));
@@ -300,6 +301,6 @@ int main(void)
 	tcase_add_test(tc, asking_for_a_queues_state_waits_for_its_flushes);
 	tcase_add_test(tc, server_after_a_crash_flushes_again);
 	tcase_add_loop_test(tc, queues_have_syncs_of_their_own, 1, 3);
-	tcase_add_test(tc, flushes_that_complete_at_once_are_answered_once);
+	tcase_add_test(tc, flushes_that_end_at_once_are_completed_once);
 	return suite_run(suite);
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "fds.h"
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -113,12 +113,12 @@ START_TEST(waiting_queue_is_not_looked_at_while_memory_moves)
 	looks = fake_kern_calls(FAKE_VQ_INFO);
 	rig_program_vq(1, true);
 	req = kick_with_request();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	ck_assert_uint_eq(fake_kern_calls(FAKE_VQ_INFO), looks);
 
 	manual_hold(rig.store, false);
 	manual_finish(rig.store, 0, 1, 0);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	ck_assert_int_eq(rig_finish(&req), OK); /* the resume looks, since the kick is gone */
 }
 END_TEST
@@ -130,7 +130,7 @@ START_TEST(queue_that_still_waits_after_a_pause_goes_on_waiting)
 	start_almost();
 	rig_program_vq(1, false);
 	rig_status(RIG_DRIVER_OK);
-	ck_assert(rig_answer(_i ? rig_send_vq_state(1) : rig_send_iotlb(0, UINT64_MAX)));
+	ck_assert(rig_reply_is_ok(_i ? rig_send_vq_state(1) : rig_send_iotlb(0, UINT64_MAX)));
 	rig_settle();
 	rig_program_vq(1, true);
 	req = kick_with_request();
@@ -155,8 +155,8 @@ START_TEST(state_of_a_waiting_queue_is_what_the_driver_gave_it)
 	fake_kern_set_vq(rig.kern, 1, &info);
 	rig_status(RIG_DRIVER_OK);
 	id = rig_send_vq_state(1);
-	ck_assert(rig_answer(id));
-	ck_assert_uint_eq(fake_kern_answer(rig.kern, id)->vq_state.split.avail_index, given);
+	ck_assert(rig_reply_is_ok(id));
+	ck_assert_uint_eq(fake_kern_reply(rig.kern, id)->vq_state.split.avail_index, given);
 }
 END_TEST
 
@@ -210,8 +210,8 @@ START_TEST(queue_begins_where_the_driver_says)
 	rig_status(RIG_DRIVER_OK);
 	for (int i = 0; i < 3; i++)
 		check_serves(0);
-	ck_assert(rig_answer(rig_send_vq_state(0)));
-	ck_assert_uint_eq(fake_kern_answer(rig.kern, 100 + rig.kern->message_count - 1)
+	ck_assert(rig_reply_is_ok(rig_send_vq_state(0)));
+	ck_assert_uint_eq(fake_kern_reply(rig.kern, 100 + rig.kern->message_count - 1)
 				  ->vq_state.split.avail_index,
 			  (uint16_t)(first[_i] + 3));
 }

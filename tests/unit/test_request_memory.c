@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -292,9 +292,9 @@ START_TEST(queue_that_lacks_a_large_buffer_can_be_reset)
 	rig_settle();
 	id = rig_send_status(0);
 	rig_settle();
-	ck_assert(!rig_answered(id));
+	ck_assert(!rig_has_reply(id));
 	manual_finish(rig.store, 0, 257, 0);
-	ck_assert(rig_answer(id));
+	ck_assert(rig_reply_is_ok(id));
 	rig_check_stopped();
 	ck_assert_uint_eq(manual_held(rig.store), 0); /* what waited is the driver's again */
 	rig_next(1);

@@ -166,7 +166,7 @@ static void stopped(struct ring_poll *poll)
 	stops++;
 }
 
-START_TEST(readiness_is_told_until_it_is_stopped)
+START_TEST(readiness_is_reported_until_it_is_stopped)
 {
 	struct ring_poll poll = { 0 };
 	int ends[2];
@@ -421,7 +421,7 @@ int main(void)
 	tcase_add_test(tc, operation_that_would_last_is_cancelled);
 	tcase_add_test(tc, timer_expires_once_and_the_thread_sleeps_until_then);
 	tcase_add_test(tc, timer_can_be_made_to_expire_now);
-	tcase_add_test(tc, readiness_is_told_until_it_is_stopped);
+	tcase_add_test(tc, readiness_is_reported_until_it_is_stopped);
 	tcase_add_test(tc, messages_of_each_thread_come_in_order);
 	tcase_add_test(tc, wake_up_for_nothing_is_harmless);
 	tcase_add_test(tc, signal_is_no_error);

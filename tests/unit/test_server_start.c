@@ -6,7 +6,7 @@
 #include "manager_fixture.h"
 #include "server_fixture.h"
 
-START_TEST(end_of_the_start_is_told)
+START_TEST(end_of_the_start_is_reported_on_ready_fd)
 {
 	int ready[2], reader_stays = _i;
 	struct pollfd come;
@@ -204,7 +204,7 @@ END_TEST
 #ifdef HAVE_LIBSYSTEMD
 
 /* A disk that failed is not counted, and not waited for. */
-START_TEST(service_manager_is_told_of_the_start_and_of_the_end)
+START_TEST(service_manager_is_notified_of_the_start_and_of_the_end)
 {
 	int manager = manager_listen();
 
@@ -229,7 +229,7 @@ int main(void)
 	TCase *tc = suite_case(suite, "server_start", server_setup, server_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_loop_test(tc, end_of_the_start_is_told, 0, 2);
+	tcase_add_loop_test(tc, end_of_the_start_is_reported_on_ready_fd, 0, 2);
 	tcase_add_test(tc, start_without_any_disk_fails);
 	tcase_add_test(tc, disks_of_the_same_bytes_are_refused);
 	tcase_add_test(tc, server_without_its_directory_does_not_start);
@@ -241,7 +241,7 @@ int main(void)
 			    4);
 	tcase_add_test(tc, limit_of_descriptors_is_raised_or_the_log_says_what_is_needed);
 #ifdef HAVE_LIBSYSTEMD
-	tcase_add_test(tc, service_manager_is_told_of_the_start_and_of_the_end);
+	tcase_add_test(tc, service_manager_is_notified_of_the_start_and_of_the_end);
 #endif
 	return suite_run(suite);
 }

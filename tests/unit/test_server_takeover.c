@@ -166,7 +166,7 @@ END_TEST
 
 #ifdef HAVE_LIBSYSTEMD
 
-START_TEST(service_manager_is_told_of_a_takeover)
+START_TEST(service_manager_is_notified_of_a_takeover)
 {
 	int manager = manager_listen();
 	char main_pid[64];
@@ -226,7 +226,7 @@ int main(void)
 	tcase_add_test(tc, takeover_without_a_server_is_a_start);
 	tcase_add_test(tc, request_to_leave_has_no_effect_during_a_takeover);
 #ifdef HAVE_LIBSYSTEMD
-	tcase_add_test(tc, service_manager_is_told_of_a_takeover);
+	tcase_add_test(tc, service_manager_is_notified_of_a_takeover);
 #endif
 	tcase_add_test(tc, server_leaves_all_disks_where_it_is_asked_to);
 	return suite_run(suite);

@@ -100,7 +100,7 @@ START_TEST(each_kind_of_operation_fails_for_itself)
 }
 END_TEST
 
-START_TEST(counts_of_all_operations_are_told_at_the_end)
+START_TEST(counts_of_all_operations_are_logged_at_the_end)
 {
 	static const char *const counts[] = {
 		[BACKEND_READ] = "disk0: read: 2 more errors of the store",
@@ -162,7 +162,7 @@ int main(void)
 	tcase_add_test(tc, each_minute_has_a_count);
 	tcase_add_test(tc, store_that_works_again_is_a_line);
 	tcase_add_test(tc, each_kind_of_operation_fails_for_itself);
-	tcase_add_test(tc, counts_of_all_operations_are_told_at_the_end);
+	tcase_add_test(tc, counts_of_all_operations_are_logged_at_the_end);
 	tcase_add_test(tc, errors_of_all_threads_are_counted);
 	return suite_run(suite);
 }

@@ -195,7 +195,7 @@ START_TEST(each_sync_under_way_has_its_own_description)
 END_TEST
 
 /* A write is lost while syncs are under way: each of them says so, and nothing completes before it is known. */
-START_TEST(loss_is_told_to_all_syncs_under_way)
+START_TEST(loss_is_reported_to_all_syncs_under_way)
 {
 	open_held(CACHE_WRITEBACK);
 	begin_syncs(2);
@@ -258,7 +258,7 @@ START_TEST(sync_that_succeeds_does_not_overtake_one_that_failed)
 END_TEST
 
 /* A durable write or change is followed by such a sync, which is not tried again. */
-START_TEST(loss_is_told_to_a_durable_change)
+START_TEST(loss_is_reported_to_a_durable_change)
 {
 	open_held(CACHE_WRITETHROUGH);
 	admit(100);
@@ -474,9 +474,9 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, each_sync_under_way_has_its_own_description);
-	tcase_add_test(tc, loss_is_told_to_all_syncs_under_way);
+	tcase_add_test(tc, loss_is_reported_to_all_syncs_under_way);
 	tcase_add_test(tc, sync_that_succeeds_does_not_overtake_one_that_failed);
-	tcase_add_loop_test(tc, loss_is_told_to_a_durable_change, 0, 2);
+	tcase_add_loop_test(tc, loss_is_reported_to_a_durable_change, 0, 2);
 	tcase_add_test(tc, stalled_store_keeps_its_own_threads);
 	tcase_add_test(tc, store_that_refuses_nowait_has_more_under_way);
 	tcase_add_test(tc, last_job_that_waits_can_be_cancelled);

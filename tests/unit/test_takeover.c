@@ -70,7 +70,7 @@ static bool told_main_pid(int manager)
 }
 
 /* Or systemd ends the service when the old process ends. */
-START_TEST(service_manager_is_told_of_the_new_process)
+START_TEST(service_manager_is_notified_of_the_new_process)
 {
 	int manager = manager_listen();
 
@@ -87,7 +87,7 @@ START_TEST(service_manager_is_told_of_the_new_process)
 END_TEST
 
 /* It ends before the old one, which may still have a disk: that is the service again. */
-START_TEST(service_manager_is_told_when_the_new_process_ends)
+START_TEST(service_manager_is_notified_when_the_new_process_ends)
 {
 	bool keeps_one = _i;
 	int manager = manager_listen();
@@ -497,8 +497,8 @@ int main(void)
 	tcase_add_test(tc, disk_that_is_made_meanwhile_stays);
 	tcase_add_test(tc, names_that_were_not_asked_for_are_ignored);
 #ifdef HAVE_LIBSYSTEMD
-	tcase_add_test(tc, service_manager_is_told_of_the_new_process);
-	tcase_add_loop_test(tc, service_manager_is_told_when_the_new_process_ends, 0, 2);
+	tcase_add_test(tc, service_manager_is_notified_of_the_new_process);
+	tcase_add_loop_test(tc, service_manager_is_notified_when_the_new_process_ends, 0, 2);
 #endif
 	return suite_run(suite);
 }

@@ -267,7 +267,7 @@ START_TEST(messages_wait_for_room_in_the_socket)
 END_TEST
 
 /* The old server forgets at "complete" what it knows to be served: "serving" comes before it. */
-START_TEST(completion_is_told_after_all_that_is_served)
+START_TEST(completion_is_sent_after_all_that_is_served)
 {
 	bool other = _i; /* has nothing to wait for */
 
@@ -518,7 +518,7 @@ int main(void)
 	tcase_add_test(tc, packet_ends_where_it_ends);
 	tcase_add_test(tc, messages_that_make_no_sense_are_ignored);
 	tcase_add_test(tc, messages_wait_for_room_in_the_socket);
-	tcase_add_loop_test(tc, completion_is_told_after_all_that_is_served, 0, 2);
+	tcase_add_loop_test(tc, completion_is_sent_after_all_that_is_served, 0, 2);
 	tcase_add_test(tc, busy_disk_is_asked_for_once_more);
 	tcase_add_test(tc, disk_that_stalls_counts_for_two_ticks);
 	tcase_add_loop_test(tc, tick_is_a_quarter_of_a_second, 0, 2);

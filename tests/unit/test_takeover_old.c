@@ -126,7 +126,7 @@ static int begin_by_hand(void)
 	return fd;
 }
 
-START_TEST(release_is_told_once)
+START_TEST(release_is_reported_once)
 {
 	int fd = begin_by_hand();
 
@@ -142,7 +142,7 @@ START_TEST(release_is_told_once)
 }
 END_TEST
 
-START_TEST(long_name_is_told_in_full)
+START_TEST(long_name_is_reported_in_full)
 {
 	static char long_name[256];
 	char wanted[300], *text;
@@ -169,7 +169,7 @@ START_TEST(long_name_is_told_in_full)
 }
 END_TEST
 
-START_TEST(busy_disk_is_told_and_may_be_asked_for_again)
+START_TEST(busy_disk_is_reported_and_may_be_asked_for_again)
 {
 	int fd = begin_by_hand();
 
@@ -205,7 +205,7 @@ static int begin_with_full_socket(void)
 	return fd;
 }
 
-START_TEST(release_is_told_when_there_is_room)
+START_TEST(release_is_reported_when_the_socket_has_room)
 {
 	int fd = begin_with_full_socket();
 
@@ -219,7 +219,7 @@ START_TEST(release_is_told_when_there_is_room)
 }
 END_TEST
 
-START_TEST(nothing_is_told_after_the_end)
+START_TEST(nothing_is_reported_after_the_end)
 {
 	int fd = begin_with_full_socket();
 
@@ -325,11 +325,11 @@ int main(void)
 	tcase_add_test(tc, list_without_a_disk_of_ours_is_refused);
 	tcase_add_test(tc, server_that_is_not_concerned_says_nothing);
 	tcase_add_test(tc, nonsense_is_survived);
-	tcase_add_test(tc, release_is_told_once);
-	tcase_add_test(tc, long_name_is_told_in_full);
-	tcase_add_test(tc, busy_disk_is_told_and_may_be_asked_for_again);
-	tcase_add_test(tc, release_is_told_when_there_is_room);
-	tcase_add_test(tc, nothing_is_told_after_the_end);
+	tcase_add_test(tc, release_is_reported_once);
+	tcase_add_test(tc, long_name_is_reported_in_full);
+	tcase_add_test(tc, busy_disk_is_reported_and_may_be_asked_for_again);
+	tcase_add_test(tc, release_is_reported_when_the_socket_has_room);
+	tcase_add_test(tc, nothing_is_reported_after_the_end);
 	tcase_add_test(tc, disk_that_ends_meanwhile_is_not_taken_back);
 	tcase_add_test(tc, unknown_message_changes_nothing);
 	tcase_add_test(tc, next_takeover_begins_anew);

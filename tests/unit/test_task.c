@@ -212,7 +212,7 @@ START_TEST(descriptors_that_cannot_be_taken_are_closed)
 }
 END_TEST
 
-START_TEST(task_that_cannot_be_started_is_told)
+START_TEST(task_that_cannot_be_started_is_logged)
 {
 	struct rlimit limit, before;
 
@@ -257,6 +257,6 @@ int main(void)
 	tcase_add_test(tc, descriptors_that_are_given_become_the_processes);
 	tcase_add_test(tc, descriptor_that_is_given_is_the_only_copy);
 	tcase_add_loop_test(tc, descriptors_that_cannot_be_taken_are_closed, 0, 2);
-	tcase_add_test(tc, task_that_cannot_be_started_is_told);
+	tcase_add_test(tc, task_that_cannot_be_started_is_logged);
 	return suite_run(suite);
 }

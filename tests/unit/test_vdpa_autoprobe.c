@@ -201,7 +201,7 @@ START_TEST(nothing_to_repair_takes_no_lock)
 END_TEST
 
 /* The mark is that of a server which has the lock, and lives. */
-START_TEST(server_that_has_the_lock_is_not_meddled_with)
+START_TEST(server_that_has_the_lock_is_not_disturbed)
 {
 	int fd = lock_file(the_lock(), O_WRONLY);
 
@@ -413,7 +413,7 @@ int main(void)
 	tcase_add_test(tc, next_adoption_switches_on_what_a_killed_server_left_off);
 	tcase_add_loop_test(tc, mark_without_need_is_removed, 0, 2);
 	tcase_add_test(tc, nothing_to_repair_takes_no_lock);
-	tcase_add_test(tc, server_that_has_the_lock_is_not_meddled_with);
+	tcase_add_test(tc, server_that_has_the_lock_is_not_disturbed);
 	tcase_add_test(tc, lock_that_any_user_can_take_holds_up_nobody);
 	tcase_add_test(tc, lock_that_is_kept_is_an_error_with_its_name);
 	tcase_add_test(tc, lock_that_is_given_back_is_waited_for);

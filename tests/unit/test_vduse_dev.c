@@ -97,7 +97,7 @@ START_TEST(each_failing_step_is_undone)
 }
 END_TEST
 
-START_TEST(failed_undoing_is_told)
+START_TEST(failed_undoing_is_logged)
 {
 	struct vduse_dev_params p = vd_params();
 	struct vduse_dev *out;
@@ -230,7 +230,7 @@ START_TEST(adopting_that_fails_leaves_the_device)
 }
 END_TEST
 
-START_TEST(device_that_the_kernel_gave_up_is_told)
+START_TEST(device_that_the_kernel_gave_up_is_logged)
 {
 	struct fake_dev *left = leave_behind(true);
 	struct vduse_dev_params p = vd_params();
@@ -305,7 +305,7 @@ int main(void)
 	tcase_add_test(tc, bounce_size_is_the_kernels_where_it_cannot_be_given);
 	tcase_add_test(tc, longest_name_is_kept_whole);
 	tcase_add_loop_test(tc, each_failing_step_is_undone, 0, ARRAY_SIZE(steps));
-	tcase_add_test(tc, failed_undoing_is_told);
+	tcase_add_test(tc, failed_undoing_is_logged);
 	tcase_add_test(tc, kernel_without_msg_timeout_is_served_with_a_warning);
 	tcase_add_test(tc, device_on_the_bus_survives_its_server);
 	tcase_add_test(tc, destroying_waits_a_moment);
@@ -314,7 +314,7 @@ int main(void)
 	tcase_add_loop_test(tc, device_on_the_bus_is_adopted_as_it_is, 0, 2);
 	tcase_add_test(tc, device_of_another_server_is_left_alone);
 	tcase_add_test(tc, adopting_that_fails_leaves_the_device);
-	tcase_add_test(tc, device_that_the_kernel_gave_up_is_told);
+	tcase_add_test(tc, device_that_the_kernel_gave_up_is_logged);
 	tcase_add_test(tc, abandoned_device_waits_for_the_next_server);
 	tcase_add_test(tc, replacing_that_fails_half_way_leaves_nothing);
 	tcase_add_test(tc, names_are_checked);

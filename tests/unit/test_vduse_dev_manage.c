@@ -66,7 +66,7 @@ START_TEST(queues_of_an_orphan_are_counted)
 }
 END_TEST
 
-START_TEST(queues_that_cannot_be_counted_are_told)
+START_TEST(queues_that_cannot_be_counted_are_logged)
 {
 	test_log_expect(LOG_LEVEL_ERROR, "other: cannot open /dev/vduse/other: No such file");
 	ck_assert_int_eq(vduse_dev_count_queues("other"), -ENOENT);
@@ -88,7 +88,7 @@ START_TEST(orphan_is_removed)
 }
 END_TEST
 
-START_TEST(removal_that_fails_is_told)
+START_TEST(removal_that_fails_is_logged)
 {
 	leave_behind(true);
 	fake_kern_fail(FAKE_OPEN_CONTROL, 1, -EACCES);
@@ -101,7 +101,7 @@ START_TEST(removal_that_fails_is_told)
 }
 END_TEST
 
-START_TEST(waiting_for_a_device_to_be_let_go_ends)
+START_TEST(waiting_for_a_device_to_be_closed_ends)
 {
 	leave_behind(false)->open_elsewhere = FAKE_FOR_EVER;
 	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot destroy the VDUSE device: Device or");
@@ -138,7 +138,7 @@ START_TEST(replacing_that_cannot_destroy_makes_no_other)
 }
 END_TEST
 
-START_TEST(device_that_cannot_be_opened_nor_destroyed_is_told)
+START_TEST(device_that_cannot_be_opened_nor_destroyed_is_logged)
 {
 	struct vduse_dev_params p = vd_params();
 	struct vduse_dev *out;
@@ -200,13 +200,13 @@ int main(void)
 	tcase_add_test(tc, managing_needs_the_control_node);
 	tcase_add_test(tc, who_serves_a_device_is_known);
 	tcase_add_test(tc, queues_of_an_orphan_are_counted);
-	tcase_add_test(tc, queues_that_cannot_be_counted_are_told);
+	tcase_add_test(tc, queues_that_cannot_be_counted_are_logged);
 	tcase_add_test(tc, orphan_is_removed);
-	tcase_add_test(tc, removal_that_fails_is_told);
-	tcase_add_test(tc, waiting_for_a_device_to_be_let_go_ends);
+	tcase_add_test(tc, removal_that_fails_is_logged);
+	tcase_add_test(tc, waiting_for_a_device_to_be_closed_ends);
 	tcase_add_loop_test(tc, waiting_for_a_server_to_end_ends, 0, 2);
 	tcase_add_test(tc, replacing_that_cannot_destroy_makes_no_other);
-	tcase_add_test(tc, device_that_cannot_be_opened_nor_destroyed_is_told);
+	tcase_add_test(tc, device_that_cannot_be_opened_nor_destroyed_is_logged);
 	tcase_add_loop_test(tc, interrupt_goes_to_the_cpu_that_we_run_on, 0, 2);
 	tcase_add_test(tc, interrupt_stays_where_it_may);
 	tcase_add_test(tc, kernel_that_does_not_tell_the_cpus_is_left_alone);

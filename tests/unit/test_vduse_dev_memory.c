@@ -119,7 +119,7 @@ START_TEST(drop_unmaps_and_the_next_look_maps_what_is_there_then)
 }
 END_TEST
 
-START_TEST(our_own_failure_is_told_and_passed_up)
+START_TEST(our_own_failure_is_logged_and_passed_up)
 {
 	vd_make_running_dev(false);
 	fake_kern_map(vd_kern, 0x10000, 0x1000, VDUSE_ACCESS_RW, 0);
@@ -140,7 +140,7 @@ static void map_unmappable(uint64_t iova)
 	ck_assert_int_ge(r->fd, 0);
 }
 
-START_TEST(failed_mmap_is_told_and_leaks_nothing)
+START_TEST(failed_mmap_is_logged_and_leaks_nothing)
 {
 	unsigned int fds;
 
@@ -434,8 +434,8 @@ int main(void)
 	tcase_add_test(tc, hole_is_the_drivers_fault_and_not_logged);
 	tcase_add_loop_test(tc, region_keeps_its_permission, 0, 4);
 	tcase_add_test(tc, drop_unmaps_and_the_next_look_maps_what_is_there_then);
-	tcase_add_test(tc, our_own_failure_is_told_and_passed_up);
-	tcase_add_test(tc, failed_mmap_is_told_and_leaks_nothing);
+	tcase_add_test(tc, our_own_failure_is_logged_and_passed_up);
+	tcase_add_test(tc, failed_mmap_is_logged_and_leaks_nothing);
 	if (!THREAD_SANITIZER)
 		tcase_add_test(tc, driver_has_a_share_of_the_address_space);
 	tcase_add_test(tc, driver_has_a_share_of_the_mappings);

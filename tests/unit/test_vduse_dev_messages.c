@@ -61,14 +61,14 @@ START_TEST(reply_carries_the_verdict_in_any_order)
 	ck_assert_int_eq(vduse_dev_recv(vd_dev, &first), 1);
 	ck_assert_int_eq(vduse_dev_recv(vd_dev, &second), 1);
 	ck_assert_int_eq(vduse_dev_reply(vd_dev, &second, false), 0);
-	ck_assert_ptr_null(fake_kern_answer(vd_kern, yes));
+	ck_assert_ptr_null(fake_kern_reply(vd_kern, yes));
 	ck_assert_int_eq(vduse_dev_reply(vd_dev, &first, true), 0);
-	ck_assert_uint_eq(fake_kern_answer(vd_kern, yes)->result, VDUSE_REQ_RESULT_OK);
-	ck_assert_uint_eq(fake_kern_answer(vd_kern, no)->result, VDUSE_REQ_RESULT_FAILED);
+	ck_assert_uint_eq(fake_kern_reply(vd_kern, yes)->result, VDUSE_REQ_RESULT_OK);
+	ck_assert_uint_eq(fake_kern_reply(vd_kern, no)->result, VDUSE_REQ_RESULT_FAILED);
 }
 END_TEST
 
-START_TEST(queue_state_is_answered)
+START_TEST(queue_state_is_reported)
 {
 	struct vduse_dev_request request = { .type = VDUSE_GET_VQ_STATE };
 	const struct vduse_dev_response *response;
@@ -79,7 +79,7 @@ START_TEST(queue_state_is_answered)
 	id = fake_kern_send(vd_kern, request);
 	ck_assert_int_eq(vduse_dev_recv(vd_dev, &request), 1);
 	ck_assert_int_eq(vduse_dev_reply_vq_state(vd_dev, &request, 65535), 0);
-	response = fake_kern_answer(vd_kern, id);
+	response = fake_kern_reply(vd_kern, id);
 	ck_assert_ptr_nonnull(response);
 	ck_assert_uint_eq(response->result, VDUSE_REQ_RESULT_OK);
 	ck_assert_uint_eq(response->vq_state.index, 2);
@@ -98,7 +98,7 @@ START_TEST(reply_to_nobody_is_harmless)
 	fake_kern_kill_waiter(vd_kern, id);
 	ck_assert_int_eq(vduse_dev_reply(vd_dev, &request, true), 0);
 	ck_assert_int_eq(vduse_dev_reply_vq_state(vd_dev, &request, 1), 0);
-	ck_assert_ptr_null(fake_kern_answer(vd_kern, id));
+	ck_assert_ptr_null(fake_kern_reply(vd_kern, id));
 
 	fake_kern_fail(FAKE_WRITE_RESPONSE, 1, -EIO);
 	test_log_expect(LOG_LEVEL_ERROR, VD_NAME ": cannot reply to a control message");
@@ -106,7 +106,7 @@ START_TEST(reply_to_nobody_is_harmless)
 }
 END_TEST
 
-START_TEST(unanswered_message_comes_again_to_the_next_server)
+START_TEST(message_without_a_reply_comes_again_to_the_next_server)
 {
 	struct vduse_dev_request request;
 	uint32_t id;
@@ -122,7 +122,7 @@ START_TEST(unanswered_message_comes_again_to_the_next_server)
 	ck_assert_int_eq(vduse_dev_recv(vd_dev, &request), 1);
 	ck_assert_uint_eq(request.s.status, 7);
 	ck_assert_int_eq(vduse_dev_reply(vd_dev, &request, true), 0);
-	ck_assert_ptr_nonnull(fake_kern_answer(vd_kern, id));
+	ck_assert_ptr_nonnull(fake_kern_reply(vd_kern, id));
 	ck_assert_int_eq(vduse_dev_recv(vd_dev, &request), 1);
 	ck_assert_uint_eq(request.s.status, 8);
 	ck_assert_int_eq(vduse_dev_recv(vd_dev, &request), 0);
@@ -216,9 +216,9 @@ int main(void)
 
 	tcase_add_test(tc, messages_come_in_order_and_wake_poll);
 	tcase_add_test(tc, reply_carries_the_verdict_in_any_order);
-	tcase_add_test(tc, queue_state_is_answered);
+	tcase_add_test(tc, queue_state_is_reported);
 	tcase_add_test(tc, reply_to_nobody_is_harmless);
-	tcase_add_test(tc, unanswered_message_comes_again_to_the_next_server);
+	tcase_add_test(tc, message_without_a_reply_comes_again_to_the_next_server);
 	tcase_add_test(tc, message_types_have_names);
 	tcase_add_test(tc, config_update_interrupts_a_running_driver);
 	tcase_add_test(tc, failed_config_update_is_passed_up);

@@ -40,8 +40,8 @@ static int die_and_recover(struct inflight_vq *log)
 	return count;
 }
 
-/* Another server's queue, of which there is no record: what is not given back comes again. */
-START_TEST(chains_come_again_without_a_record)
+/* Another server's queue, of which there is no inflight log: what is not given back comes again. */
+START_TEST(chains_come_again_without_an_inflight_log)
 {
 	struct inflight_vq *log = new_log();
 	struct virtq_layout l;
@@ -87,7 +87,7 @@ static void fill_ring(int *heads)
 }
 
 /* Every entry of the ring is in flight, and so is every head: the most that there can be. */
-START_TEST(full_ring_comes_again_without_a_record)
+START_TEST(full_ring_comes_again_without_an_inflight_log)
 {
 	struct inflight_vq *log = new_log();
 	int heads[LOG_HEADS];
@@ -450,8 +450,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, chains_in_flight_come_again_in_the_order_they_were_taken, 0,
 			    COMBOS);
-	tcase_add_loop_test(tc, chains_come_again_without_a_record, 0, COMBOS);
-	tcase_add_loop_test(tc, full_ring_comes_again_without_a_record, 0, COMBOS);
+	tcase_add_loop_test(tc, chains_come_again_without_an_inflight_log, 0, COMBOS);
+	tcase_add_loop_test(tc, full_ring_comes_again_without_an_inflight_log, 0, COMBOS);
 	tcase_add_test(tc, blind_recovery_passes_up_what_is_wrong_with_the_layout);
 	tcase_add_test(tc, chains_put_back_come_again_in_their_order);
 	tcase_add_test(tc, stop_and_start_forget_what_would_come_again);

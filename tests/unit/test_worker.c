@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "fds.h"
-#include "rig.h"
+#include "device_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"

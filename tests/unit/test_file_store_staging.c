@@ -57,7 +57,7 @@ static void expect_done(struct fb_op *op, const char *trace)
 	ck_assert_uint_eq(staging[BACKEND_STAGING_SIZE], 0x5a);
 }
 
-START_TEST(data_are_copied_one_stage_after_the_other)
+START_TEST(data_are_copied_one_staging_buffer_after_the_other)
 {
 	static const struct {
 		uint32_t count;
@@ -103,7 +103,7 @@ START_TEST(data_are_copied_one_stage_after_the_other)
 END_TEST
 
 /* What a disk takes at a time bounds a staging buffer; there are no parts under way together. */
-START_TEST(stage_is_no_larger_than_what_the_disk_takes)
+START_TEST(staging_buffer_is_no_larger_than_what_the_disk_takes)
 {
 	struct fb_op op;
 
@@ -225,7 +225,7 @@ START_TEST(cancelled_transfer_is_not_made_durable)
 }
 END_TEST
 
-START_TEST(without_a_stage_it_stays_an_error)
+START_TEST(without_a_staging_buffer_it_stays_an_error)
 {
 	struct fb_op op;
 
@@ -286,7 +286,7 @@ START_TEST(memory_of_a_machine_that_is_missing_is_an_error)
 END_TEST
 
 /* There the kernel copies by itself. */
-START_TEST(page_cache_needs_no_stage)
+START_TEST(page_cache_needs_no_staging_buffer)
 {
 	struct fb_op op;
 
@@ -328,22 +328,22 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("file_store_stage");
+	Suite *suite = suite_create("file_store_staging");
 	TCase *tc = suite_case(suite, "staging", fb_setup, fb_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
-	tcase_add_test(tc, data_are_copied_one_stage_after_the_other);
-	tcase_add_test(tc, stage_is_no_larger_than_what_the_disk_takes);
+	tcase_add_test(tc, data_are_copied_one_staging_buffer_after_the_other);
+	tcase_add_test(tc, staging_buffer_is_no_larger_than_what_the_disk_takes);
 	tcase_add_loop_test(tc, transfer_that_fails_is_done_again, 0, 2);
 	tcase_add_loop_test(tc, short_transfer_goes_on_where_it_stopped, 0, 3);
 	tcase_add_loop_test(tc, failure_is_an_error_and_no_reason_to_go_on, 0, 2);
 	tcase_add_test(tc, store_that_was_truncated_has_no_data);
 	tcase_add_test(tc, cancelled_transfer_does_not_go_on);
 	tcase_add_test(tc, cancelled_transfer_is_not_made_durable);
-	tcase_add_test(tc, without_a_stage_it_stays_an_error);
+	tcase_add_test(tc, without_a_staging_buffer_it_stays_an_error);
 	tcase_add_loop_test(tc, staging_of_missing_memory_fails_and_writes_nothing, 0, 2);
 	tcase_add_test(tc, memory_of_a_machine_that_is_missing_is_an_error);
-	tcase_add_test(tc, page_cache_needs_no_stage);
+	tcase_add_test(tc, page_cache_needs_no_staging_buffer);
 	tcase_add_test(tc, real_memory_that_cannot_be_pinned_is_copied);
 	return suite_run(suite);
 }

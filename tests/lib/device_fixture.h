@@ -6,8 +6,8 @@
  *
  * A test may change what is marked with (t) before rig_start().
  */
-#ifndef TESTS_RIG_H
-#define TESTS_RIG_H
+#ifndef TESTS_DEVICE_FIXTURE_H
+#define TESTS_DEVICE_FIXTURE_H
 
 #include <check.h>
 #include <linux/virtio_config.h>
@@ -93,7 +93,7 @@ void rig_start(void);
 /** rig_close() - device_close(), to its end; what the store holds is done */
 void rig_close(void);
 
-/** rig_destroy() - device_destroy() after rig_close(), which gives @err; the record goes with it */
+/** rig_destroy() - device_destroy() after rig_close() gives @err; it removes the inflight log */
 void rig_destroy(int err);
 
 /** rig_stop() - rig_close() unless that was done, off the bus, destroy it, end the threads */
@@ -102,7 +102,7 @@ void rig_stop(void);
 /**
  * rig_crash() - the server is killed: what it would do from now on does not happen
  *
- * The record, the driver's memory and the kernel's messages stay as they are now; what the store
+ * The inflight log, the driver's memory and the kernel's messages stay as they are now; what the store
  * has not begun is lost.
  */
 void rig_crash(void);
@@ -118,10 +118,10 @@ void rig_unmap(void);
 uint32_t rig_send_status(uint8_t status);
 uint32_t rig_send_iotlb(uint64_t start, uint64_t last);
 uint32_t rig_send_vq_state(uint32_t index);
-bool rig_answered(uint32_t request_id);
+bool rig_has_reply(uint32_t request_id);
 
-/** rig_answer() - wait for the answer. Return: was it yes? */
-bool rig_answer(uint32_t request_id);
+/** rig_reply_is_ok() - wait for the answer. Return: was it yes? */
+bool rig_reply_is_ok(uint32_t request_id);
 
 /** rig_status() - the driver sets @status, is answered with yes, and the kernel does the rest */
 void rig_status(uint8_t status);

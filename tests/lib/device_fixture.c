@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "rig.h"
+#include "device_fixture.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -138,7 +138,7 @@ void rig_let_time_pass(void)
 	rig_settle();
 }
 
-static const char *record_path(void)
+static const char *log_path(void)
 {
 	return temp_path("%s/%s.inflight", strrchr(runtime_dir, '/') + 1, rig.config.name);
 }
@@ -169,8 +169,8 @@ unsigned int rig_mapped_regions(void)
 }
 
 /* What an answer promises holds, whatever the test is about. */
-static void check_answer(const struct vduse_dev_request *request,
-			 const struct vduse_dev_response *response)
+static void check_reply(const struct vduse_dev_request *request,
+			const struct vduse_dev_response *response)
 {
 	bool status = request->type == VDUSE_SET_STATUS;
 
@@ -210,7 +210,7 @@ int rig_try_open(void)
 		return err;
 	}
 	rig.kern = fake_kern_dev(rig.config.name);
-	rig.kern->on_answer = check_answer;
+	rig.kern->on_reply = check_reply;
 	return 0;
 }
 
@@ -266,7 +266,7 @@ void rig_destroy(int err)
 	ck_assert_int_eq(device_destroy(&rig.device), err);
 	ck_assert_ptr_null(rig.device.vduse.dev);
 	ck_assert_ptr_null(rig.device.inflight);
-	ck_assert_int_eq(access(record_path(), F_OK), err ? 0 : -1);
+	ck_assert_int_eq(access(log_path(), F_OK), err ? 0 : -1);
 }
 
 void rig_stop(void)
@@ -288,35 +288,33 @@ void rig_stop(void)
 /* What outlives a server in its memory and files. */
 struct remains {
 	void *memory[RIG_QUEUES_MAX];
-	void *record;
-	ssize_t record_size;
+	void *log;
+	ssize_t log_size;
 };
 
 static void save_remains(struct remains *remains)
 {
-	int fd = open(record_path(), O_RDONLY | O_CLOEXEC);
+	int fd = open(log_path(), O_RDONLY | O_CLOEXEC);
 
 	for (uint32_t i = 0; i < rig.config.queues; i++)
 		remains->memory[i] = guest_save(rig.guests[i]);
 	ck_assert_int_ge(fd, 0);
-	remains->record_size = lseek(fd, 0, SEEK_END);
-	remains->record = malloc((size_t)remains->record_size);
-	ck_assert_int_eq(pread(fd, remains->record, (size_t)remains->record_size, 0),
-			 remains->record_size);
+	remains->log_size = lseek(fd, 0, SEEK_END);
+	remains->log = malloc((size_t)remains->log_size);
+	ck_assert_int_eq(pread(fd, remains->log, (size_t)remains->log_size, 0), remains->log_size);
 	close(fd);
 }
 
 static void restore_remains(struct remains *remains)
 {
-	int fd = open(record_path(), O_WRONLY | O_CLOEXEC);
+	int fd = open(log_path(), O_WRONLY | O_CLOEXEC);
 
 	for (uint32_t i = 0; i < rig.config.queues; i++)
 		guest_restore(rig.guests[i], remains->memory[i]);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(pwrite(fd, remains->record, (size_t)remains->record_size, 0),
-			 remains->record_size);
+	ck_assert_int_eq(pwrite(fd, remains->log, (size_t)remains->log_size, 0), remains->log_size);
 	close(fd);
-	free(remains->record);
+	free(remains->log);
 }
 
 void rig_crash(void)
@@ -375,20 +373,20 @@ uint32_t rig_send_vq_state(uint32_t index)
 								    .vq_state.index = index });
 }
 
-bool rig_answered(uint32_t request_id)
+bool rig_has_reply(uint32_t request_id)
 {
-	return fake_kern_answer(rig.kern, request_id) != NULL;
+	return fake_kern_reply(rig.kern, request_id) != NULL;
 }
 
-bool rig_answer(uint32_t request_id)
+bool rig_reply_is_ok(uint32_t request_id)
 {
-	rig_wait(rig_answered(request_id));
-	return fake_kern_answer(rig.kern, request_id)->result == VDUSE_REQ_RESULT_OK;
+	rig_wait(rig_has_reply(request_id));
+	return fake_kern_reply(rig.kern, request_id)->result == VDUSE_REQ_RESULT_OK;
 }
 
 void rig_status(uint8_t status)
 {
-	ck_assert_msg(rig_answer(rig_send_status(status)), "status 0x%x is refused", status);
+	ck_assert_msg(rig_reply_is_ok(rig_send_status(status)), "status 0x%x is refused", status);
 	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
 		fake_kern_driver_ok(rig.kern);
 	if (status)
