@@ -90,6 +90,11 @@ static enum exit_status verb_stats(const struct config *config, const struct arg
 	return show(runtime_dir(config), args->json ? CONTROL_JSON : CONTROL_STATS);
 }
 
+static enum exit_status verb_resize(const struct config *config, const struct arguments *args)
+{
+	return show_resize(runtime_dir(config), args->name);
+}
+
 static enum exit_status verb_rescue(const struct config *config, const struct arguments *args)
 {
 	if (ownership_refuse(args->name, runtime_dir(config)))
@@ -113,6 +118,8 @@ static const struct verb verbs[] = {
 	{ "list", "cj", false, false, "list the disks of running servers (--json)", verb_list },
 	{ "stats", "cj", false, false, "print counters and states of running servers (--json)",
 	  verb_stats },
+	{ "resize", "c", false, true, "use the size that the store of vhost-user disk NAME has now",
+	  verb_resize },
 	{ "rescue", "c", false, true,
 	  "complete the requests of device NAME, which has no server, with errors; remove it",
 	  verb_rescue },

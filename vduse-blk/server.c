@@ -16,6 +16,7 @@
 #include "frontend/front_end_modules.h"
 #include "disk/disks.h"
 #include "disk/disks_report.h"
+#include "disk/resize.h"
 #include "inflight.h"
 #include "frontend/irq_cpu.h"
 #include "log.h"
@@ -189,6 +190,8 @@ static void requested(struct control *control, struct control_call *call)
 	if (!control_request_parse(call->text, &request)) {
 		fputs(CONTROL_UNKNOWN, call->to);
 		control_respond(call, false);
+	} else if (request.verb == CONTROL_RESIZE) {
+		resize_requested(&server->disks, &request, call);
 	} else if (!succession_requested(&server->succession, &request, call)) {
 		control_respond(call, disks_report(&server->disks, &request, call->to));
 	}

@@ -192,3 +192,13 @@ enum exit_status show(const char *runtime_dir, enum control_verb verb)
 		log_unserved();
 	return err || count < 0 || responses.failed ? EXIT_RUNTIME : EXIT_OK;
 }
+
+enum exit_status show_resize(const char *runtime_dir, const char *name)
+{
+	struct responses responses = { .to = stdout, .verb = CONTROL_RESIZE };
+	int count = control_ask(runtime_dir, CONTROL_RESIZE, name, take_response, &responses);
+
+	if (count >= 0 && !responses.count && !responses.failed)
+		log_err("no running server has a disk %s", name);
+	return count < 0 || responses.failed || !responses.count ? EXIT_RUNTIME : EXIT_OK;
+}

@@ -28,4 +28,11 @@ enum exit_status __must_check show(const char *runtime_dir, enum control_verb ve
  */
 int __must_check show_table(const char *lines, FILE *to);
 
+/**
+ * show_resize() - ask the server of disk @name to use the size that its store has now, and print it
+ *
+ * Return: the exit status
+ */
+enum exit_status show_resize(const char *runtime_dir, const char *name);
+
 #endif

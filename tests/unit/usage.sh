@@ -62,6 +62,7 @@ wrong "unexpected argument '$conf' after check" check "$conf"
 wrong "unexpected argument '$name' after gc" gc "$name" --dry-run
 wrong 'rescue needs the NAME of a device' rescue
 wrong 'rescue needs the NAME of a device' rescue -c "$conf"
+wrong "resize needs the NAME" resize
 wrong "unexpected argument 'more' after rescue" rescue $name more
 
 # Options that are another verb's.

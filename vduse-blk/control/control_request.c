@@ -11,7 +11,7 @@ static const struct {
 	[CONTROL_LIST] = { "list", false },	     [CONTROL_STATS] = { "stats", false },
 	[CONTROL_JSON] = { "json", false },	     [CONTROL_OWNER] = { "owner", true },
 	[CONTROL_TAKE_OVER] = { "take-over", true }, [CONTROL_MAY_LEAVE] = { "may-leave", true },
-	[CONTROL_LEAVE] = { "leave", true },
+	[CONTROL_LEAVE] = { "leave", true },	     [CONTROL_RESIZE] = { "resize", true },
 };
 
 bool control_request_parse(const char *text, struct control_request *out)

@@ -19,6 +19,7 @@ enum control_verb {
 	CONTROL_STATS,	   /* response: counters, for people */
 	CONTROL_JSON,	   /* response: all of both, for programs */
 	CONTROL_OWNER,	   /* NAME; response: enum control_owner */
+	CONTROL_RESIZE,	   /* NAME; response: the new size, for people; empty: no such disk */
 	CONTROL_TAKE_OVER, /* NAMES; response: names; then a session (takeover/takeover.h) */
 	CONTROL_MAY_LEAVE, /* NAMES; response: empty. Of version 0.1.0 (takeover/leave.h) */
 	CONTROL_LEAVE,	   /* NAMES; response: CONTROL_LEAVING or empty. Of version 0.1.0 */

@@ -143,6 +143,19 @@ struct vhost_user_listener *vhost_user_listener_of(struct device *device)
 	return device->vhost_user ? &device->vhost_user->listener : NULL;
 }
 
+void vhost_user_config_changed(struct device *device)
+{
+	struct vhost_user_device *vu = device->vhost_user;
+	int err = 0;
+
+	if (vu && vu->connected && vu->backend_fd >= 0)
+		err = vhost_user_send(vu->backend_fd, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL,
+				      0);
+	if (err)
+		log_warn("%s: cannot tell the front end (process %d) that the disk has changed: %s",
+			 device->config->name, (int)vu->pid, strerror(-err));
+}
+
 pid_t vhost_user_front_end(const struct device *device)
 {
 	const struct vhost_user_device *vu = device->vhost_user;

@@ -108,6 +108,13 @@ struct vhost_user_listener *vhost_user_listener_of(struct device *device);
 /** vhost_user_listening() - the listener has a socket: accept connections */
 void vhost_user_listening(struct device *device);
 
+/**
+ * vhost_user_config_changed() - the config space has changed: tell the front end
+ *
+ * No effect without a front end that can be told: it reads the config space when it connects.
+ */
+void vhost_user_config_changed(struct device *device);
+
 /** vhost_user_front_end() - the process id of the front end that is connected; 0: none; -1: unknown */
 pid_t vhost_user_front_end(const struct device *device);
 

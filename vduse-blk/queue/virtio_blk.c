@@ -71,9 +71,9 @@ void virtio_blk_config(const struct blk_limits *l, struct virtio_blk_config *con
 /* Does the range consist of whole blocks of the disk? Safe for any values. */
 static bool range_is_valid(const struct blk_limits *l, uint64_t sector, uint64_t len)
 {
-	uint64_t offset = sector * SECTOR_SIZE;
+	uint64_t offset = sector * SECTOR_SIZE, size = load_relaxed(&l->size);
 
-	if (sector > l->size / SECTOR_SIZE || len > l->size - offset)
+	if (sector > size / SECTOR_SIZE || len > size - offset)
 		return false;
 	return !((offset | len) & (l->logical_block - 1));
 }

@@ -23,7 +23,7 @@
 
 /* Everything about a disk that its driver sees, in bytes. */
 struct blk_limits {
-	uint64_t size;
+	uint64_t size;		   /* may grow while requests are in flight: load_relaxed() */
 	uint32_t logical_block;	   /* power of two, 512 ... 4096 */
 	uint32_t physical_block;   /* power of two, >= logical_block */
 	uint32_t alignment_offset; /* of physical blocks, below physical_block */
