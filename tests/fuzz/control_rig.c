@@ -9,10 +9,12 @@
 
 #include "hand_worker.h"
 
-#define NAME	   "fuzz"
-#define LOG_FILE   "/" NAME ".inflight"
-#define PATIENCE_S 5
-#define TIMER_US   1100 /* a little more than IRQ_RETRY_US of queue.c */
+#define NAME	    "fuzz"
+#define LOG_FILE    "/" NAME ".inflight"
+#define PATIENCE_S  5
+#define STORE_SIZE  (1u << 20)
+#define STORE_BLOCK 512u
+#define TIMER_US    1100 /* a little more than IRQ_RETRY_US of queue.c */
 
 struct rig rig;
 static struct ring main_ring;
@@ -39,7 +41,7 @@ static void check_idle(uint64_t start, uint64_t last)
 		must(rig.device.queues.all[i].held);
 		must(rig.device.queues.all[i].vq.in_flight == 0);
 	}
-	must(rig.store.count == 0);
+	must(manual_held(rig.store) == 0);
 }
 
 void rig_kernel_reset(void)
@@ -160,6 +162,25 @@ void rig_run_worker(void)
 	}
 }
 
+void rig_complete(unsigned int nth, bool good)
+{
+	unsigned int count = manual_held(rig.store);
+
+	if (!count)
+		return;
+	nth %= count;
+	manual_complete(rig.store, nth,
+			good				       ? 0
+			: manual_io(rig.store, nth)->cancelled ? -ECANCELED
+							       : -EIO);
+}
+
+static void complete_all(void)
+{
+	while (manual_held(rig.store))
+		rig_complete(0, !manual_io(rig.store, 0)->cancelled);
+}
+
 /* Runs everybody, and ends all I/O, until @done. A timer of a queue may take a millisecond. */
 static void run_until(bool (*done)(void))
 {
@@ -167,7 +188,7 @@ static void run_until(bool (*done)(void))
 
 	while (!done()) {
 		must(time(NULL) <= deadline);
-		slow_store_complete_all(&rig.store);
+		complete_all();
 		rig_run_worker();
 		rig_run_main();
 	}
@@ -201,8 +222,34 @@ static void close_device(void)
 	rig.closed = false;
 	device_close(&rig.device, set_closed);
 	run_until(is_closed);
-	must(rig.store.count == 0 && hand_worker_is_idle(&worker));
+	must(manual_held(rig.store) == 0 && hand_worker_is_idle(&worker));
 	must(vduse_dev_iotlb(rig.device.vduse.dev)->table.count == 0);
+}
+
+static void close_zeroes(struct backend *backend)
+{
+	(void)backend;
+}
+
+/* All operations are held: none reaches the inner store. */
+static void open_zeroes(void)
+{
+	static const struct backend_ops ops = { .close = close_zeroes };
+	static struct backend zeroes;
+
+	zeroes = (struct backend){
+		.ops = &ops,
+		.limits = {
+			.size = STORE_SIZE,
+			.logical_block = STORE_BLOCK,
+			.physical_block = STORE_BLOCK,
+			.volatile_cache = true,
+		},
+		.identity = "zeroes",
+	};
+	rig.store = manual_backend_new(&zeroes);
+	manual_hold(rig.store, true);
+	manual_touch_memory(rig.store);
 }
 
 /* What device_open_store() would have left, of a store that needs no file. */
@@ -212,18 +259,18 @@ static void open_store(void)
 
 	*device = (struct device){
 		.config = &rig.config,
-		.backend = &rig.store.backend,
+		.backend = rig.store,
 		.limits = {
-			.size = SLOW_STORE_SIZE,
-			.logical_block = SLOW_STORE_BLOCK,
-			.physical_block = SLOW_STORE_BLOCK,
+			.size = STORE_SIZE,
+			.logical_block = STORE_BLOCK,
+			.physical_block = STORE_BLOCK,
 			.queues = (uint16_t)rig.config.queues,
 			.queue_size = (uint16_t)rig.config.queue_size,
 			.flush = true,
 			.discard = true,
-			.discard_max = SLOW_STORE_SIZE,
+			.discard_max = STORE_SIZE,
 			.write_zeroes = true,
-			.zeroes_max = SLOW_STORE_SIZE,
+			.zeroes_max = STORE_SIZE,
 		},
 	};
 	rig.offered = virtio_blk_features(&device->limits);
@@ -287,7 +334,7 @@ void rig_init(uint32_t queues, uint32_t queue_size)
 		},
 	};
 	blk_driver_init(&rig.driver, (uint16_t)queue_size);
-	slow_store_init(&rig.store);
+	open_zeroes();
 	open_store();
 	must(create() == 0);
 	must(fake_kern_bus_add(rig.driver.kern) == 0);
@@ -299,5 +346,6 @@ void rig_exit(void)
 	close_device();
 	rig.driver.kern->on_bus = false;
 	must(device_destroy(&rig.device) == 0);
+	backend_close(rig.store);
 	fake_kern_reset();
 }

@@ -15,12 +15,12 @@
 
 #include "disk/disk_device.h"
 #include "blk_driver.h"
-#include "slow_store.h"
+#include "manual_backend.h"
 
 struct rig {
 	struct device_config config;
 	struct device device;
-	struct slow_store store;
+	struct backend *store; /* holds every operation (manual_backend.h) */
 	struct blk_driver driver;
 	uint64_t offered;		 /* features */
 	uint8_t status;			 /* as the kernel has it */
@@ -42,6 +42,9 @@ void rig_run_main(void);
 
 /** rig_run_worker() - one round of the worker */
 void rig_run_worker(void);
+
+/** rig_complete() - end one operation of the store, the @nth as far as there are so many, well or not */
+void rig_complete(unsigned int nth, bool good);
 
 /** rig_let_time_pass() - until timers of queues have run out, if there are any */
 void rig_let_time_pass(void);

@@ -145,10 +145,10 @@ static void server_step(struct input *in, uint8_t what)
 		rig_run_worker();
 		break;
 	case 16:
-		slow_store_complete(&rig.store, input_u8(in), true);
+		rig_complete(input_u8(in), true);
 		break;
 	case 17:
-		slow_store_complete(&rig.store, input_u8(in), false);
+		rig_complete(input_u8(in), false);
 		break;
 	case 18:
 		fail_call(input_u8(in));

@@ -6,6 +6,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "guest.h"
+
+#define PAGE   4096u
+#define SECTOR 512u
+
 struct held_op {
 	struct held_op *next;
 	struct backend_io *io;
@@ -27,6 +32,7 @@ struct manual_backend {
 	struct backend *inner;
 	pthread_mutex_t lock;
 	bool hold;
+	bool touch_memory;
 	unsigned int cancelled;
 	struct held_op *first;
 };
@@ -36,20 +42,65 @@ static struct manual_backend *manual_of(struct backend *backend)
 	return container_of(backend, struct manual_backend, base);
 }
 
+/* ---- what is asked for ---- */
+
+static bool has_memory(const struct backend_io *io)
+{
+	return io->op == BACKEND_READ || io->op == BACKEND_WRITE;
+}
+
+static void check_operation(const struct backend_limits *limits, const struct backend_io *io)
+{
+	uint32_t unit = has_memory(io) ? limits->logical_block : SECTOR;
+	uint64_t len = 0;
+
+	if (io->op == BACKEND_FLUSH)
+		return;
+	must(io->len && io->len <= limits->size && io->offset <= limits->size - io->len,
+	     "an operation outside of the disk");
+	must((io->offset | io->len) % unit == 0, "an operation that is not of whole blocks");
+	for (uint32_t i = 0; has_memory(io) && i < io->iov_count; i++) {
+		must(io->iov[i].iov_len, "an empty piece of memory");
+		len += io->iov[i].iov_len;
+	}
+	must(!has_memory(io) || len == io->len, "memory of another length");
+}
+
+/* A byte of each page, and the last one, as the operation would. */
+static void touch_piece(uint8_t *piece, size_t len, bool in)
+{
+	for (size_t at = 0; at < len; at = at + PAGE < len || at == len - 1 ? at + PAGE : len - 1) {
+		if (in)
+			*(volatile uint8_t *)&piece[at] = 0;
+		else
+			(void)*(volatile uint8_t *)&piece[at];
+	}
+}
+
+static void touch_memory(const struct manual_backend *manual, const struct backend_io *io)
+{
+	for (uint32_t i = 0; manual->touch_memory && has_memory(io) && i < io->iov_count; i++)
+		touch_piece(io->iov[i].iov_base, io->iov[i].iov_len, io->op == BACKEND_READ);
+}
+
+/* ---- the store ---- */
+
 static void manual_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {
 	struct manual_backend *manual = manual_of(backend);
 	struct held_op *op, **link = &manual->first;
 	bool hold;
 
+	check_operation(&backend->limits, io);
+	touch_memory(manual, io);
 	pthread_mutex_lock(&manual->lock);
 	hold = manual->hold;
 	if (hold) {
 		op = malloc(sizeof(*op));
 		ck_assert_ptr_nonnull(op);
 		*op = (struct held_op){ .io = io, .asked = *io };
-		while (*link)
-			link = &(*link)->next;
+		for (; *link; link = &(*link)->next)
+			must((*link)->io != io, "an operation that is in flight already");
 		*link = op;
 	}
 	pthread_mutex_unlock(&manual->lock);
@@ -101,6 +152,11 @@ struct backend *manual_backend_new(struct backend *inner)
 	inner->owner = &manual->base;
 	pthread_mutex_init(&manual->lock, NULL);
 	return &manual->base;
+}
+
+void manual_touch_memory(struct backend *backend)
+{
+	manual_of(backend)->touch_memory = true;
 }
 
 void manual_hold(struct backend *backend, bool hold)
@@ -167,15 +223,30 @@ struct backend_io *manual_io(struct backend *backend, unsigned int index)
 	return io;
 }
 
-static void finish_io(struct batch *batch, struct backend_io *io)
+static void finish_io(struct backend *backend, struct backend_io *io, int result)
 {
-	int result = batch->result == MANUAL_SYNC_FAILS ? -EIO : batch->result;
+	int err = result == MANUAL_SYNC_FAILS ? -EIO : result;
 
-	io->sync_failed = batch->result == MANUAL_SYNC_FAILS ||
-			  (io->op == BACKEND_FLUSH && result < 0 && result != -ECANCELED);
+	touch_memory(manual_of(backend), io);
+	io->sync_failed = result == MANUAL_SYNC_FAILS ||
+			  (io->op == BACKEND_FLUSH && err < 0 && err != -ECANCELED);
 	if (io->sync_failed)
-		backend_lost(batch->backend);
-	io->done(io, result);
+		backend_lost(backend);
+	io->done(io, err);
+}
+
+void manual_complete(struct backend *backend, unsigned int index, int result)
+{
+	struct manual_backend *manual = manual_of(backend);
+	struct held_op *op, **link;
+
+	pthread_mutex_lock(&manual->lock);
+	link = held_at(manual, index);
+	op = *link;
+	*link = op->next;
+	pthread_mutex_unlock(&manual->lock);
+	finish_io(backend, op->io, result);
+	free(op);
 }
 
 static void batch_run(struct ring_message *message)
@@ -189,7 +260,7 @@ static void batch_run(struct ring_message *message)
 		if (batch->result == MANUAL_DO) {
 			backend_submit(batch->inner, op->io->ring, op->io);
 		} else {
-			finish_io(batch, op->io);
+			finish_io(batch->backend, op->io, batch->result);
 		}
 		free(op);
 	}

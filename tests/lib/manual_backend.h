@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A store in front of another one. It passes operations on, or holds them until the test completes
- * each of them: in any order, with any result.
+ * each of them: in any order, with any result. It aborts the test for an operation that no store may
+ * get: outside of the disk, not of whole blocks, or with memory of another length.
  *
  * Operations complete on the worker that submitted them, as with any store. The functions below
- * are for the test's thread.
+ * are for the test's thread. For other fake stores see README.
  */
 #ifndef TESTS_MANUAL_BACKEND_H
 #define TESTS_MANUAL_BACKEND_H
@@ -20,6 +21,13 @@
 
 /** manual_backend_new() - a store with the limits of @inner, which it closes when it is closed */
 struct backend *manual_backend_new(struct backend *inner);
+
+/**
+ * manual_touch_memory() - from now on, access each page of an operation when it comes and when it ends
+ *
+ * An address sanitizer then sees memory that is not there for all of that time.
+ */
+void manual_touch_memory(struct backend *backend);
 
 /** manual_hold() - hold what is submitted from now on, or pass it on again */
 void manual_hold(struct backend *backend, bool hold);
@@ -43,5 +51,13 @@ struct backend_io *manual_io(struct backend *backend, unsigned int index);
  * Those of one worker complete together, between two rounds of its queues.
  */
 void manual_finish(struct backend *backend, unsigned int index, unsigned int count, int result);
+
+/**
+ * manual_complete() - one operation is done, before the function returns
+ * @result: 0 or -errno
+ *
+ * For tests in which one thread does everything: the caller's thread is that of the worker.
+ */
+void manual_complete(struct backend *backend, unsigned int index, int result);
 
 #endif
