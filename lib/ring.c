@@ -41,6 +41,17 @@ static void messages_ready(struct ring_poll *poll)
 	}
 }
 
+static const char *hint(int err)
+{
+	switch (err) {
+	case -EPERM:
+		return " (is sysctl kernel.io_uring_disabled set?)";
+	case -ENOMEM:
+		return " (is the limit of locked memory too low? ulimit -l, LimitMEMLOCK=)";
+	}
+	return "";
+}
+
 static int set_up(struct io_uring *uring, unsigned int entries, unsigned int flags)
 {
 	int err = -EINVAL;
@@ -48,8 +59,7 @@ static int set_up(struct io_uring *uring, unsigned int entries, unsigned int fla
 	for (size_t i = 0; i < ARRAY_SIZE(setup_flags) && err == -EINVAL; i++)
 		err = ring_setup(uring, entries, setup_flags[i] | flags);
 	if (err) {
-		log_err("cannot set up an io_uring: %s%s", strerror(-err),
-			err == -EPERM ? " (is sysctl kernel.io_uring_disabled set?)" : "");
+		log_err("cannot set up an io_uring: %s%s", strerror(-err), hint(err));
 		return err;
 	}
 	io_uring_register_ring_fd(uring); /* saves a file look-up per call where it works */
