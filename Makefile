@@ -9,7 +9,7 @@
 # make mutants     FILES="lib/virtq.c ..." changed line by line: which changes does make unit miss?
 # make native      vhost-user-blk against real clients, in the Debian root, without a VM
 # make stress      the VM tier's loops at full length, and a run with the thread sanitizer: hours
-# make bench       next to its peers, in the virtual machine: QUICK=1 MODE=cost|wall|both
+# make bench       next to its peers, in the virtual machine: QUICK=1 MODE=cost|wall|both|native
 # make lint        format, static analysis, architecture, manuals
 # make install     PREFIX=/usr/local DESTDIR=
 #
