@@ -66,10 +66,11 @@ static void removed(struct queue *queue)
 
 void queue_finish_command(struct queue *queue)
 {
-	enum queue_verb verb = queue->command.verb;
+	enum queue_verb verb;
 
 	if (!queue->command.quiescing || queue->vq.in_flight || is_referenced(queue))
 		return;
+	verb = queue->command.verb; /* the main thread's, except for a command under way */
 	if ((verb == QUEUE_PAUSE || verb == QUEUE_STOP) && queue->requests.guest_memory)
 		guest_memory_drop(queue->requests.guest_memory);
 	if (verb == QUEUE_PAUSE || verb == QUEUE_QUIESCE)
