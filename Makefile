@@ -69,9 +69,10 @@ HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_s
 	  cases_memory cases_race random resets main
 
 # Clients of vhost-user sockets, and what they share.
-NATIVE := front_ends
+NATIVE := front_ends hostile
 NATIVE_OBJS := $(patsubst %,$(O)/tests/native/%.o,native session vmm load dirty_log) \
 	       $(patsubst %,$(O)/tests/lib/%.o,vhost_user_client vhost_user_guest)
+HOSTILE_FRONT_ENDS := $(patsubst %,$(O)/tests/native/hostile_%.o,messages memory rings sockets)
 NATIVE_TOOLS := $(NATIVE:%=$(O)/tests/native/%)
 
 LIB_OBJS    := $(LIB:%=$(O)/lib/%.o)
@@ -111,6 +112,7 @@ native-tools: $(NATIVE_TOOLS)
 $(NATIVE_TOOLS): $(O)/tests/native/%: $(O)/tests/native/%.o $(NATIVE_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+$(O)/tests/native/hostile: $(HOSTILE_FRONT_ENDS)
 native-tools: $(O)/tests/native/blkio_verify
 $(O)/tests/native/blkio_verify: $(O)/tests/native/blkio_verify.o $(O)/tests/native/native.o
 	$(call say,LD,$@)

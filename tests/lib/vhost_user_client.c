@@ -34,7 +34,7 @@ static int connect_once(const char *path)
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
@@ -53,7 +53,7 @@ int vuc_connect(struct vuc *c, const char *path, unsigned int deadline_ms)
 
 	*c = (struct vuc){ .fd = -1, .deadline_ms = deadline_ms, .backend_fd = -1 };
 	deadline_ns = deadline_of(c);
-	while ((fd = connect_once(path)) == -ENOENT || fd == -ECONNREFUSED) {
+	while ((fd = connect_once(path)) == -ENOENT || fd == -ECONNREFUSED || fd == -EAGAIN) {
 		if (!ms_until(deadline_ns))
 			return fd;
 		nanosleep(&pause, NULL);

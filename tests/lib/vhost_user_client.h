@@ -182,7 +182,11 @@ struct vuc_send {
 	uint32_t flags; /* besides the version */
 };
 
-/** vuc_connect() - to the socket at @path, which need not be there before the deadline */
+/**
+ * vuc_connect() - to the socket at @path, which need not be there before the deadline
+ *
+ * -EAGAIN: others wait to be accepted, and no more may.
+ */
 int __must_check vuc_connect(struct vuc *c, const char *path, unsigned int deadline_ms);
 void vuc_close(struct vuc *c);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 static struct options {
 	const char *path;
 	const char *image; /* the file behind the disk, or NULL */
+	const char *until; /* a file that ends the case crash */
 	unsigned int queues;
 	uint64_t requests; /* of a case */
 	unsigned int rounds;
@@ -84,10 +86,12 @@ static void play_vmm(const char *name)
 
 	open_front_end(&f, name);
 	run(&f, options.requests);
-	session_stop(&f.s);
-	session_reset(&f.s);
-	session_start(&f.s);
-	run(&f, options.requests);
+	if (session_can_stop(&f.s)) {
+		session_stop(&f.s);
+		session_reset(&f.s);
+		session_start(&f.s);
+		run(&f, options.requests);
+	}
 	close_front_end(&f);
 }
 
@@ -426,33 +430,30 @@ static void config_change_is_told(const char *name)
 }
 
 /*
- * I/O without end, through any number of lost connections: the shell kills the server. A line for
- * each connection after its first requests came back; ends after --rounds of them.
+ * I/O through any number of lost connections, until a file exists: the shell kills or replaces the
+ * server. A line for each few hundred requests.
  */
-static void server_dies_under_load(const char *name)
+static void server_goes_under_load(const char *name)
 {
 	struct front_end f;
-	unsigned int again = 0;
+	unsigned int lost = 0;
 	int err = 0;
 
 	open_front_end(&f, name);
 	need(&f.s, VUC_P_INFLIGHT_SHMFD, "INFLIGHT_SHMFD");
-	while (again < options.rounds) {
-		if (!err)
-			err = load_run(&f.load, 100);
-		if (!err) {
-			printf("running %u\n", again);
-			fflush(stdout);
+	want(options.until, "--until says when it ends");
+	while (access(options.until, F_OK) < 0 || err) {
+		if (err == -ECONNRESET) {
+			where("%s, connection %u", name, ++lost);
+			err = session_reconnect(&f.s);
+			continue;
 		}
-		while (!err)
-			err = load_run(&f.load, 100);
-		must(err == -ECONNRESET ? 0 : err, "I/O");
-		where("%s, connection %u", name, ++again);
-		err = session_reconnect(&f.s);
+		must(err, "I/O");
+		printf("running, %" PRIu64 " requests, %u connections lost\n", f.load.done, lost);
+		fflush(stdout);
+		err = load_run(&f.load, 300);
 	}
-	must(err, "the last connection");
-	run(&f, options.requests);
-	printf("%" PRIu64 " requests, %u connections lost\n", f.load.done, again);
+	printf("%" PRIu64 " requests, %u connections lost\n", f.load.done, lost);
 	close_front_end(&f);
 }
 
@@ -493,7 +494,7 @@ static const struct front_end_case {
 	{ "device-state", device_state_is_saved_and_loaded, "cloud-hypervisor", false, false },
 	{ "reset", device_is_reset_under_load, NULL, false, false },
 	{ "resize", config_change_is_told, NULL, true, false },
-	{ "crash", server_dies_under_load, NULL, true, false },
+	{ "crash", server_goes_under_load, NULL, true, false },
 	{ "read-only", disk_is_read_only, NULL, true, false },
 };
 
@@ -507,6 +508,7 @@ static int run_apart(const struct front_end_case *c, const char *vmm)
 	child = fork();
 	want(child >= 0, "fork: %s", strerror(errno));
 	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		where("%s %s", c->name, vmm);
 		c->run(vmm);
 		fflush(stdout);
@@ -572,6 +574,7 @@ static int usage(void)
 	      "  --requests N    of a case (3000)\n"
 	      "  --rounds N      of a case that repeats something (8)\n"
 	      "  --peer          leave out what qemu-storage-daemon is known to lack or to fail\n"
+	      "  --until FILE    end of the case crash\n"
 	      "The disk's data are lost. Cases:\n ",
 	      stderr);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++)
@@ -588,6 +591,7 @@ int main(int argc, char *argv[])
 						      { "requests", required_argument, NULL, 'n' },
 						      { "rounds", required_argument, NULL, 'r' },
 						      { "peer", no_argument, NULL, 'p' },
+						      { "until", required_argument, NULL, 'u' },
 						      { 0 } };
 	const char *vmm = NULL;
 	int option, failed = 0, run = 0;
@@ -602,6 +606,9 @@ int main(int argc, char *argv[])
 			break;
 		case 'i':
 			options.image = optarg;
+			break;
+		case 'u':
+			options.until = optarg;
 			break;
 		case 'n':
 			options.requests = strtoull(optarg, NULL, 0);

@@ -93,6 +93,11 @@ void session_stop(struct session *s)
 	must(vmm_play(s, s->vmm->stop), "stop");
 }
 
+bool session_can_stop(const struct session *s)
+{
+	return s->vmm->stop[0] != STEPS_END;
+}
+
 void session_reset(struct session *s)
 {
 	for (unsigned int i = 0; i < s->queue_count; i++)

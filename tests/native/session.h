@@ -46,6 +46,7 @@ struct session {
 	int inflight_fd;  /* -1: none */
 	bool again;	  /* this connection is not the first one */
 	bool memory_sent; /* by ADD_MEM_REG, on this connection */
+	bool hostile;	  /* session_reconnect() may return -EREMOTEIO: a message was refused */
 	bool log_all;	  /* SET_FEATURES and SET_VRING_ADDR ask for the dirty log */
 };
 
@@ -61,6 +62,9 @@ void session_start(struct session *s);
 
 /** session_stop() - the messages for a driver that resets: nothing is in flight afterwards */
 void session_stop(struct session *s);
+
+/** session_can_stop() - does the VMM have any? Some let no guest reset its device */
+bool session_can_stop(const struct session *s);
 
 /** session_reset() - what the guest's driver does after that: empty rings, nothing in flight */
 void session_reset(struct session *s);
