@@ -46,10 +46,10 @@ start_backend() {
 }
 
 start_ours() {
-	{
+	serve < <(
 		printf '[global]\nruntime_dir = %s\n' "$T/run"
 		disk_section disk "$@"
-	} | serve
+	)
 }
 
 # Its disks can have nothing but queues, and be read-only.
@@ -72,9 +72,10 @@ start_peer() {
 	defer reap $PEER
 }
 
+# stop_backend [PATTERN]: of lines that vduse-blk may log
 stop_backend() {
 	case $BACKEND in
-	vduse-blk) stop && quiet ;;
+	vduse-blk) stop && quiet "$@" ;;
 	qemu-storage-daemon)
 		kill -TERM "$PEER"
 		wait_for "$PATIENCE" "end of the back end" process_ended "$PEER"
@@ -90,4 +91,13 @@ client() {
 	shift
 	"$TOOLS/$name" "$@" >"$T/client" 2>&1 ||
 		fail "$name $*: status $?: $(grep -vE '^ok ' "$T/client" | tail -n 20)"
+}
+
+# Only what belongs to this test: this tier runs among other processes.
+show_state() {
+	echo "    its state:"
+	{
+		timeout 10 "$VDUSE_BLK" stats -c "$T/conf"
+		ps -o pid,etimes,time,stat,wchan:24,comm -s "$(ps -o sid= $$)"
+	} 2>/dev/null | sed 's/^/    | /'
 }

@@ -21,5 +21,5 @@ done
 before=$(checksum "$img")
 start_backend "$img" "$T/socket" queues=2 readonly=yes
 client front_ends --queues 2 "$T/socket" read-only
-stop_backend
+stop_backend 'head [0-9]*: invalid request, completed with status 1'
 is "the read-only image" "$(checksum "$img")" "$before"
