@@ -20,8 +20,6 @@
 #include "server.h"
 #include "show.h"
 
-#define RUNTIME_DIR "/run/vduse-blk" /* the default of the key runtime_dir */
-
 struct arguments {
 	const char *config_path; /* NULL: no option -c */
 	bool json;
@@ -77,7 +75,9 @@ static enum exit_status verb_dump(const struct config *config, const struct argu
 
 static const char *runtime_dir(const struct config *config)
 {
-	return config ? config->runtime_dir : RUNTIME_DIR;
+	static char user[CONFIG_RUNTIME_DIR_MAX];
+
+	return config ? config->runtime_dir : config_user_runtime_dir(user);
 }
 
 static enum exit_status verb_list(const struct config *config, const struct arguments *args)

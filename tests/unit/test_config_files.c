@@ -113,7 +113,7 @@ START_TEST(example_configuration_shows_every_key_with_its_default)
 			keys += c[2] != '[';
 		}
 	}
-	ck_assert_uint_eq(keys, (3 + 22) + 2 + 3 + 3);
+	ck_assert_uint_eq(keys, (3 + 22) + 2 + 4 + 3);
 	ck_assert_int_eq(cfg_load(text), 0);
 	ck_assert_uint_eq(cfg.device_count, 4);
 	ck_assert_int_eq(cfg.log_level, LOG_LEVEL_INFO);

@@ -24,9 +24,9 @@ END_TEST
 
 START_TEST(values_are_read_and_dumped)
 {
-	ck_assert_int_eq(
-		cfg_load(USER "socket = '/s #1'\nsocket_mode = 0600\nsocket_group = kvm\n"), 0);
-	ck_assert_str_eq(cfg.devices[0].socket, "/s #1");
+	ck_assert_int_eq(cfg_load(USER "socket = '/s;1'\nsocket_mode = 0600\nsocket_group = kvm\n"),
+			 0);
+	ck_assert_str_eq(cfg.devices[0].socket, "/s;1");
 	ck_assert_uint_eq(cfg.devices[0].socket_mode, 0600);
 	ck_assert_str_eq(cfg.devices[0].socket_group, "kvm");
 	cfg_round_trip();
@@ -44,6 +44,7 @@ static const struct {
 	const char *text, *error;
 } errors[] = {
 	{ USER "socket = s\n", "accepted: auto, or an absolute path of at most 107 bytes" },
+	{ USER "socket = '/a b'\n", "socket: \"/a b\" is not understood" },
 	{ USER "socket_mode = 8\n", "socket_mode: \"8\" is not understood" },
 	{ USER "socket_mode = 01000\n", "socket_mode: \"01000\" is not understood" },
 	{ USER "socket_mode = 06x\n", "socket_mode: \"06x\" is not understood" },

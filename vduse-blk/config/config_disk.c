@@ -11,68 +11,75 @@
 #include "config_keys.h"
 #include "log.h"
 
-#define NAME_MAX_BYTES 64
+#define NAME_BYTES 64
 
-/* The file name of the socket without its suffix, in characters that a name may have. */
-static void disk_name(const struct config_disk *disk, char name[NAME_MAX_BYTES])
+/* The absolute path of the socket. Return: allocated; NULL: no memory */
+static char *absolute(const char *path)
 {
-	const char *file = disk->socket ? strrchr(disk->socket, '/') : NULL;
-	size_t len = 0;
+	char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	char *text;
 
-	if (!file)
-		file = disk->socket ? disk->socket : "disk";
-	else
-		file++;
-	for (; *file && *file != '.' && len < NAME_MAX_BYTES - 1; file++) {
-		char c = (char)tolower((unsigned char)*file);
-
-		name[len++] = isalnum((unsigned char)c) ? c : '-';
-	}
-	name[len] = '\0';
-	if (!isalnum((unsigned char)name[0]) || !strcmp(name, "global"))
-		strcpy(name, "disk");
+	if (asprintf(&text, "%s%s%s", directory ? directory : "", directory ? "/" : "", path) < 0)
+		text = NULL;
+	free(directory);
+	return text;
 }
 
-static void print_runtime_dir(FILE *to)
+/*
+ * The path of the socket in characters that a name may have: "run-vm1-disk" for /run/vm1/disk.sock. Two
+ * servers of one user must not have disks of one name.
+ */
+static void name_of_socket(const char *path, char name[NAME_BYTES])
+{
+	const char *file = strrchr(path, '/'), *from = path;
+	size_t len = (size_t)(file - path) + strcspn(file, ".");
+
+	if (len >= NAME_BYTES)
+		from += len - (NAME_BYTES - 1);
+	while (from < path + len && !isalnum((unsigned char)*from))
+		from++;
+	for (; from < path + len; from++)
+		*name++ = isalnum((unsigned char)*from) ? (char)tolower((unsigned char)*from) : '-';
+	*name = '\0';
+}
+
+static void disk_name(const struct config_disk *disk, const char *socket, char name[NAME_BYTES])
+{
+	name[0] = '\0';
+	if (disk->socket)
+		name_of_socket(socket, name);
+	if (!name[0])
+		snprintf(name, NAME_BYTES, "disk-%d", (int)getpid());
+}
+
+const char *config_user_runtime_dir(char text[CONFIG_RUNTIME_DIR_MAX])
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
 
 	if (geteuid() == 0)
-		fputs("/run/vduse-blk\n", to);
-	else if (run && run[0] == '/')
-		fprintf(to, "%s/vduse-blk\n", run);
-	else
-		fprintf(to, "/tmp/vduse-blk-%u\n", geteuid());
+		strcpy(text, CONFIG_RUNTIME_DIR);
+	else if (!run || run[0] != '/' ||
+		 snprintf(text, CONFIG_RUNTIME_DIR_MAX, "%s/vduse-blk", run) >=
+			 CONFIG_RUNTIME_DIR_MAX)
+		snprintf(text, CONFIG_RUNTIME_DIR_MAX, "/tmp/vduse-blk-%u", geteuid());
+	return text;
 }
 
-/* The key socket needs an absolute path. */
-static void print_socket(const struct config_disk *disk, FILE *to)
+static void print_file(const struct config_disk *disk, const char *socket, FILE *to)
 {
-	char *directory = disk->socket[0] == '/' ? NULL : getcwd(NULL, 0);
-	char *path = NULL;
+	char name[NAME_BYTES], directory[CONFIG_RUNTIME_DIR_MAX];
 
-	if (directory && asprintf(&path, "%s/%s", directory, disk->socket) < 0)
-		path = NULL;
-	fputs("socket = ", to);
-	config_text_print(path ? path : disk->socket, to);
-	fputc('\n', to);
-	free(path);
-	free(directory);
-}
-
-static void print_file(const struct config_disk *disk, FILE *to)
-{
-	char name[NAME_MAX_BYTES];
-
-	disk_name(disk, name);
+	disk_name(disk, socket, name);
 	fputs("[global]\nruntime_dir = ", to);
-	print_runtime_dir(to);
-	fprintf(to, "[%s]\ndriver = vhost-user\nreadonly = %s\npath = ", name,
+	config_text_print(config_user_runtime_dir(directory), to);
+	fprintf(to, "\n[%s]\ndriver = vhost-user\nreadonly = %s\npath = ", name,
 		disk->readonly ? "yes" : "no");
 	config_text_print(disk->path, to);
+	if (disk->socket) {
+		fputs("\nsocket = ", to);
+		config_text_print(socket, to);
+	}
 	fputc('\n', to);
-	if (disk->socket)
-		print_socket(disk, to);
 	for (char **pair = disk->pairs; pair && *pair; pair++)
 		fprintf(to, "%s\n", *pair);
 }
@@ -90,20 +97,35 @@ static int check_pairs(const struct config_disk *disk)
 	return 0;
 }
 
-int config_disk_load(const struct config_disk *disk, struct config *out)
+/* Return: the text of a configuration file, allocated; NULL: no memory */
+static char *make_file(const struct config_disk *disk)
 {
+	char *socket = absolute(disk->socket ? disk->socket : "");
 	char *text = NULL;
 	size_t len;
-	int err = check_pairs(disk);
-	FILE *to = err ? NULL : open_memstream(&text, &len);
+	FILE *to = socket ? open_memstream(&text, &len) : NULL;
 
-	if (!to)
-		return err ? err : -ENOMEM;
-	print_file(disk, to);
-	if (fclose(to)) {
-		free(text);
-		return -ENOMEM;
+	if (to) {
+		print_file(disk, socket, to);
+		if (fclose(to)) {
+			free(text);
+			text = NULL;
+		}
 	}
+	free(socket);
+	return text;
+}
+
+int config_disk_load(const struct config_disk *disk, struct config *out)
+{
+	int err = check_pairs(disk);
+	char *text;
+
+	if (err)
+		return err;
+	text = make_file(disk);
+	if (!text)
+		return -ENOMEM;
 	err = config_load_text("command line", text, out);
 	free(text);
 	if (!err && !disk->socket)

@@ -19,9 +19,19 @@ struct config_disk {
 /**
  * config_disk_load() - as config_load(), of a file that has this disk only
  *
- * runtime_dir is /run/vduse-blk for root; else vduse-blk in XDG_RUNTIME_DIR, or /tmp/vduse-blk-UID.
- * Return: as config_load()
+ * The name of the disk is made from the path of the socket. Return: as config_load()
  */
 int __must_check config_disk_load(const struct config_disk *disk, struct config *out);
+
+#define CONFIG_RUNTIME_DIR     "/run/vduse-blk" /* the default of the key runtime_dir */
+#define CONFIG_RUNTIME_DIR_MAX 64
+
+/**
+ * config_user_runtime_dir() - where the servers of this user are, unless a file says something else
+ * @text: out
+ *
+ * CONFIG_RUNTIME_DIR for root; else vduse-blk in XDG_RUNTIME_DIR, or /tmp/vduse-blk-UID. Return: @text
+ */
+const char *config_user_runtime_dir(char text[CONFIG_RUNTIME_DIR_MAX]);
 
 #endif

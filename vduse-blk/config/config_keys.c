@@ -248,7 +248,7 @@ static const struct config_key device_keys[] = {
 	  .type = &config_type_socket,
 	  MEMBER(struct device_config, socket),
 	  .default_text = "auto",
-	  .accepts = "auto, or an absolute path of at most 107 bytes",
+	  .accepts = "auto, or an absolute path of at most 107 bytes without blanks",
 	  .help = "socket that a VMM connects to; auto: NAME.sock in runtime_dir; vhost-user only" },
 	{ .name = "socket_mode",
 	  .type = &config_type_mode,

@@ -27,6 +27,9 @@ static int socket_parse(const struct config_key *key, const char *text, void *me
 {
 	if (text[0] != '/' && strcmp(text, AUTO))
 		return -EINVAL;
+	for (const char *c = text; *c; c++)
+		if (*c <= ' ' || *c == '\x7f') /* "list" has columns */
+			return -EINVAL;
 	return text_parse(key, text, member);
 }
 

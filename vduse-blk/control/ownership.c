@@ -139,3 +139,14 @@ int ownership_by_other(const char *name, const char *runtime_dir)
 		return 0;
 	return wait_for_end(name, runtime_dir);
 }
+
+int ownership_wait_name(const char *name, const char *runtime_dir)
+{
+	unsigned int wait_ms = END_WAIT_MS;
+	struct who who;
+
+	do {
+		who = ask_who(name, runtime_dir);
+	} while (who.owner == CONTROL_OWNER_HAS && startup_wait(&wait_ms));
+	return who.owner == CONTROL_OWNER_NONE ? 0 : refuse(&who, runtime_dir);
+}

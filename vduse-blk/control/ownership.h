@@ -6,6 +6,14 @@
 #include "compiler.h"
 
 /**
+ * ownership_wait_name() - does a running server of @runtime_dir serve a disk of this name?
+ *
+ * For disks that the kernel does not know. Waits a few seconds for a server that is just ending. Return:
+ * 0: no; -EBUSY: yes, logged
+ */
+int __must_check ownership_wait_name(const char *name, const char *runtime_dir);
+
+/**
  * ownership_refuse() - refuse a device that a running server of @runtime_dir serves
  *
  * Return: 0; -EBUSY, logged

@@ -144,8 +144,12 @@ static int attach_socket(struct attach_job *job)
 static int detach_socket(struct attach_job *job)
 {
 	if (job->front_end && job->verb == DETACH_UNUSED) {
-		snprintf(job->users, sizeof(job->users), "process %d is connected",
-			 (int)job->front_end);
+		if (job->front_end > 0)
+			snprintf(job->users, sizeof(job->users), "process %d is connected",
+				 (int)job->front_end);
+		else
+			snprintf(job->users, sizeof(job->users),
+				 "a process in another PID namespace is connected");
 		return -EBUSY;
 	}
 	vhost_user_unlink(job->listener);

@@ -21,6 +21,8 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 		.front_end = vhost_user_front_end(&disk->device),
 		.finished = finished,
 	};
+	if (disk->job.listener && !disk->job.listener->inherited)
+		strcpy(disk->job.node, disk->job.listener->path);
 	disk_set_state(disk, state);
 	attach_submit(&disk->job, disk->host->ring);
 }

@@ -185,6 +185,11 @@ int device_open_store(struct device *device, const struct device_config *config,
 			return err;
 		wait_ms = STORE_WAIT_MS;
 	}
+	if (!front_end_of(config->driver)->vdpa) {
+		err = ownership_wait_name(config->name, runtime_dir);
+		if (err)
+			return err;
+	}
 	if (front_end_of(config->driver)->vdpa)
 		err = store_type_of(config)->open(config, wait_ms, &device->backend);
 	else /* opened when the front end starts its rings (vhost_user_store.c) */

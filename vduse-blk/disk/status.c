@@ -6,6 +6,7 @@
 #include "bytes.h"
 #include "config/config.h"
 #include "config/front_end.h"
+#include "frontend/vhost_user_device.h"
 #include "json.h"
 
 static const char *const queue_states[] = {
@@ -97,16 +98,34 @@ static void print_queue(uint32_t i, const struct queue *queue, FILE *to)
 	fputc('\n', to);
 }
 
+static void print_vduse(const struct vduse_device *vduse, FILE *to)
+{
+	fprintf(to, "%" PRIu64 " control messages, slowest reply after %" PRIu64 " us%s",
+		vduse->messages_replied, us(vduse->slowest_reply_ns),
+		vduse->reply_stalled ? ", a reply is delayed: the store stalls" : "");
+}
+
+static void print_vhost_user(const struct device *device, FILE *to)
+{
+	pid_t pid = vhost_user_front_end(device);
+
+	if (pid > 0)
+		fprintf(to, "process %d is connected", (int)pid);
+	else
+		fprintf(to, "%s is connected",
+			pid ? "a process of another PID namespace" : "no process");
+}
+
 void status_stats(const struct disk *disk, FILE *to)
 {
 	const struct device *device = &disk->device;
 
-	fprintf(to,
-		"%s %s: %s, %" PRIu64 " control messages, slowest reply after %" PRIu64
-		" us%s%s%s%s\n",
-		disk->config->name, node_of(disk), disk_state_name(disk),
-		device->vduse.messages_replied, us(device->vduse.slowest_reply_ns),
-		device->vduse.reply_stalled ? ", a reply is delayed: the store stalls" : "",
+	fprintf(to, "%s %s: %s, ", disk->config->name, node_of(disk), disk_state_name(disk));
+	if (front_end_of(disk->config->driver)->vdpa)
+		print_vduse(&device->vduse, to);
+	else
+		print_vhost_user(device, to);
+	fprintf(to, "%s%s%s\n",
 		load_relaxed(&device->queues.disk.flush_failed) ? ", writes were lost" : "",
 		disk->why[0] ? ", " : "", disk->why);
 	for (uint32_t i = 0; device->queues.all && i < device->queues.count; i++) {
@@ -129,9 +148,12 @@ void status_json(const struct disk *disk, FILE *to)
 {
 	const struct device *device = &disk->device;
 
-	fprintf(to, "{\"name\": \"%s\", \"node\": \"%s\", \"driver\": \"%s\", \"state\": \"%s\", ",
-		disk->config->name, disk->job.node, front_end_of(disk->config->driver)->name,
-		disk_state_name(disk));
+	fprintf(to, "{\"name\": \"%s\", \"node\": ", disk->config->name);
+	json_string(disk->job.node, to);
+	fprintf(to, ", \"driver\": \"%s\", \"state\": \"%s\", ",
+		front_end_of(disk->config->driver)->name, disk_state_name(disk));
+	if (!front_end_of(disk->config->driver)->vdpa)
+		fprintf(to, "\"front_end_pid\": %d, ", (int)vhost_user_front_end(device));
 	fputs("\"error\": ", to);
 	json_string(disk->why, to);
 	fputs(", \"path\": ", to);

@@ -239,10 +239,15 @@ static void accept_stopped(struct ring_poll *poll)
 	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, accepting);
 
 	poll->ring = NULL;
-	if (vu->connected)
-		vhost_user_session_end(vu); /* after the message that is being processed */
-	else
+	if (!vu->connected) {
 		device_close_queues(vu->device);
+		return;
+	}
+	log_info(
+		"%s: the connection to the front end (process %d) is closed, since the server stops or "
+		"releases the disk; the front end must connect again",
+		vu->device->config->name, (int)vu->pid);
+	vhost_user_session_end(vu); /* after the message that is being processed */
 }
 
 static void vhost_user_stop(struct device *device)

@@ -37,17 +37,45 @@ static int open_store(struct vhost_user_device *vu, unsigned int wait_ms)
 	return err;
 }
 
+/* Did a former server run rings of this front end until it was killed? */
+static bool is_successor(const struct vhost_user_device *vu)
+{
+	for (uint16_t i = 0; i < vu->inflight_queues && vu->keeps_inflight; i++)
+		if (inflight_vq_is_active(inflight_vq(vu->device->inflight, i)))
+			return true;
+	return false;
+}
+
+static void try_to_open(struct vhost_user_device *vu)
+{
+	unsigned int tries = is_successor(vu) ? 1 : BUSY_TRIES;
+	unsigned int wait_ms = is_successor(vu) ? SUCCESSOR_WAIT_MS : 0;
+
+	do {
+		log_capture(vu->error);
+		vu->store_result = open_store(vu, wait_ms);
+		log_capture(NULL);
+	} while (vu->store_result == -EBUSY && --tries && !usleep(BUSY_DELAY_US));
+}
+
+/* The log line that this text becomes a part of begins with the name of the disk already. */
+static void cut_name(struct vhost_user_device *vu)
+{
+	const char *name = vu->device->config->name;
+	size_t len = strlen(name);
+
+	if (!strncmp(vu->error, name, len) && !strncmp(vu->error + len, ": ", 2))
+		memmove(vu->error, vu->error + len + 2, strlen(vu->error + len + 2) + 1);
+}
+
 static void open_work(struct task *task)
 {
 	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
 	int *fds[TASK_DESCRIPTORS_MAX];
-	unsigned int count, tries = 0;
+	unsigned int count;
 
-	do {
-		log_capture(vu->error);
-		vu->store_result = open_store(vu, vu->keeps_inflight ? SUCCESSOR_WAIT_MS : 0);
-		log_capture(NULL);
-	} while (vu->store_result == -EBUSY && ++tries < BUSY_TRIES && !usleep(BUSY_DELAY_US));
+	try_to_open(vu);
+	cut_name(vu);
 	if (vu->store_result)
 		return;
 	count = backend_descriptors(vu->store, fds, ARRAY_SIZE(fds));
