@@ -16,11 +16,18 @@
 /* The absolute path of the socket. Return: allocated; NULL: no memory */
 static char *absolute(const char *path)
 {
-	char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0);
-	char *text;
+	char *directory, *text;
+	size_t size;
 
-	if (asprintf(&text, "%s%s%s", directory ? directory : "", directory ? "/" : "", path) < 0)
-		text = NULL;
+	if (path[0] == '/')
+		return strdup(path);
+	directory = getcwd(NULL, 0);
+	if (!directory)
+		return NULL;
+	size = strlen(directory) + strlen(path) + 2;
+	text = malloc(size);
+	if (text)
+		snprintf(text, size, "%s/%s", directory, path);
 	free(directory);
 	return text;
 }
