@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vduse-blk/frontend/vhost_user_store.c: the store is open and locked while rings run, and not else. */
+#include <check.h>
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "store/store_type.h"
+#include "suite.h"
+#include "temp_dir.h"
+#include "test_log.h"
+#include "vhost_user_fixture.h"
+
+#define OK  VIRTIO_BLK_S_OK
+#define OUT VIRTIO_BLK_T_OUT
+
+/* Another server opens the store. Return: it; NULL: it is in use */
+static struct backend *try_open(void)
+{
+	struct backend *backend = NULL;
+	char text[LOG_CAPTURE_MAX];
+	int err;
+
+	log_capture(text);
+	err = store_type_of(&vuf.config)->open(&vuf.config, 0, &backend);
+	log_capture(NULL);
+	ck_assert_msg(!err || err == -EBUSY, "%s", text);
+	return backend;
+}
+
+static bool is_open(void)
+{
+	struct backend *backend = try_open();
+
+	if (backend)
+		backend_close(backend);
+	return !backend;
+}
+
+static void get_base(uint32_t queue)
+{
+	uint32_t base;
+
+	ck_assert_int_eq(vuc_get_vring_base(&vuf.c, queue, &base), 0);
+}
+
+static void enable(uint32_t queue, bool on)
+{
+	ck_assert_int_eq(vug_send_enable(&vuf.queues[queue], &vuf.c, on), 0);
+}
+
+START_TEST(open_while_rings_run)
+{
+	vuf_serve();
+	ck_assert(!is_open());
+	vuf_connect();
+	vuf_accept_features();
+	ck_assert_int_eq(vug_memory_send(&vuf.memory, &vuf.c), 0);
+	vuf_take_inflight();
+	ck_assert(!is_open());
+	vuf_start_rings();
+	ck_assert(is_open());
+	get_base(0);
+	ck_assert(is_open());
+	get_base(0);
+	get_base(1);
+	ck_assert(!is_open());
+	get_base(1);
+	vuf_start_rings();
+	ck_assert(is_open());
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	vuf_disconnect();
+	ck_assert(!is_open());
+}
+END_TEST
+
+/* The guest's driver may only wait. */
+START_TEST(open_while_rings_are_disabled)
+{
+	vuf_up();
+	enable(0, false);
+	enable(1, false);
+	ck_assert(is_open());
+	enable(1, true);
+	ck_assert_int_eq(vuf_do(1, OUT, 0, 512, 1), OK);
+}
+END_TEST
+
+START_TEST(closed_by_a_reset)
+{
+	vuf_up();
+	ck_assert(is_open());
+	ck_assert_int_eq(vuc_set_empty(&vuf.c, _i ? VUC_RESET_DEVICE : VUC_RESET_OWNER), 0);
+	ck_assert(!is_open());
+}
+END_TEST
+
+START_TEST(closed_with_the_device)
+{
+	vuf_up();
+	vuf_stop();
+	ck_assert(!is_open());
+}
+END_TEST
+
+/* The source of a migration still has it. */
+START_TEST(ring_starts_when_the_store_is_free)
+{
+	uint64_t value = 0;
+	struct vug_queue *q = &vuf.queues[0];
+	struct backend *other;
+
+	vuf_up();
+	get_base(0);
+	get_base(1);
+	other = try_open();
+	ck_assert_ptr_nonnull(other);
+	ck_assert_int_eq(vuc_send(&vuf.c, VUC_SET_VRING_KICK,
+				  &(struct vuc_send){ .payload = &value,
+						      .size = sizeof(value),
+						      .fds = &q->kick_fd,
+						      .fd_count = 1,
+						      .flags = VUC_NEED_REPLY }),
+			 0);
+	usleep(_i * 150000);
+	ck_assert_int_eq(vuf_state(0), QUEUE_STOPPED);
+	if (_i == 2)
+		vuf_begin_close(); /* meanwhile the server is to end */
+	backend_close(other);
+	ck_assert(vuf_acknowledged(VUC_SET_VRING_KICK));
+	if (_i < 2)
+		ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	vuf_stop();
+}
+END_TEST
+
+static void expect_start_refused(const char *part)
+{
+	struct vug_queue *q = &vuf.queues[0];
+
+	vuf_connect();
+	vuf_accept_features();
+	ck_assert_int_eq(vug_memory_send(&vuf.memory, &vuf.c), 0);
+	ck_assert_int_eq(vug_send_num(q, &vuf.c), 0);
+	ck_assert_int_eq(vug_send_addr(q, &vuf.c, false), 0);
+	ck_assert_int_eq(vug_send_enable(q, &vuf.c, true), 0);
+	vuf_expect_refusal(vug_send_kick(q, &vuf.c), part);
+	ck_assert_int_eq(vuf_state(0), QUEUE_STOPPED);
+	vuf_disconnect();
+}
+
+START_TEST(another_file)
+{
+	char *aside = temp_path("aside-%d", getpid());
+
+	vuf_serve();
+	ck_assert_int_eq(rename(vuf.config.path, aside), 0);
+	temp_image(vuf.config.path, VUF_DISK_SIZE);
+	expect_start_refused("is another file or disk than at the start of the server");
+	ck_assert_int_eq(unlink(vuf.config.path), 0);
+	expect_start_refused("No such file or directory");
+	ck_assert_int_eq(rename(aside, vuf.config.path), 0);
+	vuf_connect();
+	vuf_start();
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+}
+END_TEST
+
+START_TEST(store_has_shrunk)
+{
+	vuf_serve();
+	ck_assert_int_eq(truncate(vuf.config.path, VUF_DISK_SIZE / 2), 0);
+	expect_start_refused("has shrunk from 1048576 to 524288 bytes");
+	ck_assert_int_eq(truncate(vuf.config.path, VUF_DISK_SIZE * 2), 0);
+	vuf_connect();
+	vuf_start();
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("vhost_user_store");
+	TCase *tc = suite_case(s, "vhost_user_store", vuf_setup, vuf_teardown);
+
+	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, open_while_rings_run);
+	tcase_add_test(tc, open_while_rings_are_disabled);
+	tcase_add_loop_test(tc, closed_by_a_reset, 0, 2);
+	tcase_add_test(tc, closed_with_the_device);
+	tcase_add_loop_test(tc, ring_starts_when_the_store_is_free, 0, 3);
+	tcase_add_test(tc, another_file);
+	tcase_add_test(tc, store_has_shrunk);
+	return suite_run(s);
+}
