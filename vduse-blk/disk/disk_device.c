@@ -11,6 +11,7 @@
 #include "adopt.h"
 #include "config/front_end.h"
 #include "control/ownership.h"
+#include "frontend/vhost_user_device.h"
 #include "log.h"
 #include "orphans.h"
 #include "store/closed_store.h"
@@ -204,6 +205,33 @@ int device_open_store(struct device *device, const struct device_config *config,
 	return err;
 }
 
+/* A server that was killed has left it, and its front end is gone, or will connect again. */
+static void remove_old_offer(struct device *device, const char *runtime_dir)
+{
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+
+	device_inflight_params(device, runtime_dir, identity, &params);
+	if (!inflight_create(&params, &device->offer))
+		inflight_close(device->offer, true);
+	device->offer = NULL;
+}
+
+void device_note_offer(struct device *device, const char *runtime_dir)
+{
+	char identity[INFLIGHT_IDENTITY_MAX];
+	struct inflight_params params;
+
+	if (device->offer)
+		inflight_close(device->offer, true);
+	device->offer = NULL;
+	if (!vhost_user_front_end(device))
+		return;
+	device_inflight_params(device, runtime_dir, identity, &params);
+	if (inflight_create(&params, &device->offer))
+		device->offer = NULL; /* logged; a takeover does not compare then */
+}
+
 static bool is_on_bus(const struct device_config *config)
 {
 	return front_end_of(config->driver)->vdpa && vdpa_bus_state(config->name) != VDPA_ABSENT;
@@ -230,6 +258,8 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 	/* With vhost-user the front end keeps the inflight log. */
 	if (front_end_of(device->config->driver)->vdpa)
 		err = device_open_inflight(device, runtime_dir);
+	else
+		remove_old_offer(device, runtime_dir);
 	if (err)
 		goto unmake;
 	err = device_serve(device, workers, worker_count, next_worker);
@@ -252,6 +282,22 @@ static int examine_store(struct device *device, bool try_lock)
 	return err ? err : device_set_limits(device);
 }
 
+/* A front end that is connected to the old server will connect to this one. */
+static int compare_with_offer(struct device *device, const char *runtime_dir)
+{
+	char identity[INFLIGHT_IDENTITY_MAX], why[INFLIGHT_WHY_MAX];
+	struct inflight_params was = { .directory = runtime_dir, .name = device->config->name };
+	struct inflight *offer;
+	int err;
+
+	if (front_end_of(device->config->driver)->vdpa || inflight_peek(&was, identity, why))
+		return 0;
+	err = adopt_inflight(device, runtime_dir, false, &offer);
+	if (!err)
+		inflight_close(offer, false);
+	return err;
+}
+
 int device_examine(const struct device_config *config, const char *runtime_dir)
 {
 	struct backend backend = { 0 };
@@ -259,7 +305,9 @@ int device_examine(const struct device_config *config, const char *runtime_dir)
 	int err;
 
 	err = examine_store(&device, may_lock(config));
-	return err ? err : compare_with_kernel(&device, runtime_dir, false);
+	if (!err)
+		err = compare_with_kernel(&device, runtime_dir, false);
+	return err ? err : compare_with_offer(&device, runtime_dir);
 }
 
 int device_check_store(const struct device_config *config, const char *runtime_dir)

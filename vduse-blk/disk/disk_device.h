@@ -62,6 +62,14 @@ void device_inflight_params(const struct device *device, const char *runtime_dir
 int __must_check device_open_inflight(struct device *device, const char *runtime_dir);
 
 /**
+ * device_note_offer() - a vhost-user front end has connected or gone: write down what it was offered
+ *
+ * In a file like an inflight log, for the next server: in a takeover, a front end that connects again
+ * must find the same features and queues. Without a front end the file is removed.
+ */
+void device_note_offer(struct device *device, const char *runtime_dir);
+
+/**
  * device_create() - second step: create the VDUSE device, or adopt it, and serve it
  * @runtime_dir:  directory of the inflight logs
  * @workers:      each queue gets one of them in turn, beginning with *@next_worker

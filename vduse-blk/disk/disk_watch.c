@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "config/front_end.h"
 #include "log.h"
 
 /* Time from a driver's reset or start to the check of the bus; how often to look for a node. */
@@ -82,6 +83,10 @@ void disk_driver_changed(struct device *device)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
+	if (!front_end_of(disk->config->driver)->vdpa) {
+		device_note_offer(device, disk->host->config->runtime_dir);
+		return;
+	}
 	disk->node_checks = 0;
 	disk_watch(disk);
 }

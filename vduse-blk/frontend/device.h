@@ -56,11 +56,15 @@ struct device {
 	struct queues queues;
 	struct ring *ring; /* the main thread's */
 
+	struct inflight *offer; /* device_note_offer(); NULL: none */
+
 	struct vduse_device vduse;
 	struct vhost_user_device *vhost_user; /* NULL: the front end is another one */
 
 	void (*closed)(struct device *device);
-	void (*driver_changed)(struct device *device); /* after a reset or DRIVER_OK; may be NULL */
+	void (*driver_changed)(
+		struct device *device); /* after a reset or DRIVER_OK, or when a front end has
+						  * connected or disconnected; may be NULL */
 };
 
 /**

@@ -179,6 +179,12 @@ void vhost_user_session_ended(struct vhost_user_device *vu)
 
 /* ---- the end of the connection ---- */
 
+void vhost_user_note_connection(struct vhost_user_device *vu)
+{
+	if (vu->device->driver_changed)
+		vu->device->driver_changed(vu->device);
+}
+
 static void forget_connection(struct vhost_user_device *vu)
 {
 	vhost_user_drop_dirty_log(vu);
@@ -196,6 +202,7 @@ static void forget_connection(struct vhost_user_device *vu)
 	/* The front end may keep the old one. In the new one no write is lost. */
 	if (!vhost_user_renew_inflight(vu))
 		queues_clear_lost_writes(&vu->device->queues);
+	vhost_user_note_connection(vu);
 }
 
 static void store_released(struct vhost_user_device *vu, const char *why)

@@ -358,5 +358,6 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd)
 	vhost_user_socket_init(&vu->socket, fd);
 	log_info("%s: a front end (process %d) has connected to %s", name_of(vu), (int)vu->pid,
 		 vu->listener.path);
+	vhost_user_note_connection(vu);
 	ring_poll_start(vu->device->ring, &vu->poll, fd, readable);
 }

@@ -50,6 +50,9 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd);
 /** vhost_user_session_end() - end the connection, and then call vhost_user_session_ended() */
 void vhost_user_session_end(struct vhost_user_device *vu);
 
+/** vhost_user_note_connection() - in vhost_user_device.c: tell the disk of a new or lost connection */
+void vhost_user_note_connection(struct vhost_user_device *vu);
+
 /** vhost_user_session_ended() - in vhost_user_device.c: accept the next connection, or close */
 void vhost_user_session_ended(struct vhost_user_device *vu);
 
