@@ -137,6 +137,14 @@ START_TEST(driver_is_older_than_virtio_1)
 		ck_assert_int_eq(send_part(i), 0);
 	vuf_expect_refusal(send_part(3), "without VIRTIO_F_VERSION_1");
 	ck_assert_int_eq(vuf_state(0), QUEUE_STOPPED);
+
+	/* Other messages are not refused for it; with the feature, a new kick starts the ring. */
+	ck_assert_int_eq(vuc_set_empty(&vuf.c, VUC_SET_OWNER), 0);
+	vuf.refused = 0;
+	vuf_accept_features();
+	ck_assert_int_eq(vuf_state(0), QUEUE_STOPPED);
+	ck_assert_int_eq(send_part(2), 0);
+	ck_assert_int_eq(vuf_state(0), QUEUE_RUNNING);
 }
 END_TEST
 
@@ -332,6 +340,7 @@ START_TEST(call_eventfd_is_full_and_blocks)
 	if (_i == 1) {
 		ck_assert_int_eq(vug_send_enable(q, &vuf.c, false), 0);
 		ck_assert_int_eq(vug_send_enable(q, &vuf.c, true), 0);
+		expect_base(0, 3);
 	} else if (_i == 2) {
 		vuf_disconnect();
 	}
@@ -339,11 +348,9 @@ START_TEST(call_eventfd_is_full_and_blocks)
 		vug_queue_exit(q);
 		ck_assert_int_eq(
 			vug_queue_init(q, &vuf.memory, 0, VUF_RING_SIZE, VUF_GUEST_ADDR(0)), 0);
-		vug_queue_reset(&vuf.queues[1]);
 	}
-	if (_i == 1)
-		expect_base(0, 3);
 	if (_i == 2) {
+		vug_queue_reset(&vuf.queues[1]);
 		vuf_connect();
 		close(vuf.inflight_fd);
 		vuf.inflight_fd = -1;
@@ -480,6 +487,21 @@ START_TEST(ring_is_described_again_while_it_runs)
 	ck_assert_int_eq(vug_send_base(q, &vuf.c), 0);
 	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
 	expect_base(0, 8);
+}
+END_TEST
+
+/* The ring was stopped for a message that is refused then. */
+START_TEST(ring_goes_on_after_a_refusal)
+{
+	vuf_up();
+	vuf_expect_refusal(vuc_set_state(&vuf.c, VUC_SET_VRING_NUM, 0, 3), "no power of two");
+	ck_assert_int_eq(vuf_state(0), QUEUE_RUNNING);
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	vuf_expect_refusal(vuc_set_inflight(&vuf.c, &(struct vuc_inflight){ .num_queues = 99 },
+					    vuf.queues[0].err_fd),
+			   "more queues");
+	for (uint32_t i = 0; i < 2; i++)
+		ck_assert_int_eq(vuf_do(i, OUT, 0, 512, 1), OK);
 }
 END_TEST
 
@@ -734,6 +756,7 @@ int main(void)
 	tcase_add_test(tc, base_of_a_ring_that_does_not_run);
 	tcase_add_test(tc, stopped_ring_needs_a_kick);
 	tcase_add_test(tc, ring_is_described_again_while_it_runs);
+	tcase_add_test(tc, ring_goes_on_after_a_refusal);
 	tcase_add_test(tc, reset_stops_all_rings);
 	tcase_add_test(tc, reset_owner_stops_all_rings);
 	tcase_add_test(tc, memory_is_set_again_under_io);

@@ -147,6 +147,7 @@ static void expect_start_refused(const char *part)
 	ck_assert_int_eq(vug_send_enable(q, &vuf.c, true), 0);
 	vuf_expect_refusal(vug_send_kick(q, &vuf.c), part);
 	ck_assert_int_eq(vuf_state(0), QUEUE_STOPPED);
+	ck_assert_int_eq(vuc_set_empty(&vuf.c, VUC_SET_OWNER), 0); /* it is not tried again */
 	vuf_disconnect();
 }
 

@@ -38,7 +38,7 @@ const char *vhost_user_set_vring_base(struct vhost_user_device *vu,
 	return NULL;
 }
 
-static void close_kick(struct vhost_user_vring *vring)
+void vhost_user_close_kick(struct vhost_user_vring *vring)
 {
 	if (vring->kick_fd >= 0)
 		close(vring->kick_fd);
@@ -52,7 +52,7 @@ const char *vhost_user_get_vring_base(struct vhost_user_device *vu,
 	struct vhost_user_state state = { .index = vring->index, .num = vring->base };
 
 	(void)message;
-	close_kick(vring);
+	vhost_user_close_kick(vring);
 	return vhost_user_reply_with(vu, &state, sizeof(state));
 }
 
@@ -87,7 +87,7 @@ const char *vhost_user_set_vring_kick(struct vhost_user_device *vu,
 		return why;
 	if (fd < 0)
 		return "it wants its ring to be polled without a kick eventfd";
-	close_kick(vring);
+	vhost_user_close_kick(vring);
 	vring->kick_fd = fd;
 	return NULL;
 }
@@ -118,7 +118,7 @@ void vhost_user_reset_vrings(struct vhost_user_device *vu)
 	for (uint32_t i = 0; i < vu->device->limits.queues; i++) {
 		struct vhost_user_vring *vring = &vu->vrings[i];
 
-		close_kick(vring);
+		vhost_user_close_kick(vring);
 		vhost_user_set_call(vring, -1);
 		vring->num = vring->base = 0;
 		vring->has_addr = vring->enabled = vring->running = false;

@@ -89,9 +89,24 @@ static void ring_started(struct queue *queue)
 	settle(vu);
 }
 
+/* It is not tried again at the next message, which would be blamed for it. */
+static void refuse_to_start(struct vhost_user_vring *vring, const char *why)
+{
+	vhost_user_close_kick(vring);
+	if (!vring->vu->why)
+		vring->vu->why = why;
+}
+
+static bool is_due(const struct vhost_user_vring *vring)
+{
+	return should_run(vring) && !vring->running;
+}
+
 static void store_opened(struct vhost_user_device *vu, const char *why)
 {
-	vu->why = why;
+	for (uint32_t i = 0; why && i < vu->device->limits.queues; i++)
+		if (is_due(&vu->vrings[i]))
+			refuse_to_start(&vu->vrings[i], why);
 	settle(vu);
 }
 
@@ -112,20 +127,21 @@ static void start_ring(struct vhost_user_device *vu, struct vhost_user_vring *vr
 
 /*
  * Brings every vring to the state that the front end has asked for, one after the other. Then the
- * message has taken effect.
+ * message has taken effect. A ring that was stopped for a message that was refused goes on.
  */
 static void settle(struct vhost_user_device *vu)
 {
-	for (uint32_t i = 0; i < vu->device->limits.queues && !vu->why; i++) {
+	for (uint32_t i = 0; i < vu->device->limits.queues; i++) {
 		struct vhost_user_vring *vring = &vu->vrings[i];
+		const char *why = why_not_start(vu, vring);
 
-		if (vring->running || !should_run(vring))
+		if (!is_due(vring))
 			continue;
-		vu->why = why_not_start(vu, vring);
-		if (!vu->why) {
+		if (!why) {
 			start_ring(vu, vring);
 			return;
 		}
+		refuse_to_start(vring, why);
 	}
 	finish_message(vu);
 	if (!vu->receiving)

@@ -110,6 +110,9 @@ int __must_check vhost_user_renew_inflight(struct vhost_user_device *vu);
 /** vhost_user_drop_dirty_log() - unmap it */
 void vhost_user_drop_dirty_log(struct vhost_user_device *vu);
 
+/** vhost_user_close_kick() - forget the kick of a ring that does not run: it is not started */
+void vhost_user_close_kick(struct vhost_user_vring *vring);
+
 /** vhost_user_reset_vrings() - forget what the front end has said about them; they are stopped */
 void vhost_user_reset_vrings(struct vhost_user_device *vu);
 
