@@ -38,15 +38,15 @@ struct inflight_params {
 	const char *identity; /* defined by the caller: at most INFLIGHT_IDENTITY_MAX - 1 bytes */
 };
 
-/* The part of one queue in the file. Written by the queue's thread only, except for @user_flag. */
+/* The part of one queue in the file. Written by the queue's thread only, except for @user_*. */
 struct inflight_vq {
 	uint64_t next_order; /* 1, 2, ...: the order in which heads are served again */
 	uint32_t active;     /* 0: the queue was not running */
 	uint16_t used_idx;   /* used->idx when the entries were last updated */
 	uint16_t ahead;	     /* avail index minus used index with nothing in flight */
 	uint32_t user_flag; /* defined by the caller; 0 in a new log, never changed by inflight.c */
-	uint32_t reserved;
-	uint64_t entries[]; /* by head: 0 free, order << 1, order << 1 | 1 pushed */
+	uint32_t user_value; /* likewise */
+	uint64_t entries[];  /* by head: 0 free, order << 1, order << 1 | 1 pushed */
 };
 
 struct inflight;

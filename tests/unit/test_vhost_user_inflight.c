@@ -421,6 +421,71 @@ START_TEST(lost_writes_are_remembered)
 }
 END_TEST
 
+/* ---- the write cache ---- */
+
+static uint8_t get_wce(void)
+{
+	uint8_t wce;
+
+	ck_assert_int_eq(
+		vuc_get_config(&vuf.c, offsetof(struct virtio_blk_config, wce), 1, 0, &wce), 0);
+	return wce;
+}
+
+static void come_back(bool crash)
+{
+	if (crash) {
+		vuf_crash();
+		vuf_serve();
+	} else {
+		vuf_disconnect();
+	}
+	vuf_connect();
+	ck_assert_uint_eq(get_wce(), 1);
+	vuf_start();
+}
+
+/* The guest switches it off once; the front end says nothing about it when it connects again. */
+START_TEST(write_cache_stays_off)
+{
+	struct vug_slot *slot;
+
+	vuf_up();
+	ck_assert_int_eq(vuc_set_config(&vuf.c, offsetof(struct virtio_blk_config, wce), "", 1), 0);
+	come_back(_i);
+	ck_assert_uint_eq(get_wce(), 0);
+	slot = vuf_hold(0, OUT, 0, 512, 1);
+	ck_assert(vuf_look(0).durable);
+	vuf_set_hold(false);
+	vuf_end_held(MANUAL_DO);
+	ck_assert_int_eq(vuf_finish(0, slot), OK);
+	vuf_take_inflight(); /* a new log says so too */
+	come_back(_i);
+	ck_assert_uint_eq(get_wce(), 0);
+
+	/* until a reset */
+	ck_assert_int_eq(vuc_set_empty(&vuf.c, _i ? VUC_RESET_DEVICE : VUC_RESET_OWNER), 0);
+	ck_assert_uint_eq(get_wce(), 1);
+	for (uint32_t i = 0; i < 2; i++)
+		vug_queue_reset(&vuf.queues[i]);
+	come_back(_i);
+	ck_assert_uint_eq(get_wce(), 1);
+}
+END_TEST
+
+/* A front end without its log is another one. */
+START_TEST(write_cache_of_the_next_front_end)
+{
+	vuf_up();
+	ck_assert_int_eq(vuc_set_config(&vuf.c, offsetof(struct virtio_blk_config, wce), "", 1), 0);
+	vuf_disconnect();
+	forget_log();
+	vuf_connect();
+	vuf_start();
+	ck_assert_uint_eq(get_wce(), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vhost_user_inflight");
@@ -439,5 +504,7 @@ int main(void)
 	tcase_add_test(tc, front_end_without_a_log);
 	tcase_add_loop_test(tc, log_is_damaged, 0, 2);
 	tcase_add_loop_test(tc, lost_writes_are_remembered, 0, ARRAY_SIZE(losses));
+	tcase_add_loop_test(tc, write_cache_stays_off, 0, 2);
+	tcase_add_test(tc, write_cache_of_the_next_front_end);
 	return suite_run(s);
 }

@@ -26,6 +26,23 @@ static void inflight_params(const struct vhost_user_device *vu, uint16_t queues,
 	};
 }
 
+/* Until a reset, the mark for lost writes and the state of the write cache pass from log to log. */
+static void pass_on(struct vhost_user_device *vu, struct inflight_vq *log)
+{
+	struct queue_disk *disk = &vu->device->queues.disk;
+
+	if (load_relaxed(&disk->flush_failed))
+		log->user_flag = 1;
+	if (disk->writethrough || log->user_value)
+		log->user_value = disk->writethrough = true;
+}
+
+void vhost_user_set_writethrough(struct vhost_user_device *vu, bool on)
+{
+	inflight_vq(vu->device->inflight, 0)->user_value = on;
+	store_relaxed(&vu->device->queues.disk.writethrough, on);
+}
+
 static const char *use_inflight(struct vhost_user_device *vu, const struct inflight_params *params,
 				int fd)
 {
@@ -35,9 +52,7 @@ static const char *use_inflight(struct vhost_user_device *vu, const struct infli
 
 	if (err)
 		return err == -EINVAL ? why : strerror(-err);
-	/* Until a reset, the mark for lost writes passes from log to log. */
-	if (load_relaxed(&vu->device->queues.disk.flush_failed))
-		inflight_vq(inflight, 0)->user_flag = 1;
+	pass_on(vu, inflight_vq(inflight, 0));
 	queues_set_inflight(&vu->device->queues, inflight);
 	vu->device->inflight = inflight;
 	vu->inflight_queues = params->vq_num;

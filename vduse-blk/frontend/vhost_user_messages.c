@@ -135,7 +135,7 @@ static const char *set_config(struct vhost_user_device *vu, struct vhost_user_me
 	if (!(vu->features & BIT(VIRTIO_BLK_F_CONFIG_WCE)) || config->offset > wce ||
 	    wce >= config->offset + config->size)
 		return NULL;
-	store_relaxed(&vu->device->queues.disk.writethrough, !config->bytes[wce - config->offset]);
+	vhost_user_set_writethrough(vu, !config->bytes[wce - config->offset]);
 	return NULL;
 }
 
@@ -161,6 +161,7 @@ static const char *reset_device(struct vhost_user_device *vu, struct vhost_user_
 {
 	(void)message;
 	vhost_user_reset_vrings(vu);
+	vhost_user_set_writethrough(vu, false);
 	vu->status = 0;
 	queues_clear_lost_writes(&vu->device->queues);
 	return NULL;
@@ -170,6 +171,7 @@ static const char *stop_all(struct vhost_user_device *vu, struct vhost_user_mess
 {
 	(void)message;
 	vhost_user_reset_vrings(vu);
+	vhost_user_set_writethrough(vu, false);
 	return NULL;
 }
 

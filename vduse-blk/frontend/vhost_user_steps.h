@@ -107,6 +107,14 @@ void vhost_user_close_store(struct vhost_user_device *vu,
 /** vhost_user_renew_inflight() - use a new inflight log, which the front end does not have */
 int __must_check vhost_user_renew_inflight(struct vhost_user_device *vu);
 
+/**
+ * vhost_user_set_writethrough() - switch the write cache of the disk off or on
+ *
+ * Also notes it in the inflight log: the guest switches it once, and no front end repeats that when it
+ * connects again.
+ */
+void vhost_user_set_writethrough(struct vhost_user_device *vu, bool on);
+
 /** vhost_user_drop_dirty_log() - unmap it */
 void vhost_user_drop_dirty_log(struct vhost_user_device *vu);
 
