@@ -69,6 +69,7 @@ start_guest() {
 
 # Sets DISK to QEMU's options for a disk: disk_options ID SOCKET QUEUES [,PROPERTY=VALUE]...
 disk_options() {
+	# shellcheck disable=SC2034 # the tests use it
 	DISK=(-chardev "socket,id=chr-$1,path=$2,reconnect-ms=100"
 		-device "vhost-user-blk-pci,id=$1,chardev=chr-$1,num-queues=$3${DISK_PROPERTIES-}$(printf '%s' "${@:4}")")
 }
