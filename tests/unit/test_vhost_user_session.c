@@ -255,6 +255,21 @@ START_TEST(refusal_without_need_reply_ends_the_connection)
 }
 END_TEST
 
+/* Neither acknowledgements nor other replies: the server does not wait for it. */
+START_TEST(front_end_does_not_read_replies)
+{
+	int err = 0;
+
+	connect_first();
+	for (unsigned int i = 0; i < 100000 && !err; i++)
+		err = vuc_send(&vuf.c, _i ? VUC_GET_FEATURES : VUC_SET_OWNER,
+			       &(struct vuc_send){ .flags = VUC_NEED_REPLY });
+	ck_assert_int_eq(err, -ECONNRESET);
+	connect_again();
+	check_alive();
+}
+END_TEST
+
 /* Numbers that the specification has, and this server has no use for; and others. */
 START_TEST(unknown_message)
 {
@@ -766,6 +781,7 @@ int main(void)
 	tcase_add_loop_test(tc, replies_come_once, 0, row_count - 1);
 	tcase_add_test(tc, nothing_is_acknowledged_without_reply_ack);
 	tcase_add_test(tc, refusal_without_need_reply_ends_the_connection);
+	tcase_add_loop_test(tc, front_end_does_not_read_replies, 0, 2);
 	tcase_add_test(tc, unknown_message);
 	tcase_add_loop_test(tc, not_a_message, 0, 3);
 	tcase_add_test(tc, connection_ends_within_a_message);
