@@ -142,7 +142,7 @@ int vhost_user_receive(struct vhost_user_socket *socket, const char **why)
 	size_t whole = HEADER + message->header.size;
 	ssize_t got;
 
-	*why = "it sent too many descriptors with one message";
+	*why = "it sent too many descriptors with one message, or this process has none left (ulimit -n)";
 	if (socket->got >= HEADER && socket->got == whole) {
 		message_drop(message); /* the caller has handled it */
 		socket->got = 0;
@@ -157,7 +157,7 @@ int vhost_user_receive(struct vhost_user_socket *socket, const char **why)
 	*why = check_header(&message->header);
 	if (*why)
 		return -EPROTO;
-	*why = "it sent too many descriptors with one message";
+	*why = "it sent too many descriptors with one message, or this process has none left (ulimit -n)";
 	whole = HEADER + message->header.size;
 	while (socket->got < whole) {
 		got = receive_some(socket, (uint8_t *)&message->payload + socket->got - HEADER,

@@ -10,12 +10,15 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "fds.h"
 #include "mappings.h"
+#include "store_fixture.h"
 #include "suite.h"
 #include "temp_dir.h"
 #include "test_log.h"
@@ -579,6 +582,28 @@ START_TEST(front_end_is_known)
 }
 END_TEST
 
+/* The listener reports a connection once, and no descriptor is free then. */
+START_TEST(connection_is_accepted_later)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, free_fd;
+
+	vuf_serve();
+	strcpy(address.sun_path, vuf.config.socket);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	free_fd = dup(fd);
+	close(free_fd);
+	st_limit_fds((rlim_t)free_fd);
+	test_log_expect(LOG_LEVEL_ERROR, "cannot accept a connection");
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	vuf_wait(test_log_count("cannot accept a connection"));
+	st_limit_fds(RLIM_INFINITY);
+	vuf_wait(test_log_count("a front end (process"));
+	close(fd);
+	vuf_wait(test_log_count("has disconnected"));
+}
+END_TEST
+
 START_TEST(second_front_end_waits_for_the_first)
 {
 	struct vuc first;
@@ -795,6 +820,7 @@ int main(void)
 	tcase_add_test(tc, write_cache_is_switched);
 	tcase_add_test(tc, write_cache_without_the_feature);
 	tcase_add_test(tc, front_end_is_known);
+	tcase_add_test(tc, connection_is_accepted_later);
 	tcase_add_test(tc, second_front_end_waits_for_the_first);
 	tcase_add_test(tc, connections_leave_nothing_behind);
 	tcase_add_test(tc, many_messages_in_a_row);

@@ -11,6 +11,9 @@
 
 #include "vhost_user_steps.h"
 
+/* The time until a connection that could not be accepted is tried again. */
+#define ACCEPT_RETRY_US 200000
+
 /* Is the socket that the server has inherited connected, or does it listen? */
 static bool is_listening(int fd)
 {
@@ -90,6 +93,18 @@ static pid_t peer_pid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ? 0 : cred.pid;
 }
 
+static void accept_next(struct vhost_user_device *vu);
+
+static void retry_accept(struct ring_timer *timer)
+{
+	struct vhost_user_device *vu = container_of(timer, struct vhost_user_device, accept_retry);
+
+	if (vu->queues_gone)
+		vu->device->closed(vu->device);
+	else
+		accept_next(vu);
+}
+
 static void accept_next(struct vhost_user_device *vu)
 {
 	int fd;
@@ -98,6 +113,9 @@ static void accept_next(struct vhost_user_device *vu)
 		return;
 	fd = accept4(vu->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
+		if (errno != EAGAIN) /* the poll reports the connection only once */
+			ring_timer_start(vu->device->ring, &vu->accept_retry, ACCEPT_RETRY_US,
+					 retry_accept);
 		if (errno != EAGAIN && log_allow(&vu->refusals, vu->device->config->name))
 			log_err("%s: cannot accept a connection on %s: %s",
 				vu->device->config->name, vu->listener.path, strerror(errno));
@@ -271,6 +289,18 @@ static void vhost_user_stop(struct device *device)
 	/* else queues_added() removes the queues */
 }
 
+static void vhost_user_queues_removed(struct device *device)
+{
+	struct vhost_user_device *vu = device->vhost_user;
+
+	vu->queues_gone = true;
+	if (vu->accept_retry.active)
+		ring_timer_expire_now(device->ring,
+				      &vu->accept_retry); /* retry_accept() calls closed() */
+	else
+		device->closed(device);
+}
+
 static int vhost_user_destroy(struct device *device)
 {
 	vhost_user_unmake(device);
@@ -290,6 +320,7 @@ const struct device_ops vhost_user_device_ops = {
 	.close_transport = vhost_user_close_transport,
 	.begin = vhost_user_begin,
 	.stop = vhost_user_stop,
+	.queues_removed = vhost_user_queues_removed,
 	.destroy = vhost_user_destroy,
 	.abandon = vhost_user_abandon,
 };

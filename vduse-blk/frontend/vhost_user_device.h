@@ -70,9 +70,11 @@ struct vhost_user_device {
 	int store_result;
 	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;
-	bool begun;	/* the queues exist */
-	bool listening; /* @listener is not a task's any more */
-	bool stopped;	/* no connection is accepted any more */
+	struct ring_timer accept_retry;
+	bool queues_gone; /* device_close() has removed the queues */
+	bool begun;	  /* the queues exist */
+	bool listening;	  /* @listener is not a task's any more */
+	bool stopped;	  /* no connection is accepted any more */
 
 	/* The connection. Zeroed between two connections, from here to the end of the struct. */
 	bool connected;

@@ -103,7 +103,7 @@ const char *vhost_user_get_inflight_fd(struct vhost_user_device *vu,
 	inflight.mmap_offset = 0;
 	err = vhost_user_reply(&vu->socket, &inflight, sizeof(inflight), fd);
 	close(fd);
-	return err ? "it does not read its socket" : NULL;
+	return vhost_user_unsent(err);
 }
 
 const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,

@@ -21,10 +21,16 @@
 /* The reply to SET_DEVICE_STATE_FD: this process uses the front end's descriptor. */
 #define DEVICE_STATE_NO_FD 0x100
 
+const char *vhost_user_unsent(int err)
+{
+	if (err == -EAGAIN)
+		return "it does not read its socket";
+	return err ? "it has disconnected before the reply" : NULL;
+}
+
 const char *vhost_user_reply_with(struct vhost_user_device *vu, const void *payload, uint32_t size)
 {
-	return vhost_user_reply(&vu->socket, payload, size, -1) ? "it does not read its socket"
-								: NULL;
+	return vhost_user_unsent(vhost_user_reply(&vu->socket, payload, size, -1));
 }
 
 const char *vhost_user_reply_u64(struct vhost_user_device *vu, uint64_t value)

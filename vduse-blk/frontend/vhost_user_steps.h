@@ -56,6 +56,9 @@ void vhost_user_note_connection(struct vhost_user_device *vu);
 /** vhost_user_session_ended() - in vhost_user_device.c: accept the next connection, or close */
 void vhost_user_session_ended(struct vhost_user_device *vu);
 
+/** vhost_user_unsent() - the result of @apply for the result of vhost_user_reply() */
+const char *vhost_user_unsent(int err);
+
 /* Send the reply of the message; for functions @apply, which return the result. */
 const char *vhost_user_reply_with(struct vhost_user_device *vu, const void *payload, uint32_t size);
 const char *vhost_user_reply_u64(struct vhost_user_device *vu, uint64_t value);
