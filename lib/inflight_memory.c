@@ -65,6 +65,14 @@ static int check_file(int fd, size_t size, char why[INFLIGHT_WHY_MAX])
 	return fstat(fd, &st) || (size_t)st.st_size != size ? refuse_queues(why) : 0;
 }
 
+/* It may quote the header, which the other process has written. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 static int check_header(const struct inflight_header *header, const struct inflight_params *params,
 			char why[INFLIGHT_WHY_MAX])
 {
@@ -90,6 +98,8 @@ int inflight_memory_open(const struct inflight_params *params, int fd, struct in
 	if (err)
 		return err;
 	err = check_header(addr, params, why);
+	if (err)
+		make_printable(why);
 	inflight = err ? NULL : calloc(1, sizeof(*inflight));
 	if (!inflight) {
 		munmap(addr, size);

@@ -75,9 +75,10 @@ enum vhost_user_request {
 #define VHOST_USER_REPLY	4u
 #define VHOST_USER_NEED_REPLY	8u
 
-#define VHOST_USER_TABLE_MAX  8	  /* regions in SET_MEM_TABLE */
-#define VHOST_USER_CONFIG_MAX 256 /* bytes of config space */
-#define VHOST_USER_FDS_MAX    8	  /* descriptors with one message */
+#define VHOST_USER_TABLE_MAX  8				 /* regions in SET_MEM_TABLE */
+#define VHOST_USER_CONFIG_MAX 256			 /* bytes of config space */
+#define VHOST_USER_FDS_MAX    8				 /* descriptors with one message */
+#define VHOST_USER_FDS_ROOM   (VHOST_USER_FDS_MAX + 253) /* and SCM_MAX_FD, that come with its end */
 
 /* Bits of the payload of SET_VRING_KICK, _CALL and _ERR. */
 #define VHOST_USER_VRING_INDEX 0xffu

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,21 +113,27 @@ static void remove_stale(const char *path)
 /* Return: 0; -ENOENT: there is no such group; other -errno */
 static int find_group(const char *group, gid_t *gid)
 {
-	char buffer[4096];
-	struct group entry, *found;
-	char *end;
-	unsigned long number = strtoul(group, &end, 10);
-	int err;
+	size_t size = 4096, most = 16 << 20;
+	struct group entry, *found = NULL;
+	int err = ERANGE;
 
-	if (*group && !*end) {
+	if (group[0] && group[strspn(group, "0123456789")] == '\0') {
+		unsigned long number = strtoul(group, NULL, 10);
+
 		*gid = (gid_t)number;
-		return 0;
+		return number < UINT32_MAX ? 0 : -ENOENT; /* (gid_t)-1: no change */
 	}
-	err = getgrnam_r(group, &entry, buffer, sizeof(buffer), &found);
-	if (err || !found)
-		return err ? -err : -ENOENT;
-	*gid = entry.gr_gid;
-	return 0;
+	for (; err == ERANGE && size <= most; size *= 4) {
+		char *buffer = malloc(size);
+
+		if (!buffer)
+			return -ENOMEM;
+		err = getgrnam_r(group, &entry, buffer, size, &found);
+		if (!err && found)
+			*gid = entry.gr_gid;
+		free(buffer);
+	}
+	return err ? -err : found ? 0 : -ENOENT;
 }
 
 static int set_access(const char *name, const struct vhost_user_listener *listener)

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -77,36 +79,36 @@ int vhost_user_take_fd(struct vhost_user_message *message, unsigned int i)
 	return fd;
 }
 
+unsigned int vhost_user_take_all(struct vhost_user_message *message, int *fds)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < message->fd_count; i++)
+		if (message->fds[i] >= 0)
+			fds[count++] = vhost_user_take_fd(message, i);
+	return count;
+}
+
 /* Return: true; false: more descriptors than a message may have. All are owned by the message */
 static bool take_descriptors(struct vhost_user_message *message, struct msghdr *msg)
 {
-	bool fit = !(msg->msg_flags & MSG_CTRUNC);
-
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		const uint8_t *data = CMSG_DATA(c);
 		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fd;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		for (; count; count--, data += sizeof(int)) {
-			memcpy(&fd, data, sizeof(fd));
-			if (message->fd_count < VHOST_USER_FDS_MAX) {
-				message->fds[message->fd_count++] = fd;
-			} else {
-				close(fd);
-				fit = false;
-			}
-		}
+		memcpy(message->fds + message->fd_count, CMSG_DATA(c), count * sizeof(int));
+		message->fd_count += (unsigned int)count;
 	}
-	return fit;
+	return !(msg->msg_flags & MSG_CTRUNC) && message->fd_count <= VHOST_USER_FDS_MAX;
 }
 
 /* Return: bytes; 0: none yet; -ECONNRESET; -EPROTO: too many descriptors; other -errno */
 static ssize_t receive_some(struct vhost_user_socket *socket, void *to, size_t size)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)];
+		/* The most that the kernel passes: what did not fit would be closed by this thread. */
+		char bytes[CMSG_SPACE(sizeof(int) * (VHOST_USER_FDS_ROOM - VHOST_USER_FDS_MAX))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { .iov_base = to, .iov_len = size };
@@ -136,14 +138,19 @@ static const char *check_header(const struct vhost_user_header *header)
 	return NULL;
 }
 
+bool vhost_user_is_whole(const struct vhost_user_socket *socket)
+{
+	return socket->got >= HEADER && socket->got == HEADER + socket->message.header.size;
+}
+
 int vhost_user_receive(struct vhost_user_socket *socket, const char **why)
 {
 	struct vhost_user_message *message = &socket->message;
-	size_t whole = HEADER + message->header.size;
+	size_t whole;
 	ssize_t got;
 
 	*why = "it sent too many descriptors with one message, or this process has none left (ulimit -n)";
-	if (socket->got >= HEADER && socket->got == whole) {
+	if (vhost_user_is_whole(socket)) {
 		message_drop(message); /* the caller has handled it */
 		socket->got = 0;
 	}
@@ -200,6 +207,14 @@ static int send_message(int fd, const struct vhost_user_header *header, const vo
 	return (size_t)sent == HEADER + header->size ? 0 : -EAGAIN;
 }
 
+/* Descriptors that the front end does not receive stay open in the socket, for as long as it likes. */
+static bool has_unread_reply(const struct vhost_user_socket *socket)
+{
+	int bytes = 0;
+
+	return !ioctl(socket->fd, SIOCOUTQ, &bytes) && bytes;
+}
+
 int vhost_user_reply(struct vhost_user_socket *socket, const void *payload, uint32_t size, int fd)
 {
 	struct vhost_user_header header = {
@@ -208,6 +223,8 @@ int vhost_user_reply(struct vhost_user_socket *socket, const void *payload, uint
 		.size = size,
 	};
 
+	if (fd >= 0 && has_unread_reply(socket))
+		return -EAGAIN;
 	return send_message(socket->fd, &header, payload, fd);
 }
 

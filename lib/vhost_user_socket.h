@@ -18,7 +18,7 @@
 struct vhost_user_message {
 	struct vhost_user_header header;
 	union vhost_user_payload payload; /* zeroed behind header.size */
-	int fds[VHOST_USER_FDS_MAX];	  /* owned by the message; -1: taken */
+	int fds[VHOST_USER_FDS_ROOM];	  /* owned by the message; -1: taken */
 	unsigned int fd_count;
 };
 
@@ -42,6 +42,18 @@ void vhost_user_socket_exit(struct vhost_user_socket *socket);
  * -EPROTO: no valid message; other -errno. After an error the connection cannot be used any more
  */
 int __must_check vhost_user_receive(struct vhost_user_socket *socket, const char **why);
+
+/**
+ * vhost_user_take_all() - take all descriptors that nobody took
+ * @fds: out: VHOST_USER_FDS_ROOM entries
+ *
+ * For a caller that must not close them itself: close() may block for ever (closer.h). Otherwise the next
+ * vhost_user_receive() closes them. Return: their number
+ */
+unsigned int vhost_user_take_all(struct vhost_user_message *message, int *fds);
+
+/** vhost_user_is_whole() - has all of the message arrived? */
+bool vhost_user_is_whole(const struct vhost_user_socket *socket);
 
 /** vhost_user_take_fd() - descriptor @i of a message; the caller owns it now */
 int vhost_user_take_fd(struct vhost_user_message *message, unsigned int i);

@@ -228,7 +228,7 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 	elem->id = htole32(head);
 	elem->len = htole32(len);
 	if (unlikely(vq->dirty))
-		virtq_mark_chain(vq, head);
+		virtq_mark_chain(vq, head, len);
 	vq->used_idx++;
 	vq->in_flight--;
 	vq->batch[vq->batch_count++] = head;

@@ -159,7 +159,7 @@ int __must_check virtq_pop(struct virtq *vq, struct virtq_chain *chain);
 /**
  * virtq_push() - give one chain back to the driver
  * @head: of a chain that is in flight
- * @len:  bytes written from the beginning of the chain's writable part
+ * @len:  bytes written from the beginning of the chain's writable part; UINT32_MAX: that many or more
  *
  * The driver sees it after virtq_publish().
  */

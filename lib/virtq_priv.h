@@ -39,12 +39,15 @@ static inline struct desc desc_read(const struct vring_desc *at)
 }
 
 /**
- * virtq_mark_chain() - the last used element was written for @head: mark it in the dirty log, and
- * all memory that the chain permits to write. Walks the chain again, which costs less than to keep
- * the addresses of all requests while no migration runs. A driver that has changed the chain damages
- * its own memory only.
+ * virtq_mark_chain() - the last used element was written for @head: mark what was written for it
+ * @len: as virtq_push()
+ *
+ * Marks in the dirty log the used element, the first @len bytes that the chain permits to write, and the
+ * last one. Walks the chain again, which costs less than to keep the addresses of all requests while no
+ * migration runs. A driver that has changed the chain damages its own memory only. Not more than @len: a
+ * hostile chain may name the whole memory of the guest a thousand times.
  */
-void __cold virtq_mark_chain(struct virtq *vq, uint16_t head);
+void __cold virtq_mark_chain(struct virtq *vq, uint16_t head, uint32_t len);
 
 /** virtq_mark_used() - mark bytes of the used ring in the dirty log; no effect without one */
 static inline void virtq_mark_used(struct virtq *vq, const void *at, size_t len)

@@ -42,7 +42,8 @@ static bool take_fd(const char *text, struct config_disk *disk)
 	char *end;
 	long fd = strtol(text, &end, 10);
 
-	if (!*text || *end || fd < 3 || fd > 1 << 20 || fcntl((int)fd, F_SETFD, FD_CLOEXEC)) {
+	if (!*text || *end || fd < 3 || fd > 1 << 20 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) ||
+	    fcntl((int)fd, F_SETFL, O_NONBLOCK)) {
 		log_err("--fd=%s is not the number of an open descriptor above 2", text);
 		return false;
 	}

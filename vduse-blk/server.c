@@ -22,6 +22,7 @@
 #include "log.h"
 #include "process/logger.h"
 #include "process/notify.h"
+#include "closer.h"
 #include "disk/backing_conflict.h"
 #include "process/startup_wait.h"
 #include "process/process_limits.h"
@@ -296,7 +297,7 @@ static int open_and_serve(struct server *server, const struct server_options *op
 static bool has_tasks(const struct server *server)
 {
 	return server->disks.host.tasks || server->succession.examine.pending ||
-	       server->path_check.running;
+	       server->path_check.running || closers_running();
 }
 
 static int server_threads(struct server *server, const struct server_options *options)

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "fds.h"
 #include "mappings.h"
 #include "sigbus.h"
@@ -76,7 +77,7 @@ void vuf_teardown(void)
 	if (vuf.inflight_fd >= 0)
 		close(vuf.inflight_fd);
 	ck_assert_uint_eq(mappings_total(), 0);
-	ck_assert_uint_eq(fds_open(), fds_before);
+	vuf_wait(fds_open() == fds_before);
 	test_log_end();
 }
 
@@ -101,7 +102,7 @@ static void *run_server(void *arg)
 		must(!worker_start(&vuf.workers[i], i, &vuf.polling_shared), "a worker");
 	open_device();
 	sem_post(&vuf.ready);
-	while (!vuf.ended)
+	while (!vuf.ended || closers_running())
 		must(!ring_run(&vuf.ring, true), "the main ring");
 	for (unsigned int i = 0; i < vuf.worker_count; i++)
 		worker_stop(&vuf.workers[i]);

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "fds.h"
 #include "mappings.h"
 #include "store_fixture.h"
@@ -178,7 +179,7 @@ START_TEST(descriptors_too_many_or_too_few)
 	}
 	check_alive();
 	vuf_settle();
-	ck_assert_uint_eq(fds_open(), before);
+	vuf_wait(fds_open() == before);
 }
 END_TEST
 
@@ -226,7 +227,7 @@ START_TEST(replies_come_once)
 		ck_assert_uint_eq(reply.header.request, row->request);
 	}
 	check_alive();
-	ck_assert_uint_eq(fds_open(), before);
+	vuf_wait(fds_open() == before);
 }
 END_TEST
 
@@ -324,12 +325,13 @@ START_TEST(connection_ends_within_a_message)
 
 	connect_first();
 	for (size_t size = 1; size < sizeof(message); size++) {
+		vuf_wait(!closers_running());
 		before = fds_open();
 		ck_assert_int_eq(vuc_send_bytes(&vuf.c, message, size, &vuf.queues[0].err_fd, 1),
 				 0);
 		vuf_disconnect();
 		vuf_connect();
-		ck_assert_uint_eq(fds_open(), before);
+		vuf_wait(fds_open() == before);
 	}
 	check_alive();
 }
@@ -424,7 +426,7 @@ START_TEST(backend_socket_is_kept)
 	ck_assert_int_eq(vuc_set_backend_fd(&vuf.c), 0);
 	ck_assert_uint_eq(fds_open(), before + 2); /* one of ours, one of the server */
 	vuf_disconnect();
-	ck_assert_uint_eq(fds_open(), before - 2);
+	vuf_wait(fds_open() == before - 2);
 }
 END_TEST
 
@@ -639,9 +641,10 @@ START_TEST(connections_leave_nothing_behind)
 		for (uint32_t j = 0; j < VUF_QUEUES; j++)
 			vug_queue_reset(&vuf.queues[j]);
 		ck_assert_uint_eq(mappings_total(), 0);
+		vuf_wait(!closers_running());
 		if (!i)
 			before = fds_open();
-		ck_assert_uint_eq(fds_open(), before);
+		vuf_wait(fds_open() == before);
 	}
 }
 END_TEST

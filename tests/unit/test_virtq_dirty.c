@@ -239,7 +239,7 @@ static void check_push(void)
 	uint16_t used_idx = vq.used_idx;
 
 	expect_element(used_idx);
-	vq_push(0, 0);
+	vq_push(0, UINT32_MAX);
 	check_log();
 }
 
@@ -368,6 +368,23 @@ START_TEST(table_has_the_greatest_size)
 }
 END_TEST
 
+/* A refused request: the status byte was written, whatever else the chain names. */
+START_TEST(what_was_not_written_is_not_marked)
+{
+	take_head_0();
+	for (uint32_t i = 0; i < VIRTQ_MAX_SIZE; i++)
+		write_entry((uint16_t)i, 0x3000, 16 * PAGE, NEXT | WRITE, (uint16_t)(i + 1));
+	write_entry(VIRTQ_MAX_SIZE - 1, 0x20000, 2 * PAGE, WRITE, 0);
+	point_to_table(VIRTQ_MAX_SIZE * sizeof(struct vring_desc));
+	expect_element(vq.used_idx);
+	if (_i)
+		expect_written(0x3000, PAGE + 1);
+	expect_written(0x20000 + 2 * PAGE - 1, 1);
+	vq_push(0, _i ? PAGE + 1 : 0);
+	check_log();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("virtq_dirty");
@@ -390,5 +407,6 @@ int main(void)
 	tcase_add_loop_test(tc, chain_leaves_the_table, 0, 2);
 	tcase_add_test(tc, table_is_nowhere);
 	tcase_add_test(tc, table_has_the_greatest_size);
+	tcase_add_loop_test(tc, what_was_not_written_is_not_marked, 0, 2);
 	return suite_run(s);
 }

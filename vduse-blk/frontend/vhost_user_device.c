@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "vhost_user_steps.h"
 
 /* The time until a connection that could not be accepted is tried again. */
@@ -36,6 +37,7 @@ static int vhost_user_make(struct device *device)
 		return err;
 	}
 	vu->device = device;
+	list_init(&vu->closers);
 	vu->listener = (struct vhost_user_listener){
 		.path = device->config->socket,
 		.mode = device->config->socket_mode,
@@ -52,7 +54,10 @@ static int vhost_user_make(struct device *device)
 static void vhost_user_unmake(struct device *device)
 {
 	struct vhost_user_device *vu = device->vhost_user;
+	struct list_node *node;
 
+	while ((node = list_take(&vu->closers)))
+		container_of(node, struct closer, node)->closed = NULL;
 	vhost_user_unlisten(&vu->listener);
 	vhost_user_memory_exit(&vu->memory);
 	free(vu);
@@ -109,7 +114,7 @@ static void accept_next(struct vhost_user_device *vu)
 {
 	int fd;
 
-	if (vu->connected || vu->stopped || !vu->accepting.ring)
+	if (vu->connected || vu->stopped || !vu->accepting.ring || !vhost_user_may_receive(vu))
 		return;
 	fd = accept4(vu->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
@@ -203,15 +208,45 @@ void vhost_user_note_connection(struct vhost_user_device *vu)
 		vu->device->driver_changed(vu->device);
 }
 
+static void fds_closed(struct closer *closer)
+{
+	struct vhost_user_device *vu = closer->ctx;
+
+	list_remove(&closer->node);
+	vu->closer_count--;
+	if (vu->connected)
+		vhost_user_receive_next(vu);
+	else
+		accept_next(vu);
+}
+
+void vhost_user_close_fds(struct vhost_user_device *vu, const int *fds, unsigned int count)
+{
+	struct closer *closer = closer_start(vu->device->ring, fds, count, fds_closed, vu);
+
+	if (!closer)
+		return;
+	list_add(&vu->closers, &closer->node);
+	vu->closer_count++;
+}
+
+/* The socket too: messages in it that were not received may have descriptors. */
+static void close_connection(struct vhost_user_device *vu)
+{
+	int fds[VHOST_USER_FDS_ROOM + 2];
+	unsigned int count = vhost_user_take_all(&vu->socket.message, fds);
+
+	fds[count++] = vu->socket.fd;
+	fds[count++] = vu->backend_fd;
+	vu->socket.fd = vu->backend_fd = -1;
+	shutdown(fds[count - 2], SHUT_RDWR);
+	vhost_user_close_fds(vu, fds, count);
+}
+
 static void forget_connection(struct vhost_user_device *vu)
 {
-	vhost_user_drop_dirty_log(vu);
-	vhost_user_memory_clear(&vu->memory);
 	vhost_user_reset_vrings(vu);
-	vhost_user_socket_exit(&vu->socket);
-	if (vu->backend_fd >= 0)
-		close(vu->backend_fd);
-	vu->backend_fd = -1;
+	close_connection(vu);
 	vu->poll = (struct ring_poll){ .ring = NULL };
 	vu->features = vu->protocol_features = 0;
 	vu->status = 0;
@@ -232,7 +267,10 @@ static void store_released(struct vhost_user_device *vu, const char *why)
 
 static void rings_forgotten(struct queues *queues)
 {
-	vhost_user_close_store(vhost_user_of_queues(queues), store_released);
+	struct vhost_user_device *vu = vhost_user_of_queues(queues);
+
+	vu->clear_memory = true;
+	vhost_user_close_store(vu, store_released);
 }
 
 /* Cancelled requests were put back: the front end serves them again, by the inflight log. */

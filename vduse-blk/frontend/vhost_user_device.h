@@ -21,6 +21,7 @@
 
 #include "device.h"
 #include "dirty_log.h"
+#include "list.h"
 #include "log.h"
 #include "queue/transport.h"
 #include "ring.h"
@@ -59,6 +60,8 @@ struct vhost_user_vring {
 	bool call_again; /* an interrupt came meanwhile */
 };
 
+#define VHOST_USER_CLOSERS_MAX 8u
+
 struct vhost_user_device {
 	struct device *device;
 	struct transport transport;
@@ -67,6 +70,9 @@ struct vhost_user_device {
 	struct vhost_user_listener listener;
 	struct backend *store; /* open while rings run; NULL: it is closed */
 	struct task store_task;
+	bool clear_memory; /* the task that closes the store also unmaps the memory of the guest */
+	struct list closers; /* of descriptors of front ends; their tasks run */
+	unsigned int closer_count;
 	int store_result;
 	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;

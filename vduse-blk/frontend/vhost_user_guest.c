@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vhost_user_steps.h"
 
@@ -13,13 +14,16 @@ const char *vhost_user_get_max_mem_slots(struct vhost_user_device *vu,
 	return vhost_user_reply_u64(vu, VHOST_USER_SLOTS_MAX);
 }
 
+/* The mapping keeps the file, so to close its descriptor here costs nothing. */
 static const char *add_region(struct vhost_user_device *vu, const struct vhost_user_region *region,
-			      int fd)
+			      struct vhost_user_message *message, unsigned int i)
 {
 	const char *why;
 
-	if (!vhost_user_memory_add(&vu->memory, region, fd, &why))
+	if (!vhost_user_memory_add(&vu->memory, region, message->fds[i], &why)) {
+		close(vhost_user_take_fd(message, i));
 		return NULL;
+	}
 	snprintf(vu->error, sizeof(vu->error),
 		 "the memory region at guest address 0x%llx of %llu bytes %s",
 		 (unsigned long long)region->guest_addr, (unsigned long long)region->size, why);
@@ -40,7 +44,7 @@ const char *vhost_user_set_mem_table(struct vhost_user_device *vu,
 		return "the guest's memory is not shared: each region needs a descriptor";
 	vhost_user_memory_clear(&vu->memory);
 	for (uint32_t i = 0; i < table->count && !why; i++)
-		why = add_region(vu, &table->regions[i], message->fds[i]);
+		why = add_region(vu, &table->regions[i], message, i);
 	return why;
 }
 
@@ -48,7 +52,7 @@ const char *vhost_user_add_mem_reg(struct vhost_user_device *vu, struct vhost_us
 {
 	if (message->fd_count != 1)
 		return "the guest's memory is not shared: a region needs a descriptor";
-	return add_region(vu, &message->payload.one_region.region, message->fds[0]);
+	return add_region(vu, &message->payload.one_region.region, message, 0);
 }
 
 const char *vhost_user_rem_mem_reg(struct vhost_user_device *vu, struct vhost_user_message *message)
@@ -81,5 +85,6 @@ const char *vhost_user_set_log_base(struct vhost_user_device *vu,
 	if (err)
 		return strerror(-err);
 	vu->dirty = (struct dirty_log){ .bits = bits, .size = log->mmap_size };
+	close(vhost_user_take_fd(message, 0));
 	return vhost_user_reply_u64(vu, 0);
 }

@@ -121,5 +121,7 @@ const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,
 	inflight_params(vu, inflight->num_queues, identity, &params);
 	why = use_inflight(vu, &params, message->fds[0]);
 	vu->keeps_inflight = !why;
+	if (!why)
+		close(vhost_user_take_fd(message, 0));
 	return why;
 }

@@ -243,7 +243,7 @@ static const struct vhost_user_handler handlers[VHOST_USER_REQUESTS] = {
 	[VHOST_USER_SET_VRING_KICK] = { EVENTFD, .needs = NEEDS_RING_STOP,
 					.apply = vhost_user_set_vring_kick },
 	[VHOST_USER_SET_VRING_CALL] = { EVENTFD, .apply = vhost_user_set_vring_call },
-	[VHOST_USER_SET_VRING_ERR] = { EVENTFD, .apply = nothing },
+	[VHOST_USER_SET_VRING_ERR] = { EVENTFD, .apply = vhost_user_set_vring_err },
 	[VHOST_USER_GET_PROTOCOL_FEATURES] = { REPLIES, .apply = get_protocol_features },
 	[VHOST_USER_SET_PROTOCOL_FEATURES] = { U64, .apply = set_protocol_features },
 	[VHOST_USER_GET_QUEUE_NUM] = { REPLIES, .apply = get_queue_num },

@@ -106,6 +106,18 @@ const char *vhost_user_set_vring_call(struct vhost_user_device *vu,
 	return why;
 }
 
+/* Nothing is reported by it: the log names what is wrong with a ring. */
+const char *vhost_user_set_vring_err(struct vhost_user_device *vu,
+				     struct vhost_user_message *message)
+{
+	int fd;
+
+	(void)vu;
+	if (!take_eventfd(message, &fd) && fd >= 0)
+		close(fd);
+	return NULL;
+}
+
 const char *vhost_user_set_vring_enable(struct vhost_user_device *vu,
 					struct vhost_user_message *message)
 {

@@ -342,6 +342,16 @@ static void receive_more(struct ring_message *message)
 	receive(vu);
 }
 
+/* The descriptors of the last message that nobody took: close() may block. */
+static void drop_message(struct vhost_user_device *vu)
+{
+	int fds[VHOST_USER_FDS_ROOM];
+	unsigned int count = vhost_user_take_all(&vu->socket.message, fds);
+
+	if (count)
+		vhost_user_close_fds(vu, fds, count);
+}
+
 /* Called again when the message that is being processed has taken effect. */
 static void receive(struct vhost_user_device *vu)
 {
@@ -350,6 +360,10 @@ static void receive(struct vhost_user_device *vu)
 
 	vu->receiving = true;
 	while (got == 1 && !vu->handler && !vu->ending && vu->budget) {
+		if (vu->socket.message.fd_count && vhost_user_is_whole(&vu->socket))
+			drop_message(vu);
+		if (!vhost_user_may_receive(vu))
+			break;
 		got = vhost_user_receive(&vu->socket, &why);
 		if (got == 1 && --vu->budget == 0)
 			ring_post(vu->device->ring, &vu->more);
@@ -359,6 +373,12 @@ static void receive(struct vhost_user_device *vu)
 	vu->receiving = false;
 	if (got < 0)
 		connection_lost(vu, got, why);
+}
+
+void vhost_user_receive_next(struct vhost_user_device *vu)
+{
+	if (!vu->receiving)
+		receive(vu);
 }
 
 static void readable(struct ring_poll *poll)

@@ -50,6 +50,23 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd);
 /** vhost_user_session_end() - end the connection, and then call vhost_user_session_ended() */
 void vhost_user_session_end(struct vhost_user_device *vu);
 
+/**
+ * vhost_user_close_fds() - close descriptors of the front end, in a task
+ *
+ * While CLOSERS_MAX tasks have not ended, no message is received and no connection is accepted: only this
+ * disk has the disadvantage.
+ */
+void vhost_user_close_fds(struct vhost_user_device *vu, const int *fds, unsigned int count);
+
+/** vhost_user_may_receive() - see vhost_user_close_fds() */
+static inline bool vhost_user_may_receive(const struct vhost_user_device *vu)
+{
+	return vu->closer_count < VHOST_USER_CLOSERS_MAX;
+}
+
+/** vhost_user_receive_next() - in vhost_user_session.c: receive messages, if the session can */
+void vhost_user_receive_next(struct vhost_user_device *vu);
+
 /** vhost_user_note_connection() - in vhost_user_device.c: tell the disk of a new or lost connection */
 void vhost_user_note_connection(struct vhost_user_device *vu);
 
@@ -84,6 +101,8 @@ const char *vhost_user_set_vring_kick(struct vhost_user_device *vu,
 				      struct vhost_user_message *message);
 const char *vhost_user_set_vring_call(struct vhost_user_device *vu,
 				      struct vhost_user_message *message);
+const char *vhost_user_set_vring_err(struct vhost_user_device *vu,
+				     struct vhost_user_message *message);
 const char *vhost_user_set_vring_enable(struct vhost_user_device *vu,
 					struct vhost_user_message *message);
 const char *vhost_user_get_inflight_fd(struct vhost_user_device *vu,

@@ -114,12 +114,39 @@ void vhost_user_open_store(struct vhost_user_device *vu,
 		done(vu, strerror(-err));
 }
 
+/*
+ * Nobody hears of writes that fail in the page cache while no descriptor is open. And the target of a
+ * migration, on another host, must find all of them in the store.
+ */
+static void sync_store(struct vhost_user_device *vu)
+{
+	const struct device_config *config = vu->device->config;
+	int *fds[TASK_DESCRIPTORS_MAX];
+
+	if (!vu->store->cached || config->readonly || config->cache == CACHE_UNSAFE ||
+	    !backend_descriptors(vu->store, fds, ARRAY_SIZE(fds)))
+		return;
+	if (fdatasync(*fds[0])) {
+		log_err("%s: cannot write back the page cache of %s: %s", config->name,
+			config->path, strerror(errno));
+		backend_lost(vu->store);
+	}
+}
+
 static void close_work(struct task *task)
 {
 	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
 
-	backend_close(vu->store);
+	if (vu->store) {
+		sync_store(vu);
+		backend_close(vu->store);
+	}
 	vu->store = NULL;
+	if (vu->clear_memory) {
+		vhost_user_drop_dirty_log(vu);
+		vhost_user_memory_clear(&vu->memory);
+	}
+	vu->clear_memory = false;
 }
 
 static void close_done(struct task *task)
@@ -140,7 +167,7 @@ void vhost_user_close_store(struct vhost_user_device *vu,
 		.shares_descriptors = true,
 	};
 	queues_set_backend(&vu->device->queues, vu->device->backend);
-	if (!vu->store) {
+	if (!vu->store && !vu->clear_memory) {
 		done(vu, NULL);
 	} else if (task_start(&vu->store_task, vu->device->ring)) {
 		close_work(&vu->store_task);

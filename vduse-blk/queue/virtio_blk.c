@@ -145,7 +145,7 @@ static void take_data(struct virtq_chain *chain, bool to_driver, struct blk_req 
 		req->iov = chain->iov + chain->out_count;
 		req->len = chain->in_bytes - 1;
 		req->iov_count = iov_truncate(req->iov, chain->in_count, req->len);
-		req->used_len = (uint32_t)chain->in_bytes;
+		req->used_len = (uint32_t)MIN(chain->in_bytes, (size_t)UINT32_MAX);
 		return;
 	}
 	/* A length n means that the first n writable bytes were written. We write the last only. */

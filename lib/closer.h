@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Closes descriptors that another process has passed, in a task.
+ *
+ * close() may block for ever: a socket waits for its linger time, a file on FUSE for its file server. The
+ * last reference of a memory file frees all its pages, and of a socket closes what is queued in it.
+ */
+#ifndef LIB_CLOSER_H
+#define LIB_CLOSER_H
+
+#include "compiler.h"
+#include "list.h"
+#include "ring.h"
+#include "task.h"
+
+struct closer {
+	struct list_node node; /* the caller's */
+	struct task task;
+	void (*closed)(struct closer *closer); /* NULL: nobody waits */
+	void *ctx;			       /* the caller's */
+	unsigned int count;
+	int fds[];
+};
+
+/**
+ * closer_start() - close @count descriptors; -1 entries are ignored
+ * @closed: called on the ring's thread when all are closed. Then the closer is freed. Set
+ *          closer->closed to NULL where the caller cannot wait any more
+ *
+ * If no task can be started, the descriptors are closed by this thread. Return: the closer; NULL: all are
+ * closed already, and @closed is not called
+ */
+struct closer *closer_start(struct ring *ring, const int *fds, unsigned int count,
+			    void (*closed)(struct closer *closer), void *ctx);
+
+/** closers_running() - how many closers have tasks that have not ended? Any thread */
+unsigned int closers_running(void);
+
+#endif
