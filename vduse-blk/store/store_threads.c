@@ -7,10 +7,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "log.h"
 
 #define RETRY_S 1
@@ -33,24 +33,10 @@ static struct {
 	.changed = PTHREAD_COND_INITIALIZER,
 };
 
-/* Copies a descriptor of the process into the calling thread's table. Return: the copy; -errno */
-static int fetch(int fd)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0), own;
-
-	if (pidfd < 0)
-		return -errno;
-	own = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	if (own < 0)
-		own = -errno;
-	close_range((unsigned int)pidfd, (unsigned int)pidfd, 0);
-	return own;
-}
-
-/* Does pidfd_getfd() work? A sandbox may refuse it, and Linux before 5.6 does not have it. */
+/* Does pidfd_getfd() work? */
 static bool can_fetch(void)
 {
-	int err = fetch(INT_MAX); /* there is no such descriptor */
+	int err = descriptors_fetch(INT_MAX); /* there is no such descriptor */
 
 	if (err == -EBADF)
 		return true;
@@ -227,7 +213,7 @@ void store_thread_enter(void)
 
 int store_thread_fetch(int fd)
 {
-	return starter.apart ? fetch(fd) : fd;
+	return starter.apart ? descriptors_fetch(fd) : fd;
 }
 
 void store_thread_close(int own)
