@@ -25,9 +25,12 @@
 #define SLOT_STATUS 0x205u
 #define SLOT_TABLE  0x400u
 
-/* Ring parts in the memory of a queue. */
+/*
+ * Ring parts in the memory of a queue. The used index is the last word of a page, and its entries are
+ * in the next ones: a dirty log that has the one need not have the other.
+ */
 #define RING_AVAIL 0x8000u
-#define RING_USED  0xc000u
+#define RING_USED  0xcffcu
 
 int vug_memory_init(struct vug_memory *memory)
 {

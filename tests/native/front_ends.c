@@ -272,27 +272,39 @@ static void memory_table_is_sent_again(const char *name)
 	close_front_end(&f);
 }
 
+/* What is in flight when the log begins is not checked: it was offered before. */
+static void begin_log(struct front_end *f, struct dirty_log *log)
+{
+	load_offer(&f->load, 60);
+	dirty_log_start(log, &f->s);
+	must(load_drain(&f->load), "drain");
+	f->load.log = log;
+}
+
+/* As a migration ends: the rings stop, a last pass is made, and the destination has it all. */
+static void end_log(struct front_end *f, struct dirty_log *log)
+{
+	f->load.log = NULL;
+	for (unsigned int i = 0; i < f->s.queue_count; i++)
+		must(vuc_get_vring_base(&f->s.c, i, &(uint32_t){ 0 }), "GET_VRING_BASE");
+	want(dirty_log_count(log, &f->s) > 0, "nothing was logged");
+	dirty_log_compare(log, &f->s, !options.peer);
+	dirty_log_stop(&f->s);
+	for (unsigned int i = 0; i < f->s.queue_count; i++)
+		must(vug_send_start(&f->s.queues[i], &f->s.c), "start of a ring");
+}
+
 static void log_rounds(struct front_end *f, struct dirty_log *log)
 {
 	for (unsigned int i = 0; i < options.rounds; i++) {
-		load_offer(&f->load, 100);
-		/* What is in flight is not checked: it was offered before the log. */
-		f->load.log = NULL;
-		must(load_drain(&f->load), "drain");
-		load_offer(&f->load, 60);
-		dirty_log_start(log, &f->s);
-		must(load_drain(&f->load), "drain");
-		f->load.log = log;
-		for (unsigned int n = 0; n < 10; n++) {
-			run(f, 100);
-			dirty_log_collect(log);
+		begin_log(f, log);
+		for (unsigned int n = 0; n < 40; n++) {
+			run(f, 25);
+			dirty_log_collect(log, &f->s);
 		}
-		must(load_drain(&f->load), "drain");
-		f->load.log = NULL;
-		want(dirty_log_count(log) > 0, "nothing was logged");
-		dirty_log_stop(&f->s);
+		end_log(f, log);
 		run(f, 100);
-		want(dirty_log_count(log) == 0, "logged after the end of the log");
+		want(dirty_log_count(log, &f->s) == 0, "logged after the end of the log");
 	}
 }
 

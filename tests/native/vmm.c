@@ -42,7 +42,8 @@ const struct vmm vmms[] = {
 		.features = ALL_FEATURES | LOG_ALL,
 		.protocol = PROTOCOL_QEMU,
 		.queues_max = QUEUES_MAX,
-		.queue_size = 128,
+		.queue_size = 1024,
+		.inflight_size = 128, /* its property; the guest's rings are larger */
 		.reconnects = true,
 		.connect = { GET_FEATURES, GET_PROTOCOL, SET_PROTOCOL, QUEUE_NUM, MEM_SLOTS,
 			     BACKEND_FD, OWNER, GET_FEATURES, EACH_QUEUE, MASK, ERR, NEXT_QUEUE,
@@ -245,7 +246,9 @@ static int play_inflight(struct session *s)
 
 	if (s->inflight_fd < 0) {
 		s->inflight = (struct vuc_inflight){ .num_queues = (uint16_t)s->queue_count,
-						     .queue_size = s->queue_size };
+						     .queue_size = s->vmm->inflight_size
+									   ? s->vmm->inflight_size
+									   : s->queue_size };
 		err = vuc_get_inflight(&s->c, &s->inflight, &s->inflight_fd);
 	}
 	return err ? err : vuc_set_inflight(&s->c, &s->inflight, s->inflight_fd);

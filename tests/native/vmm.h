@@ -59,7 +59,8 @@ struct vmm {
 	uint64_t protocol; /* features that it knows */
 	unsigned int queues_max;
 	uint16_t queue_size;
-	bool need_reply_all; /* NEED_REPLY in every message once REPLY_ACK is accepted */
+	uint16_t inflight_size; /* that it asks an inflight area for; 0: queue_size */
+	bool need_reply_all;	/* NEED_REPLY in every message once REPLY_ACK is accepted */
 	bool reconnects;
 	enum step connect[STEPS_MAX];
 	enum step start[STEPS_MAX];
