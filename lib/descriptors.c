@@ -2,11 +2,8 @@
 #include "descriptors.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/close_range.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,39 +39,10 @@ int descriptors_fetch(int fd)
 	return own;
 }
 
-/*
- * May descriptors be fetched after the table was left? pidfd_getfd() takes them from the table of the
- * main thread. A sandbox may refuse it. A number above the limit of open files cannot be used again.
- */
-static bool can_fetch(int highest)
-{
-	struct rlimit limit;
-
-	return gettid() != getpid() && descriptors_fetch(INT_MAX) == -EBADF &&
-	       !getrlimit(RLIMIT_NOFILE, &limit) && highest < (long long)limit.rlim_cur;
-}
-
-/* Copies @fd of the process into this thread's table, with the same number. Return: 0; -errno */
-static int fetch_as(int fd)
-{
-	int own = descriptors_fetch(fd), err = 0;
-
-	if (own < 0 || own == fd)
-		return MIN(own, 0);
-	if (dup3(own, fd, O_CLOEXEC) < 0)
-		err = -errno;
-	close(own);
-	return err;
-}
-
-/* Nothing but the standard descriptors is copied and closed again: close() may block. */
-static int leave_and_fetch(const int *keep, unsigned int count)
+int descriptors_leave(void)
 {
 	int err = close_between(STDERR_FILENO + 1, ~0u);
 
-	for (unsigned int i = 0; i < count && !err; i++)
-		if (keep[i] > STDERR_FILENO)
-			err = fetch_as(keep[i]);
 	isolated = !err;
 	return err;
 }
@@ -88,8 +56,6 @@ int descriptors_isolate(int *keep, unsigned int count)
 	return -ENOTSUP; /* the sanitizer does not know that equal numbers are different files */
 #endif
 	qsort(keep, count, sizeof(*keep), compare);
-	if (can_fetch(count ? keep[count - 1] : 0))
-		return leave_and_fetch(keep, count);
 	for (unsigned int i = 0; i < count; i++) {
 		if (keep[i] < (int)next)
 			continue;

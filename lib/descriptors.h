@@ -19,13 +19,21 @@
  * @keep:  sorted by this function; -1 entries are ignored
  * @count: of @keep
  *
- * For the calling thread. Does not block, unless pidfd_getfd() does not work: then descriptors are copied
- * and closed again, and close() waits for the file system (FUSE, NFS) of a stalled store.
+ * For the calling thread. Descriptors are copied and closed again, and close() of a copy waits for the
+ * file system where a store on FUSE or NFS has stalled: see task_starter.h.
  *
  * Return: 0; -ENOTSUP: a build with the thread sanitizer; other -errno. After a failure the table is
  * still shared, or only some descriptors are closed
  */
 int descriptors_isolate(int *keep, unsigned int count);
+
+/**
+ * descriptors_leave() - leave the shared table; keep standard input, output and error
+ *
+ * For a thread whose table has no others that matter: Linux copies the first 64 numbers of a table even
+ * where they are to be closed. Return: 0; -errno
+ */
+int descriptors_leave(void);
 
 /**
  * descriptors_fetch() - copy a descriptor of the process into the calling thread's private table

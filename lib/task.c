@@ -10,6 +10,9 @@
 
 #include "descriptors.h"
 #include "log.h"
+#include "task_starter.h"
+
+#define RETRY_US 10000
 
 /* One message with all descriptors. */
 union fd_message {
@@ -42,7 +45,7 @@ static int send_given(const struct task *task)
 	fds = (int *)CMSG_DATA(cmsg);
 	for (unsigned int i = 0; i < task->given_count; i++)
 		fds[i] = *task->given[i];
-	return sendmsg(task->theirs, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+	return sendmsg(task->send_fd, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
 /* Return: the number received, which is less than sent at the limit of open files; -errno */
@@ -93,41 +96,73 @@ static void task_done(struct ring_message *message)
 	task->done(task);
 }
 
-static void *task_main(void *arg)
+static void isolate(struct task *task)
 {
-	struct task *task = arg;
-	struct ring *ring = task->ring;
-	int keep[] = { task->theirs, ring->message_fd };
-	int err = -ENOTSUP;
+	int keep[] = { task->theirs, task->ring->message_fd };
+	int err = descriptors_isolate(keep, ARRAY_SIZE(keep));
 
-	if (!task->shares_descriptors)
-		err = descriptors_isolate(keep, ARRAY_SIZE(keep));
-	pthread_setname_np(pthread_self(), task->name);
 	if (err && err != -ENOTSUP)
 		log_warn("task \"%s\": no private descriptor table: %s; if this server is killed "
 			 "while the task is stuck, no other server can serve its disks",
 			 task->name, strerror(-err));
+}
+
+/* Only for want of memory it does not succeed at once, and the task can do nothing without it. */
+static int fetch(int fd)
+{
+	int own;
+
+	while ((own = descriptors_fetch(fd)) < 0)
+		usleep(RETRY_US);
+	return own;
+}
+
+static void leave_and_fetch(struct task *task)
+{
+	while (descriptors_leave())
+		usleep(RETRY_US);
+	task->send_fd = fetch(task->theirs);
+	task->post_fd = fetch(task->ring->message_fd);
+}
+
+static void run(struct task *task)
+{
+	struct ring *ring = task->ring;
+
+	pthread_setname_np(pthread_self(), task->name);
 	task->work(task);
 	if (task->given_count)
 		task->lost = send_given(task) != 0;
 	/* Not left to the end of the thread: a lock on the file lasts until all copies are closed. */
 	for (unsigned int i = 0; i < task->given_count; i++)
 		close(*task->given[i]);
-	ring_post(ring, &task->message); /* from here on @task may be freed */
+	ring_post_by(ring, &task->message, task->post_fd); /* from here on @task may be freed */
+}
+
+static void *private_main(void *arg)
+{
+	leave_and_fetch(arg);
+	run(arg);
+	return NULL;
+}
+
+static void *shared_main(void *arg)
+{
+	struct task *task = arg;
+
+	if (!task->shares_descriptors)
+		isolate(task);
+	run(task);
 	return NULL;
 }
 
 static int start_thread(struct task *task)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
+	int err = -ENOTSUP;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	err = -pthread_create(&thread, &attr, task_main, task);
-	pthread_attr_destroy(&attr);
-	return err;
+	if (!task->shares_descriptors)
+		err = task_starter_run(private_main, task);
+	return err == -ENOTSUP ? task_starter_thread(shared_main, task) : err;
 }
 
 int task_start(struct task *task, struct ring *ring)
@@ -141,7 +176,8 @@ int task_start(struct task *task, struct ring *ring)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
 	task->ours = pair[0];
-	task->theirs = pair[1];
+	task->theirs = task->send_fd = pair[1];
+	task->post_fd = ring->message_fd;
 	err = start_thread(task);
 	if (err) {
 		close(pair[0]);

@@ -30,7 +30,9 @@ struct task {
 	int *given[TASK_DESCRIPTORS_MAX];
 	unsigned int given_count;
 	int ours, theirs; /* the ends of a socket pair for descriptors */
-	bool lost;	  /* out: descriptors could not be transferred; each is -1 */
+	int send_fd;	  /* @theirs, and post_fd: the ring's message_fd, in the task's table */
+	int post_fd;
+	bool lost; /* out: descriptors could not be transferred; each is -1 */
 };
 
 /**
