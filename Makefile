@@ -2,7 +2,8 @@
 #
 # make             build vduse-blk/vduse-blk
 # make demo        the main job, shown: install what is missing, build, serve, mkfs, mount, detach
-# make check       every test: the unit tier and fuzz-seeds here, the VM tier on a real VDUSE kernel
+# make check       every test: the unit tier and fuzz-seeds here, the native tier with real clients of
+#                  vhost-user, the VM tier on a real VDUSE kernel
 # make unit        the unit tier alone        make vm      the VM tier alone (TESTS="sysfs readonly")
 # make fuzz        libFuzzer, FUZZ_SECONDS=60 each, TARGETS="virtq config ..."
 # make fuzz-seeds  the same, for a moment: the seeds, and a few thousand inputs made from them
@@ -220,6 +221,7 @@ stress:
 check:
 	$(Q)scripts/deps host fuzz vm
 	$(Q)$(MAKE) -j$$(($$(nproc) + 1)) vm-root tiers-here
+	$(Q)$(MAKE) native
 	$(Q)$(MAKE) vm
 vm-root:
 	$(Q)scripts/vm setup
