@@ -8,6 +8,7 @@
 #include <linux/virtio_blk.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "suite.h"
@@ -486,6 +487,38 @@ START_TEST(write_cache_of_the_next_front_end)
 }
 END_TEST
 
+/* ---- no descriptor is left for a new log ---- */
+
+static bool memfd_fails;
+
+int memfd_create(const char *name, unsigned int flags)
+{
+	if (!load_relaxed(&memfd_fails))
+		return (int)syscall(SYS_memfd_create, name, flags);
+	errno = EMFILE;
+	return -1;
+}
+
+/* The heads in it are those of another guest, which can also still write to it. */
+START_TEST(log_of_a_former_front_end_is_not_used)
+{
+	vuf_up();
+	ck_assert_uint_eq(vuf_do(0, OUT, 0, 4096, 1), OK);
+	test_log_allow(LOG_LEVEL_ERROR, "cannot create an inflight log: Too many open files");
+	store_relaxed(&memfd_fails, true);
+	vuf_disconnect();
+	forget_log();
+	for (uint32_t i = 0; i < VUF_QUEUES; i++)
+		vug_queue_reset(&vuf.queues[i]);
+	store_relaxed(&memfd_fails, false);
+	vuf_connect();
+	vuf_accept_features();
+	ck_assert_int_eq(vug_memory_send(&vuf.memory, &vuf.c), 0);
+	vuf_start_rings();
+	ck_assert_uint_eq(vuf_do(0, IN, 0, 4096, 0), OK);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vhost_user_inflight");
@@ -506,5 +539,6 @@ int main(void)
 	tcase_add_loop_test(tc, lost_writes_are_remembered, 0, ARRAY_SIZE(losses));
 	tcase_add_loop_test(tc, write_cache_stays_off, 0, 2);
 	tcase_add_test(tc, write_cache_of_the_next_front_end);
+	tcase_add_test(tc, log_of_a_former_front_end_is_not_used);
 	return suite_run(s);
 }

@@ -110,12 +110,26 @@ static void retry_accept(struct ring_timer *timer)
 		accept_next(vu);
 }
 
+/* The front end may keep the old log. In the new one no write is lost. */
+static void forget_inflight(struct vhost_user_device *vu)
+{
+	if (!vhost_user_renew_inflight(vu))
+		queues_clear_lost_writes(&vu->device->queues);
+}
+
 static void accept_next(struct vhost_user_device *vu)
 {
 	int fd;
 
 	if (vu->connected || vu->stopped || !vu->accepting.ring || !vhost_user_may_receive(vu))
 		return;
+	if (vu->stale_inflight)
+		forget_inflight(vu);
+	if (vu->stale_inflight) {
+		ring_timer_start(vu->device->ring, &vu->accept_retry, ACCEPT_RETRY_US,
+				 retry_accept);
+		return;
+	}
 	fd = accept4(vu->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno != EAGAIN) /* the poll reports the connection only once */
@@ -252,9 +266,7 @@ static void forget_connection(struct vhost_user_device *vu)
 	vu->status = 0;
 	vu->pid = 0;
 	vu->connected = vu->ending = vu->log_all = false;
-	/* The front end may keep the old one. In the new one no write is lost. */
-	if (!vhost_user_renew_inflight(vu))
-		queues_clear_lost_writes(&vu->device->queues);
+	forget_inflight(vu); /* accept_next() tries again */
 	vhost_user_note_connection(vu);
 }
 

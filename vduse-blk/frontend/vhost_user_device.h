@@ -95,6 +95,7 @@ struct vhost_user_device {
 	int backend_fd;		  /* for messages to the front end; -1: none */
 	uint16_t inflight_queues; /* of the inflight log */
 	bool keeps_inflight;	  /* the front end has the inflight log */
+	bool stale_inflight;	  /* the log is a former front end's: it could not be renewed */
 	struct log_limit refusals;
 
 	/* The message that is being processed, @socket.message. */

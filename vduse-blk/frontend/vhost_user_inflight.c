@@ -61,7 +61,7 @@ static const char *use_inflight(struct vhost_user_device *vu, const struct infli
 	return NULL;
 }
 
-int vhost_user_renew_inflight(struct vhost_user_device *vu)
+static int renew_inflight(struct vhost_user_device *vu)
 {
 	char identity[INFLIGHT_IDENTITY_MAX];
 	struct inflight_params params;
@@ -72,15 +72,25 @@ int vhost_user_renew_inflight(struct vhost_user_device *vu)
 	inflight_params(vu, vu->device->limits.queues, identity, &params);
 	err = inflight_memory_new(&params, &fd, &size);
 	if (err) {
-		log_err("%s: cannot create an inflight log: %s", params.name, strerror(-err));
+		if (log_allow(&vu->refusals, params.name))
+			log_err("%s: cannot create an inflight log: %s", params.name,
+				strerror(-err));
 		return err;
 	}
 	why = use_inflight(vu, &params, fd);
 	close(fd);
-	vu->keeps_inflight = false;
-	if (why)
+	if (why && log_allow(&vu->refusals, params.name))
 		log_err("%s: cannot use a new inflight log: %s", params.name, why);
 	return why ? -EIO : 0;
+}
+
+int vhost_user_renew_inflight(struct vhost_user_device *vu)
+{
+	int err = renew_inflight(vu);
+
+	vu->keeps_inflight = false;
+	vu->stale_inflight = err;
+	return err;
 }
 
 /* The message that sets it follows: the front end passes the same descriptor. */
