@@ -106,7 +106,7 @@ wait "$other" || fail "the other server ended with $?"
 errors=3
 fails serve "data: another process serves a device of that name: .* process id $SERVER; " < <(config '')
 errors=1
-fails rescue data "data: another process serves .* process id $SERVER\$" < <(config '')
+fails rescue data "data: another process serves .* process id $SERVER; " < <(config '')
 still_served
 quiet
 

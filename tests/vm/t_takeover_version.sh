@@ -19,7 +19,7 @@ beside() {
 	local status=0
 	timeout 60 "$1" rescue raw -c "$T/conf" >"$T/beside" 2>&1 || status=$?
 	is "status of a rescue of a served disk" $status 1
-	grep -q "raw: another process serves .* process id $SERVER\$" "$T/beside" || fail "rescue: $(cat "$T/beside")"
+	grep -q "raw: another process serves .* process id $SERVER" "$T/beside" || fail "rescue: $(cat "$T/beside")"
 	status=0
 	head -n 5 "$T/conf" >"$T/less.conf"
 	"$1" serve --takeover -c "$T/less.conf" >"$T/less" 2>&1 || status=$?
