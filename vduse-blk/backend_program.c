@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "config/config_disk.h"
 #include "log.h"
@@ -36,6 +37,15 @@ bool backend_program_is_meant(char **argv)
 	return false;
 }
 
+static bool is_unix_stream_socket(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX &&
+	       !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_STREAM;
+}
+
 /* Return: false: it is no descriptor of a socket, logged */
 static bool take_fd(const char *text, struct config_disk *disk)
 {
@@ -45,6 +55,10 @@ static bool take_fd(const char *text, struct config_disk *disk)
 	if (!*text || *end || fd < 3 || fd > 1 << 20 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) ||
 	    fcntl((int)fd, F_SETFL, O_NONBLOCK)) {
 		log_err("--fd=%s is not the number of an open descriptor above 2", text);
+		return false;
+	}
+	if (!is_unix_stream_socket((int)fd)) {
+		log_err("--fd=%s is not a Unix stream socket", text);
 		return false;
 	}
 	disk->socket_fd = (int)fd;

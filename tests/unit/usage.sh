@@ -155,6 +155,7 @@ wrong '\-\-blk-file=PATH is needed' --socket-path="$T/s"
 wrong 'one of --socket-path=PATH and --fd=FD' --blk-file=/none
 wrong '\-\-fd=99 is not the number of an open descriptor' --blk-file=/none --fd=99
 wrong '\-\-fd=x is not the number of an open descriptor' --blk-file=/none --fd=x
+wrong '\-\-fd=9 is not a Unix stream socket' --blk-file=/none --fd=9 9</dev/null
 wrong "unexpected argument 'serve'" --blk-file=/none --socket-path="$T/s" serve
 
 # A key of an otherwise good device: error_in_key KEY VALUE PATTERN

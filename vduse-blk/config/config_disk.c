@@ -55,7 +55,7 @@ static void disk_name(const struct config_disk *disk, const char *socket, char n
 	name[0] = '\0';
 	if (disk->socket)
 		name_of_socket(socket, name);
-	if (!name[0])
+	if (!name[0] || !strcmp(name, "global"))
 		snprintf(name, NAME_BYTES, "disk-%d", (int)getpid());
 }
 
