@@ -16,7 +16,7 @@
 struct closer {
 	struct list_node node; /* the caller's */
 	struct task task;
-	void (*closed)(struct closer *closer); /* NULL: nobody waits */
+	void (*closed)(struct closer *closer); /* NULL: the caller does not wait */
 	void *ctx;			       /* the caller's */
 	unsigned int count;
 	int fds[];

@@ -170,7 +170,7 @@ static int bind_socket(const char *name, struct vhost_user_listener *listener)
 		log_err("%s: cannot create a socket: %s", name, strerror(-err));
 		return err;
 	}
-	/* The mode of the file is that of the socket, so nobody can connect before set_access(). */
+	/* The mode of the file is that of the socket, so no process can connect before set_access(). */
 	if (!fchmod(listener->fd, 0600) &&
 	    !bind(listener->fd, (struct sockaddr *)&address, sizeof(address)))
 		return 0;

@@ -132,7 +132,7 @@ static const char *check_header(const struct vhost_user_header *header)
 	if ((header->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
 		return "it sent a message of another version of the protocol";
 	if (header->flags & VHOST_USER_REPLY)
-		return "it sent a reply that nobody asked for";
+		return "it sent a reply, and this process has sent no request";
 	if (header->size > sizeof(union vhost_user_payload))
 		return "it sent a message that is too long";
 	return NULL;

@@ -36,7 +36,7 @@ void vhost_user_socket_exit(struct vhost_user_socket *socket);
  * vhost_user_receive() - receive the next message
  * @why: out, on -EPROTO: an error text whose subject is the front end
  *
- * The message is @socket->message, until the next call, which closes descriptors that nobody took.
+ * The message is @socket->message, until the next call, which closes the descriptors that were not taken.
  *
  * Return: 1: a message; 0: no message yet; -ECONNRESET: the front end has closed the connection;
  * -EPROTO: no valid message; other -errno. After an error the connection cannot be used any more
@@ -44,7 +44,7 @@ void vhost_user_socket_exit(struct vhost_user_socket *socket);
 int __must_check vhost_user_receive(struct vhost_user_socket *socket, const char **why);
 
 /**
- * vhost_user_take_all() - take all descriptors that nobody took
+ * vhost_user_take_all() - take all descriptors that are not taken yet
  * @fds: out: VHOST_USER_FDS_ROOM entries
  *
  * For a caller that must not close them itself: close() may block for ever (closer.h). Otherwise the next

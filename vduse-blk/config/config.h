@@ -16,6 +16,7 @@
 
 #include "compiler.h"
 #include "log.h"
+#include "vhost_user_listener.h"
 #include "front_end.h"
 
 enum cache_mode {
@@ -28,9 +29,8 @@ enum cache_mode {
 
 enum config_switch { SWITCH_AUTO, SWITCH_YES, SWITCH_NO };
 
-#define CONFIG_AUTO	  0 /* of the numbers below that say so */
-#define CONFIG_POLL_AUTO  UINT32_MAX
-#define CONFIG_SOCKET_MAX 108 /* of struct sockaddr_un, with the null byte */
+#define CONFIG_AUTO	 0 /* of the numbers below that say so */
+#define CONFIG_POLL_AUTO UINT32_MAX
 
 struct device_config {
 	char *name; /* of the section, of the VDUSE device and of the vdpa device */
@@ -55,7 +55,7 @@ struct device_config {
 	uint64_t offset;      /* bytes into the store where the disk begins */
 	uint64_t size;	      /* bytes of the disk; CONFIG_AUTO: to the store's end */
 
-	char socket[CONFIG_SOCKET_MAX]; /* of vhost-user; empty: the driver has none */
+	char socket[VHOST_USER_PATH_MAX]; /* of vhost-user; empty: the driver has none */
 	uint32_t socket_mode;
 	char socket_group[64]; /* name or number; empty: that of the process */
 

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "config.h"
+#include "config_disk.h"
 
 /* The maximum of offset + size: off_t is signed. Rounded down to a sector. */
 #define DISK_MAX (INT64_MAX & ~511ull)
@@ -80,7 +81,7 @@ static const struct config_key global_keys[] = {
 	{ .name = "runtime_dir",
 	  .type = &config_type_directory,
 	  MEMBER(struct config, runtime_dir),
-	  .default_text = "/run/vduse-blk",
+	  .default_text = CONFIG_RUNTIME_DIR,
 	  .accepts = "an absolute path",
 	  .help = "directory of inflight logs and control sockets, for the next server" },
 	{ .name = "workers",

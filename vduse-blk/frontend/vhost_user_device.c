@@ -2,7 +2,6 @@
 #include "vhost_user_device.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,8 +153,9 @@ static void accept_start(struct vhost_user_device *vu)
 	if (!vu->begun || !vu->listening || vu->stopped)
 		return;
 	if (vu->listener.inherited && !is_listening(vu->listener.fd)) {
-		int fd = fcntl(vu->listener.fd, F_DUPFD_CLOEXEC, 0);
+		int fd = vu->listener.fd;
 
+		vu->listener.fd = -1; /* the session closes it */
 		vu->pid = peer_pid(fd);
 		vhost_user_session_begin(vu, fd);
 	} else {
@@ -330,6 +330,9 @@ static void vhost_user_stop(struct device *device)
 	struct vhost_user_device *vu = device->vhost_user;
 
 	vu->stopped = true;
+	/* From here on connect() fails, and a front end tries again until the next server listens. */
+	if (vu->listening && !vu->listener.inherited)
+		shutdown(vu->listener.fd, SHUT_RDWR);
 	if (vu->accepting.ring)
 		ring_poll_stop(&vu->accepting, accept_stopped);
 	else if (vu->connected)

@@ -103,7 +103,7 @@ struct vhost_user_device {
 	const char *why;			  /* why it was refused; NULL: it was not */
 	char error[LOG_CAPTURE_MAX];		  /* memory for @why */
 	bool paused;				  /* the queues are paused for it */
-	uint32_t stopping;			  /* the vring that is being stopped for it */
+	uint32_t ring;				  /* index of the vring that it names; else 0 */
 	bool receiving;
 	unsigned int budget; /* messages until other disks have their turn */
 	struct ring_message more;

@@ -9,7 +9,7 @@
 
 static struct vhost_user_vring *vring_of(struct vhost_user_device *vu)
 {
-	return &vu->vrings[vu->stopping];
+	return &vu->vrings[vu->ring];
 }
 
 const char *vhost_user_set_vring_num(struct vhost_user_device *vu,

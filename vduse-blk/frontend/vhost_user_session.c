@@ -50,10 +50,9 @@ static void finish_message(struct vhost_user_device *vu)
 
 	if (vu->why)
 		refuse(vu);
-	if (wants_reply && !own_reply && vhost_user_reply(&vu->socket, &result, sizeof(result), -1))
-		vu->why = "it does not read its socket";
-	else if (wants_reply && !own_reply)
-		vu->why = NULL;
+	if (wants_reply && !own_reply)
+		vu->why = vhost_user_unsent(
+			vhost_user_reply(&vu->socket, &result, sizeof(result), -1));
 	vu->handler = NULL;
 	if (vu->why || vu->stopped)
 		vhost_user_session_end(vu);
@@ -234,9 +233,9 @@ static void resumed_to_drain(struct queue *queue)
 static void stop_next(struct vhost_user_device *vu)
 {
 	bool all = vu->handler->needs == NEEDS_ALL_STOP;
-	uint32_t end = all ? vu->device->limits.queues : vu->stopping + 1;
+	uint32_t end = all ? vu->device->limits.queues : vu->ring + 1;
 
-	for (uint32_t i = all ? 0 : vu->stopping; i < end; i++) {
+	for (uint32_t i = all ? 0 : vu->ring; i < end; i++) {
 		if (!vu->vrings[i].running)
 			continue;
 		queue_command(queue_of(vu, i), QUEUE_QUIESCE, 0, ring_quiesced);
@@ -294,12 +293,12 @@ static const char *check_message(struct vhost_user_device *vu,
 		return "its payload has a wrong size";
 	if (message->fd_count > handler->fds)
 		return "it has too many descriptors";
-	vu->stopping = 0;
+	vu->ring = 0;
 	if (handler->names_vring8)
-		vu->stopping = message->payload.u64 & VHOST_USER_VRING_INDEX;
+		vu->ring = message->payload.u64 & VHOST_USER_VRING_INDEX;
 	if (handler->names_vring)
-		vu->stopping = message->payload.state.index;
-	if (vu->stopping >= vu->device->limits.queues)
+		vu->ring = message->payload.state.index;
+	if (vu->ring >= vu->device->limits.queues)
 		return "it names a ring that does not exist";
 	return NULL;
 }
@@ -342,7 +341,7 @@ static void receive_more(struct ring_message *message)
 	receive(vu);
 }
 
-/* The descriptors of the last message that nobody took: close() may block. */
+/* Close the descriptors of the last message that were not taken, in a task: close() may block. */
 static void drop_message(struct vhost_user_device *vu)
 {
 	int fds[VHOST_USER_FDS_ROOM];
