@@ -119,6 +119,16 @@ static void manual_cancel(struct backend *backend, struct backend_io *io)
 	pthread_mutex_unlock(&manual->lock);
 }
 
+int manual_sync_error;
+
+static int manual_sync(struct backend *backend)
+{
+	if (!manual_sync_error)
+		return backend_sync(manual_of(backend)->inner);
+	backend_lost(backend);
+	return manual_sync_error;
+}
+
 static void manual_close(struct backend *backend)
 {
 	struct manual_backend *manual = manual_of(backend);
@@ -132,6 +142,7 @@ static void manual_close(struct backend *backend)
 static const struct backend_ops manual_ops = {
 	.submit = manual_submit,
 	.cancel = manual_cancel,
+	.sync = manual_sync,
 	.close = manual_close,
 };
 

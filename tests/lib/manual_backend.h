@@ -60,4 +60,7 @@ void manual_finish(struct backend *backend, unsigned int index, unsigned int cou
  */
 void manual_complete(struct backend *backend, unsigned int index, int result);
 
+/* The result of backend_sync(): -errno, and writes are lost; 0: that of the store behind it. */
+extern int manual_sync_error;
+
 #endif

@@ -75,6 +75,24 @@ START_TEST(open_while_rings_run)
 }
 END_TEST
 
+/* A write that fails in the page cache while the store is closed is never reported otherwise. */
+START_TEST(page_cache_cannot_be_written_back)
+{
+	vuf_up();
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	manual_sync_error = _i ? -EIO : 0;
+	if (_i) {
+		test_log_expect(LOG_LEVEL_ERROR, "cannot write back the page cache of");
+		test_log_expect(LOG_LEVEL_ERROR, "writes may be lost");
+	}
+	get_base(0);
+	get_base(1);
+	manual_sync_error = 0;
+	vuf_start_rings();
+	ck_assert_int_eq(vuf_do(0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), _i ? VIRTIO_BLK_S_IOERR : OK);
+}
+END_TEST
+
 /* The guest's driver may only wait. */
 START_TEST(open_while_rings_are_disabled)
 {
@@ -187,6 +205,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, open_while_rings_run);
+	tcase_add_loop_test(tc, page_cache_cannot_be_written_back, 0, 2);
 	tcase_add_test(tc, open_while_rings_are_disabled);
 	tcase_add_loop_test(tc, closed_by_a_reset, 0, 2);
 	tcase_add_test(tc, closed_with_the_device);

@@ -114,34 +114,25 @@ void vhost_user_open_store(struct vhost_user_device *vu,
 		done(vu, strerror(-err));
 }
 
-/*
- * Nobody hears of writes that fail in the page cache while no descriptor is open. And the target of a
- * migration, on another host, must find all of them in the store.
- */
-static void sync_store(struct vhost_user_device *vu)
+/* The target of a migration, on another host, must find all completed writes in the store. */
+static void sync_and_close(struct vhost_user_device *vu)
 {
 	const struct device_config *config = vu->device->config;
-	int *fds[TASK_DESCRIPTORS_MAX];
+	int err = backend_sync(vu->store);
 
-	if (!vu->store->cached || config->readonly || config->cache == CACHE_UNSAFE ||
-	    !backend_descriptors(vu->store, fds, ARRAY_SIZE(fds)))
-		return;
-	if (fdatasync(*fds[0])) {
+	if (err)
 		log_err("%s: cannot write back the page cache of %s: %s", config->name,
-			config->path, strerror(errno));
-		backend_lost(vu->store);
-	}
+			config->path, strerror(-err));
+	backend_close(vu->store);
+	vu->store = NULL;
 }
 
 static void close_work(struct task *task)
 {
 	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
 
-	if (vu->store) {
-		sync_store(vu);
-		backend_close(vu->store);
-	}
-	vu->store = NULL;
+	if (vu->store)
+		sync_and_close(vu);
 	if (vu->clear_memory) {
 		vhost_user_drop_dirty_log(vu);
 		vhost_user_memory_clear(&vu->memory);
