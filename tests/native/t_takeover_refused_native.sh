@@ -23,7 +23,7 @@ front_end=$!
 defer reap $front_end
 wait_for "$PATIENCE" "connection" grep -q 'has connected' "$T/err"
 config 1 "$T/socket" >"$T/fewer"
-"$VDUSE_BLK" serve --takeover -c "$T/fewer" >"$T/new.out" 2>"$T/new.err" && fail "fewer queues were accepted"
+timeout 30 "$VDUSE_BLK" serve --takeover -c "$T/fewer" >"$T/new.out" 2>"$T/new.err" && fail "fewer queues were accepted"
 grep -q 'cannot be adopted: queues was 2 and is 1' "$T/new.err" || fail "$(cat "$T/new.err")"
 kill -0 "$SERVER" || fail "the old server has ended"
 kill "$front_end"
