@@ -133,6 +133,20 @@ START_TEST(another_disk)
 }
 END_TEST
 
+/* The identity in the log is what the other process has written: it must not begin a line of a log. */
+START_TEST(identity_with_a_newline)
+{
+	struct inflight *inflight;
+
+	close(fd);
+	params.identity = "x\nvduse-blk: \033[31m";
+	ck_assert_int_eq(inflight_memory_new(&params, &fd, &size), 0);
+	params.identity = "file 8:1/77 at 0";
+	ck_assert_int_eq(inflight_memory_open(&params, fd, &inflight, why), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why, "x?vduse-blk: ?[31m"));
+}
+END_TEST
+
 START_TEST(another_number_or_size_of_queues)
 {
 	params.vq_num = VQS + 1;
@@ -251,6 +265,7 @@ int main(void)
 	tcase_add_test(tc, log_outlives_the_server);
 	tcase_add_test(tc, no_room_for_the_parts_of_others);
 	tcase_add_test(tc, another_disk);
+	tcase_add_test(tc, identity_with_a_newline);
 	tcase_add_test(tc, another_number_or_size_of_queues);
 	tcase_add_test(tc, another_number_of_queues_in_the_same_bytes);
 	tcase_add_test(tc, damaged_header);

@@ -140,11 +140,6 @@ static bool may_lock(const struct device_config *config)
 	return front_end_of(config->driver)->vdpa && !vduse_dev_exists(config->name);
 }
 
-static bool exists_in_kernel(const struct device_config *config)
-{
-	return front_end_of(config->driver)->vdpa && vduse_dev_exists(config->name);
-}
-
 /* An attached device can only be adopted unchanged. Checks that before anything is changed. */
 static int compare_with_kernel(struct device *device, const char *runtime_dir, bool log_growth)
 {
@@ -173,28 +168,38 @@ static int compare_with_kernel(struct device *device, const char *runtime_dir, b
 	return err;
 }
 
+/* Its store is opened when a front end starts its rings (vhost_user_store.c). */
+static int open_vhost_user(struct device *device, const char *runtime_dir)
+{
+	const struct device_config *config = device->config;
+	int err = ownership_wait_name(config->name, runtime_dir);
+
+	return err ? err : closed_store_new(config, &device->backend);
+}
+
+static int open_vduse(struct device *device, const char *runtime_dir)
+{
+	const struct device_config *config = device->config;
+	unsigned int wait_ms = 0;
+	int err = 0;
+
+	if (vduse_dev_exists(config->name)) {
+		err = ownership_wait(config->name, runtime_dir);
+		wait_ms = STORE_WAIT_MS;
+	}
+	return err ? err : store_type_of(config)->open(config, wait_ms, &device->backend);
+}
+
 int device_open_store(struct device *device, const struct device_config *config,
 		      const char *runtime_dir)
 {
-	unsigned int wait_ms = 0;
 	int err;
 
 	device->config = config;
-	if (exists_in_kernel(config)) {
-		err = ownership_wait(config->name, runtime_dir);
-		if (err)
-			return err;
-		wait_ms = STORE_WAIT_MS;
-	}
-	if (!front_end_of(config->driver)->vdpa) {
-		err = ownership_wait_name(config->name, runtime_dir);
-		if (err)
-			return err;
-	}
 	if (front_end_of(config->driver)->vdpa)
-		err = store_type_of(config)->open(config, wait_ms, &device->backend);
-	else /* opened when the front end starts its rings (vhost_user_store.c) */
-		err = closed_store_new(config, &device->backend);
+		err = open_vduse(device, runtime_dir);
+	else
+		err = open_vhost_user(device, runtime_dir);
 	if (err)
 		return err;
 	err = device_set_limits(device);
@@ -314,11 +319,11 @@ int device_check_store(const struct device_config *config, const char *runtime_d
 {
 	struct backend backend = { 0 };
 	struct device device = { .config = config, .backend = &backend };
-	bool exists = exists_in_kernel(config);
+	bool vdpa = front_end_of(config->driver)->vdpa;
 	int err;
 
 	err = examine_store(&device, may_lock(config));
-	if (!err && !exists)
+	if (!err && (!vdpa || !vduse_dev_exists(config->name)))
 		err = orphans_check(&device, runtime_dir);
 	return err;
 }
