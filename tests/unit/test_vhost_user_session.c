@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -624,6 +625,57 @@ START_TEST(second_front_end_waits_for_the_first)
 }
 END_TEST
 
+/* A TCP connection whose close() waits: it lingers, and its other end does not read. Return: it */
+static int make_lingering(int *other)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct linger linger = { .l_onoff = 1, .l_linger = 1000 };
+	static const char bytes[65536];
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, len), 0);
+	*other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	close(listener);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+/* The main thread goes on; a front end that passes more of them waits, and others do not. */
+START_TEST(close_of_a_descriptor_blocks)
+{
+	uint32_t message[] = { VUC_SET_VRING_ERR, VUC_VERSION, 8, 0, 0 };
+	int others[VHOST_USER_CLOSERS_MAX], fd;
+
+	connect_first();
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++) {
+		fd = make_lingering(&others[i]);
+		ck_assert_int_eq(vuc_send_bytes(&vuf.c, message, 4, &fd, 1), 0);
+		close(fd);
+		ck_assert_int_eq(
+			vuc_send_bytes(&vuf.c, (char *)message + 4, sizeof(message) - 4, NULL, 0),
+			0);
+		if (i < ARRAY_SIZE(others) - 1)
+			check_alive();
+	}
+	ck_assert_int_eq(vuc_send(&vuf.c, VUC_GET_FEATURES, NULL), 0);
+	vuf_settle(); /* the main thread is alive */
+	ck_assert_int_eq(poll(&(struct pollfd){ .fd = vuf.c.fd, .events = POLLIN }, 1, 20), 0);
+	close(others[0]);
+	ck_assert_int_eq(
+		poll(&(struct pollfd){ .fd = vuf.c.fd, .events = POLLIN }, 1, VUF_PATIENCE_MS), 1);
+	for (unsigned int i = 1; i < ARRAY_SIZE(others); i++)
+		close(others[i]);
+}
+END_TEST
+
 START_TEST(connections_leave_nothing_behind)
 {
 	unsigned int before = 0;
@@ -825,6 +877,7 @@ int main(void)
 	tcase_add_test(tc, front_end_is_known);
 	tcase_add_test(tc, connection_is_accepted_later);
 	tcase_add_test(tc, second_front_end_waits_for_the_first);
+	tcase_add_test(tc, close_of_a_descriptor_blocks);
 	tcase_add_test(tc, connections_leave_nothing_behind);
 	tcase_add_test(tc, many_messages_in_a_row);
 	tcase_add_loop_test(tc, device_is_closed_without_a_front_end, 0, 2);
