@@ -5,13 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static unsigned int running;
-
-unsigned int closers_running(void)
-{
-	return load_relaxed(&running);
-}
-
 static void close_all(const int *fds, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
@@ -30,7 +23,6 @@ static void close_done(struct task *task)
 {
 	struct closer *closer = container_of(task, struct closer, task);
 
-	__atomic_fetch_sub(&running, 1, __ATOMIC_RELAXED);
 	if (closer->closed)
 		closer->closed(closer);
 	free(closer);
@@ -57,10 +49,8 @@ struct closer *closer_start(struct ring *ring, const int *fds, unsigned int coun
 		.count = count,
 	};
 	memcpy(closer->fds, fds, count * sizeof(*fds));
-	__atomic_fetch_add(&running, 1, __ATOMIC_RELAXED);
 	if (!task_start(&closer->task, ring))
 		return closer;
-	__atomic_fetch_sub(&running, 1, __ATOMIC_RELAXED);
 	close_all(fds, count);
 	free(closer);
 	return NULL;

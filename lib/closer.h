@@ -33,7 +33,4 @@ struct closer {
 struct closer *closer_start(struct ring *ring, const int *fds, unsigned int count,
 			    void (*closed)(struct closer *closer), void *ctx);
 
-/** closers_running() - how many closers have tasks that have not ended? Any thread */
-unsigned int closers_running(void);
-
 #endif

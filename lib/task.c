@@ -14,6 +14,13 @@
 
 #define RETRY_US 10000
 
+static unsigned int running;
+
+unsigned int tasks_running(void)
+{
+	return load_relaxed(&running);
+}
+
 /* One message with all descriptors. */
 union fd_message {
 	struct cmsghdr header;
@@ -93,6 +100,7 @@ static void task_done(struct ring_message *message)
 	take_given(task);
 	close(task->ours);
 	close(task->theirs);
+	__atomic_fetch_sub(&running, 1, __ATOMIC_RELAXED);
 	task->done(task);
 }
 
@@ -178,8 +186,10 @@ int task_start(struct task *task, struct ring *ring)
 	task->ours = pair[0];
 	task->theirs = task->send_fd = pair[1];
 	task->post_fd = ring->message_fd;
+	__atomic_fetch_add(&running, 1, __ATOMIC_RELAXED);
 	err = start_thread(task);
 	if (err) {
+		__atomic_fetch_sub(&running, 1, __ATOMIC_RELAXED);
 		close(pair[0]);
 		close(pair[1]);
 	}

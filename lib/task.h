@@ -52,4 +52,7 @@ int __must_check task_start(struct task *task, struct ring *ring);
  */
 void task_give(struct task *task, int *fd);
 
+/** tasks_running() - how many tasks of the process have not been completed by @done? Any thread */
+unsigned int tasks_running(void);
+
 #endif

@@ -22,7 +22,6 @@
 #include "log.h"
 #include "process/logger.h"
 #include "process/notify.h"
-#include "closer.h"
 #include "disk/backing_conflict.h"
 #include "process/startup_wait.h"
 #include "process/process_limits.h"
@@ -293,13 +292,6 @@ static int open_and_serve(struct server *server, const struct server_options *op
 	return err;
 }
 
-/* A task that still runs posts its end to the ring, even while the process ends. */
-static bool has_tasks(const struct server *server)
-{
-	return server->disks.host.tasks || server->succession.examine.pending ||
-	       server->path_check.running || closers_running();
-}
-
 static int server_threads(struct server *server, const struct server_options *options)
 {
 	int err;
@@ -322,7 +314,7 @@ static int server_threads(struct server *server, const struct server_options *op
 	err = open_and_serve(server, options);
 	stop_workers(server);
 exit_ring:
-	if (!has_tasks(server))
+	if (!tasks_running()) /* they post their ends to the ring, even while the process ends */
 		ring_exit(&server->ring);
 	return err;
 }

@@ -9,10 +9,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "closer.h"
 #include "fds.h"
 #include "mappings.h"
 #include "sigbus.h"
+#include "task.h"
 #include "temp_dir.h"
 #include "test_log.h"
 
@@ -102,7 +102,7 @@ static void *run_server(void *arg)
 		must(!worker_start(&vuf.workers[i], i, &vuf.polling_shared), "a worker");
 	open_device();
 	sem_post(&vuf.ready);
-	while (!vuf.ended || closers_running())
+	while (!vuf.ended || tasks_running())
 		must(!ring_run(&vuf.ring, true), "the main ring");
 	for (unsigned int i = 0; i < vuf.worker_count; i++)
 		worker_stop(&vuf.workers[i]);

@@ -17,11 +17,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "closer.h"
 #include "fds.h"
 #include "mappings.h"
 #include "store_fixture.h"
 #include "suite.h"
+#include "task.h"
 #include "temp_dir.h"
 #include "test_log.h"
 #include "vhost_user_fixture.h"
@@ -326,7 +326,7 @@ START_TEST(connection_ends_within_a_message)
 
 	connect_first();
 	for (size_t size = 1; size < sizeof(message); size++) {
-		vuf_wait(!closers_running());
+		vuf_wait(!tasks_running());
 		before = fds_open();
 		ck_assert_int_eq(vuc_send_bytes(&vuf.c, message, size, &vuf.queues[0].err_fd, 1),
 				 0);
@@ -693,7 +693,7 @@ START_TEST(connections_leave_nothing_behind)
 		for (uint32_t j = 0; j < VUF_QUEUES; j++)
 			vug_queue_reset(&vuf.queues[j]);
 		ck_assert_uint_eq(mappings_total(), 0);
-		vuf_wait(!closers_running());
+		vuf_wait(!tasks_running());
 		if (!i)
 			before = fds_open();
 		vuf_wait(fds_open() == before);

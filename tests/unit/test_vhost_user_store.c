@@ -2,8 +2,13 @@
 /* vduse-blk/frontend/vhost_user_store.c: the store is open and locked while rings run, and not else. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_blk.h>
+#include <semaphore.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "store/store_type.h"
@@ -122,11 +127,21 @@ START_TEST(closed_with_the_device)
 }
 END_TEST
 
-/* The source of a migration still has it. */
-START_TEST(ring_starts_when_the_store_is_free)
+static void kick_later(void)
 {
 	uint64_t value = 0;
-	struct vug_queue *q = &vuf.queues[0];
+
+	ck_assert_int_eq(vuc_send(&vuf.c, VUC_SET_VRING_KICK,
+				  &(struct vuc_send){ .payload = &value,
+						      .size = sizeof(value),
+						      .fds = &vuf.queues[0].kick_fd,
+						      .fd_count = 1,
+						      .flags = VUC_NEED_REPLY }),
+			 0);
+}
+
+static struct backend *take_store(void)
+{
 	struct backend *other;
 
 	vuf_up();
@@ -134,22 +149,87 @@ START_TEST(ring_starts_when_the_store_is_free)
 	get_base(1);
 	other = try_open();
 	ck_assert_ptr_nonnull(other);
-	ck_assert_int_eq(vuc_send(&vuf.c, VUC_SET_VRING_KICK,
-				  &(struct vuc_send){ .payload = &value,
-						      .size = sizeof(value),
-						      .fds = &q->kick_fd,
-						      .fd_count = 1,
-						      .flags = VUC_NEED_REPLY }),
-			 0);
+	return other;
+}
+
+/* The source of a migration still has it. */
+START_TEST(ring_starts_when_the_store_is_free)
+{
+	struct backend *other = take_store();
+
+	kick_later();
 	usleep(_i * 150000);
 	ck_assert_int_eq(vuf_state(0), QUEUE_STOPPED);
-	if (_i == 2)
-		vuf_begin_close(); /* meanwhile the server is to end */
 	backend_close(other);
 	ck_assert(vuf_acknowledged(VUC_SET_VRING_KICK));
-	if (_i < 2)
-		ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
 	vuf_stop();
+}
+END_TEST
+
+/* ---- open() does not return ---- */
+
+static sem_t opens, opened;
+static bool open_stalls;
+
+int open(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (load_relaxed(&open_stalls) && !strcmp(path, vuf.config.path)) {
+		sem_post(&opens);
+		while (sem_wait(&opened))
+			;
+	}
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+static void stall(void)
+{
+	sem_init(&opens, 0, 0);
+	sem_init(&opened, 0, 0);
+	store_relaxed(&open_stalls, true);
+	kick_later();
+	while (sem_wait(&opens))
+		;
+	store_relaxed(&open_stalls, false);
+}
+
+/* A file server is gone, for example. The store that is opened in the end is closed again. */
+START_TEST(device_ends_while_the_store_is_opened)
+{
+	vuf_up();
+	get_base(0);
+	get_base(1);
+	stall();
+	vuf_begin_close();
+	vuf_await_close();
+	ck_assert(_i || !vuf_acknowledged(VUC_SET_VRING_KICK));
+	if (_i) /* then open() fails */
+		ck_assert_int_eq(unlink(vuf.config.path), 0);
+	sem_post(&opened);
+	vuf_stop();
+	ck_assert_uint_eq(test_log_count("refused message"), 0);
+	ck_assert(_i || !is_open());
+}
+END_TEST
+
+/* The tries end with the device. */
+START_TEST(device_ends_while_the_store_is_busy)
+{
+	struct backend *other = take_store();
+
+	kick_later();
+	usleep(_i * 150000);
+	vuf_begin_close();
+	vuf_await_close();
+	backend_close(other);
+	vuf_stop();
+	ck_assert(!is_open());
 }
 END_TEST
 
@@ -209,7 +289,9 @@ int main(void)
 	tcase_add_test(tc, open_while_rings_are_disabled);
 	tcase_add_loop_test(tc, closed_by_a_reset, 0, 2);
 	tcase_add_test(tc, closed_with_the_device);
-	tcase_add_loop_test(tc, ring_starts_when_the_store_is_free, 0, 3);
+	tcase_add_loop_test(tc, ring_starts_when_the_store_is_free, 0, 2);
+	tcase_add_loop_test(tc, device_ends_while_the_store_is_opened, 0, 2);
+	tcase_add_loop_test(tc, device_ends_while_the_store_is_busy, 0, 2);
 	tcase_add_test(tc, another_file);
 	tcase_add_test(tc, store_has_shrunk);
 	return suite_run(s);

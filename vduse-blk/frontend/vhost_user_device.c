@@ -340,6 +340,7 @@ static void vhost_user_stop(struct device *device)
 	else if (vu->begun)
 		device_close_queues(device);
 	/* else queues_added() removes the queues */
+	vhost_user_abandon_store(vu);
 }
 
 static void vhost_user_queues_removed(struct device *device)

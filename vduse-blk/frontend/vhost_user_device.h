@@ -32,6 +32,7 @@
 
 struct vhost_user_device;
 struct vhost_user_handler;
+struct vhost_user_opening;
 
 /* One virtqueue, as the front end has described it. */
 struct vhost_user_vring {
@@ -68,12 +69,12 @@ struct vhost_user_device {
 	struct vhost_user_vring *vrings; /* device->limits.queues */
 	struct vhost_user_memory memory;
 	struct vhost_user_listener listener;
-	struct backend *store; /* open while rings run; NULL: it is closed */
-	struct task store_task;
+	struct backend *store;		    /* open while rings run; NULL: it is closed */
+	struct vhost_user_opening *opening; /* of the store, by a task; NULL: none is under way */
+	struct task store_task;		    /* closes it */
 	bool clear_memory; /* the task that closes the store also unmaps the memory of the guest */
 	struct list closers; /* of descriptors of front ends; their tasks run */
 	unsigned int closer_count;
-	int store_result;
 	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;
 	struct ring_timer accept_retry;

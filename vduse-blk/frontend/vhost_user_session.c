@@ -48,7 +48,7 @@ static void finish_message(struct vhost_user_device *vu)
 	bool own_reply = vu->handler && vu->handler->replies;
 	uint64_t result = vu->why != NULL;
 
-	if (vu->why)
+	if (vu->why && !vu->stopped)
 		refuse(vu);
 	if (wants_reply && !own_reply)
 		vu->why = vhost_user_unsent(

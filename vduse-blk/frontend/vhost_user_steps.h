@@ -122,6 +122,14 @@ const char *vhost_user_set_log_base(struct vhost_user_device *vu,
 void vhost_user_open_store(struct vhost_user_device *vu,
 			   void (*done)(struct vhost_user_device *vu, const char *why));
 
+/**
+ * vhost_user_abandon_store() - the server stops: do not wait for a store that is being opened
+ *
+ * open() may never return. Calls @done of vhost_user_open_store() with a reason. The store is closed at
+ * once if it is opened after all. No effect where none is being opened.
+ */
+void vhost_user_abandon_store(struct vhost_user_device *vu);
+
 /** vhost_user_close_store() - close it, in a task, and unlock it; no ring runs. @why is NULL */
 void vhost_user_close_store(struct vhost_user_device *vu,
 			    void (*done)(struct vhost_user_device *vu, const char *why));

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,20 +23,20 @@
 #define BUSY_TRIES    100
 #define BUSY_DELAY_US 100000
 
-static int open_store(struct vhost_user_device *vu, unsigned int wait_ms)
-{
-	const struct device_config *config = vu->device->config;
-	int err = store_type_of(config)->open(config, wait_ms, &vu->store);
-
-	if (err)
-		return err;
-	err = closed_store_check(config, vu->device->backend, vu->store);
-	if (!err)
-		return 0;
-	backend_close(vu->store);
-	vu->store = NULL;
-	return err;
-}
+/*
+ * The store is being opened. The task may last for ever, so it has its own copy of the section, and the
+ * disk may end before it does.
+ */
+struct vhost_user_opening {
+	struct task task;
+	struct device_config *config;
+	unsigned int tries, wait_ms;
+	struct vhost_user_device *vu; /* NULL: the store is not wanted any more. Main thread */
+	bool abandoned;		      /* likewise, for the task. Atomic */
+	struct backend *store;	      /* out; NULL: it could not be opened */
+	int result;
+	char error[LOG_CAPTURE_MAX];
+};
 
 /* Did a former server run rings of this front end until it was killed? */
 static bool is_successor(const struct vhost_user_device *vu)
@@ -46,60 +47,145 @@ static bool is_successor(const struct vhost_user_device *vu)
 	return false;
 }
 
-static void try_to_open(struct vhost_user_device *vu)
+static struct vhost_user_opening *opening_of(struct task *task)
 {
-	unsigned int tries = is_successor(vu) ? 1 : BUSY_TRIES;
-	unsigned int wait_ms = is_successor(vu) ? SUCCESSOR_WAIT_MS : 0;
-
-	do {
-		log_capture(vu->error);
-		vu->store_result = open_store(vu, wait_ms);
-		log_capture(NULL);
-	} while (vu->store_result == -EBUSY && --tries && !usleep(BUSY_DELAY_US));
+	return container_of(task, struct vhost_user_opening, task);
 }
 
-/* The log line that this text becomes a part of begins with the name of the disk already. */
-static void cut_name(struct vhost_user_device *vu)
+static int try_to_open(struct vhost_user_opening *opening)
 {
-	const char *name = vu->device->config->name;
-	size_t len = strlen(name);
+	const struct device_config *config = opening->config;
+	int err;
 
-	if (!strncmp(vu->error, name, len) && !strncmp(vu->error + len, ": ", 2))
-		memmove(vu->error, vu->error + len + 2, strlen(vu->error + len + 2) + 1);
+	log_capture(opening->error);
+	err = store_type_of(config)->open(config, opening->wait_ms, &opening->store);
+	log_capture(NULL);
+	return err;
 }
 
 static void open_work(struct task *task)
 {
-	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
+	struct vhost_user_opening *opening = opening_of(task);
 	int *fds[TASK_DESCRIPTORS_MAX];
 	unsigned int count;
 
-	try_to_open(vu);
-	cut_name(vu);
-	if (vu->store_result)
+	do
+		opening->result = try_to_open(opening);
+	while (opening->result == -EBUSY && --opening->tries &&
+	       !load_relaxed(&opening->abandoned) && !usleep(BUSY_DELAY_US));
+	if (opening->result)
 		return;
-	count = backend_descriptors(vu->store, fds, ARRAY_SIZE(fds));
+	count = backend_descriptors(opening->store, fds, ARRAY_SIZE(fds));
 	for (unsigned int i = 0; i < count; i++)
 		task_give(task, fds[i]);
 }
 
+static void opening_free(struct vhost_user_opening *opening)
+{
+	config_device_free(opening->config);
+	free(opening);
+}
+
+static void unwanted_close(struct task *task)
+{
+	backend_close(opening_of(task)->store);
+}
+
+static void unwanted_closed(struct task *task)
+{
+	opening_free(opening_of(task));
+}
+
+/* close() may block as well. */
+static void opening_end(struct vhost_user_opening *opening)
+{
+	struct ring *ring = opening->task.ring;
+
+	if (!opening->store) {
+		opening_free(opening);
+		return;
+	}
+	opening->task = (struct task){
+		.name = "close",
+		.work = unwanted_close,
+		.done = unwanted_closed,
+		.shares_descriptors = true,
+	};
+	if (!task_start(&opening->task, ring))
+		return;
+	backend_close(opening->store);
+	opening_free(opening);
+}
+
+/* Return: 0: the store is open, and as it was when the server started; -errno */
+static int check_opened(struct vhost_user_opening *opening)
+{
+	int err = opening->result;
+
+	if (!err)
+		backend_moved(opening->store);
+	if (!err && opening->task.lost)
+		err = -EMFILE;
+	if (err || !opening->vu)
+		return err;
+	log_capture(opening->error);
+	err = closed_store_check(opening->config, opening->vu->device->backend, opening->store);
+	log_capture(NULL);
+	return err;
+}
+
+/* The log line that this text becomes a part of begins with the name of the disk already. */
+static const char *without_name(const char *error, const char *name)
+{
+	size_t len = strlen(name);
+
+	return !strncmp(error, name, len) && !strncmp(error + len, ": ", 2) ? error + len + 2
+									    : error;
+}
+
 static void open_done(struct task *task)
 {
-	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
+	struct vhost_user_opening *opening = opening_of(task);
+	struct vhost_user_device *vu = opening->vu;
+	int err = check_opened(opening);
 
-	if (!vu->store_result)
-		backend_moved(vu->store);
-	if (!vu->store_result && task->lost) {
-		backend_close(vu->store);
-		vu->store = NULL;
-		vu->store_result = -EMFILE;
-	}
-	if (vu->store)
+	if (vu && !err) {
+		vu->store = opening->store;
+		opening->store = NULL;
 		queues_set_backend(&vu->device->queues, vu->store);
-	else if (!vu->error[0])
-		snprintf(vu->error, sizeof(vu->error), "cannot open the store: %s",
-			 strerror(-vu->store_result));
-	vu->store_done(vu, vu->store ? NULL : vu->error);
+	} else if (vu && opening->error[0]) {
+		snprintf(vu->error, sizeof(vu->error), "%s",
+			 without_name(opening->error, opening->config->name));
+	} else if (vu) {
+		snprintf(vu->error, sizeof(vu->error), "cannot open the store: %s", strerror(-err));
+	}
+	opening_end(opening);
+	if (!vu)
+		return;
+	vu->opening = NULL;
+	vu->store_done(vu, err ? vu->error : NULL);
+}
+
+static int start_opening(struct vhost_user_device *vu)
+{
+	struct vhost_user_opening *opening = calloc(1, sizeof(*opening));
+	bool successor = is_successor(vu);
+	int err = -ENOMEM;
+
+	if (!opening)
+		return err;
+	opening->task = (struct task){ .name = "open", .work = open_work, .done = open_done };
+	opening->config = config_device_new(vu->device->config);
+	opening->vu = vu;
+	opening->tries = successor ? 1 : BUSY_TRIES;
+	opening->wait_ms = successor ? SUCCESSOR_WAIT_MS : 0;
+	if (opening->config)
+		err = task_start(&opening->task, vu->device->ring);
+	if (err)
+		opening_free(opening);
+	else
+		vu->opening = opening;
+	return err;
 }
 
 void vhost_user_open_store(struct vhost_user_device *vu,
@@ -108,10 +194,21 @@ void vhost_user_open_store(struct vhost_user_device *vu,
 	int err;
 
 	vu->store_done = done;
-	vu->store_task = (struct task){ .name = "open", .work = open_work, .done = open_done };
-	err = task_start(&vu->store_task, vu->device->ring);
+	err = start_opening(vu);
 	if (err)
 		done(vu, strerror(-err));
+}
+
+void vhost_user_abandon_store(struct vhost_user_device *vu)
+{
+	struct vhost_user_opening *opening = vu->opening;
+
+	if (!opening)
+		return;
+	opening->vu = NULL;
+	vu->opening = NULL;
+	store_relaxed(&opening->abandoned, true);
+	vu->store_done(vu, "the server stops");
 }
 
 /* The target of a migration, on another host, must find all completed writes in the store. */
