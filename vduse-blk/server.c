@@ -91,11 +91,17 @@ static unsigned int wanted_workers(const struct config *config)
 
 /*
  * A worker has a ring and an eventfd. A device has its own descriptor, /dev/vduse/control, five for the
- * store, one for O_EXCL and one for the inflight log. A queue has an eventfd for kicks.
+ * store, one for O_EXCL and one for the inflight log. A queue has an eventfd for kicks, and with vhost-user
+ * one for interrupts and one for errors.
  */
 static unsigned long wanted_descriptors(const struct config *config)
 {
-	return 64 + 2 * wanted_workers(config) + 10 * config->device_count + count_queues(config);
+	unsigned long wanted = 64 + 2 * wanted_workers(config) + 10 * config->device_count;
+
+	for (size_t i = 0; i < config->device_count; i++)
+		wanted += config_queue_count(&config->devices[i]) *
+			  (front_end_of(config->devices[i].driver)->vdpa ? 1 : 3);
+	return wanted;
 }
 
 static void stop_workers(struct server *server)

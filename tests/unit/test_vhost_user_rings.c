@@ -222,6 +222,16 @@ START_TEST(addresses_are_in_no_memory)
 }
 END_TEST
 
+static void break_ring(void)
+{
+	uint16_t idx = q->avail->idx;
+
+	q->avail->ring[idx % VUF_RING_SIZE] = VUF_RING_SIZE;
+	store_release(&q->avail->idx, (uint16_t)(idx + 1));
+	vug_kick(q);
+	vuf_wait(vuf_state(0) == QUEUE_BROKEN);
+}
+
 /* A driver that breaks its ring stops it; the base is where that was. */
 START_TEST(driver_breaks_its_ring)
 {
@@ -229,10 +239,7 @@ START_TEST(driver_breaks_its_ring)
 	vuf_up();
 	q = &vuf.queues[0];
 	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
-	q->avail->ring[1] = VUF_RING_SIZE;
-	store_release(&q->avail->idx, 2);
-	vug_kick(q);
-	vuf_wait(vuf_state(0) == QUEUE_BROKEN);
+	break_ring();
 	expect_base(0, 1);
 	ck_assert_int_eq(vuf_do(1, OUT, 0, 512, 1), OK);
 	vug_queue_reset(q);
@@ -251,6 +258,53 @@ static int send_fd(uint32_t request, uint64_t value, int fd)
 					    .fds = &fd,
 					    .fd_count = fd >= 0 });
 }
+
+/* SET_VRING_ERR's eventfd says so, each time once. 0: it was not passed; 2: it was taken away */
+START_TEST(err_eventfd_says_that_a_ring_is_broken)
+{
+	uint64_t count;
+
+	vuf_up();
+	q = &vuf.queues[0];
+	if (_i)
+		ck_assert_int_eq(vug_send_err(q, &vuf.c), 0);
+	if (_i == 2)
+		ck_assert_int_eq(send_fd(VUC_SET_VRING_ERR, VUC_NO_FD, -1), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		test_log_expect(LOG_LEVEL_ERROR, "the driver wrote an invalid ring");
+		break_ring();
+		vuf_settle();
+		ck_assert_int_eq(eventfd_read(vuf.queues[1].err_fd, &count), -1);
+		if (_i != 1) {
+			ck_assert_int_eq(eventfd_read(q->err_fd, &count), -1);
+		} else {
+			vuf_wait(!eventfd_read(q->err_fd, &count));
+			ck_assert_uint_eq(count, 1);
+		}
+		expect_base(0, 0);
+		vug_queue_reset(q);
+		ck_assert_int_eq(vug_send_start(q, &vuf.c), 0);
+	}
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	vuf_disconnect();
+	ck_assert_int_eq(eventfd_read(q->err_fd, &count), -1);
+}
+END_TEST
+
+/* The front end fills it, and takes O_NONBLOCK away: the worker and the end of the device do not wait. */
+START_TEST(err_eventfd_is_full_and_blocks)
+{
+	vuf_up();
+	q = &vuf.queues[0];
+	ck_assert_int_eq(vug_send_err(q, &vuf.c), 0);
+	ck_assert_int_eq(eventfd_write(q->err_fd, UINT64_MAX - 1), 0);
+	ck_assert_int_eq(fcntl(q->err_fd, F_SETFL, 0), 0);
+	test_log_expect(LOG_LEVEL_ERROR, "the driver wrote an invalid ring");
+	break_ring();
+	ck_assert_int_eq(vuf_do(1, OUT, 8, 512, 1), OK);
+	vuf_stop();
+}
+END_TEST
 
 START_TEST(eventfds_are_eventfds)
 {
@@ -746,6 +800,8 @@ int main(void)
 	tcase_add_test(tc, size_of_the_ring);
 	tcase_add_loop_test(tc, addresses_are_in_no_memory, 0, 2);
 	tcase_add_test(tc, driver_breaks_its_ring);
+	tcase_add_loop_test(tc, err_eventfd_says_that_a_ring_is_broken, 0, 3);
+	tcase_add_test(tc, err_eventfd_is_full_and_blocks);
 	tcase_add_loop_test(tc, eventfds_are_eventfds, 0, 2);
 	tcase_add_test(tc, polling_without_a_kick_is_not_possible);
 	tcase_add_test(tc, call_may_be_missing);

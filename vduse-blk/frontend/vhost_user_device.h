@@ -9,8 +9,9 @@
  *     vhost_user_rings      ... about the vrings
  *     vhost_user_inflight   ... about the inflight log
  *     vhost_user_transport  rings, kicks and interrupts of the queues
+ *     vhost_user_signal     an eventfd that a worker writes
  *
- * Main thread, except for what struct vhost_user_vring says.
+ * Main thread, except for the transport and what struct vhost_user_signal says.
  */
 #ifndef VDUSE_BLK_VHOST_USER_DEVICE_H
 #define VDUSE_BLK_VHOST_USER_DEVICE_H
@@ -28,6 +29,7 @@
 #include "task.h"
 #include "vhost_user_listener.h"
 #include "vhost_user_memory.h"
+#include "vhost_user_signal.h"
 #include "vhost_user_socket.h"
 
 struct vhost_user_device;
@@ -48,17 +50,8 @@ struct vhost_user_vring {
 	bool running; /* its queue was started, and not stopped */
 	bool served;  /* its rings were mapped at the last start */
 
-	/*
-	 * For interrupts. @call_fd is always open, so that the worker may use it at any time: a new
-	 * eventfd of the front end is put in its place by dup2().
-	 */
-	int call_fd;
-	bool has_call; /* @call_fd is the front end's. Atomic */
-
-	/* The worker's: an interrupt is a write of 8 bytes by its io_uring, which cannot block it. */
-	struct ring_op call;
-	bool calling;	 /* the write is under way */
-	bool call_again; /* an interrupt came meanwhile */
+	struct vhost_user_signal call; /* interrupts */
+	struct vhost_user_signal err;  /* the ring is broken */
 };
 
 #define VHOST_USER_CLOSERS_MAX 8u

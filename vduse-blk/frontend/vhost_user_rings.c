@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Messages about the vrings: size, addresses, eventfds. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -99,22 +98,19 @@ const char *vhost_user_set_vring_call(struct vhost_user_device *vu,
 	int fd;
 	const char *why = take_eventfd(message, &fd);
 
-	if (!why) {
-		fcntl(fd, F_SETFL, O_NONBLOCK); /* io_uring writes it at once then */
-		vhost_user_set_call(vring_of(vu), fd);
-	}
+	if (!why)
+		vhost_user_signal_set(&vring_of(vu)->call, fd);
 	return why;
 }
 
-/* Nothing is reported by it: the log names what is wrong with a ring. */
+/* Without an eventfd nothing is reported: the log names what is wrong with a ring. */
 const char *vhost_user_set_vring_err(struct vhost_user_device *vu,
 				     struct vhost_user_message *message)
 {
 	int fd;
 
-	(void)vu;
-	if (!take_eventfd(message, &fd) && fd >= 0)
-		close(fd);
+	(void)take_eventfd(message, &fd);
+	vhost_user_signal_set(&vring_of(vu)->err, fd);
 	return NULL;
 }
 
@@ -131,7 +127,8 @@ void vhost_user_reset_vrings(struct vhost_user_device *vu)
 		struct vhost_user_vring *vring = &vu->vrings[i];
 
 		vhost_user_close_kick(vring);
-		vhost_user_set_call(vring, -1);
+		vhost_user_signal_close(&vring->call);
+		vhost_user_signal_close(&vring->err);
 		vring->num = vring->base = 0;
 		vring->has_addr = vring->enabled = vring->running = false;
 	}

@@ -154,9 +154,6 @@ void vhost_user_close_kick(struct vhost_user_vring *vring);
 /** vhost_user_reset_vrings() - forget what the front end has said about them; they are stopped */
 void vhost_user_reset_vrings(struct vhost_user_device *vu);
 
-/** vhost_user_set_call() - @fd: the front end's eventfd, which is closed; -1: no interrupts */
-void vhost_user_set_call(struct vhost_user_vring *vring, int fd);
-
 /** vhost_user_transport_init() - the transport and the vrings. Return: 0; -errno, logged */
 int __must_check vhost_user_transport_init(struct vhost_user_device *vu);
 void vhost_user_transport_exit(struct vhost_user_device *vu);

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "vhost_user_steps.h"
 
@@ -47,52 +43,20 @@ static struct queue *queue_of(const struct vhost_user_vring *vring)
 	return &vring->vu->device->queues.all[vring->index];
 }
 
-static void submit_call(struct vhost_user_vring *vring);
-
-/* A failure is the front end's: it has passed a descriptor that cannot be written to. */
-static void call_done(struct ring_op *op, int res, uint32_t flags)
-{
-	struct vhost_user_vring *vring = container_of(op, struct vhost_user_vring, call);
-	struct queue *queue = queue_of(vring);
-
-	(void)res;
-	(void)flags;
-	vring->calling = false;
-	if (vring->call_again)
-		submit_call(vring);
-	if (queue->held) /* a STOP or REMOVE may wait for the end of the write */
-		worker_schedule(queue->worker, &queue->work);
-}
-
-/*
- * write() could block the worker: the front end may fill the counter of the eventfd, and take
- * O_NONBLOCK away from it. io_uring waits elsewhere then. Usually the write is done at once, in the
- * system call that submits the next I/O.
- */
-static void submit_call(struct vhost_user_vring *vring)
-{
-	static const uint64_t one = 1;
-	struct io_uring_sqe *sqe = ring_sqe(&queue_of(vring)->worker->ring);
-
-	vring->calling = true;
-	vring->call_again = false;
-	vring->call.done = call_done;
-	io_uring_prep_write(sqe, vring->call_fd, &one, sizeof(one), 0);
-	ring_sqe_done(sqe, &vring->call);
-}
-
 static int interrupt(struct transport *transport, uint32_t queue, bool adopted)
 {
 	struct vhost_user_vring *vring = &vu_of(transport)->vrings[queue];
 
 	(void)adopted;
-	if (!load_relaxed(&vring->has_call))
-		return 0;
-	if (vring->calling)
-		vring->call_again = true;
-	else
-		submit_call(vring);
+	vhost_user_signal_send(&vring->call, queue_of(vring));
 	return 0;
+}
+
+static void broken(struct transport *transport, uint32_t queue)
+{
+	struct vhost_user_vring *vring = &vu_of(transport)->vrings[queue];
+
+	vhost_user_signal_send(&vring->err, queue_of(vring));
 }
 
 static const struct dirty_log *dirty_log(struct transport *transport, uint32_t queue,
@@ -107,29 +71,20 @@ static const struct dirty_log *dirty_log(struct transport *transport, uint32_t q
 static bool idle(struct transport *transport, uint32_t queue)
 {
 	struct vhost_user_vring *vring = &vu_of(transport)->vrings[queue];
+	bool call = vhost_user_signal_idle(&vring->call);
+	bool err = vhost_user_signal_idle(&vring->err);
 
-	if (!vring->calling)
-		return true;
-	ring_cancel(&queue_of(vring)->worker->ring, &vring->call);
-	return false;
+	return call && err;
 }
 
 static const struct transport_ops ops = {
 	.rings = get_rings,
 	.kick = get_kick,
 	.interrupt = interrupt,
+	.broken = broken,
 	.dirty_log = dirty_log,
 	.idle = idle,
 };
-
-void vhost_user_set_call(struct vhost_user_vring *vring, int fd)
-{
-	store_relaxed(&vring->has_call, fd >= 0);
-	if (fd < 0)
-		return;
-	dup3(fd, vring->call_fd, O_CLOEXEC);
-	close(fd);
-}
 
 int vhost_user_transport_init(struct vhost_user_device *vu)
 {
@@ -144,18 +99,11 @@ int vhost_user_transport_init(struct vhost_user_device *vu)
 	if (!vu->vrings)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
-		vu->vrings[i] = (struct vhost_user_vring){
-			.vu = vu,
-			.index = i,
-			.kick_fd = -1,
-			.call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-		};
-		if (vu->vrings[i].call_fd >= 0)
-			continue;
-		log_err("%s: queue %u: cannot create an eventfd: %s", vu->device->config->name, i,
-			strerror(errno));
-		vhost_user_transport_exit(vu);
-		return -EMFILE;
+		struct vhost_user_vring *vring = &vu->vrings[i];
+
+		*vring = (struct vhost_user_vring){ .vu = vu, .index = i, .kick_fd = -1 };
+		vhost_user_signal_init(&vring->call);
+		vhost_user_signal_init(&vring->err);
 	}
 	return 0;
 }
@@ -163,10 +111,9 @@ int vhost_user_transport_init(struct vhost_user_device *vu)
 void vhost_user_transport_exit(struct vhost_user_device *vu)
 {
 	for (uint32_t i = 0; i < vu->device->limits.queues; i++) {
-		if (vu->vrings[i].call_fd > 0)
-			close(vu->vrings[i].call_fd);
-		if (vu->vrings[i].vu && vu->vrings[i].kick_fd >= 0)
-			close(vu->vrings[i].kick_fd);
+		vhost_user_close_kick(&vu->vrings[i]);
+		vhost_user_signal_close(&vu->vrings[i].call);
+		vhost_user_signal_close(&vu->vrings[i].err);
 	}
 	free(vu->vrings);
 	vu->vrings = NULL;

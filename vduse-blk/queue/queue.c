@@ -9,11 +9,15 @@
 
 void queue_break(struct queue *queue, const char *why)
 {
+	struct transport *transport = queue->disk->transport;
+
 	queue_set_state(queue, QUEUE_BROKEN);
 	stat_add(&queue->stats.broken, 1);
 	if (log_allow(&queue->requests.errors, queue->disk->name))
 		log_err("%s: queue %u stopped until driver reset: %s", queue->disk->name,
 			queue->index, why);
+	if (transport->ops->broken)
+		transport->ops->broken(transport, queue->index);
 }
 
 void queue_check_memory(struct queue *queue)

@@ -49,6 +49,9 @@ struct transport_ops {
 	 */
 	int (*interrupt)(struct transport *transport, uint32_t queue, bool adopted);
 
+	/** @broken: the queue is broken, and serves nothing until it is stopped. May be NULL */
+	void (*broken)(struct transport *transport, uint32_t queue);
+
 	/** @running: the queue was started or stopped. May be NULL */
 	void (*running)(struct transport *transport, uint32_t queue, bool running);
 
