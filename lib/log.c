@@ -58,8 +58,9 @@ void log_print(enum log_level level, const char *fmt, ...)
 void log_limit_flush(struct log_limit *limit, const char *what)
 {
 	if (limit->suppressed)
-		log_warn("%s: %" PRIu64 " more lines like this were suppressed", what,
-			 limit->suppressed);
+		log_print(limit->info ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+			  "%s: %" PRIu64 " more lines like this were suppressed", what,
+			  limit->suppressed);
 	limit->suppressed = 0;
 }
 
@@ -69,7 +70,7 @@ bool log_allow(struct log_limit *limit, const char *what)
 
 	if (!limit->window_start_ns || now_ns - limit->window_start_ns > LIMIT_WINDOW_NS) {
 		log_limit_flush(limit, what);
-		*limit = (struct log_limit){ .window_start_ns = now_ns };
+		*limit = (struct log_limit){ .window_start_ns = now_ns, .info = limit->info };
 	}
 	if (limit->printed == LIMIT_LINES) {
 		limit->suppressed++;

@@ -57,6 +57,7 @@ struct log_limit {
 	uint64_t window_start_ns;
 	uint32_t printed;
 	uint64_t suppressed;
+	bool info; /* set by the caller: the lines are information, and so is their number */
 };
 
 /**

@@ -585,6 +585,34 @@ START_TEST(front_end_is_known)
 }
 END_TEST
 
+/* A front end that connects in a loop does not fill the log. The errors that end connections neither. */
+START_TEST(connections_in_a_loop)
+{
+	static const struct vuc_header wrong = { 1, 2, 0 };
+
+	vuf_serve();
+	if (_i) {
+		test_log_allow(LOG_LEVEL_ERROR, "is disconnected: it sent a message of another");
+		test_log_allow(LOG_LEVEL_WARNING, "more lines like this were suppressed");
+	}
+	for (unsigned int i = 0; i < 50; i++) {
+		vuf_connect();
+		if (!_i) {
+			vuf_disconnect();
+			continue;
+		}
+		ck_assert_int_eq(vuc_send_bytes(&vuf.c, &wrong, sizeof(wrong), NULL, 0), 0);
+		ck_assert(vuc_closed(&vuf.c));
+		vuf_disconnect();
+	}
+	ck_assert_uint_le(test_log_count("has connected to"), 20);
+	ck_assert_uint_le(test_log_count("has disconnected"), 20);
+	ck_assert_uint_le(test_log_count("is disconnected"), 20);
+	vuf_stop();
+	ck_assert_uint_ge(test_log_count("more lines like this were suppressed"), 1);
+}
+END_TEST
+
 /* The listener reports a connection once, and no descriptor is free then. */
 START_TEST(connection_is_accepted_later)
 {
@@ -875,6 +903,7 @@ int main(void)
 	tcase_add_test(tc, write_cache_is_switched);
 	tcase_add_test(tc, write_cache_without_the_feature);
 	tcase_add_test(tc, front_end_is_known);
+	tcase_add_loop_test(tc, connections_in_a_loop, 0, 2);
 	tcase_add_test(tc, connection_is_accepted_later);
 	tcase_add_test(tc, second_front_end_waits_for_the_first);
 	tcase_add_test(tc, close_of_a_descriptor_blocks);

@@ -45,6 +45,7 @@ static int vhost_user_make(struct device *device)
 		.lock_fd = -1,
 		.inherited = device->config->socket_fd,
 	};
+	vu->connections.info = true;
 	vu->backend_fd = -1;
 	device->vhost_user = vu;
 	return 0;
@@ -57,6 +58,7 @@ static void vhost_user_unmake(struct device *device)
 
 	while ((node = list_take(&vu->closers)))
 		container_of(node, struct closer, node)->closed = NULL;
+	log_limit_flush(&vu->connections, device->config->name);
 	vhost_user_unlisten(&vu->listener);
 	vhost_user_memory_exit(&vu->memory);
 	free(vu);

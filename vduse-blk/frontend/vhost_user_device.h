@@ -71,13 +71,16 @@ struct vhost_user_device {
 	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;
 	struct ring_timer accept_retry;
-	bool queues_gone; /* device_close() has removed the queues */
-	bool begun;	  /* the queues exist */
-	bool listening;	  /* @listener is not a task's any more */
-	bool stopped;	  /* no connection is accepted any more */
+	bool queues_gone;	      /* device_close() has removed the queues */
+	bool begun;		      /* the queues exist */
+	bool listening;		      /* @listener is not a task's any more */
+	bool stopped;		      /* no connection is accepted any more */
+	struct log_limit refusals;    /* lines about messages that are refused, and other errors */
+	struct log_limit connections; /* lines about connections */
 
 	/* The connection. Zeroed between two connections, from here to the end of the struct. */
 	bool connected;
+	bool announced; /* the log has a line about the connection */
 	struct vhost_user_socket socket;
 	struct ring_poll poll;
 	pid_t pid; /* of the front end, 0: not known */
@@ -90,7 +93,6 @@ struct vhost_user_device {
 	uint16_t inflight_queues; /* of the inflight log */
 	bool keeps_inflight;	  /* the front end has the inflight log */
 	bool stale_inflight;	  /* the log is a former front end's: it could not be renewed */
-	struct log_limit refusals;
 
 	/* The message that is being processed, @socket.message. */
 	const struct vhost_user_handler *handler; /* NULL: none */

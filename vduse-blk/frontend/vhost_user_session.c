@@ -324,10 +324,10 @@ static void connection_lost(struct vhost_user_device *vu, int err, const char *w
 	if (err == -EPROTO && log_allow(&vu->refusals, name_of(vu)))
 		log_err("%s: the front end (process %d) is disconnected: %s", name_of(vu),
 			(int)vu->pid, why);
-	else if (err == -ECONNRESET)
+	else if (err == -ECONNRESET && vu->announced)
 		log_info("%s: the front end (process %d) has disconnected", name_of(vu),
 			 (int)vu->pid);
-	else if (log_allow(&vu->refusals, name_of(vu)))
+	else if (err != -EPROTO && err != -ECONNRESET && log_allow(&vu->refusals, name_of(vu)))
 		log_err("%s: cannot receive from the front end (process %d): %s", name_of(vu),
 			(int)vu->pid, strerror(-err));
 	vhost_user_session_end(vu);
@@ -391,8 +391,10 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd)
 	vu->budget = MESSAGES_IN_A_ROW;
 	vu->more.run = receive_more;
 	vhost_user_socket_init(&vu->socket, fd);
-	log_info("%s: a front end (process %d) has connected to %s", name_of(vu), (int)vu->pid,
-		 vu->listener.path);
+	vu->announced = log_allow(&vu->connections, name_of(vu));
+	if (vu->announced)
+		log_info("%s: a front end (process %d) has connected to %s", name_of(vu),
+			 (int)vu->pid, vu->listener.path);
 	vhost_user_note_connection(vu);
 	ring_poll_start(vu->device->ring, &vu->poll, fd, readable);
 }
