@@ -1,6 +1,6 @@
 #!/bin/bash
-# A store grows while its disk is served and written: the front end is told, and a guest sees the new
-# size and uses it. A store that has shrunk is refused.
+# A store grows while its disk is served and written, and while no server runs: the front end is told,
+# and a guest sees the new size and uses it. A store that has shrunk is refused.
 # deadline: 600
 . tests/native/lib.sh
 . tests/native/guest.sh
@@ -10,6 +10,11 @@ grow() { # MIB
 	truncate -s "$1M" "$img"
 	timeout "$PATIENCE" "$VDUSE_BLK" resize disk -c "$T/conf" >"$T/resize" 2>&1 ||
 		fail "resize: status $?: $(cat "$T/resize")"
+}
+
+guest_sees() { # MIB
+	in_guest g "n=0; until [ \$(cat /sys/block/vda/size) = $(($1 * 2048)) ]; do
+		n=\$((n + 1)); [ \$n -lt 600 ] || exit 1; sleep 0.1; done" >/dev/null
 }
 
 img=$(image disk.img 64M)
@@ -27,11 +32,15 @@ start_guest g "${DISK[@]}"
 ready g
 is "size of the disk" "$(in_guest g "cat /sys/block/vda/size")" $((96 * 2048))
 in_guest g "($FIO --name=raw --filename=/dev/vda --bsrange=4k-64k --size=4m --loops=20 >/tmp/raw.log 2>&1; echo \$? >/tmp/raw.ended) &" >/dev/null
-for mib in 128 192; do
+for mib in 128 160; do
 	grow $mib
-	in_guest g "n=0; until [ \$(cat /sys/block/vda/size) = $((mib * 2048)) ]; do
-		n=\$((n + 1)); [ \$n -lt 600 ] || exit 1; sleep 0.1; done" >/dev/null
+	guest_sees $mib
 done
+kill -9 "$SERVER"
+wait "$SERVER" 2>/dev/null || true
+truncate -s 192M "$img"
+start_server
+guest_sees 192
 fio_in g --name=new --filename=/dev/vda --offset=160m --size=16m --bsrange=4k-64k
 in_guest g "until [ -s /tmp/raw.ended ]; do sleep 0.1; done; [ \$(cat /tmp/raw.ended) = 0 ] || { cat /tmp/raw.log; exit 1; }" >/dev/null
 quiet

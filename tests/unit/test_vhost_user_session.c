@@ -433,6 +433,64 @@ END_TEST
 
 /* ---- config space ---- */
 
+static bool was_told_of_config(void)
+{
+	struct pollfd poll_fd = { .fd = vuf.c.backend_fd, .events = POLLIN };
+	struct vuc_header header;
+
+	vuf_settle();
+	if (poll(&poll_fd, 1, 0) != 1)
+		return false;
+	ck_assert_int_eq(vuc_next_backend_request(&vuf.c, &header), 0);
+	ck_assert_uint_eq(header.request, VUC_BACKEND_CONFIG_CHANGE);
+	return true;
+}
+
+static void config_changed(void)
+{
+	vhost_user_config_changed(&vuf.device);
+}
+
+/* QEMU does not read the config space when it connects again; the disk may have grown meanwhile. */
+START_TEST(front_end_without_config_is_told_once)
+{
+	uint8_t bytes[VUC_CONFIG_MAX];
+
+	connect_first();
+	ck_assert_int_eq(vuc_set_backend_fd(&vuf.c), 0);
+	ck_assert_int_eq(vuc_get_config(&vuf.c, 0, 60, 0, bytes), 0);
+	vuf_start();
+	ck_assert(!was_told_of_config());
+
+	vuf_disconnect();
+	vuf_connect();
+	ck_assert_int_eq(vuc_set_backend_fd(&vuf.c), 0);
+	ck_assert(!was_told_of_config());
+	vuf_start();
+	ck_assert(was_told_of_config());
+	ck_assert(!was_told_of_config());
+	ck_assert_uint_eq(vuf_do(0, VIRTIO_BLK_T_OUT, 0, 512, 1), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+/* QEMU ignores the message while the driver of its guest has not started the rings. */
+START_TEST(front_end_is_told_again_when_rings_start)
+{
+	uint8_t bytes[VUC_CONFIG_MAX];
+
+	connect_first();
+	ck_assert_int_eq(vuc_set_backend_fd(&vuf.c), 0);
+	ck_assert_int_eq(vuc_get_config(&vuf.c, 0, 60, 0, bytes), 0);
+	vuf_call(config_changed);
+	ck_assert(was_told_of_config());
+	vuf_start();
+	ck_assert(was_told_of_config());
+	vuf_call(config_changed);
+	ck_assert(was_told_of_config());
+	ck_assert(!was_told_of_config());
+}
+END_TEST
+
 START_TEST(config_space_is_read)
 {
 	struct virtio_blk_config whole, part;
@@ -898,6 +956,8 @@ int main(void)
 	tcase_add_test(tc, protocol_features);
 	tcase_add_test(tc, numbers_and_status);
 	tcase_add_test(tc, backend_socket_is_kept);
+	tcase_add_test(tc, front_end_without_config_is_told_once);
+	tcase_add_test(tc, front_end_is_told_again_when_rings_start);
 	tcase_add_test(tc, config_space_is_read);
 	tcase_add_loop_test(tc, range_of_the_config_space, 0, ARRAY_SIZE(ranges));
 	tcase_add_test(tc, write_cache_is_switched);

@@ -187,7 +187,10 @@ void vhost_user_config_changed(struct device *device)
 	struct vhost_user_device *vu = device->vhost_user;
 	int err = 0;
 
-	if (vu && vu->connected && vu->backend_fd >= 0)
+	if (!vu || !vu->connected)
+		return;
+	vu->knows_config = vu->store != NULL; /* QEMU ignores it before rings run */
+	if (vu->backend_fd >= 0)
 		err = vhost_user_send(vu->backend_fd, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL,
 				      0);
 	if (err)
@@ -267,7 +270,7 @@ static void forget_connection(struct vhost_user_device *vu)
 	vu->features = vu->protocol_features = 0;
 	vu->status = 0;
 	vu->pid = 0;
-	vu->connected = vu->ending = vu->log_all = false;
+	vu->connected = vu->ending = vu->log_all = vu->knows_config = false;
 	forget_inflight(vu); /* accept_next() tries again */
 	vhost_user_note_connection(vu);
 }

@@ -90,6 +90,7 @@ struct vhost_user_device {
 	bool log_all;		  /* the dirty log is to be written */
 	struct dirty_log dirty;	  /* bits NULL: none */
 	int backend_fd;		  /* for messages to the front end; -1: none */
+	bool knows_config;	  /* it has read the config space, or was told that it changed */
 	uint16_t inflight_queues; /* of the inflight log */
 	bool keeps_inflight;	  /* the front end has the inflight log */
 	bool stale_inflight;	  /* the log is a former front end's: it could not be renewed */
@@ -116,7 +117,8 @@ void vhost_user_listening(struct device *device);
 /**
  * vhost_user_config_changed() - the config space has changed: tell the front end
  *
- * No effect without a front end that can be told: it reads the config space when it connects.
+ * No effect without a front end that can be told. The next one reads the config space, or is told when
+ * its first ring starts.
  */
 void vhost_user_config_changed(struct device *device);
 

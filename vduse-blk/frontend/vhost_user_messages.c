@@ -124,6 +124,7 @@ static const char *get_config(struct vhost_user_device *vu, struct vhost_user_me
 
 	if (!config_range_is_valid(message))
 		return vhost_user_reply_with(vu, NULL, 0);
+	vu->knows_config = true;
 	read_config(vu, space);
 	memcpy(config->bytes, space + config->offset, config->size);
 	return vhost_user_reply_with(vu, config, header + config->size);

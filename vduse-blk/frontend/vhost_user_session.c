@@ -85,6 +85,8 @@ static void ring_started(struct queue *queue)
 	struct vhost_user_device *vu = vu_of_queue(queue);
 
 	vu->vrings[queue->index].served = load_relaxed(&queue->state) == QUEUE_RUNNING;
+	if (!vu->knows_config)
+		vhost_user_config_changed(vu->device);
 	settle(vu);
 }
 
