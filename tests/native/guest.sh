@@ -10,6 +10,21 @@ GUEST_PATIENCE=240			       # seconds, for a boot or an answer
 QUICK="tsc=reliable no_timer_check mitigations=off nokaslr cryptomgr.notests audit=0 lsm=capability"
 declare -A GUEST=() # pid of each
 
+# QEMU_ROOT: an unpacked root of another Debian release, whose QEMU the guests get.
+QEMU=(qemu-system-x86_64)
+if [ -n "${QEMU_ROOT-}" ]; then
+	QEMU=(env "QEMU_MODULE_DIR=$QEMU_ROOT/usr/lib/x86_64-linux-gnu/qemu"
+		"$(find "$QEMU_ROOT" -name ld-linux-x86-64.so.2 -type f -print -quit)"
+		--library-path "$QEMU_ROOT/lib/x86_64-linux-gnu:$QEMU_ROOT/usr/lib/x86_64-linux-gnu"
+		"$QEMU_ROOT/usr/bin/qemu-system-x86_64"
+		-L "$QEMU_ROOT/usr/share/qemu" -L "$QEMU_ROOT/usr/share/seabios")
+fi
+qemu_version=$("${QEMU[@]}" --version | sed -n '1s/.*version \([0-9.]*\).*/\1/p')
+RECONNECT=reconnect-ms=100
+if [ "$(printf '%s\n' 9.2 "$qemu_version" | sort -V | head -n 1)" != 9.2 ]; then
+	RECONNECT=reconnect=1 # seconds
+fi
+
 # A program and the libraries that it needs, at the same places below a directory.
 take_program() {
 	local program
@@ -51,7 +66,7 @@ start_guest() {
 	make_initramfs
 	make_pipe "$at.shell"
 	make_pipe "$at.qmp"
-	qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "${SMP:-2}" \
+	"${QEMU[@]}" -accel tcg,thread=multi -cpu max -smp "${SMP:-2}" \
 		-machine q35,memory-backend=m -m 512M \
 		-object memory-backend-memfd,id=m,size=512M,share=on \
 		-nodefaults -no-user-config -display none -serial "file:$at.console" \
@@ -70,7 +85,7 @@ start_guest() {
 # Sets DISK to QEMU's options for a disk: disk_options ID SOCKET QUEUES [,PROPERTY=VALUE]...
 disk_options() {
 	# shellcheck disable=SC2034 # the tests use it
-	DISK=(-chardev "socket,id=chr-$1,path=$2,reconnect-ms=100"
+	DISK=(-chardev "socket,id=chr-$1,path=$2,$RECONNECT"
 		-device "vhost-user-blk-pci,id=$1,chardev=chr-$1,num-queues=$3${DISK_PROPERTIES-}$(printf '%s' "${@:4}")")
 }
 
