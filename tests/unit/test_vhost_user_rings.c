@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vduse-blk/frontend/vhost_user_rings.c and vhost_user_session.c: when rings start, stop and go on. */
+/* vduse-blk/frontend/vhost_user_rings.c and vhost_user_effect.c: when rings start, stop and go on. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -303,7 +303,7 @@ static void poll_stopped(struct ring_poll *poll)
 	queues_command(&vu->device->queues, QUEUE_PAUSE, 0, rings_paused);
 }
 
-/* Where a message is being processed, finish_message() calls it again. */
+/* Where a message is being processed, vhost_user_message_done() calls it again. */
 void vhost_user_session_end(struct vhost_user_device *vu)
 {
 	if (vu->ending || vu->handler)

@@ -4,6 +4,7 @@
  *
  *     vhost_user_device     from device_make() to the end; accepts one connection at a time
  *     vhost_user_session    one connection: a message is received, takes effect, gets its reply
+ *     vhost_user_effect     what must stop before a message takes effect, and run after it
  *     vhost_user_messages   the table of messages; features, config space, reset
  *     vhost_user_guest      the effect of messages about memory and migration
  *     vhost_user_rings      ... about the vrings

@@ -44,6 +44,12 @@ const struct vhost_user_handler *vhost_user_handler_of(uint32_t request);
 /** vhost_user_features() - the virtio features that are offered, with those of the protocol */
 uint64_t vhost_user_features(const struct vhost_user_device *vu);
 
+/** vhost_user_take_effect() - the message is valid: do what it needs, apply it, end with message_done() */
+void vhost_user_take_effect(struct vhost_user_device *vu);
+
+/** vhost_user_message_done() - the message has taken effect, or @vu->why says why not: acknowledge it */
+void vhost_user_message_done(struct vhost_user_device *vu);
+
 /** vhost_user_session_begin() - serve the connection @fd */
 void vhost_user_session_begin(struct vhost_user_device *vu, int fd);
 
