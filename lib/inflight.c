@@ -188,7 +188,7 @@ int inflight_header_check(const struct inflight_header *h, const struct inflight
 	if (h->features != p->features)
 		snprintf(why, INFLIGHT_WHY_MAX, "features were 0x%llx and are 0x%llx",
 			 (unsigned long long)h->features, (unsigned long long)p->features);
-	else if (strncmp(h->identity, p->identity, sizeof(h->identity)))
+	else if (p->identity && strncmp(h->identity, p->identity, sizeof(h->identity)))
 		snprintf(why, INFLIGHT_WHY_MAX, "the disk was \"%.*s\" and is \"%s\"",
 			 INFLIGHT_IDENTITY_MAX, h->identity, p->identity);
 	else

@@ -35,7 +35,8 @@ struct inflight_params {
 	uint64_t features;     /* offered */
 	uint16_t vq_num;
 	uint16_t vq_size;
-	const char *identity; /* defined by the caller: at most INFLIGHT_IDENTITY_MAX - 1 bytes */
+	/* Defined by the caller: at most INFLIGHT_IDENTITY_MAX - 1 bytes. NULL: any, when a log is opened */
+	const char *identity;
 };
 
 /* The part of one queue in the file. Written by the queue's thread only, except for @user_*. */
@@ -117,6 +118,14 @@ int __must_check inflight_memory_new(const struct inflight_params *params, int *
  */
 int __must_check inflight_memory_open(const struct inflight_params *params, int fd,
 				      struct inflight **out, char why[INFLIGHT_WHY_MAX]);
+
+/**
+ * inflight_memory_identity() - copy the identity in a log that was opened with params->identity NULL
+ *
+ * Bytes that are not printable are question marks: the other process may have put any there.
+ */
+void inflight_memory_identity(const struct inflight *inflight,
+			      char identity[INFLIGHT_IDENTITY_MAX]);
 
 /** inflight_close() - @remove: delete the file, since the device does not exist any more */
 void inflight_close(struct inflight *inflight, bool remove);

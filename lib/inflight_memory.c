@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,6 +72,13 @@ static void make_printable(char *text)
 	for (; *text; text++)
 		if (*text < ' ' || *text > '~')
 			*text = '?';
+}
+
+void inflight_memory_identity(const struct inflight *inflight, char identity[INFLIGHT_IDENTITY_MAX])
+{
+	memcpy(identity, inflight->header->identity, INFLIGHT_IDENTITY_MAX);
+	identity[INFLIGHT_IDENTITY_MAX - 1] = '\0';
+	make_printable(identity);
 }
 
 static int check_header(const struct inflight_header *header, const struct inflight_params *params,

@@ -2,6 +2,7 @@
 #include "vhost_user_fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,15 +248,18 @@ unsigned int vuf_cancelled(void)
 	return count;
 }
 
-void vuf_end_held(int result)
+void vuf_end_first(unsigned int count, int result)
 {
-	unsigned int count;
-
 	pthread_mutex_lock(&store_lock);
-	count = store ? manual_held(store) : 0;
+	count = store ? MIN(count, manual_held(store)) : 0;
 	if (count)
 		manual_finish(store, 0, count, result);
 	pthread_mutex_unlock(&store_lock);
+}
+
+void vuf_end_held(int result)
+{
+	vuf_end_first(UINT_MAX, result);
 }
 
 struct backend_io vuf_look(unsigned int index)

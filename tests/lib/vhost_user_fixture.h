@@ -121,6 +121,9 @@ struct backend_io vuf_look(unsigned int index);
 /** vuf_end_held() - all operations that are held end: @result as manual_finish() */
 void vuf_end_held(int result);
 
+/** vuf_end_first() - @count of them that came first end */
+void vuf_end_first(unsigned int count, int result);
+
 /** vuf_state() - the state of a queue */
 enum queue_state vuf_state(uint32_t queue);
 

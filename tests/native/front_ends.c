@@ -4,6 +4,7 @@
  * verified I/O. See usage().
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,8 +29,9 @@
 
 static struct options {
 	const char *path;
-	const char *image; /* the file behind the disk, or NULL */
-	const char *until; /* a file that ends the case crash */
+	const char *image;  /* the file behind the disk, or NULL */
+	const char *until;  /* a file that ends the case crash */
+	const char *target; /* the socket of another server for the same disk */
 	unsigned int queues;
 	uint64_t requests; /* of a case */
 	unsigned int rounds;
@@ -469,6 +472,65 @@ static void server_goes_under_load(const char *name)
 	close_front_end(&f);
 }
 
+/* The rings stop as in QEMU's migration. Return: how many requests are in flight */
+static unsigned int suspend(struct front_end *f)
+{
+	struct session *s = &f->s;
+	uint32_t base;
+
+	for (unsigned int i = 0; i < s->queue_count; i++)
+		must(vug_send_enable(&s->queues[i], &s->c, false), "disable");
+	for (unsigned int i = 0; i < s->queue_count; i++) {
+		struct vug_queue *q = &s->queues[i];
+
+		must(vuc_get_vring_base(&s->c, i, &base), "GET_VRING_BASE");
+		load_reap(&f->load);
+		want((uint16_t)(base - vug_used_idx(q)) <= q->busy, "queue %u: base %u, used %u", i,
+		     base, vug_used_idx(q));
+	}
+	return load_in_flight(&f->load);
+}
+
+/* The target has a log of its own, with the bytes of the source's. */
+static void move_log(struct session *s)
+{
+	int fd = memfd_create("target", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *bytes = mmap(NULL, s->inflight.mmap_size, PROT_READ, MAP_SHARED, s->inflight_fd, 0);
+
+	want(bytes != MAP_FAILED && fd >= 0, "log: %s", strerror(errno));
+	want(write(fd, bytes, s->inflight.mmap_size) == (ssize_t)s->inflight.mmap_size, "log: %s",
+	     strerror(errno));
+	want(!fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL), "seals: %s",
+	     strerror(errno));
+	munmap(bytes, s->inflight.mmap_size);
+	close(s->inflight_fd);
+	s->inflight_fd = fd;
+}
+
+/* Between two servers, with requests in flight, which the next server serves. */
+static void disk_moves_under_load(const char *name)
+{
+	unsigned int moved = 0;
+	struct front_end f;
+
+	want(options.target, "--target says where to");
+	open_front_end(&f, name);
+	need(&f.s, VUC_P_GET_VRING_BASE_INFLIGHT, "GET_VRING_BASE_INFLIGHT");
+	for (unsigned int i = 0; i < options.rounds * 2; i++) {
+		load_offer(&f.load, 200);
+		usleep(1000 * (i % 8));
+		moved += suspend(&f);
+		move_log(&f.s);
+		f.s.path = i % 2 ? options.path : options.target;
+		must(session_reconnect(&f.s), "connection to the other server");
+		if (i % 4 == 1)
+			continue; /* and on, with the same requests */
+		run(&f, 100);
+	}
+	printf("%u requests moved\n", moved);
+	close_front_end(&f);
+}
+
 /* A disk that cannot be written: the feature says so, writes fail, and reads go on. */
 static void disk_is_read_only(const char *name)
 {
@@ -507,6 +569,7 @@ static const struct front_end_case {
 	{ "reset", device_is_reset_under_load, NULL, false, false },
 	{ "resize", config_change_is_told, NULL, true, false },
 	{ "crash", server_goes_under_load, NULL, true, false },
+	{ "move", disk_moves_under_load, "qemu-11", true, false },
 	{ "read-only", disk_is_read_only, NULL, true, false },
 };
 
@@ -587,6 +650,7 @@ static int usage(void)
 	      "  --rounds N      of a case that repeats something (8)\n"
 	      "  --peer          leave out what qemu-storage-daemon is known to lack or to fail\n"
 	      "  --until FILE    end of the case crash\n"
+	      "  --target SOCKET of another server for the same disk, for the case move\n"
 	      "The disk's data are lost. Cases:\n ",
 	      stderr);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++)
@@ -604,6 +668,7 @@ int main(int argc, char *argv[])
 						      { "rounds", required_argument, NULL, 'r' },
 						      { "peer", no_argument, NULL, 'p' },
 						      { "until", required_argument, NULL, 'u' },
+						      { "target", required_argument, NULL, 't' },
 						      { 0 } };
 	const char *vmm = NULL;
 	int option, failed = 0, run = 0;
@@ -618,6 +683,9 @@ int main(int argc, char *argv[])
 			break;
 		case 'i':
 			options.image = optarg;
+			break;
+		case 't':
+			options.target = optarg;
 			break;
 		case 'u':
 			options.until = optarg;

@@ -5,7 +5,9 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_blk.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -151,8 +153,8 @@ static void hold_requests(void)
 	for (uint32_t i = 0; i < 5; i++)
 		ck_assert_int_eq(vuf_do(i % 2, OUT, 100 + i, 512, 1), OK);
 	slots[0] = vuf_hold(0, OUT, 0, 512, 10);
-	slots[1] = vuf_hold(1, OUT, 8, 4096, 11);
 	slots[2] = vuf_hold(0, OUT, 16, 512, 12);
+	slots[1] = vuf_hold(1, OUT, 8, 4096, 11);
 	slots[3] = vuf_hold(1, IN, 100, 512, 0);
 }
 
@@ -332,6 +334,243 @@ START_TEST(log_is_damaged)
 	vuf_start();
 	vuf_settle();
 	vuf_stop();
+}
+END_TEST
+
+/* ---- requests that stay in flight when a ring is stopped: GET_VRING_BASE_INFLIGHT ---- */
+
+static void serve_with_suspension(void)
+{
+	vuf.protocol |= 1ull << VUC_P_GET_VRING_BASE_INFLIGHT;
+	vuf_up();
+}
+
+static void ask(uint32_t request, uint32_t queue)
+{
+	const uint32_t state[2] = { queue, 0 };
+
+	ck_assert_int_eq(vuc_send(&vuf.c, request,
+				  &(struct vuc_send){ .payload = state, .size = sizeof(state) }),
+			 0);
+}
+
+static void expect_base(uint32_t queue, uint32_t base)
+{
+	struct vuc_message reply;
+
+	ck_assert_int_eq(vuc_receive(&vuf.c, &reply), 0);
+	ck_assert_uint_eq(reply.header.request, VUC_GET_VRING_BASE);
+	ck_assert_uint_eq(reply.header.size, 8);
+	ck_assert_uint_eq(reply.state.index, queue);
+	ck_assert_uint_eq(reply.state.num, base);
+}
+
+/* The rings stop one after the other, as QEMU tells them to. What the store has not begun is cancelled. */
+static void suspend_rings(bool disable_first)
+{
+	if (disable_first) {
+		ask(VUC_SET_VRING_ENABLE, 0);
+		ask(VUC_SET_VRING_ENABLE, 1);
+	}
+	ask(VUC_GET_VRING_BASE, 0);
+	ask(VUC_GET_VRING_BASE, 1);
+	vuf_wait(vuf_cancelled() == 2);
+	vuf_settle();
+	expect_untouched(); /* nor has queue 1 been stopped: its requests go on */
+	vuf_end_first(2, -ECANCELED);
+	vuf_wait(vuf_cancelled() == 4);
+	vuf_end_held(-ECANCELED);
+	expect_base(0, 5);
+	expect_base(1, 4);
+	expect_untouched();
+}
+
+/* As QEMU does it: the target's inflight log is a memfd of its own with the bytes of the source's. */
+static void move_log(void)
+{
+	int fd = memfd_create("vhost-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t size = vuf.inflight.mmap_size;
+	void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, vuf.inflight_fd, 0);
+
+	ck_assert_ptr_ne(bytes, MAP_FAILED);
+	ck_assert_int_eq(write(fd, bytes, size), size);
+	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL), 0);
+	munmap(bytes, size);
+	close(vuf.inflight_fd);
+	vuf.inflight_fd = fd;
+}
+
+/* The same bytes, whose file and device have other numbers there. */
+static void move_image(void)
+{
+	char *there = temp_path("image-there-%d", getpid()), bytes[4096];
+	int from = open(vuf.config.path, O_RDONLY | O_CLOEXEC), to;
+	ssize_t n;
+
+	temp_image(there, VUF_DISK_SIZE);
+	to = open(there, O_WRONLY | O_CLOEXEC);
+	while ((n = read(from, bytes, sizeof(bytes))) > 0)
+		ck_assert_int_eq(write(to, bytes, (size_t)n), n);
+	close(from);
+	close(to);
+	vuf.config.path = there;
+}
+
+enum { SAME_CONNECTION, SAME_SERVER, OTHER_SERVER, OTHER_HOST };
+
+START_TEST(base_with_requests_in_flight)
+{
+	serve_with_suspension();
+	hold_requests();
+	suspend_rings(_i / 4);
+	vuf_set_hold(false);
+	if (_i % 4 == SAME_CONNECTION) {
+		vuf_pass_inflight();
+		vuf_start_rings();
+	} else {
+		vuf_disconnect();
+		expect_untouched();
+		if (_i % 4 >= OTHER_SERVER)
+			vuf_stop();
+		if (_i % 4 == OTHER_HOST) {
+			move_log();
+			move_image();
+		}
+		if (_i % 4 >= OTHER_SERVER)
+			vuf_serve();
+		vuf_connect();
+		vuf_start();
+	}
+	ck_assert_uint_ge(test_log_count("repeats 2 requests that were in flight"), 2);
+	finish_requests();
+	ck_assert_uint_eq(vuf_in_flight(), 0);
+}
+END_TEST
+
+/* The target of the migration is killed, too: its successor knows the log by the serial number. */
+START_TEST(server_dies_after_the_migration)
+{
+	serve_with_suspension();
+	hold_requests();
+	suspend_rings(true);
+	vuf_disconnect();
+	vuf_stop();
+	move_log();
+	move_image();
+	vuf_serve();
+	vuf_connect();
+	vuf_start();
+	vuf_set_hold(false);
+	finish_requests();
+	slots[0] = vuf_hold(0, OUT, 0, 512, 1);
+	vuf_crash();
+	vuf_set_hold(false);
+	vuf_serve();
+	vuf_connect();
+	vuf_start();
+	ck_assert_uint_eq(test_log_count("repeats 1 requests that were in flight"), 1);
+	ck_assert_int_eq(vuf_finish(0, slots[0]), OK);
+}
+END_TEST
+
+START_TEST(log_of_a_disk_with_another_serial_number)
+{
+	serve_with_suspension();
+	hold_requests();
+	suspend_rings(false);
+	vuf_disconnect();
+	vuf_stop();
+	strcpy(vuf.config.serial, "other");
+	vuf_serve();
+	vuf_connect();
+	vuf_expect_refusal(pass(vuf.inflight, vuf.inflight_fd), "serial other\"");
+}
+END_TEST
+
+/* The reply waits for I/O that has begun: it could write to the store, and to the guest's memory, later. */
+START_TEST(base_waits_for_io_that_has_begun)
+{
+	uint32_t base;
+
+	serve_with_suspension();
+	hold_requests();
+	ask(VUC_GET_VRING_BASE, 0);
+	vuf_wait(vuf_cancelled() == 2);
+	vuf_settle();
+	ck_assert_int_eq(poll(&(struct pollfd){ .fd = vuf.c.fd, .events = POLLIN }, 1, 0), 0);
+	vuf_set_hold(false);
+	vuf_end_held(MANUAL_DO);
+	expect_base(0, 5);
+	ck_assert_uint_eq(vug_used_idx(&vuf.queues[0]), 5);
+	ck_assert_int_eq(vuc_get_vring_base(&vuf.c, 1, &base), 0);
+	vuf_start_rings();
+	ck_assert_uint_eq(test_log_count("repeats"), 0);
+	finish_requests();
+}
+END_TEST
+
+/* The store fails, and requests wait for a retry, which may last for hours. */
+START_TEST(base_does_not_wait_for_a_retry)
+{
+	uint32_t base;
+
+	vuf.config.on_error = 3600;
+	test_log_allow(LOG_LEVEL_ERROR, "tried again for up to 3600 s");
+	test_log_allow(LOG_LEVEL_WARNING, "more errors of the store");
+	test_log_allow(LOG_LEVEL_ERROR, "more errors of the store");
+	serve_with_suspension();
+	hold_requests();
+	vuf_end_held(-EIO);
+	for (uint32_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(vuc_get_vring_base(&vuf.c, i, &base), 0);
+		ck_assert_uint_eq(base, 5 - i);
+	}
+	expect_untouched();
+	vuf_set_hold(false);
+	vuf_start_rings();
+	finish_requests();
+}
+END_TEST
+
+/* Without a log that the front end keeps, nobody would serve them again. */
+START_TEST(base_without_a_log_of_the_front_end)
+{
+	vuf.protocol |= 1ull << VUC_P_GET_VRING_BASE_INFLIGHT;
+	if (_i)
+		vuf.protocol &= ~(1ull << VUC_P_INFLIGHT_SHMFD);
+	vuf_serve();
+	vuf_connect();
+	vuf_accept_features();
+	ck_assert_int_eq(vug_memory_send(&vuf.memory, &vuf.c), 0);
+	if (_i)
+		vuf_take_inflight();
+	vuf_start_rings();
+	hold_requests();
+	ask(VUC_GET_VRING_BASE, 0);
+	vuf_settle();
+	ck_assert_uint_eq(vuf_cancelled(), 0);
+	vuf_set_hold(false);
+	vuf_end_held(MANUAL_DO);
+	expect_base(0, 5);
+	for (uint32_t i = 0; i < 4; i++)
+		ck_assert_int_eq(vuf_finish_any(i % 2)->status, OK);
+}
+END_TEST
+
+/* The guest has forgotten them: they must not be served again into memory that is used otherwise. */
+START_TEST(reset_forgets_suspended_requests)
+{
+	serve_with_suspension();
+	hold_requests();
+	suspend_rings(false);
+	vuf_set_hold(false);
+	ck_assert_int_eq(vuc_set_empty(&vuf.c, _i ? VUC_RESET_DEVICE : VUC_RESET_OWNER), 0);
+	for (uint32_t i = 0; i < 2; i++)
+		vug_queue_reset(&vuf.queues[i]);
+	vuf_start();
+	ck_assert_uint_eq(test_log_count("repeats"), 0);
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	ck_assert_int_eq(vuf_do(1, IN, 0, 512, 1), OK);
 }
 END_TEST
 
@@ -536,6 +775,13 @@ int main(void)
 	tcase_add_test(tc, front_end_comes_back_without_its_log);
 	tcase_add_test(tc, front_end_without_a_log);
 	tcase_add_loop_test(tc, log_is_damaged, 0, 2);
+	tcase_add_loop_test(tc, base_with_requests_in_flight, 0, 8);
+	tcase_add_test(tc, server_dies_after_the_migration);
+	tcase_add_test(tc, log_of_a_disk_with_another_serial_number);
+	tcase_add_test(tc, base_waits_for_io_that_has_begun);
+	tcase_add_test(tc, base_does_not_wait_for_a_retry);
+	tcase_add_loop_test(tc, base_without_a_log_of_the_front_end, 0, 2);
+	tcase_add_loop_test(tc, reset_forgets_suspended_requests, 0, 2);
 	tcase_add_loop_test(tc, lost_writes_are_remembered, 0, ARRAY_SIZE(losses));
 	tcase_add_loop_test(tc, write_cache_stays_off, 0, 2);
 	tcase_add_test(tc, write_cache_of_the_next_front_end);

@@ -378,7 +378,7 @@ START_TEST(protocol_features)
 
 	connect_first();
 	ck_assert_int_eq(vuc_get_u64(&vuf.c, VUC_GET_PROTOCOL_FEATURES, &offered), 0);
-	ck_assert_uint_eq(offered, vuf.protocol);
+	ck_assert_uint_eq(offered, vuf.protocol | BIT(VUC_P_GET_VRING_BASE_INFLIGHT));
 	for (unsigned int bit = 0; bit < 64; bit++)
 		if (!(offered & BIT(bit)))
 			vuf_expect_refusal(vuc_set_u64(&vuf.c, VUC_SET_PROTOCOL_FEATURES, BIT(bit)),

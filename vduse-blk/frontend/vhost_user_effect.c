@@ -144,6 +144,19 @@ static void rings_are_stopped(struct vhost_user_device *vu)
 		apply(vu);
 }
 
+/*
+ * May requests stay in flight when the message stops a ring? They are in an inflight log that the front end
+ * keeps, and are served again when the ring is started, here or by another server.
+ */
+static bool suspends(const struct vhost_user_device *vu)
+{
+	const uint64_t both = 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+			      1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT;
+
+	return vu->handler->suspends && vu->keeps_inflight &&
+	       (vu->protocol_features & both) == both;
+}
+
 static void stop_next(struct vhost_user_device *vu);
 static void resumed_to_drain(struct queue *queue);
 
@@ -161,14 +174,19 @@ static void stop_ring(struct queue *queue)
 	if (vring->served)
 		vring->base = queue->command.next_avail;
 	vring->running = false;
-	inflight_vq_stop(inflight_vq(vu->device->inflight, queue->index));
+	if (suspends(vu) && queue->command.replays)
+		vhost_user_keep_requests(vu);
+	else
+		inflight_vq_stop(inflight_vq(vu->device->inflight, queue->index));
 	queue_command(queue, QUEUE_STOP, 0, ring_stopped);
 }
 
 /* Requests that a pause has put back, or of a former server: the base cannot show them. */
 static void ring_quiesced(struct queue *queue)
 {
-	if (queue->command.replays && load_relaxed(&queue->state) == QUEUE_PAUSED)
+	bool drains = !suspends(vu_of_queue(queue));
+
+	if (drains && queue->command.replays && load_relaxed(&queue->state) == QUEUE_PAUSED)
 		queue_command(queue, QUEUE_RESUME, 0, resumed_to_drain);
 	else
 		stop_ring(queue);
@@ -187,12 +205,13 @@ static void resumed_to_drain(struct queue *queue)
 static void stop_next(struct vhost_user_device *vu)
 {
 	bool all = vu->handler->needs == NEEDS_ALL_STOP;
+	enum queue_verb verb = suspends(vu) ? QUEUE_PAUSE : QUEUE_QUIESCE;
 	uint32_t end = all ? vu->device->limits.queues : vu->ring + 1;
 
 	for (uint32_t i = all ? 0 : vu->ring; i < end; i++) {
 		if (!vu->vrings[i].running)
 			continue;
-		queue_command(queue_of(vu, i), QUEUE_QUIESCE, 0, ring_quiesced);
+		queue_command(queue_of(vu, i), verb, 0, ring_quiesced);
 		return;
 	}
 	rings_are_stopped(vu);
@@ -202,11 +221,8 @@ static void reset_done(struct queues *queues)
 {
 	struct vhost_user_device *vu = vhost_user_of_queues(queues);
 
-	for (uint32_t i = 0; i < vu->device->limits.queues; i++) {
+	for (uint32_t i = 0; i < vu->device->limits.queues; i++)
 		vu->vrings[i].running = false;
-		if (i < vu->inflight_queues)
-			inflight_vq_stop(inflight_vq(vu->device->inflight, i));
-	}
 	rings_are_stopped(vu);
 }
 

@@ -16,7 +16,8 @@
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) |           \
 	 BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |                                                 \
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_F_STATUS) |      \
-	 BIT(VHOST_USER_PROTOCOL_F_DEVICE_STATE))
+	 BIT(VHOST_USER_PROTOCOL_F_DEVICE_STATE) |                                                 \
+	 BIT(VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
 
 /* The reply to SET_DEVICE_STATE_FD: this process uses the front end's descriptor. */
 #define DEVICE_STATE_NO_FD 0x100
@@ -164,22 +165,20 @@ static const char *check_device_state(struct vhost_user_device *vu,
 
 /* ---- reset ---- */
 
-static const char *reset_device(struct vhost_user_device *vu, struct vhost_user_message *message)
-{
-	(void)message;
-	vhost_user_reset_vrings(vu);
-	vhost_user_set_writethrough(vu, false);
-	vu->status = 0;
-	queues_clear_lost_writes(&vu->device->queues);
-	return NULL;
-}
-
 static const char *stop_all(struct vhost_user_device *vu, struct vhost_user_message *message)
 {
 	(void)message;
+	vhost_user_forget_requests(vu);
 	vhost_user_reset_vrings(vu);
 	vhost_user_set_writethrough(vu, false);
 	return NULL;
+}
+
+static const char *reset_device(struct vhost_user_device *vu, struct vhost_user_message *message)
+{
+	vu->status = 0;
+	queues_clear_lost_writes(&vu->device->queues);
+	return stop_all(vu, message);
 }
 
 static const char *set_status(struct vhost_user_device *vu, struct vhost_user_message *message)
@@ -240,7 +239,7 @@ static const struct vhost_user_handler handlers[VHOST_USER_REQUESTS] = {
 	[VHOST_USER_SET_VRING_BASE] = { STATE, .needs = NEEDS_RING_STOP,
 					.apply = vhost_user_set_vring_base },
 	[VHOST_USER_GET_VRING_BASE] = { STATE, .releases = true, REPLIES, .needs = NEEDS_RING_STOP,
-					.apply = vhost_user_get_vring_base },
+					.suspends = true, .apply = vhost_user_get_vring_base },
 	[VHOST_USER_SET_VRING_KICK] = { EVENTFD, .needs = NEEDS_RING_STOP,
 					.apply = vhost_user_set_vring_kick },
 	[VHOST_USER_SET_VRING_CALL] = { EVENTFD, .apply = vhost_user_set_vring_call },
@@ -248,7 +247,7 @@ static const struct vhost_user_handler handlers[VHOST_USER_REQUESTS] = {
 	[VHOST_USER_GET_PROTOCOL_FEATURES] = { REPLIES, .apply = get_protocol_features },
 	[VHOST_USER_SET_PROTOCOL_FEATURES] = { U64, .apply = set_protocol_features },
 	[VHOST_USER_GET_QUEUE_NUM] = { REPLIES, .apply = get_queue_num },
-	[VHOST_USER_SET_VRING_ENABLE] = { STATE, .needs = NEEDS_RING_STOP,
+	[VHOST_USER_SET_VRING_ENABLE] = { STATE, .needs = NEEDS_RING_STOP, .suspends = true,
 					  .apply = vhost_user_set_vring_enable },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { .fds = 1, .apply = set_backend_req_fd },
 	[VHOST_USER_GET_CONFIG] = { CONFIG, REPLIES, .apply = get_config },

@@ -16,10 +16,11 @@ enum vhost_user_needs {
 
 struct vhost_user_handler {
 	enum vhost_user_needs needs;
-	uint32_t size;	   /* of the payload, bytes; the least one, if @longer */
-	bool longer;	   /* the payload may be longer */
-	unsigned int fds;  /* most descriptors */
-	bool replies;	   /* it has a reply of its own */
+	uint32_t size;	  /* of the payload, bytes; the least one, if @longer */
+	bool longer;	  /* the payload may be longer */
+	unsigned int fds; /* most descriptors */
+	bool replies;	  /* it has a reply of its own */
+	bool suspends; /* GET_VRING_BASE_INFLIGHT: the ring may be stopped with requests in flight */
 	bool releases;	   /* if no ring runs any more, the store is closed before @apply */
 	bool names_vring;  /* the payload begins with the index of a vring: 32 bits */
 	bool names_vring8; /* the payload is as VHOST_USER_VRING_INDEX says */
@@ -142,6 +143,12 @@ void vhost_user_close_store(struct vhost_user_device *vu,
 
 /** vhost_user_renew_inflight() - use a new inflight log, which the front end does not have */
 int __must_check vhost_user_renew_inflight(struct vhost_user_device *vu);
+
+/** vhost_user_keep_requests() - a ring is stopped with requests in flight: another host may get the log */
+void vhost_user_keep_requests(struct vhost_user_device *vu);
+
+/** vhost_user_forget_requests() - after a reset: none is in flight, says the inflight log */
+void vhost_user_forget_requests(struct vhost_user_device *vu);
 
 /**
  * vhost_user_set_writethrough() - switch the write cache of the disk off or on

@@ -53,8 +53,8 @@ struct queue_command {
 	bool quiescing; /* used by the worker: it completes when nothing is in flight */
 
 	int result;
-	uint16_t next_avail; /* after QUIESCE: avail index of the next chain to pop */
-	uint32_t replays;    /* after QUIESCE: requests put back, or in flight in a former server */
+	uint16_t next_avail; /* after QUIESCE, PAUSE: avail index of the next chain to pop */
+	uint32_t replays;    /* likewise: requests put back, or in flight in a former server */
 };
 
 /* Written by the worker only, read by any thread with load_relaxed(). */

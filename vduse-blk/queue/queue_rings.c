@@ -24,7 +24,7 @@ static int map_rings(struct queue *queue, const struct virtq_layout *layout, uin
 	else
 		ret = virtq_recover_blind(&queue->vq, layout);
 	if (ret > 0)
-		log_info("%s: queue %u: repeats %d requests that were in flight in a former server",
+		log_info("%s: queue %u: repeats %d requests that were in flight when it stopped",
 			 queue->disk->name, queue->index, ret);
 	return ret < 0 ? ret : 1;
 }
