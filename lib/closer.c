@@ -5,18 +5,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static void close_all(const int *fds, unsigned int count)
+static void close_all(const struct closer_items *items)
 {
-	for (unsigned int i = 0; i < count; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	for (unsigned int i = 0; i < items->fd_count; i++)
+		if (items->fds[i] >= 0)
+			close(items->fds[i]);
+	for (unsigned int i = 0; i < items->mapping_count; i++)
+		driver_release(&items->mappings[i]);
 }
 
 static void close_work(struct task *task)
 {
-	struct closer *closer = container_of(task, struct closer, task);
-
-	close_all(closer->fds, closer->count);
+	close_all(&container_of(task, struct closer, task)->items);
 }
 
 static void close_done(struct task *task)
@@ -28,15 +28,15 @@ static void close_done(struct task *task)
 	free(closer);
 }
 
-struct closer *closer_start(struct ring *ring, const int *fds, unsigned int count,
-			    void (*closed)(struct closer *closer), void *ctx)
+/* With a copy of @items behind it. */
+static struct closer *closer_new(const struct closer_items *items)
 {
-	struct closer *closer = malloc(sizeof(*closer) + count * sizeof(*fds));
+	size_t mappings = items->mapping_count * sizeof(*items->mappings);
+	size_t fds = items->fd_count * sizeof(*items->fds);
+	struct closer *closer = malloc(sizeof(*closer) + mappings + fds);
 
-	if (!closer) {
-		close_all(fds, count);
+	if (!closer)
 		return NULL;
-	}
 	*closer = (struct closer){
 		.task = {
 			.name = "close",
@@ -44,14 +44,29 @@ struct closer *closer_start(struct ring *ring, const int *fds, unsigned int coun
 			.done = close_done,
 			.shares_descriptors = true,
 		},
-		.closed = closed,
-		.ctx = ctx,
-		.count = count,
+		.items = *items,
 	};
-	memcpy(closer->fds, fds, count * sizeof(*fds));
-	if (!task_start(&closer->task, ring))
-		return closer;
-	close_all(fds, count);
+	closer->items.mappings = closer->mappings;
+	closer->items.fds = (int *)(closer->mappings + items->mapping_count);
+	if (mappings)
+		memcpy(closer->mappings, items->mappings, mappings);
+	if (fds)
+		memcpy(closer->mappings + items->mapping_count, items->fds, fds);
+	return closer;
+}
+
+struct closer *closer_start(struct ring *ring, const struct closer_items *items,
+			    void (*closed)(struct closer *closer), void *ctx)
+{
+	struct closer *closer = closer_new(items);
+
+	if (closer) {
+		closer->closed = closed;
+		closer->ctx = ctx;
+		if (!task_start(&closer->task, ring))
+			return closer;
+	}
+	close_all(items);
 	free(closer);
 	return NULL;
 }

@@ -26,16 +26,33 @@ struct driver_maps {
 	uint64_t bytes;
 };
 
+/* A mapping that no device holds any more. */
+struct driver_mapping {
+	void *start;
+	uint64_t size;
+};
+
 /**
  * driver_map() - map @size bytes of @fd from @offset on, shared
  * @prot: PROT_READ and/or PROT_WRITE
+ *
+ * In shared memory they may begin and end within a page, which may be a huge one.
  *
  * Return: 0; -EFBIG: more than DRIVER_MAP_MAX; -ENOSPC: too many mappings; other -errno of mmap()
  */
 int __must_check driver_map(struct driver_maps *maps, int fd, uint64_t offset, uint64_t size,
 			    int prot, void **addr);
 
-/** driver_unmap() - no thread may use the mapping any more */
-void driver_unmap(struct driver_maps *maps, void *addr, uint64_t size);
+/** driver_unmap() - the mapping with @addr in it; no thread may use it any more */
+void driver_unmap(struct driver_maps *maps, void *addr);
+
+/**
+ * driver_forget() - the first half of driver_unmap(), which does not block
+ *
+ * munmap() takes up to half a second for each GiB that was used. It is driver_release() that calls it,
+ * on any thread. Until then the mapping counts for the process, and no more for the device.
+ */
+struct driver_mapping driver_forget(struct driver_maps *maps, void *addr);
+void driver_release(const struct driver_mapping *mapping);
 
 #endif

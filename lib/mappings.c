@@ -59,10 +59,9 @@ int mappings_reserve(struct mappings *mappings)
 	return err;
 }
 
-void mappings_release(struct mappings *mappings)
+void mappings_release(void)
 {
 	pthread_mutex_lock(&lock);
-	mappings->held--;
 	total--;
 	pthread_mutex_unlock(&lock);
 }

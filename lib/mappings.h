@@ -27,8 +27,14 @@ struct mappings {
 /** mappings_reserve() - count one more mapping. Return: 0; -ENOSPC: the device has its share */
 int __must_check mappings_reserve(struct mappings *mappings);
 
-/** mappings_release() - count one mapping less */
-void mappings_release(struct mappings *mappings);
+/** mappings_forget() - the device holds one mapping less; the process has it until mappings_release() */
+static inline void mappings_forget(struct mappings *mappings)
+{
+	mappings->held--;
+}
+
+/** mappings_release() - the process has one mapping less. Any thread */
+void mappings_release(void);
 
 /** mappings_total() - the number that all devices hold */
 unsigned int mappings_total(void);

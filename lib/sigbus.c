@@ -80,13 +80,16 @@ int sigbus_guard_range(void *addr, size_t len)
 	return i < sigbus_ranges_max ? 0 : -ENOSPC;
 }
 
-void sigbus_unguard_range(void *addr)
+struct iovec sigbus_unguard_range(void *addr)
 {
+	struct iovec removed = { .iov_base = NULL };
 	struct range *range;
 
 	pthread_mutex_lock(&lock);
 	range = find_range((uintptr_t)addr);
 	if (range) {
+		removed.iov_base = (void *)range->start;
+		removed.iov_len = range->end - range->start;
 		if (load_relaxed(&range->lost.end))
 			__atomic_fetch_sub(&sigbus_lost_ranges, 1, __ATOMIC_RELAXED);
 		store_release(&range->start, 0);
@@ -95,6 +98,7 @@ void sigbus_unguard_range(void *addr)
 			store_release(&range_count, range_count - 1);
 	}
 	pthread_mutex_unlock(&lock);
+	return removed;
 }
 
 bool sigbus_is_lost_slow(const void *addr, size_t len)

@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include "compiler.h"
 
@@ -50,10 +51,11 @@ static inline void sigbus_guard_thread(void)
 int __must_check sigbus_guard_range(void *addr, size_t len);
 
 /**
- * sigbus_unguard_range() - remove the range at @addr. Call it before munmap(), when no thread uses
- * the range any more
+ * sigbus_unguard_range() - remove the range that contains @addr
+ *
+ * Call it before munmap(), when no thread uses the range any more. Return: the range
  */
-void sigbus_unguard_range(void *addr);
+struct iovec sigbus_unguard_range(void *addr);
 
 /** sigbus_pending() - the result that sigbus_seen() would return, without resetting it */
 static inline bool sigbus_pending(void)

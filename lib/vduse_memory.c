@@ -145,7 +145,7 @@ static void release(void *ctx, const struct iotlb_region *region)
 
 	if (region->addr == memory->umem)
 		return; /* UMEM stays registered until the device is closed */
-	driver_unmap(&memory->maps, region->addr, region->last - region->start + 1);
+	driver_unmap(&memory->maps, region->addr);
 }
 
 static const struct iotlb_ops memory_ops = {

@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+/* All regions, and a dirty log. */
+#define UNUSED_MAX (VHOST_USER_SLOTS_MAX + 1)
+
 /* The region that contains @guest_addr; the IOTLB keeps the addresses, the table the mapping. */
 static int fill(void *ctx, uint64_t guest_addr, struct iotlb_region *out)
 {
@@ -46,17 +49,28 @@ int vhost_user_memory_init(struct vhost_user_memory *memory)
 {
 	*memory = (struct vhost_user_memory){ .count = 0 };
 	memory->regions = calloc(VHOST_USER_SLOTS_MAX, sizeof(*memory->regions));
-	if (!memory->regions)
+	memory->unused = calloc(UNUSED_MAX, sizeof(*memory->unused));
+	if (!memory->regions || !memory->unused) {
+		free(memory->regions);
+		free(memory->unused);
 		return -ENOMEM;
+	}
 	iotlb_init(&memory->tlb, &memory_ops, memory);
 	return 0;
 }
 
 void vhost_user_memory_exit(struct vhost_user_memory *memory)
 {
+	const struct driver_mapping *unused;
+	unsigned int count;
+
 	vhost_user_memory_clear(memory);
+	count = vhost_user_memory_take_unused(memory, &unused);
+	for (unsigned int i = 0; i < count; i++)
+		driver_release(&unused[i]);
 	iotlb_exit(&memory->tlb);
 	free(memory->regions);
+	free(memory->unused);
 }
 
 /* Do [@a, @a + @a_size) and [@b, @b + @b_size) overlap? Neither wraps. */
@@ -94,7 +108,7 @@ static const char *check_region(const struct vhost_user_memory *memory,
  * Only shmem and hugetlbfs have seals, and fcntl() asks no file server for them. So the following
  * fstat() cannot block.
  */
-static const char *check_file(const struct vhost_user_region *r, int fd, uint64_t *page)
+static const char *check_file(const struct vhost_user_region *r, int fd)
 {
 	struct stat st;
 
@@ -103,47 +117,60 @@ static const char *check_file(const struct vhost_user_region *r, int fd, uint64_
 		       "-object memory-backend-memfd,share=on)";
 	if (fstat(fd, &st))
 		return strerror(errno);
-	if (r->mmap_offset + r->size > (uint64_t)st.st_size)
-		return "is larger than its file";
-	/* A mapping of hugetlbfs consists of whole huge pages. */
-	*page = (uint64_t)st.st_blksize;
-	return *page & (*page - 1) ? "is in a file with a strange page size" : NULL;
+	return r->mmap_offset + r->size > (uint64_t)st.st_size ? "is larger than its file" : NULL;
 }
 
 int vhost_user_memory_add(struct vhost_user_memory *memory, const struct vhost_user_region *region,
 			  int fd, const char **why)
 {
-	struct vhost_user_mapped mapped = { .region = *region };
-	uint64_t page = 1, before;
+	void *addr;
 	int err;
 
 	*why = check_region(memory, region);
 	if (!*why)
-		*why = check_file(region, fd, &page);
+		*why = check_file(region, fd);
 	if (*why)
 		return -EINVAL;
 
-	before = region->mmap_offset & (page - 1);
-	mapped.map_size = ROUND_UP(before + region->size, page);
-	err = driver_map(&memory->maps, fd, region->mmap_offset - before, mapped.map_size,
-			 PROT_READ | PROT_WRITE, &mapped.map);
+	err = driver_map(&memory->maps, fd, region->mmap_offset, region->size,
+			 PROT_READ | PROT_WRITE, &addr);
 	if (err) {
 		*why = err == -ENOSPC ? "needs one more mapping than this disk may have; raise "
 					"sysctl vm.max_map_count"
 				      : strerror(-err);
 		return err;
 	}
-	mapped.addr = (uint8_t *)mapped.map + before;
-	memory->regions[memory->count++] = mapped;
+	memory->regions[memory->count++] =
+		(struct vhost_user_mapped){ .region = *region, .addr = addr };
 	return 0;
 }
 
-static void unmap(struct vhost_user_memory *memory, struct vhost_user_mapped *mapped)
+void vhost_user_memory_discard(struct vhost_user_memory *memory, void *addr)
+{
+	struct driver_mapping mapping = driver_forget(&memory->maps, addr);
+
+	if (memory->unused_count < UNUSED_MAX)
+		memory->unused[memory->unused_count++] = mapping;
+	else
+		driver_release(&mapping);
+}
+
+unsigned int vhost_user_memory_take_unused(struct vhost_user_memory *memory,
+					   const struct driver_mapping **unused)
+{
+	unsigned int count = memory->unused_count;
+
+	*unused = memory->unused;
+	memory->unused_count = 0;
+	return count;
+}
+
+static void discard(struct vhost_user_memory *memory, struct vhost_user_mapped *mapped)
 {
 	const struct vhost_user_region *region = &mapped->region;
 
 	iotlb_drop(&memory->tlb, region->guest_addr, region->guest_addr + (region->size - 1));
-	driver_unmap(&memory->maps, mapped->map, mapped->map_size);
+	vhost_user_memory_discard(memory, mapped->addr);
 }
 
 int vhost_user_memory_remove(struct vhost_user_memory *memory,
@@ -156,7 +183,7 @@ int vhost_user_memory_remove(struct vhost_user_memory *memory,
 		    mapped->region.user_addr != region->user_addr ||
 		    mapped->region.size != region->size)
 			continue;
-		unmap(memory, mapped);
+		discard(memory, mapped);
 		*mapped = memory->regions[--memory->count];
 		return 0;
 	}
@@ -166,7 +193,7 @@ int vhost_user_memory_remove(struct vhost_user_memory *memory,
 void vhost_user_memory_clear(struct vhost_user_memory *memory)
 {
 	while (memory->count)
-		unmap(memory, &memory->regions[--memory->count]);
+		discard(memory, &memory->regions[--memory->count]);
 }
 
 int vhost_user_memory_guest_addr(const struct vhost_user_memory *memory, uint64_t user_addr,

@@ -24,8 +24,6 @@
 struct vhost_user_mapped {
 	struct vhost_user_region region;
 	uint8_t *addr; /* of the first byte of the region */
-	void *map;     /* the whole mapping */
-	uint64_t map_size;
 };
 
 struct vhost_user_memory {
@@ -33,6 +31,8 @@ struct vhost_user_memory {
 	struct driver_maps maps;
 	struct vhost_user_mapped *regions; /* VHOST_USER_SLOTS_MAX */
 	unsigned int count;
+	struct driver_mapping *unused; /* that were removed and are still mapped */
+	unsigned int unused_count;
 };
 
 /** vhost_user_memory_init() - a table without regions. Return: 0; -ENOMEM */
@@ -59,6 +59,18 @@ int __must_check vhost_user_memory_remove(struct vhost_user_memory *memory,
 
 /** vhost_user_memory_clear() - remove all regions */
 void vhost_user_memory_clear(struct vhost_user_memory *memory);
+
+/** vhost_user_memory_discard() - @addr: of a mapping that is no region, made with @memory->maps */
+void vhost_user_memory_discard(struct vhost_user_memory *memory, void *addr);
+
+/**
+ * vhost_user_memory_take_unused() - the mappings of what was removed
+ * @unused: out, valid until the next removal
+ *
+ * To unmap them may take seconds: call driver_release() for each in a task, soon. Return: their number
+ */
+unsigned int vhost_user_memory_take_unused(struct vhost_user_memory *memory,
+					   const struct driver_mapping **unused);
 
 /**
  * vhost_user_memory_guest_addr() - translate a user address of the front end

@@ -325,7 +325,7 @@ static void stop(int result)
 		vuf_begin_close();
 	finish_held(result);
 	vuf_await_close();
-	ck_assert_uint_eq(mappings_total(), 0);
+	vuf_wait(!mappings_total());
 	vuf_call(destroy_now);
 	pthread_join(vuf.thread, NULL);
 	sem_destroy(&vuf.ready);

@@ -51,10 +51,16 @@ static unsigned int take(struct mappings *mappings, unsigned int wanted)
 	return count;
 }
 
+static void give(struct mappings *mappings)
+{
+	mappings_forget(mappings);
+	mappings_release();
+}
+
 static void give_all(struct mappings *mappings)
 {
 	while (mappings->held)
-		mappings_release(mappings);
+		give(mappings);
 }
 
 START_TEST(first_device_gets_half_of_the_rest_and_the_next_half_of_that)
@@ -135,7 +141,7 @@ static void *take_and_give(void *arg)
 
 	for (unsigned int i = 0; i < 2000; i++)
 		if (mappings_reserve(&mine) == 0 && i % 2)
-			mappings_release(&mine);
+			give(&mine);
 	give_all(&mine);
 	return arg;
 }

@@ -6,10 +6,15 @@
 #include <linux/virtio_config.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <semaphore.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mappings.h"
 #include "suite.h"
+#include "task.h"
 #include "temp_dir.h"
 #include "test_log.h"
 #include "vhost_user_fixture.h"
@@ -634,6 +639,56 @@ START_TEST(memory_is_set_again_under_io)
 }
 END_TEST
 
+/* ---- munmap() takes long ---- */
+
+static sem_t unmaps, unmapped;
+static bool unmap_stalls;
+
+int munmap(void *addr, size_t size)
+{
+	if (size == VUG_QUEUE_BYTES &&
+	    __atomic_exchange_n(&unmap_stalls, false, __ATOMIC_SEQ_CST)) {
+		sem_post(&unmaps);
+		while (sem_wait(&unmapped))
+			;
+	}
+	return (int)syscall(SYS_munmap, addr, size);
+}
+
+static int remove_memory(void)
+{
+	return vuc_remove_memory(&vuf.c, &vuf.memory.regions[1].wire);
+}
+
+/* 0: the table is sent again; 1: a region is removed; 2: the front end leaves */
+START_TEST(unmapping_delays_nobody)
+{
+	vuf_up();
+	sem_init(&unmaps, 0, 0);
+	sem_init(&unmapped, 0, 0);
+	if (_i == 1)
+		ck_assert_int_eq(vuc_get_vring_base(&vuf.c, 1, &(uint32_t){ 0 }), 0);
+	store_relaxed(&unmap_stalls, true);
+	if (_i == 0)
+		ck_assert_int_eq(change_memory(), 0);
+	else if (_i == 1)
+		ck_assert_int_eq(remove_memory(), 0);
+	else
+		vuf_disconnect();
+	while (sem_wait(&unmaps))
+		;
+	if (_i == 2) {
+		vuf_connect();
+		vuf_start();
+	}
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 4096, 1), OK);
+	ck_assert_uint_ge(mappings_total(), 1);
+	sem_post(&unmapped);
+	vuf_wait(!tasks_running());
+	ck_assert_uint_eq(mappings_total(), _i == 1 ? 1 : 2);
+}
+END_TEST
+
 /* Requests that have begun end first; those that could be cancelled are served after it, once. */
 START_TEST(memory_waits_for_requests_in_flight)
 {
@@ -816,6 +871,7 @@ int main(void)
 	tcase_add_test(tc, reset_stops_all_rings);
 	tcase_add_test(tc, reset_owner_stops_all_rings);
 	tcase_add_test(tc, memory_is_set_again_under_io);
+	tcase_add_loop_test(tc, unmapping_delays_nobody, 0, 3);
 	tcase_add_loop_test(tc, memory_waits_for_requests_in_flight, 0, 2);
 	tcase_add_test(tc, base_with_requests_that_were_put_back);
 	tcase_add_test(tc, base_with_requests_put_back_and_no_memory);

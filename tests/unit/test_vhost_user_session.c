@@ -778,8 +778,8 @@ START_TEST(connections_leave_nothing_behind)
 		vuf.inflight_fd = -1;
 		for (uint32_t j = 0; j < VUF_QUEUES; j++)
 			vug_queue_reset(&vuf.queues[j]);
-		ck_assert_uint_eq(mappings_total(), 0);
 		vuf_wait(!tasks_running());
+		ck_assert_uint_eq(mappings_total(), 0);
 		if (!i)
 			before = fds_open();
 		vuf_wait(fds_open() == before);

@@ -239,10 +239,15 @@ static void fds_closed(struct closer *closer)
 		accept_next(vu);
 }
 
-void vhost_user_close_fds(struct vhost_user_device *vu, const int *fds, unsigned int count)
+void vhost_user_close(struct vhost_user_device *vu, const int *fds, unsigned int count)
 {
-	struct closer *closer = closer_start(vu->device->ring, fds, count, fds_closed, vu);
+	struct closer_items items = { .fds = fds, .fd_count = count };
+	struct closer *closer;
 
+	items.mapping_count = vhost_user_memory_take_unused(&vu->memory, &items.mappings);
+	if (!items.fd_count && !items.mapping_count)
+		return;
+	closer = closer_start(vu->device->ring, &items, fds_closed, vu);
 	if (!closer)
 		return;
 	list_add(&vu->closers, &closer->node);
@@ -259,12 +264,14 @@ static void close_connection(struct vhost_user_device *vu)
 	fds[count++] = vu->backend_fd;
 	vu->socket.fd = vu->backend_fd = -1;
 	shutdown(fds[count - 2], SHUT_RDWR);
-	vhost_user_close_fds(vu, fds, count);
+	vhost_user_close(vu, fds, count);
 }
 
 static void forget_connection(struct vhost_user_device *vu)
 {
 	vhost_user_reset_vrings(vu);
+	vhost_user_drop_dirty_log(vu);
+	vhost_user_memory_clear(&vu->memory);
 	close_connection(vu);
 	vu->poll = (struct ring_poll){ .ring = NULL };
 	vu->features = vu->protocol_features = 0;
@@ -284,10 +291,7 @@ static void store_released(struct vhost_user_device *vu, const char *why)
 
 static void rings_forgotten(struct queues *queues)
 {
-	struct vhost_user_device *vu = vhost_user_of_queues(queues);
-
-	vu->clear_memory = true;
-	vhost_user_close_store(vu, store_released);
+	vhost_user_close_store(vhost_user_of_queues(queues), store_released);
 }
 
 /* Cancelled requests were put back: the front end serves them again, by the inflight log. */

@@ -66,8 +66,7 @@ struct vhost_user_device {
 	struct backend *store;		    /* open while rings run; NULL: it is closed */
 	struct vhost_user_opening *opening; /* of the store, by a task; NULL: none is under way */
 	struct task store_task;		    /* closes it */
-	bool clear_memory; /* the task that closes the store also unmaps the memory of the guest */
-	struct list closers; /* of descriptors of front ends; their tasks run */
+	struct list closers; /* of descriptors and memory of front ends; their tasks run */
 	unsigned int closer_count;
 	void (*store_done)(struct vhost_user_device *vu, const char *why);
 	struct ring_poll accepting;

@@ -109,6 +109,7 @@ static void resumed(struct queues *queues)
 static void apply(struct vhost_user_device *vu)
 {
 	vu->why = vu->handler->apply(vu, &vu->socket.message);
+	vhost_user_close(vu, NULL, 0);
 	if (vu->paused) {
 		vu->paused = false;
 		queues_command(&vu->device->queues, QUEUE_RESUME, 0, resumed);

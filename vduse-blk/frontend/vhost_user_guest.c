@@ -65,7 +65,7 @@ const char *vhost_user_rem_mem_reg(struct vhost_user_device *vu, struct vhost_us
 void vhost_user_drop_dirty_log(struct vhost_user_device *vu)
 {
 	if (vu->dirty.bits)
-		driver_unmap(&vu->memory.maps, vu->dirty.bits, vu->dirty.size);
+		vhost_user_memory_discard(&vu->memory, vu->dirty.bits);
 	vu->dirty = (struct dirty_log){ .bits = NULL };
 }
 
@@ -79,6 +79,8 @@ const char *vhost_user_set_log_base(struct vhost_user_device *vu,
 
 	if (message->fd_count != 1 || fcntl(message->fds[0], F_GET_SEALS) < 0)
 		return "its dirty log is not shared memory (memfd)";
+	if (log->mmap_offset % sizeof(uint64_t))
+		return "its dirty log is not aligned";
 	vhost_user_drop_dirty_log(vu);
 	err = driver_map(&vu->memory.maps, message->fds[0], log->mmap_offset, log->mmap_size,
 			 PROT_READ | PROT_WRITE, &bits);

@@ -117,7 +117,7 @@ static void drop_message(struct vhost_user_device *vu)
 	unsigned int count = vhost_user_take_all(&vu->socket.message, fds);
 
 	if (count)
-		vhost_user_close_fds(vu, fds, count);
+		vhost_user_close(vu, fds, count);
 }
 
 /* Called again when the message that is being processed has taken effect. */

@@ -58,14 +58,14 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd);
 void vhost_user_session_end(struct vhost_user_device *vu);
 
 /**
- * vhost_user_close_fds() - close descriptors of the front end, in a task
+ * vhost_user_close() - close @count descriptors of the front end, and unmap memory that was removed, in a task
  *
  * While CLOSERS_MAX tasks have not ended, no message is received and no connection is accepted: only this
  * disk has the disadvantage.
  */
-void vhost_user_close_fds(struct vhost_user_device *vu, const int *fds, unsigned int count);
+void vhost_user_close(struct vhost_user_device *vu, const int *fds, unsigned int count);
 
-/** vhost_user_may_receive() - see vhost_user_close_fds() */
+/** vhost_user_may_receive() - see vhost_user_close() */
 static inline bool vhost_user_may_receive(const struct vhost_user_device *vu)
 {
 	return vu->closer_count < VHOST_USER_CLOSERS_MAX;
@@ -158,7 +158,7 @@ void vhost_user_forget_requests(struct vhost_user_device *vu);
  */
 void vhost_user_set_writethrough(struct vhost_user_device *vu, bool on);
 
-/** vhost_user_drop_dirty_log() - unmap it */
+/** vhost_user_drop_dirty_log() - vhost_user_close() unmaps it */
 void vhost_user_drop_dirty_log(struct vhost_user_device *vu);
 
 /** vhost_user_close_kick() - forget the kick of a ring that does not run: it is not started */

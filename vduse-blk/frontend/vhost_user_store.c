@@ -228,13 +228,7 @@ static void close_work(struct task *task)
 {
 	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
 
-	if (vu->store)
-		sync_and_close(vu);
-	if (vu->clear_memory) {
-		vhost_user_drop_dirty_log(vu);
-		vhost_user_memory_clear(&vu->memory);
-	}
-	vu->clear_memory = false;
+	sync_and_close(vu);
 }
 
 static void close_done(struct task *task)
@@ -255,7 +249,7 @@ void vhost_user_close_store(struct vhost_user_device *vu,
 		.shares_descriptors = true,
 	};
 	queues_set_backend(&vu->device->queues, vu->device->backend);
-	if (!vu->store && !vu->clear_memory) {
+	if (!vu->store) {
 		done(vu, NULL);
 	} else if (task_start(&vu->store_task, vu->device->ring)) {
 		close_work(&vu->store_task);
