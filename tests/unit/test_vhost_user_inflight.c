@@ -502,6 +502,7 @@ START_TEST(base_waits_for_io_that_has_begun)
 	vuf_end_held(MANUAL_DO);
 	expect_base(0, 5);
 	ck_assert_uint_eq(vug_used_idx(&vuf.queues[0]), 5);
+	vuf_wait(vug_used_idx(&vuf.queues[1]) == 4);
 	ck_assert_int_eq(vuc_get_vring_base(&vuf.c, 1, &base), 0);
 	vuf_start_rings();
 	ck_assert_uint_eq(test_log_count("repeats"), 0);
