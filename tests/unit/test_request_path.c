@@ -445,6 +445,30 @@ START_TEST(hog_can_be_paused_and_reset)
 }
 END_TEST
 
+/* Flushes on heads whose last requests were reads: no bytes are given back twice. */
+START_TEST(bytes_of_a_request_are_counted_once)
+{
+	start_ring_kind(2);
+	manual_hold(rig.store, true);
+	for (uint32_t i = 0; i < 40; i++)
+		rig_add(0, VIRTIO_BLK_T_IN, 0, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 40);
+	manual_finish(rig.store, 0, 40, 0);
+	for (uint32_t i = 0; i < 40; i++)
+		rig_next(0);
+	for (uint32_t i = 0; i < 40; i++)
+		rig_add(0, VIRTIO_BLK_T_FLUSH, 0, 0);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 1);
+	manual_finish(rig.store, 0, 1, 0);
+	for (uint32_t i = 0; i < 40; i++)
+		rig_next(0);
+	rig_status(0);
+	ck_assert_uint_eq(rig.device.queues.all[0].requests.bytes_in_flight, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("request_path");
@@ -463,6 +487,7 @@ int main(void)
 	tcase_add_loop_test(tc, writes_are_durable_where_the_driver_cannot_flush, 0, 5);
 	tcase_add_test(tc, hog_has_little_under_way);
 	tcase_add_loop_test(tc, hog_can_be_paused_and_reset, 0, 2);
+	tcase_add_test(tc, bytes_of_a_request_are_counted_once);
 	tcase_add_loop_test(tc, request_without_a_status_byte_is_given_back, 0, RING_KINDS);
 	tcase_add_loop_test(tc, queues_of_two_workers_serve_one_disk, 0, 2 * RING_KINDS);
 	return suite_run(suite);

@@ -29,7 +29,6 @@ int iov_share_init(struct iov_share *share)
 void iov_share_exit(struct iov_share *share)
 {
 	pages_free(share->own, sizeof(*share->own));
-	share->own = NULL;
 }
 
 bool iov_pool_has(struct iov_pool *pool, struct iov_share *share)
