@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/closed_store.h"
 #include "store/store_type.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -155,6 +156,33 @@ START_TEST(file_has_one_identity)
 }
 END_TEST
 
+/* What a driver knows of the disk must hold for the store that is opened for it later. */
+static const struct {
+	struct backend opened;
+	const char *refusal; /* NULL: none */
+} reopened[] = {
+	{ { .identity = "file 1 2", .limits = { .size = 8192, .logical_block = 512 } }, NULL },
+	{ { .identity = "file 1 2", .limits = { .size = 8704, .logical_block = 512 } }, NULL },
+	{ { .identity = "file 1 3", .limits = { .size = 8192, .logical_block = 512 } },
+	  "is another file or disk than at the start of the server" },
+	{ { .identity = "file 1 2", .limits = { .size = 7680, .logical_block = 512 } },
+	  "has shrunk from 8192 to 7680 bytes" },
+	{ { .identity = "file 1 2", .limits = { .size = 8192, .logical_block = 4096 } },
+	  "has blocks of 4096 bytes now, and had blocks of 512 bytes" },
+};
+
+START_TEST(opened_store_is_compared_with_the_examined_one)
+{
+	const char *refusal = reopened[_i].refusal;
+
+	config.path = (char *)"/a";
+	if (refusal)
+		test_log_expect(LOG_LEVEL_ERROR, refusal);
+	ck_assert_int_eq(closed_store_check(&config, &reopened[0].opened, &reopened[_i].opened),
+			 refusal ? -EINVAL : 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_type");
@@ -167,5 +195,7 @@ int main(void)
 			    ARRAY_SIZE(shapes));
 	tcase_add_loop_test(tc, empty_store_has_no_identity, 0, ARRAY_SIZE(empty));
 	tcase_add_test(tc, file_has_one_identity);
+	tcase_add_loop_test(tc, opened_store_is_compared_with_the_examined_one, 0,
+			    ARRAY_SIZE(reopened));
 	return suite_run(suite);
 }
