@@ -123,10 +123,14 @@ static inline bool requests_have_room(const struct requests *requests)
 /** requests_end() - nothing is in flight: end the timer; @work is scheduled when it has ended */
 void requests_end(struct requests *requests);
 
-/** requests_have_ended() - after requests_end(): may @requests be freed? */
+/**
+ * requests_have_ended() - after requests_end(): may @requests be freed?
+ *
+ * With nothing in flight, the queue waits for no large buffer: its own one is free.
+ */
 static inline bool requests_have_ended(const struct requests *requests)
 {
-	return !requests->retry.active && !iov_share_waits(&requests->iov_share);
+	return !requests->retry.active;
 }
 
 /** requests_check_memory() - after each access to driver memory. Return: false after a SIGBUS */
