@@ -185,7 +185,10 @@ START_TEST(each_sync_under_way_has_its_own_description)
 		submit(STORE_SYNCS + i, BACKEND_FLUSH);
 	admit(1);
 	wait_for_calls(STORE_SYNCS + 1);
-	admit(STORE_SYNCS);
+	/* The first one waits for those that began before its end, and not for the last one. */
+	admit(STORE_SYNCS - 1);
+	wait_for_done(1);
+	admit(1);
 	wait_for_done(STORE_SYNCS + 3);
 	wait_for_calls(STORE_SYNCS + 1);
 	for (unsigned int i = 0; i < STORE_SYNCS + 3; i++)
