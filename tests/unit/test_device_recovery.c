@@ -256,9 +256,11 @@ START_TEST(driver_that_has_not_made_its_queues_ready_yet_is_waited_for)
 }
 END_TEST
 
+/* It is no continuation of the ring that the last driver had. */
 START_TEST(queue_that_was_made_ready_while_nobody_served_is_served)
 {
-	start_with_reads(0);
+	start_with_reads(3);
+	finish_all(0);
 	rig_status(0);
 	rig_program();
 	rig_program_vq(0, false);

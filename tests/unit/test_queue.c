@@ -304,6 +304,27 @@ START_TEST(queue_whose_memory_is_gone_stops_and_the_process_goes_on)
 }
 END_TEST
 
+START_TEST(queue_whose_rings_are_gone_at_its_start_stops_once)
+{
+	ck_assert_int_eq(sigbus_guard_install(), 0);
+	rig_start();
+	rig_program();
+	rig_status(RIG_FEATURES_OK);
+	take_memory(rig.guests[0]);
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: SIGBUS: the driver's memory was truncated");
+	rig_status(RIG_DRIVER_OK);
+	rig_settle();
+	ck_assert_uint_eq(load_relaxed(&rig.device.queues.all[0].stats.broken), 1);
+	ck_assert_uint_eq(test_log_count("stopped until driver reset"), 1);
+	ck_assert_int_eq(rig_do(1, VIRTIO_BLK_T_IN, 0, 512), OK);
+	give_memory_back(rig.guests[0]);
+	restart_driver();
+	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
+}
+END_TEST
+
 /* Requests of both end in the same turn of their worker, those of the other one first. */
 START_TEST(other_queue_is_not_blamed_for_memory_that_is_gone)
 {
@@ -379,6 +400,7 @@ int main(void)
 	tcase_add_test(tc, broken_rings_do_not_flood_the_log);
 	tcase_add_test(tc, broken_ring_does_not_hold_up_control_messages);
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
+	tcase_add_test(tc, queue_whose_rings_are_gone_at_its_start_stops_once);
 	tcase_add_loop_test(tc, other_queue_is_not_blamed_for_memory_that_is_gone, 0, 2);
 	tcase_add_test(tc, memory_error_stops_the_queue_and_not_the_process);
 	return suite_run(suite);

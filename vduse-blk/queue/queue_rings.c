@@ -128,7 +128,7 @@ static void queue_open(struct queue *queue)
 /* If the driver has not set the rings up yet, the next kick calls it again. */
 void queue_reopen(struct queue *queue)
 {
-	int err = 0;
+	int err;
 
 	if (queue->state == QUEUE_WAITING)
 		queue_open(queue);
