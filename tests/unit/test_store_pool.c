@@ -175,6 +175,19 @@ static void begin_syncs(unsigned int count)
 	}
 }
 
+/* As open_held(), of a store whose thread has done a job and a sync. */
+static void open_used(enum cache_mode cache)
+{
+	open_held(cache);
+	fake_store_watch(NULL, NULL);
+	submit(0, BACKEND_WRITE_ZEROES);
+	wait_for_done(1);
+	submit(0, BACKEND_FLUSH);
+	wait_for_done(2);
+	done_count = 0;
+	fake_store_watch(wait_at_door, tell_of_losses);
+}
+
 START_TEST(each_sync_under_way_has_its_own_description)
 {
 	open_held(CACHE_WRITEBACK);
@@ -245,7 +258,7 @@ START_TEST(sync_that_succeeds_does_not_overtake_one_that_failed)
 {
 	struct ring_timer timer = { 0 };
 
-	open_held(CACHE_WRITEBACK);
+	open_used(CACHE_WRITEBACK);
 	fake_store_watch(wait_at_door, lose_cache);
 	begin_syncs(2);
 	/* The first one has its error, then the second one is done by the disk. */
@@ -257,6 +270,29 @@ START_TEST(sync_that_succeeds_does_not_overtake_one_that_failed)
 	wait_for_done(2);
 	ck_assert(lost_was_known[0]);
 	ck_assert(lost_was_known[1]);
+}
+END_TEST
+
+static unsigned int interruptions;
+
+static int interrupt(const struct store_call *call, int res)
+{
+	if (call->what != STORE_CALL_SYNC || !interruptions)
+		return res;
+	interruptions--;
+	return -EINTR;
+}
+
+START_TEST(interrupted_sync_is_tried_again)
+{
+	open_held(CACHE_WRITEBACK);
+	interruptions = 3;
+	fake_store_watch(NULL, interrupt);
+	submit(0, BACKEND_FLUSH);
+	wait_for_done(1);
+	ck_assert_uint_eq(interruptions, 0);
+	ck_assert_int_eq(results[0], 0);
+	ck_assert(!lost_called);
 }
 END_TEST
 
@@ -320,7 +356,7 @@ START_TEST(stalled_store_keeps_its_own_threads)
 {
 	struct backend *other;
 
-	open_held(CACHE_AUTO);
+	open_used(CACHE_AUTO);
 	other = open_other();
 	for (unsigned int i = 0; i < MANY; i++)
 		submit(i, BACKEND_WRITE_ZEROES);
@@ -387,24 +423,30 @@ START_TEST(last_job_that_waits_can_be_cancelled)
 }
 END_TEST
 
-/* Reads as well go to threads, while those are all busy and more is to be done: a ring might wait. */
-START_TEST(nothing_of_a_store_that_is_behind_goes_to_the_ring)
+static void submit_read(unsigned int index)
 {
-	unsigned int tail;
-
-	open_held(CACHE_AUTO);
-	for (unsigned int i = 0; i < POOL_THREADS + 1; i++)
-		submit(i, BACKEND_WRITE_ZEROES);
-	wait_for_calls(POOL_THREADS);
-	tail = fb_ring.uring.sq.sqe_tail;
-	ios[MANY - 1] = (struct backend_io){
+	ios[index] = (struct backend_io){
 		.op = BACKEND_READ, .len = 4096, .iov = fb_pieces, .iov_count = 1, .done = io_done
 	};
 	fb_one_piece(4096);
-	backend_submit(fb_backend, &fb_ring, &ios[MANY - 1]);
-	ck_assert_uint_eq(fb_ring.uring.sq.sqe_tail, tail);
+	backend_submit(fb_backend, &fb_ring, &ios[index]);
+}
+
+/* Reads as well go to threads, while those are all busy and more is to be done: a ring might wait. */
+START_TEST(nothing_of_a_store_that_is_behind_goes_to_the_ring)
+{
+	bool behind = _i;
+	unsigned int tail, busy = behind ? POOL_THREADS : 1;
+
+	open_held(CACHE_AUTO);
+	for (unsigned int i = 0; i < busy + behind; i++)
+		submit(i, BACKEND_WRITE_ZEROES);
+	wait_for_calls(busy);
+	tail = fb_ring.uring.sq.sqe_tail;
+	submit_read(MANY - 1);
+	ck_assert_uint_eq(fb_ring.uring.sq.sqe_tail, behind ? tail : tail + 1);
 	admit(MANY);
-	wait_for_done(POOL_THREADS + 2);
+	wait_for_done(busy + behind + 1);
 	ck_assert_int_eq(results[MANY - 1], 0);
 }
 END_TEST
@@ -479,11 +521,12 @@ int main(void)
 	tcase_add_test(tc, each_sync_under_way_has_its_own_description);
 	tcase_add_test(tc, loss_is_reported_to_all_syncs_under_way);
 	tcase_add_test(tc, sync_that_succeeds_does_not_overtake_one_that_failed);
+	tcase_add_test(tc, interrupted_sync_is_tried_again);
 	tcase_add_loop_test(tc, loss_is_reported_to_a_durable_change, 0, 2);
 	tcase_add_test(tc, stalled_store_keeps_its_own_threads);
 	tcase_add_test(tc, store_that_refuses_nowait_has_more_under_way);
 	tcase_add_test(tc, last_job_that_waits_can_be_cancelled);
-	tcase_add_test(tc, nothing_of_a_store_that_is_behind_goes_to_the_ring);
+	tcase_add_loop_test(tc, nothing_of_a_store_that_is_behind_goes_to_the_ring, 0, 2);
 	tcase_add_test(tc, thread_holds_nothing_of_other_stores);
 	tcase_add_test(tc, no_io_uring_is_mapped);
 	return suite_run(suite);
