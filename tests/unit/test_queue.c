@@ -46,7 +46,10 @@ static void finish_together(uint32_t queue, unsigned int count)
 
 START_TEST(what_completes_together_is_one_interrupt)
 {
+	unsigned int calls;
+
 	start(_i);
+	calls = fake_kern_calls(FAKE_VQ_CPUS);
 	add_reads(0, 10);
 	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 0);
 	guest_want_interrupt(rig.guests[0]);
@@ -56,6 +59,7 @@ START_TEST(what_completes_together_is_one_interrupt)
 	finish_together(0, 3);
 	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 0), 2);
 	ck_assert_uint_eq(fake_kern_irqs(rig.kern, 1), 0);
+	ck_assert_uint_eq(fake_kern_calls(FAKE_VQ_CPUS), calls); /* nor another system call */
 }
 END_TEST
 
@@ -88,6 +92,10 @@ START_TEST(interrupt_before_the_kernel_has_stored_driver_ok_is_tried_again)
 	rig_status(RIG_ACKNOWLEDGE);
 	rig_program();
 	rig_status(RIG_FEATURES_OK);
+	/* Its CPU goes meanwhile; not one that we might run on. */
+	CPU_ZERO(&rig.kern->vqs[0].cpus);
+	CPU_SET(CPU_SETSIZE - 1, &rig.kern->vqs[0].cpus);
+	CPU_SET(CPU_SETSIZE - 1, &rig.kern->vqs[0].offline);
 	ck_assert(rig_reply_is_ok(rig_send_status(RIG_DRIVER_OK)));
 	ck_assert_int_eq(rig_do(0, VIRTIO_BLK_T_IN, 0, 512), OK);
 	rig_wait(fake_kern_calls(FAKE_VQ_IRQ) >= 3);
@@ -345,6 +353,26 @@ START_TEST(other_queue_is_not_blamed_for_memory_that_is_gone)
 }
 END_TEST
 
+/* The worker looks at the rings of both queues, and nothing else is to be done. */
+START_TEST(memory_that_goes_while_the_worker_polls_is_the_queues_own)
+{
+	ck_assert_int_eq(sigbus_guard_install(), 0);
+	rig.config.poll_us = 60000000;
+	start(_i);
+	test_log_expect(
+		LOG_LEVEL_ERROR,
+		"disk0: queue 0 stopped until driver reset: SIGBUS: the driver's memory was truncated");
+	take_memory(rig.guests[0]);
+	rig_let_time_pass();
+	add_reads(1, 1);
+	finish_together(1, 1);
+	give_memory_back(rig.guests[0]);
+	restart_driver();
+	add_reads(0, 1);
+	finish_together(0, 1);
+}
+END_TEST
+
 /* What the kernel does when the worker touches a page that the hardware reports as broken. */
 static void touch_broken_page(struct ring_message *message)
 {
@@ -402,6 +430,7 @@ int main(void)
 	tcase_add_test(tc, queue_whose_memory_is_gone_stops_and_the_process_goes_on);
 	tcase_add_test(tc, queue_whose_rings_are_gone_at_its_start_stops_once);
 	tcase_add_loop_test(tc, other_queue_is_not_blamed_for_memory_that_is_gone, 0, 2);
+	tcase_add_loop_test(tc, memory_that_goes_while_the_worker_polls_is_the_queues_own, 0, 2);
 	tcase_add_test(tc, memory_error_stops_the_queue_and_not_the_process);
 	return suite_run(suite);
 }

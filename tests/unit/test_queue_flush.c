@@ -99,7 +99,7 @@ START_TEST(all_that_share_a_failed_sync_fail_and_all_later_ones)
 	rig.config.on_error = 60; /* no flush is tried again */
 	start();
 	add_flushes(0, 3);
-	test_log_expect(LOG_LEVEL_ERROR, "writes may be lost");
+	test_log_expect(LOG_LEVEL_ERROR, "until the driver is reset and the disk is detached");
 	test_log_expect(LOG_LEVEL_ERROR, "flush: Input/output error");
 	finish(-EIO);
 	expect_answers(0, 3, IOERR);
