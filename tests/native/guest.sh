@@ -33,6 +33,15 @@ take_program() {
 		xargs -I'{}' install -D '{}' "$1/{}"
 }
 
+take_module() {
+	local module
+	module=$(find /usr/lib/modules -name "$2.ko*")
+	case $module in
+	*.xz) busybox xzcat "$module" >"$1/$2.ko" ;;
+	*) cp "$module" "$1/$2.ko" ;;
+	esac
+}
+
 make_initramfs() {
 	local root=$T/root program module
 	[ ! -e "$INITRAMFS" ] || return 0
@@ -44,11 +53,9 @@ make_initramfs() {
 		take_program "$root" "$program"
 	done
 	install -D /etc/mke2fs.conf "$root/etc/mke2fs.conf"
-	module=$(find /usr/lib/modules -name 'virtio_blk.ko*')
-	case $module in
-	*.xz) busybox xzcat "$module" >"$root/virtio_blk.ko" ;;
-	*) cp "$module" "$root/virtio_blk.ko" ;;
-	esac
+	for module in virtio_blk scsi_common scsi_mod libata libahci ahci sd_mod; do
+		take_module "$root" $module
+	done
 	(cd "$root" && find . | cpio --quiet -o -H newc) >"$T/initramfs"
 	rm -rf "$root"
 	mv "$T/initramfs" "$INITRAMFS"

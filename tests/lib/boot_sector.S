@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The boot sector of t_vhost_bios.sh: the client of the disk is the BIOS of a virtual machine, int
+ * The boot sector of bios.sh: the client of the disk is the BIOS of a virtual machine, int
  * 0x13 with AH = 0x42 (extended read) and 0x43 (extended write).
  *
  * First boot: copies sectors 2 to 17 to sector 64, overwrites sector 1 and resets the machine. Second
