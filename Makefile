@@ -246,9 +246,11 @@ format:
 
 install: all
 	install -D -m 755 $(O)/vduse-blk/vduse-blk $(DESTDIR)$(PREFIX)/sbin/vduse-blk
+	install -D -m 644 vduse-blk/vduse-blk.7 $(DESTDIR)$(PREFIX)/share/man/man7/vduse-blk.7
 	install -D -m 644 vduse-blk/vduse-blk.8 $(DESTDIR)$(PREFIX)/share/man/man8/vduse-blk.8
 	install -D -m 644 vduse-blk/vduse-blk.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/vduse-blk.conf.5
 	install -D -m 644 conf/vduse-blk.conf $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/vduse-blk.conf
+	install -D -m 644 conf/libvirt-guest.xml $(DESTDIR)$(PREFIX)/share/doc/vduse-blk/libvirt-guest.xml
 	install -d -m 755 $(DESTDIR)$(PREFIX)/share/qemu/vhost-user
 	sed 's|@PREFIX@|$(PREFIX)|g' conf/50-vduse-blk.json >$(DESTDIR)$(PREFIX)/share/qemu/vhost-user/50-vduse-blk.json
 	chmod 644 $(DESTDIR)$(PREFIX)/share/qemu/vhost-user/50-vduse-blk.json
