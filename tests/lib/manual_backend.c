@@ -85,6 +85,21 @@ static void touch_memory(const struct manual_backend *manual, const struct backe
 
 /* ---- the store ---- */
 
+struct ring *manual_sync_ring;
+int manual_sync_error;
+
+/* Not on a worker: the store is being closed. */
+static void sync_before_close(struct manual_backend *manual, struct backend_io *io)
+{
+	if (!manual_sync_error) {
+		backend_submit(manual->inner, io->ring, io);
+		return;
+	}
+	backend_lost(&manual->base);
+	io->sync_failed = true;
+	io->done(io, manual_sync_error);
+}
+
 static void manual_submit(struct backend *backend, struct ring *ring, struct backend_io *io)
 {
 	struct manual_backend *manual = manual_of(backend);
@@ -92,6 +107,10 @@ static void manual_submit(struct backend *backend, struct ring *ring, struct bac
 	bool hold;
 
 	check_operation(&backend->limits, io);
+	if (ring == manual_sync_ring) {
+		sync_before_close(manual, io);
+		return;
+	}
 	touch_memory(manual, io);
 	pthread_mutex_lock(&manual->lock);
 	hold = manual->hold;
@@ -119,16 +138,6 @@ static void manual_cancel(struct backend *backend, struct backend_io *io)
 	pthread_mutex_unlock(&manual->lock);
 }
 
-int manual_sync_error;
-
-static int manual_sync(struct backend *backend)
-{
-	if (!manual_sync_error)
-		return backend_sync(manual_of(backend)->inner);
-	backend_lost(backend);
-	return manual_sync_error;
-}
-
 static void manual_close(struct backend *backend)
 {
 	struct manual_backend *manual = manual_of(backend);
@@ -142,7 +151,6 @@ static void manual_close(struct backend *backend)
 static const struct backend_ops manual_ops = {
 	.submit = manual_submit,
 	.cancel = manual_cancel,
-	.sync = manual_sync,
 	.close = manual_close,
 };
 

@@ -60,7 +60,11 @@ void manual_finish(struct backend *backend, unsigned int index, unsigned int cou
  */
 void manual_complete(struct backend *backend, unsigned int index, int result);
 
-/* The result of backend_sync(): -errno, and writes are lost; 0: that of the store behind it. */
+/*
+ * Operations on this ring are not held: a vhost-user disk syncs its store there before it closes it. They
+ * end with @manual_sync_error, and writes are lost; 0: as the store behind it ends them.
+ */
+extern struct ring *manual_sync_ring;
 extern int manual_sync_error;
 
 #endif

@@ -98,6 +98,7 @@ static void *run_server(void *arg)
 {
 	(void)arg;
 	must(!ring_init(&vuf.ring, 64), "the main ring");
+	manual_sync_ring = &vuf.ring;
 	polling_shared_init(&vuf.polling_shared);
 	for (unsigned int i = 0; i < vuf.worker_count; i++)
 		must(!worker_start(&vuf.workers[i], i, &vuf.polling_shared), "a worker");

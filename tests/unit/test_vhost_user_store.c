@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fake_store_kern.h"
 #include "store/store_type.h"
 #include "suite.h"
 #include "temp_dir.h"
@@ -95,6 +96,38 @@ START_TEST(page_cache_cannot_be_written_back)
 	manual_sync_error = 0;
 	vuf_start_rings();
 	ck_assert_int_eq(vuf_do(0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), _i ? VIRTIO_BLK_S_IOERR : OK);
+}
+END_TEST
+
+static unsigned int syncs, syncs_apart;
+
+/* Does the thread have descriptors of the process? The socket of the front end is one. */
+static void before_call(const struct store_call *call)
+{
+	if (call->what != STORE_CALL_SYNC)
+		return;
+	__atomic_fetch_add(&syncs, 1, __ATOMIC_SEQ_CST);
+	if (fcntl(vuf.c.fd, F_GETFD) < 0)
+		__atomic_fetch_add(&syncs_apart, 1, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A store may stall while its page cache is written back, for ever. If the server is killed then, the
+ * thread must not keep the sockets and locks of other disks.
+ */
+START_TEST(page_cache_is_written_back_without_descriptors_of_the_process)
+{
+	vuf_up();
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	fake_store_watch(before_call, NULL);
+	get_base(0);
+	get_base(1);
+	fake_store_watch(NULL, NULL);
+	ck_assert_uint_eq(syncs, 1);
+#ifndef __SANITIZE_THREAD__
+	ck_assert_uint_eq(syncs_apart, 1);
+#endif
+	ck_assert(!is_open());
 }
 END_TEST
 
@@ -286,6 +319,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_test(tc, open_while_rings_run);
 	tcase_add_loop_test(tc, page_cache_cannot_be_written_back, 0, 2);
+	tcase_add_test(tc, page_cache_is_written_back_without_descriptors_of_the_process);
 	tcase_add_test(tc, open_while_rings_are_disabled);
 	tcase_add_loop_test(tc, closed_by_a_reset, 0, 2);
 	tcase_add_test(tc, closed_with_the_device);

@@ -27,6 +27,7 @@
 #include "log.h"
 #include "queue/transport.h"
 #include "ring.h"
+#include "store/backend.h"
 #include "task.h"
 #include "vhost_user_listener.h"
 #include "vhost_user_memory.h"
@@ -65,6 +66,7 @@ struct vhost_user_device {
 	struct vhost_user_listener listener;
 	struct backend *store;		    /* open while rings run; NULL: it is closed */
 	struct vhost_user_opening *opening; /* of the store, by a task; NULL: none is under way */
+	struct backend_io sync;		    /* writes back its page cache */
 	struct task store_task;		    /* closes it */
 	struct list closers; /* of descriptors and memory of front ends; their tasks run */
 	unsigned int closer_count;

@@ -211,24 +211,12 @@ void vhost_user_abandon_store(struct vhost_user_device *vu)
 	vu->store_done(vu, "the server stops");
 }
 
-/* The target of a migration, on another host, must find all completed writes in the store. */
-static void sync_and_close(struct vhost_user_device *vu)
-{
-	const struct device_config *config = vu->device->config;
-	int err = backend_sync(vu->store);
-
-	if (err)
-		log_err("%s: cannot write back the page cache of %s: %s", config->name,
-			config->path, strerror(-err));
-	backend_close(vu->store);
-	vu->store = NULL;
-}
-
 static void close_work(struct task *task)
 {
 	struct vhost_user_device *vu = container_of(task, struct vhost_user_device, store_task);
 
-	sync_and_close(vu);
+	backend_close(vu->store);
+	vu->store = NULL;
 }
 
 static void close_done(struct task *task)
@@ -238,21 +226,51 @@ static void close_done(struct task *task)
 	vu->store_done(vu, NULL);
 }
 
-void vhost_user_close_store(struct vhost_user_device *vu,
-			    void (*done)(struct vhost_user_device *vu, const char *why))
+static void start_closing(struct vhost_user_device *vu)
 {
-	vu->store_done = done;
 	vu->store_task = (struct task){
 		.name = "close",
 		.work = close_work,
 		.done = close_done,
 		.shares_descriptors = true,
 	};
+	if (!task_start(&vu->store_task, vu->device->ring))
+		return;
+	close_work(&vu->store_task);
+	vu->store_done(vu, NULL);
+}
+
+static void synced(struct backend_io *io, int err)
+{
+	struct vhost_user_device *vu = container_of(io, struct vhost_user_device, sync);
+	const struct device_config *config = vu->device->config;
+
+	if (err)
+		log_err("%s: cannot write back the page cache of %s: %s", config->name,
+			config->path, strerror(-err));
+	start_closing(vu);
+}
+
+/*
+ * The target of a migration, on another host, must find all completed writes in the store. A thread of the
+ * store writes them back: a task that stalls with the descriptors of the process would keep all its files
+ * after the server was killed.
+ */
+static void start_sync(struct vhost_user_device *vu)
+{
+	vu->sync = (struct backend_io){ .op = BACKEND_FLUSH, .durable = true, .done = synced };
+	backend_submit(vu->store, vu->device->ring, &vu->sync);
+}
+
+void vhost_user_close_store(struct vhost_user_device *vu,
+			    void (*done)(struct vhost_user_device *vu, const char *why))
+{
+	vu->store_done = done;
 	queues_set_backend(&vu->device->queues, vu->device->backend);
-	if (!vu->store) {
+	if (!vu->store)
 		done(vu, NULL);
-	} else if (task_start(&vu->store_task, vu->device->ring)) {
-		close_work(&vu->store_task);
-		done(vu, NULL);
-	}
+	else if (vu->store->cached)
+		start_sync(vu);
+	else
+		start_closing(vu);
 }

@@ -94,9 +94,6 @@ struct backend_ops {
 	/** @moved: as backend_moved(). NULL: nothing to do */
 	void (*moved)(struct backend *backend);
 
-	/** @sync: as backend_sync(). NULL: completed writes are in no cache */
-	int (*sync)(struct backend *backend);
-
 	/** @close: nothing is in flight any more. Frees @backend */
 	void (*close)(struct backend *backend);
 };
@@ -167,17 +164,6 @@ static inline void backend_moved(struct backend *backend)
 {
 	if (backend->ops->moved)
 		backend->ops->moved(backend);
-}
-
-/**
- * backend_sync() - write back the page cache before the store is closed; nothing is in flight
- *
- * Blocks: call it in a task. Without it, the kernel could not report a write that fails while no
- * descriptor is open. After a failure @lost was called. Return: 0; -errno
- */
-static inline int backend_sync(struct backend *backend)
-{
-	return backend->ops->sync ? backend->ops->sync(backend) : 0;
 }
 
 static inline void backend_close(struct backend *backend)

@@ -196,11 +196,6 @@ static void fault_moved(struct backend *backend)
 	backend_moved(fault_of(backend)->file);
 }
 
-static int fault_sync(struct backend *backend)
-{
-	return backend_sync(fault_of(backend)->file);
-}
-
 static void fault_close(struct backend *backend)
 {
 	struct fault_store *fault = fault_of(backend);
@@ -216,7 +211,6 @@ static const struct backend_ops fault_ops = {
 	.cancel = fault_cancel,
 	.descriptors = fault_descriptors,
 	.moved = fault_moved,
-	.sync = fault_sync,
 	.close = fault_close,
 };
 

@@ -222,19 +222,6 @@ static void file_moved(struct backend *backend)
 	set_pool_fds(store);
 }
 
-static int file_sync(struct backend *backend)
-{
-	struct file_store *store = container_of(backend, struct file_store, base);
-	int err;
-
-	if (!backend->cached || store->file.readonly || store->file.cache == CACHE_UNSAFE)
-		return 0;
-	err = store_kern_sync(store->file.fd);
-	if (err)
-		backend_lost(backend);
-	return err;
-}
-
 static void file_close(struct backend *backend)
 {
 	struct file_store *store = container_of(backend, struct file_store, base);
@@ -257,7 +244,6 @@ static const struct backend_ops file_ops = {
 	.cancel = file_cancel,
 	.descriptors = file_descriptors,
 	.moved = file_moved,
-	.sync = file_sync,
 	.close = file_close,
 };
 
