@@ -11,9 +11,9 @@ config() { # RUNTIME-DIRECTORY PATH SOCKET
 	disk_section disk "$2" "$3" queues=4 cache=none
 }
 
-serve < <(config target "$img" "$T/target")
+serve < <(config target "$img" "$T/target.sock")
 set_aside
-serve < <(config source "$path" "$T/source")
+serve < <(config source "$path" "$T/source.sock")
 stalls() {
 	while sleep 0.2; do
 		touch "$T/stalled"
@@ -24,7 +24,7 @@ stalls() {
 stalls &
 staller=$!
 defer reap $staller
-client front_ends --queues 4 --rounds 20 --image "$img" --target "$T/target" "$T/source" move
+client front_ends --queues 4 --rounds 20 --image "$img" --target "$T/target.sock" "$T/source.sock" move
 moved=$(grep -o '^[0-9]* requests moved' "$T/client")
 say "$moved"
 [ "${moved%% *}" -gt 1000 ] || fail "hardly a request was in flight: $moved"
