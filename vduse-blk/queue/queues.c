@@ -105,7 +105,7 @@ static void command_done(struct queue *queue)
 {
 	struct queues *queues = container_of(queue->disk, struct queues, disk);
 
-	if (queue->command.result && !queues->result)
+	if (queue->command.result)
 		queues->result = queue->command.result;
 	if (--queues->waiting_for == 0)
 		queues->done(queues);

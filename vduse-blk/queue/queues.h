@@ -23,7 +23,7 @@ struct queues {
 
 	/* The current command. */
 	uint32_t waiting_for; /* the number of queues that have not completed it */
-	int result;	      /* 0, or the first -errno of a queue */
+	int result;	      /* 0, or -errno of a queue */
 	void (*done)(struct queues *queues);
 };
 
@@ -44,7 +44,7 @@ void queues_exit(struct queues *queues);
 
 /**
  * queues_command() - send a command to every queue
- * @done: called when all queues have completed it; @queues->result is 0 or the first -errno
+ * @done: called when all queues have completed it; @queues->result is 0, or -errno of one of them
  *
  * One command at a time. @verb and @features as queue_command().
  */
