@@ -136,7 +136,6 @@ static void step_cut(struct backend_io *io)
 	const struct host_file *file = &store_of(io)->file;
 	uint64_t bytes = 0;
 
-	own->step = io->iov;
 	own->step_count = 0;
 	while (own->step_count < io->iov_count && own->step_count < file->part_pieces &&
 	       bytes + io->iov[own->step_count].iov_len <= file->part_max)
