@@ -55,6 +55,33 @@ START_TEST(memory_that_moves_has_what_was_cancelled_taken_again)
 }
 END_TEST
 
+/* A broken ring returns no head again, so a request that was put back would never complete. */
+START_TEST(cancelled_requests_of_a_broken_ring_complete_with_errors)
+{
+	struct rig_req reqs[2];
+	uint32_t id;
+
+	start_with_reads(0);
+	for (unsigned int i = 0; i < 2; i++)
+		reqs[i] = rig_add(0, VIRTIO_BLK_T_IN, i, 512);
+	rig_go(0);
+	rig_wait(manual_held(rig.store) == 2);
+	test_log_expect(LOG_LEVEL_ERROR, "the driver wrote an invalid ring");
+	driver_ring_expose(&rig.guests[0]->ring, rig.num);
+	guest_publish(rig.guests[0]);
+	ck_assert(fake_kern_kick(rig.kern, 0));
+	rig_wait(test_log_count("wrote an invalid ring"));
+
+	id = rig_send_iotlb(0, UINT64_MAX);
+	rig_wait(manual_cancelled(rig.store) == 2);
+	finish(-ECANCELED);
+	ck_assert(rig_reply_is_ok(id));
+	for (unsigned int i = 0; i < 2; i++)
+		ck_assert_int_eq(rig_finish(&reqs[i]), IOERR);
+	rig_status(0);
+}
+END_TEST
+
 START_TEST(what_was_cancelled_for_a_reset_is_not_taken_again)
 {
 	uint32_t id;
@@ -350,6 +377,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, memory_that_moves_has_what_was_cancelled_taken_again, 0, 2);
+	tcase_add_test(tc, cancelled_requests_of_a_broken_ring_complete_with_errors);
 	tcase_add_test(tc, what_was_cancelled_for_a_reset_is_not_taken_again);
 	tcase_add_test(tc, asking_for_a_queues_state_cancels_nothing);
 	tcase_add_test(tc, what_was_put_back_survives_the_server);

@@ -90,9 +90,10 @@ static bool flush_has_failed(const struct requests *requests)
 	return load_acquire(&requests->disk->flush_failed);
 }
 
+/* A broken ring returns no head again: what would be put back there would never complete. */
 static void req_give_up(struct req_slot *slot)
 {
-	if (slot->requests->put_back)
+	if (slot->requests->put_back && !slot->requests->vq->broken)
 		req_put_back(slot, slot_head(slot));
 	else
 		req_finish(slot, slot_head(slot), VIRTIO_BLK_S_IOERR);
