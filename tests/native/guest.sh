@@ -66,7 +66,7 @@ make_pipe() {
 	mkfifo "$1.in" "$1.out"
 }
 
-# start_guest NAME [QEMU-OPTION]...: with two CPUs unless SMP says otherwise. Does not wait.
+# start_guest NAME [QEMU-OPTION]...: with two CPUs and 512M unless SMP and MEMORY say otherwise. Does not wait.
 start_guest() {
 	local name=$1 at=$T/guest-$1
 	shift
@@ -74,8 +74,8 @@ start_guest() {
 	make_pipe "$at.shell"
 	make_pipe "$at.qmp"
 	"${QEMU[@]}" -accel tcg,thread=multi -cpu max -smp "${SMP:-2}" \
-		-machine q35,memory-backend=m -m 512M \
-		-object memory-backend-memfd,id=m,size=512M,share=on \
+		-machine q35,memory-backend=m -m "${MEMORY:-512M}" \
+		-object "memory-backend-memfd,id=m,size=${MEMORY:-512M},share=on" \
 		-nodefaults -no-user-config -display none -serial "file:$at.console" \
 		-kernel "$(ls /boot/vmlinuz-*)" -initrd "$INITRAMFS" -append "console=ttyS0 panic=-1 quiet $QUICK" \
 		-chardev "pipe,id=qmp,path=$at.qmp" -mon chardev=qmp,mode=control \
