@@ -42,15 +42,19 @@ static bool closed;
 
 /* ---- tasks, without threads ---- */
 
+static unsigned int tasks; /* that have not been completed by @done */
+
 static void task_ended(struct ring_message *message)
 {
 	struct task *task = container_of(message, struct task, message);
 
+	tasks--;
 	task->done(task);
 }
 
 int task_start(struct task *task, struct ring *ring)
 {
+	tasks++;
 	task->work(task);
 	task->lost = false;
 	task->message.run = task_ended;
@@ -135,6 +139,11 @@ static bool is_closed(void)
 	return closed;
 }
 
+static bool tasks_have_ended(void)
+{
+	return !tasks;
+}
+
 static void run_until(bool (*done)(void))
 {
 	while (!done()) {
@@ -203,6 +212,7 @@ static void stop_device(void)
 {
 	device_close(&device, set_closed);
 	run_until(is_closed);
+	run_until(tasks_have_ended); /* an opened store that nobody wants any more is closed */
 	must(!store && hand_worker_is_idle(&worker));
 	must(mappings_total() == 0);
 	must(device_destroy(&device) == 0);

@@ -29,6 +29,7 @@
  */
 struct vhost_user_opening {
 	struct task task;
+	struct ring *ring; /* of the main thread */
 	struct device_config *config;
 	unsigned int tries, wait_ms;
 	struct vhost_user_device *vu; /* NULL: the store is not wanted any more. Main thread */
@@ -99,8 +100,6 @@ static void unwanted_closed(struct task *task)
 /* close() may block as well. */
 static void opening_end(struct vhost_user_opening *opening)
 {
-	struct ring *ring = opening->task.ring;
-
 	if (!opening->store) {
 		opening_free(opening);
 		return;
@@ -111,7 +110,7 @@ static void opening_end(struct vhost_user_opening *opening)
 		.done = unwanted_closed,
 		.shares_descriptors = true,
 	};
-	if (!task_start(&opening->task, ring))
+	if (!task_start(&opening->task, opening->ring))
 		return;
 	backend_close(opening->store);
 	opening_free(opening);
@@ -176,11 +175,12 @@ static int start_opening(struct vhost_user_device *vu)
 		return err;
 	opening->task = (struct task){ .name = "open", .work = open_work, .done = open_done };
 	opening->config = config_device_new(vu->device->config);
+	opening->ring = vu->device->ring;
 	opening->vu = vu;
 	opening->tries = successor ? 1 : BUSY_TRIES;
 	opening->wait_ms = successor ? SUCCESSOR_WAIT_MS : 0;
 	if (opening->config)
-		err = task_start(&opening->task, vu->device->ring);
+		err = task_start(&opening->task, opening->ring);
 	if (err)
 		opening_free(opening);
 	else
