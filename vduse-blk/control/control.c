@@ -351,13 +351,17 @@ void control_session(struct control_call *call, struct control_session *session)
 	control_peer_get(client->poll.fd, &session->peer);
 }
 
-int control_session_send(struct control_session *session, const char *text)
+int control_session_send_fds(struct control_session *session, const char *text, const int *fds,
+			     unsigned int count)
 {
 	if (!session->client)
 		return -ENOTCONN;
-	if (send(session->client->poll.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return -errno;
-	return 0;
+	return control_send_packet(session->client->poll.fd, text, fds, count);
+}
+
+int control_session_send(struct control_session *session, const char *text)
+{
+	return control_session_send_fds(session, text, NULL, 0);
 }
 
 void control_session_end(struct control_session *session)

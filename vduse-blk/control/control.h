@@ -108,6 +108,10 @@ void control_session(struct control_call *call, struct control_session *session)
 /** control_session_send() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: the socket is full */
 int __must_check control_session_send(struct control_session *session, const char *text);
 
+/** control_session_send_fds() - likewise, with @count descriptors, which the caller closes */
+int __must_check control_session_send_fds(struct control_session *session, const char *text,
+					  const int *fds, unsigned int count);
+
 /** control_session_end() - disconnect; no function of @session is called any more */
 void control_session_end(struct control_session *session);
 

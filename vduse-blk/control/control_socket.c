@@ -160,25 +160,73 @@ const char *control_peer_name(pid_t pid, char text[CONTROL_PEER_NAME_MAX])
 	return text;
 }
 
+int control_send_packet(int fd, const char *text, const int *fds, unsigned int count)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * CONTROL_FDS_MAX)];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (count) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(int) * count),
+		};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, sizeof(int) * count);
+	}
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int control_send(int fd, bool ok, int text_fd)
 {
-	char word[8], control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { .iov_base = word };
+	return control_send_packet(fd, ok ? "ok" : "error", &text_fd, 1);
+}
+
+/* Closes descriptors above @max. Return: how many there are */
+static unsigned int take_descriptors(struct msghdr *msg, int *fds, unsigned int max)
+{
+	unsigned int count = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t passed = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; c->cmsg_type == SCM_RIGHTS && i < passed; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (count < max)
+				fds[count++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return count;
+}
+
+ssize_t control_receive_packet(int fd, char *text, size_t size, int fds[CONTROL_FDS_MAX])
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * CONTROL_FDS_MAX)];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = text, .iov_len = size };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = control,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	ssize_t len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	unsigned int count = len < 0 ? 0 : take_descriptors(&msg, fds, CONTROL_FDS_MAX);
 
-	strcpy(word, ok ? "ok" : "error");
-	iov.iov_len = strlen(word);
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &text_fd, sizeof(int));
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	while (count < CONTROL_FDS_MAX)
+		fds[count++] = -1;
+	return len < 0 ? -errno : len;
 }
 
 static char *read_text(int text_fd)
@@ -193,27 +241,15 @@ static char *read_text(int text_fd)
 
 char *control_receive(int fd, bool *error)
 {
-	char word[8] = "", control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { .iov_base = word, .iov_len = sizeof(word) - 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg;
-	int text_fd = -1;
-	char *text;
+	char word[8] = "", *text = NULL;
+	int fds[CONTROL_FDS_MAX];
+	ssize_t len = control_receive_packet(fd, word, sizeof(word) - 1, fds);
 
-	if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) <= 0)
-		return NULL;
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS)
-		memcpy(&text_fd, CMSG_DATA(cmsg), sizeof(int));
-	if (text_fd < 0)
-		return NULL;
-	text = read_text(text_fd);
-	close(text_fd);
+	if (len > 0 && fds[0] >= 0)
+		text = read_text(fds[0]);
+	for (unsigned int i = 0; i < CONTROL_FDS_MAX; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 	*error = strcmp(word, "ok") != 0;
 	return text;
 }

@@ -59,6 +59,20 @@ void control_peer_put(struct control_peer *peer);
 /** control_peer_name() - "the server with process id 7". Return: @text */
 const char *control_peer_name(pid_t pid, char text[CONTROL_PEER_NAME_MAX]);
 
+#define CONTROL_FDS_MAX 2 /* descriptors with one packet */
+
+/** control_send_packet() - send @text and @count descriptors. Return: 0; -EAGAIN: full; other -errno */
+int __must_check control_send_packet(int fd, const char *text, const int *fds, unsigned int count);
+
+/**
+ * control_receive_packet() - receive a packet
+ * @text: out: at most @size bytes, without a null byte
+ * @fds:  out: the descriptors that came with it, owned by the caller; -1: none
+ *
+ * Return: bytes; 0: the connection is closed; -EAGAIN: no packet; other -errno
+ */
+ssize_t control_receive_packet(int fd, char *text, size_t size, int fds[CONTROL_FDS_MAX]);
+
 /**
  * control_send() - send a response: the word "ok" or "error", and a memory file with the text
  *
