@@ -14,6 +14,7 @@
 
 /* "Front-end message types". Numbers that are missing are of no use for a back end here. */
 enum vhost_user_request {
+	VHOST_USER_TRANSCRIPT_END = 0, /* not of the protocol: vhost_user_transcript.h */
 	VHOST_USER_GET_FEATURES = 1,
 	VHOST_USER_SET_FEATURES = 2,
 	VHOST_USER_SET_OWNER = 3,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* All regions, and a dirty log. */
 #define UNUSED_MAX (VHOST_USER_SLOTS_MAX + 1)
@@ -141,7 +142,7 @@ int vhost_user_memory_add(struct vhost_user_memory *memory, const struct vhost_u
 		return err;
 	}
 	memory->regions[memory->count++] =
-		(struct vhost_user_mapped){ .region = *region, .addr = addr };
+		(struct vhost_user_mapped){ .region = *region, .addr = addr, .fd = fd };
 	return 0;
 }
 
@@ -171,6 +172,8 @@ static void discard(struct vhost_user_memory *memory, struct vhost_user_mapped *
 
 	iotlb_drop(&memory->tlb, region->guest_addr, region->guest_addr + (region->size - 1));
 	vhost_user_memory_discard(memory, mapped->addr);
+	if (mapped->fd >= 0)
+		close(mapped->fd); /* the mapping keeps the memory */
 }
 
 int vhost_user_memory_remove(struct vhost_user_memory *memory,

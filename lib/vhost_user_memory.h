@@ -24,6 +24,7 @@
 struct vhost_user_mapped {
 	struct vhost_user_region region;
 	uint8_t *addr; /* of the first byte of the region */
+	int fd;	       /* of its file, for the next server (vhost_user_transcript.h); -1: taken */
 };
 
 struct vhost_user_memory {
@@ -41,7 +42,7 @@ void vhost_user_memory_exit(struct vhost_user_memory *memory);
 
 /**
  * vhost_user_memory_add() - map a region
- * @fd:  of shared memory: memfd, tmpfs, hugetlbfs. The caller closes it
+ * @fd:  of shared memory: memfd, tmpfs, hugetlbfs. On success the table owns it
  * @why: out, on failure: an error text whose subject is the region
  *
  * Memory in a file of any other file system is refused: an access could wait for a file server for
@@ -57,7 +58,7 @@ int __must_check vhost_user_memory_add(struct vhost_user_memory *memory,
 int __must_check vhost_user_memory_remove(struct vhost_user_memory *memory,
 					  const struct vhost_user_region *region);
 
-/** vhost_user_memory_clear() - remove all regions */
+/** vhost_user_memory_clear() - remove all regions, and close their descriptors */
 void vhost_user_memory_clear(struct vhost_user_memory *memory);
 
 /** vhost_user_memory_discard() - @addr: of a mapping that is no region, made with @memory->maps */

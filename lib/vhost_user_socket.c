@@ -12,6 +12,7 @@
 #define HEADER sizeof(struct vhost_user_header)
 
 static const char *const names[VHOST_USER_REQUESTS] = {
+	[VHOST_USER_TRANSCRIPT_END] = "TRANSCRIPT_END",
 	[VHOST_USER_GET_FEATURES] = "GET_FEATURES",
 	[VHOST_USER_SET_FEATURES] = "SET_FEATURES",
 	[VHOST_USER_SET_OWNER] = "SET_OWNER",

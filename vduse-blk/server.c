@@ -33,6 +33,9 @@
 
 #define MAIN_RING_ENTRIES 64
 
+/* Connection, its socket for requests, dirty log, and the memory of a guest in eight files. */
+#define VHOST_USER_DESCRIPTORS 12
+
 /*
  * Signals within this time after the first one do not count as the second signal, which detaches
  * disks in use: the end of a login session sends several at once.
@@ -92,15 +95,19 @@ static unsigned int wanted_workers(const struct config *config)
 /*
  * A worker has a ring and an eventfd. A device has its own descriptor, /dev/vduse/control, five for the
  * store, one for O_EXCL and one for the inflight log. A queue has an eventfd for kicks, and with vhost-user
- * one for interrupts and one for errors.
+ * one for interrupts and one for errors. With vhost-user the connection and the memory of the guest have
+ * some more.
  */
 static unsigned long wanted_descriptors(const struct config *config)
 {
 	unsigned long wanted = 64 + 2 * wanted_workers(config) + 10 * config->device_count;
 
-	for (size_t i = 0; i < config->device_count; i++)
-		wanted += config_queue_count(&config->devices[i]) *
-			  (front_end_of(config->devices[i].driver)->vdpa ? 1 : 3);
+	for (size_t i = 0; i < config->device_count; i++) {
+		bool vdpa = front_end_of(config->devices[i].driver)->vdpa;
+
+		wanted += config_queue_count(&config->devices[i]) * (vdpa ? 1 : 3);
+		wanted += vdpa ? 0 : VHOST_USER_DESCRIPTORS;
+	}
 	return wanted;
 }
 

@@ -60,10 +60,27 @@ static void old_release(struct takeover_old *old, const char *name, struct disk_
 		command->done(command, -EBUSY);
 		return;
 	}
+	tf.keeps[i] = command->connections;
 	tf.state[i] = tf.stalls[i] ? QUIESCES : RELEASED;
 	tf.command[i] = command;
 	if (!tf.stalls[i])
 		command->done(command, 0);
+}
+
+static int old_connection(struct takeover_old *old, const char *name, int *fds)
+{
+	(void)old;
+	if (!tf.connected[index_of(name)])
+		return -ENOENT;
+	fds[0] = tf.ends[0];
+	fds[1] = dup(tf.ends[1]);
+	return 0;
+}
+
+static void old_drop_connection(struct takeover_old *old, const char *name)
+{
+	(void)old;
+	tf.connected[index_of(name)] = false;
 }
 
 static void old_take_back(struct takeover_old *old, const char *name)
@@ -90,6 +107,8 @@ static const struct takeover_old_ops old_ops = {
 	.names = old_names,
 	.has = old_has,
 	.release = old_release,
+	.connection = old_connection,
+	.drop_connection = old_drop_connection,
 	.take_back = old_take_back,
 	.forget = old_forget,
 };
@@ -119,6 +138,18 @@ static void new_released(struct takeover_new *takeover, const char *name)
 	tf.released[index_of(name)]++;
 }
 
+static bool new_connection(struct takeover_new *takeover, const char *name, const int *fds)
+{
+	size_t i = index_of(name);
+
+	ck_assert_ptr_eq(takeover, &tf.new);
+	ck_assert_uint_eq(tf.released[i], 0); /* it comes before */
+	tf.passed[i]++;
+	close(fds[0]);
+	close(fds[1]);
+	return true;
+}
+
 static void new_cancelled(struct takeover_new *takeover)
 {
 	(void)takeover;
@@ -127,6 +158,12 @@ static void new_cancelled(struct takeover_new *takeover)
 
 const struct takeover_new_ops tf_new_ops = {
 	.released = new_released,
+	.cancelled = new_cancelled,
+};
+
+const struct takeover_new_ops tf_new_ops_with_connections = {
+	.released = new_released,
+	.connection = new_connection,
 	.cancelled = new_cancelled,
 };
 
@@ -164,7 +201,7 @@ void tf_new_server(void)
 	ck_assert_msg(!error, "%s", agreed->names);
 	tf.session = agreed->fd;
 	tf.new = (struct takeover_new){
-		.ops = &tf_new_ops,
+		.ops = tf.with_connections ? &tf_new_ops_with_connections : &tf_new_ops,
 		.at_a_time = tf.at_a_time,
 		.tick_us = tf.tick_us,
 	};
@@ -172,6 +209,7 @@ void tf_new_server(void)
 	takeover_agreement_free(&agreement);
 	tf.new_runs = true;
 	memset(tf.released, 0, sizeof(tf.released));
+	memset(tf.passed, 0, sizeof(tf.passed));
 }
 
 void tf_new_server_asks(void)

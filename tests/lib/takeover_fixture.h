@@ -36,6 +36,9 @@ extern struct takeover_fixture {
 	bool closing[TF_MANY]; /* a release is answered with -EBUSY */
 	struct disk_command *command[TF_MANY];
 	unsigned int taken_back[TF_MANY];
+	bool connected[TF_MANY]; /* has a connection of a front end, */
+	int ends[2];		 /* for which these descriptors are passed */
+	bool keeps[TF_MANY];	 /* the release was to keep the connection */
 
 	/* The new server. */
 	size_t count; /* of disks */
@@ -45,14 +48,16 @@ extern struct takeover_fixture {
 	struct config config;
 	struct takeover_new new;
 	bool new_runs;
-	int session; /* its end of the connection */
+	int session;	       /* its end of the connection */
+	bool with_connections; /* it accepts connections of front ends */
+	unsigned int passed[TF_MANY];
 	unsigned int released[TF_MANY];
 	unsigned int cancelled;
 	unsigned int fds_before;
 } tf;
 
 extern const char *const tf_names[TF_MANY]; /* a, bb, c, d, e, ... */
-extern const struct takeover_new_ops tf_new_ops;
+extern const struct takeover_new_ops tf_new_ops, tf_new_ops_with_connections;
 
 /* Checked fixture, with temp_dir. */
 void tf_setup(void);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "frontend/vhost_user_handover.h"
 #include "mappings.h"
 #include "sigbus.h"
 #include "task.h"
@@ -61,6 +62,7 @@ void vuf_setup(void)
 			    BIT(VUC_P_RESET_DEVICE) | BIT(VUC_P_CONFIGURE_MEM_SLOTS) |
 			    BIT(VUC_P_STATUS) | BIT(VUC_P_DEVICE_STATE),
 		.c = { .fd = -1, .backend_fd = -1 },
+		.connection = { -1, -1 },
 		.inflight_fd = -1,
 	};
 	snprintf(vuf.config.socket, sizeof(vuf.config.socket), "%s", temp_path("s-%d", getpid()));
@@ -77,6 +79,10 @@ void vuf_teardown(void)
 	vug_memory_exit(&vuf.memory);
 	if (vuf.inflight_fd >= 0)
 		close(vuf.inflight_fd);
+	for (unsigned int i = 0; i < DEVICE_CONNECTION_FDS; i++)
+		if (vuf.connection[i] >=
+		    0) /* the server ended before it began with the connection */
+			close(vuf.connection[i]);
 	ck_assert_uint_eq(mappings_total(), 0);
 	vuf_wait(fds_open() == fds_before);
 	test_log_end();
@@ -88,6 +94,7 @@ static void open_device(void)
 {
 	unsigned int next_worker = 0;
 
+	vuf.device.connection = vuf.connection;
 	must(!device_open_store(&vuf.device, &vuf.config, runtime_dir), "the store");
 	must(!device_create(&vuf.device, runtime_dir, &vuf.ring, vuf.workers, vuf.worker_count,
 			    &next_worker),
@@ -337,6 +344,33 @@ static void stop(int result)
 void vuf_stop(void)
 {
 	stop(MANUAL_DO);
+}
+
+/* ---- the next server ---- */
+
+static struct vhost_user_handover *handover;
+
+static void keep_connection(void)
+{
+	vuf.device.handover = &handover;
+}
+
+static void pass_connection(void)
+{
+	must(handover, "the server has closed the connection");
+	must(!vhost_user_handover_open(handover, vuf.connection), "the transcript");
+	vhost_user_handover_drop(handover, true);
+	handover = NULL;
+}
+
+void vuf_hand_over(int result)
+{
+	vuf_call(keep_connection);
+	vuf_begin_close();
+	finish_held(result);
+	vuf_await_close();
+	vuf_call(pass_connection);
+	vuf_stop();
 }
 
 /* ---- the death of a server ---- */

@@ -50,7 +50,8 @@ struct vuf {
 	struct worker workers[VUF_WORKERS_MAX];
 	struct polling_shared polling_shared;
 	struct device device;
-	bool hold; /* see vuf_set_hold() */
+	int connection[DEVICE_CONNECTION_FDS]; /* for the next vuf_serve(); -1: none */
+	bool hold;			       /* see vuf_set_hold() */
 
 	/* The front end. */
 	struct vuc c;
@@ -105,6 +106,13 @@ void vuf_stop(void);
  * The memory of the guest and the inflight log stay as they are now; what the store holds is lost.
  */
 void vuf_crash(void);
+
+/**
+ * vuf_hand_over() - the server stops, and the next one gets the connection; then vuf_serve()
+ *
+ * What the store holds ends with @result.
+ */
+void vuf_hand_over(int result);
 
 /** vuf_set_hold() - the store holds what is submitted from now on, or passes it on again */
 void vuf_set_hold(bool hold);

@@ -2,7 +2,8 @@
 /*
  * blkio_verify SOCKET QUEUES REQUESTS: random reads, writes, flushes, discards and write zeroes by
  * libblkio's driver virtio-blk-vhost-user, all verified. Each queue has a thread, and a part of the
- * disk.
+ * disk. REQUESTS is a number for each queue, or a file: then they end when it exists, and a line
+ * "running" is printed after each 1000 requests.
  */
 #include <blkio.h>
 #include <inttypes.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "native.h"
 
@@ -43,6 +45,7 @@ struct part {
 };
 
 static struct part parts[QUEUES_MAX];
+static const char *until; /* a file; NULL: none */
 static unsigned int part_count;
 
 static uint64_t roll(struct part *part)
@@ -193,10 +196,19 @@ static void *run_part(void *arg)
 {
 	struct part *part = arg;
 
+	uint64_t printed = 0;
+
 	where("queue with block %" PRIu64, part->first);
 	while (part->offered < part->requests || part->in_flight) {
 		offer(part);
 		reap(part);
+		if (!until || part->offered - printed < 1000)
+			continue;
+		printed = part->offered;
+		printf("running: block %" PRIu64 ", %" PRIu64 " requests\n", part->first, printed);
+		fflush(stdout);
+		if (!access(until, F_OK))
+			part->requests = part->offered;
 	}
 	return NULL;
 }
@@ -241,10 +253,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	part_count = MIN((unsigned int)atoi(argv[2]), QUEUES_MAX);
+	until = strchr(argv[3], '/') ? argv[3] : NULL;
 	where("blkio_verify");
 	blkio = open_disk(argv[1], (int)part_count);
 	for (unsigned int i = 0; i < part_count; i++) {
-		parts[i].requests = strtoull(argv[3], NULL, 0);
+		parts[i].requests = until ? UINT64_MAX : strtoull(argv[3], NULL, 0);
 		open_part(&parts[i], blkio, i);
 		must(-pthread_create(&threads[i], NULL, run_part, &parts[i]), "thread");
 	}

@@ -5,6 +5,11 @@
  */
 #include "disk_fixture.h"
 
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "frontend/vhost_user_handover.h"
+
 START_TEST(disk_is_handed_over_and_the_others_stay)
 {
 	ds_begin_attached();
@@ -25,6 +30,65 @@ START_TEST(disk_is_handed_over_and_the_others_stay)
 	ck_assert_int_eq(ds.job[1]->verb, ADOPT);
 	ds_finish_job(1, 0);
 	ck_assert_int_eq(ds_disk(1)->state, DISK_ATTACHED);
+}
+END_TEST
+
+/* A connection of a front end, as its device leaves it. Return: the front end's end */
+static int give_connection(struct disk *disk)
+{
+	struct vhost_user_handover *handover = calloc(1, sizeof(*handover));
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	*handover = (struct vhost_user_handover){
+		.ring = &ds.ring,
+		.connection = ends[0],
+		.to = -1,
+	};
+	vhost_user_transcript_init(&handover->transcript);
+	disk->handover = handover;
+	return ends[1];
+}
+
+static bool is_closed(int end)
+{
+	return recv(end, &(char){ 0 }, 1, MSG_DONTWAIT) == 0;
+}
+
+/* 0: taken back; 1: dropped, and then taken back; 2: the new server serves it. */
+START_TEST(connection_is_kept_until_the_new_server_serves)
+{
+	struct disk *disk;
+	int end, fds[DEVICE_CONNECTION_FDS];
+
+	ds_begin_attached();
+	disk = ds_disk(1);
+	ck_assert_int_eq(disk_pass_connection(disk, fds), -ENOENT);
+	ds_release(1);
+	ds_wait(ds.done);
+	end = give_connection(disk);
+	ck_assert_int_eq(disk_pass_connection(disk, fds), 0);
+	close(fds[1]);
+	ds_wait(!tasks_running());
+	if (_i == 1)
+		disk_drop_connection(disk);
+	if (_i == 2) {
+		disk_forget(disk);
+	} else {
+		disk_take_back(disk);
+		ck_assert_int_eq(disk->connection[0] >= 0, _i == 0);
+		ck_assert_ptr_null(disk->handover);
+		ds_attach(1);
+	}
+	if (_i)
+		ds_wait(is_closed(end));
+	else
+		ck_assert(
+			!is_closed(end)); /* the next device takes it, if it is a vhost-user disk */
+	ds_end();
+	ds_wait(!tasks_running());
+	ck_assert(is_closed(end));
+	close(end);
 }
 END_TEST
 
@@ -210,6 +274,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, disk_is_handed_over_and_the_others_stay, 0, 2);
+	tcase_add_loop_test(tc, connection_is_kept_until_the_new_server_serves, 0, 3);
 	tcase_add_test(tc, release_that_is_called_off_while_it_is_under_way);
 	tcase_add_test(tc, release_that_is_called_off_while_the_server_stops);
 	tcase_add_loop_test(tc, stop_while_a_disk_is_taken_back, 0, 2);

@@ -5,6 +5,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,52 @@ START_TEST(old_server_may_be_killed_before_it_reads)
 	for (size_t i = 0; i < tf.count; i++)
 		ck_assert_uint_eq(tf.released[i], 1);
 	ck_assert(takeover_new_complete(&tf.new));
+}
+END_TEST
+
+/* A connection is passed before "released", where the new server accepts connections. */
+START_TEST(connections_of_front_ends_are_passed)
+{
+	ck_assert_int_eq(pipe2(tf.ends, O_CLOEXEC), 0);
+	tf.with_connections = _i;
+	tf.connected[0] = tf.connected[2] = true;
+	tf_new_server_asks();
+	for (size_t i = 0; i < tf.count; i++) {
+		ck_assert_uint_eq(tf.released[i], 1);
+		ck_assert_int_eq(tf.keeps[i], _i);
+		ck_assert_uint_eq(tf.passed[i], _i && i % 2 == 0);
+		tf_new_server_serves(i);
+	}
+	ck_assert(takeover_new_complete(&tf.new));
+	tf_run();
+	tf_expect_all(FORGOTTEN);
+	ck_assert(tf.connected[0]); /* the disk's end closes it */
+	close(tf.ends[0]);
+	close(tf.ends[1]);
+}
+END_TEST
+
+/* The next server may have used a connection when it said that it serves the disk. */
+START_TEST(used_connections_are_not_taken_back)
+{
+	ck_assert_int_eq(pipe2(tf.ends, O_CLOEXEC), 0);
+	tf.with_connections = true;
+	tf.connected[0] = tf.connected[1] = true;
+	tf_new_server_asks();
+	tf_new_server_serves(0);
+	test_log_expect(LOG_LEVEL_WARNING, "has ended early: this server serves 4 disks again");
+	tf_new_server_dies();
+	tf_expect_all(SERVED);
+	ck_assert(!tf.connected[0]);
+	ck_assert(tf.connected[1]);
+
+	tf.with_connections = false;
+	tf_new_server_asks();
+	ck_assert(!tf.keeps[0] && !tf.keeps[1]);
+	test_log_expect(LOG_LEVEL_WARNING, "has ended early: this server serves 4 disks again");
+	tf_new_server_dies();
+	close(tf.ends[0]);
+	close(tf.ends[1]);
 }
 END_TEST
 
@@ -480,6 +527,8 @@ int main(void)
 	tcase_add_test(tc, without_a_takeover_there_is_nothing_to_wait_for);
 	tcase_add_test(tc, new_server_that_ends_at_once_leaves_no_session);
 	tcase_add_test(tc, old_server_may_be_killed_before_it_reads);
+	tcase_add_loop_test(tc, connections_of_front_ends_are_passed, 0, 2);
+	tcase_add_test(tc, used_connections_are_not_taken_back);
 	tcase_add_test(tc, stalled_disk_follows);
 	tcase_add_test(tc, new_server_that_dies_has_taken_nothing);
 	tcase_add_test(tc, new_server_that_dies_later_leaves_the_stalled_disk);

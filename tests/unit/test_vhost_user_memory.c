@@ -78,7 +78,13 @@ static int file_of(unsigned int pages)
 
 static int add_fd(struct vhost_user_region region, int fd)
 {
-	return vhost_user_memory_add(&memory, &region, fd, &why);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), err;
+
+	ck_assert_int_ge(copy, 0);
+	err = vhost_user_memory_add(&memory, &region, copy, &why);
+	if (err)
+		close(copy);
+	return err;
 }
 
 static int add(struct vhost_user_region region)

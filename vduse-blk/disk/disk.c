@@ -48,6 +48,7 @@ struct disk *disk_new(struct disk_host *host, const struct device_config *config
 		return NULL;
 	}
 	disk->host = host;
+	disk->connection[0] = disk->connection[1] = -1;
 	disk->state = DISK_OPENING;
 	return disk;
 }
@@ -76,6 +77,7 @@ void disk_end(struct disk *disk)
 	struct ring *ring = disk->host->ring;
 
 	disk->state = DISK_GONE;
+	disk_drop_connection(disk);
 	ring_timer_expire_now(ring, &disk->timer);
 	ring_timer_expire_now(ring, &disk->slow_timer);
 	ring_timer_expire_now(ring, &disk->watch);
@@ -247,7 +249,8 @@ void disk_open(struct disk *disk)
 {
 	int err;
 
-	disk->device = (struct device){ .config = disk->config };
+	disk_reclaim_connection(disk);
+	disk->device = (struct device){ .config = disk->config, .connection = disk->connection };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
 	ring_timer_expire_now(disk->host->ring,
 			      &disk->timer); /* disk_wants_turn() needs it stopped */

@@ -96,6 +96,8 @@ struct disk {
 	struct ring_timer slow_timer; /* until @slow */
 	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
 	struct disk_command *command; /* the command under way; NULL: none */
+	struct vhost_user_handover *handover;  /* RELEASED: of its front end; NULL: none */
+	int connection[DEVICE_CONNECTION_FDS]; /* for the next device; -1: none (struct device) */
 	enum disk_state state;
 	enum disk_goal goal;
 	int detach_error;   /* why its device is left in the kernel; 0: it is not left */

@@ -30,12 +30,14 @@ void disk_released_to_other(struct disk *disk)
 void disk_release_step(struct disk *disk)
 {
 	disk->reopen = false;
-	if (disk_has_nothing_open(disk))
+	if (disk_has_nothing_open(disk)) {
 		disk_released_to_other(disk);
-	else if (disk_is_closable(disk))
+	} else if (disk_is_closable(disk)) {
+		disk->device.handover = disk->command->connections ? &disk->handover : NULL;
 		disk_close_and_leave(disk);
-	else if (disk->state == DISK_CLOSING || disk->state == DISK_GONE)
+	} else if (disk->state == DISK_CLOSING || disk->state == DISK_GONE) {
 		disk_command_finish(disk, -EBUSY);
+	}
 }
 
 void disk_take_back(struct disk *disk)

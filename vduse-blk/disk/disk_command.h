@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "compiler.h"
+#include "frontend/device.h"
 
 struct disk;
 
@@ -27,7 +28,8 @@ enum disk_verb {
 struct disk_command {
 	/* Set by the caller. */
 	enum disk_verb verb;
-	bool force; /* DISK_REMOVE: also while it is in use */
+	bool force;	  /* DISK_REMOVE: also while it is in use */
+	bool connections; /* DISK_RELEASE: keep the connection of its front end for the new server */
 	/**
 	 * @done: the result. Called once, unless disk_command_cancel() is called first; then the caller
 	 * may use @command again. 0; -EBUSY: the state of the disk, or another command, does not allow
@@ -48,6 +50,20 @@ void disk_command(struct disk *disk, struct disk_command *command);
  * effect if the command is not under way.
  */
 void disk_command_cancel(struct disk_command *command);
+
+/**
+ * disk_pass_connection() - the connection of the front end of a RELEASED disk, for the new server
+ * @fds: out; see vhost_user_handover_open()
+ *
+ * Return: 0; -ENOENT: it has none; other -errno, logged
+ */
+int __must_check disk_pass_connection(struct disk *disk, int fds[DEVICE_CONNECTION_FDS]);
+
+/** disk_set_connection() - a former server has passed it; owned by the disk, for its next device */
+void disk_set_connection(struct disk *disk, const int fds[DEVICE_CONNECTION_FDS]);
+
+/** disk_drop_connection() - close it: the front end must connect again. No effect if there is none */
+void disk_drop_connection(struct disk *disk);
 
 /** disk_take_back() - serve a disk again that is RELEASED or being released; else no effect */
 void disk_take_back(struct disk *disk);

@@ -252,6 +252,7 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 		.backend = device->backend,
 		.limits = device->limits,
 		.umem = device->umem,
+		.connection = device->connection,
 		.ring = ring,
 	};
 	/* A new device has the limits of its section and store, not those of an inflight log. */

@@ -8,6 +8,7 @@
  *     disk_detach   removes the device from the bus, when the disk is not in use
  *     disk_close    closes the device and the store: to end, to leave it, to release it, to retry
  *     disk_command  the release to a new server, and a removal by a command
+ *     disk_connection  the connection to its front end, which a release passes to the new server
  *
  * A step may end the disk or begin the next state: its caller returns at once.
  */
@@ -64,6 +65,9 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk));
 
 /** disk_close() - CLOSING: quiesce, close device and store; then continue according to the flags */
 void disk_close(struct disk *disk);
+
+/** disk_reclaim_connection() - it is served again: the next device gets the connection of @handover */
+void disk_reclaim_connection(struct disk *disk);
 
 /** disk_close_and_leave() - as disk_close(); the device stays in the kernel */
 void disk_close_and_leave(struct disk *disk);

@@ -20,8 +20,12 @@
 #include "store/backend.h"
 #include "vduse_device.h"
 
+/* Of a connection of a front end that another server continues: the connection, its transcript. */
+#define DEVICE_CONNECTION_FDS 2
+
 struct device;
 struct vhost_user_device;
+struct vhost_user_handover;
 
 /* A front end. The functions without a comment do what the function of device.h does. */
 struct device_ops {
@@ -60,6 +64,10 @@ struct device {
 
 	struct vduse_device vduse;
 	struct vhost_user_device *vhost_user; /* NULL: the front end is another one */
+
+	/* In a takeover. NULL: the caller does not pass connections on. */
+	int *connection; /* in: DEVICE_CONNECTION_FDS of a former server; become -1. -1: none */
+	struct vhost_user_handover **handover; /* out, of device_close(): the connection */
 
 	void (*closed)(struct device *device);
 	void (*driver_changed)(

@@ -46,7 +46,7 @@ static int vhost_user_make(struct device *device)
 		.inherited = device->config->socket_fd,
 	};
 	vu->connections.info = true;
-	vu->backend_fd = -1;
+	vu->backend_fd = vu->dirty_fd = vu->inflight_fd = vu->next_fd = -1;
 	device->vhost_user = vu;
 	return 0;
 }
@@ -61,6 +61,8 @@ static void vhost_user_unmake(struct device *device)
 	log_limit_flush(&vu->connections, device->config->name);
 	vhost_user_unlisten(&vu->listener);
 	vhost_user_memory_exit(&vu->memory);
+	if (vu->inflight_fd >= 0)
+		close(vu->inflight_fd);
 	free(vu);
 	device->vhost_user = NULL;
 }
@@ -111,13 +113,6 @@ static void retry_accept(struct ring_timer *timer)
 		accept_next(vu);
 }
 
-/* The front end may keep the old log. In the new one no write is lost. */
-static void forget_inflight(struct vhost_user_device *vu)
-{
-	if (!vhost_user_renew_inflight(vu))
-		queues_clear_lost_writes(&vu->device->queues);
-}
-
 static void accept_next(struct vhost_user_device *vu)
 {
 	int fd;
@@ -125,7 +120,7 @@ static void accept_next(struct vhost_user_device *vu)
 	if (vu->connected || vu->stopped || !vu->accepting.ring || !vhost_user_may_receive(vu))
 		return;
 	if (vu->stale_inflight)
-		forget_inflight(vu);
+		vhost_user_forget_inflight(vu);
 	if (vu->stale_inflight) {
 		ring_timer_start(vu->device->ring, &vu->accept_retry, ACCEPT_RETRY_US,
 				 retry_accept);
@@ -150,10 +145,26 @@ static void connection_came(struct ring_poll *poll)
 	accept_next(container_of(poll, struct vhost_user_device, accepting));
 }
 
+/* A former server has passed its connection: what the front end has said comes first. */
+static void resume_connection(struct vhost_user_device *vu)
+{
+	int *connection = vu->device->connection;
+	int transcript;
+
+	if (!connection || connection[0] < 0)
+		return;
+	vu->next_fd = connection[0];
+	transcript = connection[1];
+	connection[0] = connection[1] = -1;
+	vu->pid = peer_pid(vu->next_fd);
+	vhost_user_session_begin(vu, transcript);
+}
+
 static void accept_start(struct vhost_user_device *vu)
 {
 	if (!vu->begun || !vu->listening || vu->stopped)
 		return;
+	resume_connection(vu);
 	if (vu->listener.inherited && !is_listening(vu->listener.fd)) {
 		int fd = vu->listener.fd;
 
@@ -254,68 +265,6 @@ void vhost_user_close(struct vhost_user_device *vu, const int *fds, unsigned int
 	vu->closer_count++;
 }
 
-/* The socket too: messages in it that were not received may have descriptors. */
-static void close_connection(struct vhost_user_device *vu)
-{
-	int fds[VHOST_USER_FDS_ROOM + 2];
-	unsigned int count = vhost_user_take_all(&vu->socket.message, fds);
-
-	fds[count++] = vu->socket.fd;
-	fds[count++] = vu->backend_fd;
-	vu->socket.fd = vu->backend_fd = -1;
-	shutdown(fds[count - 2], SHUT_RDWR);
-	vhost_user_close(vu, fds, count);
-}
-
-static void forget_connection(struct vhost_user_device *vu)
-{
-	vhost_user_reset_vrings(vu);
-	vhost_user_drop_dirty_log(vu);
-	vhost_user_memory_clear(&vu->memory);
-	close_connection(vu);
-	vu->poll = (struct ring_poll){ .ring = NULL };
-	vu->features = vu->protocol_features = 0;
-	vu->status = 0;
-	vu->pid = 0;
-	vu->connected = vu->ending = vu->log_all = vu->knows_config = false;
-	forget_inflight(vu); /* accept_next() tries again */
-	vhost_user_note_connection(vu);
-}
-
-static void store_released(struct vhost_user_device *vu, const char *why)
-{
-	(void)why;
-	forget_connection(vu);
-	vhost_user_session_ended(vu);
-}
-
-static void rings_forgotten(struct queues *queues)
-{
-	vhost_user_close_store(vhost_user_of_queues(queues), store_released);
-}
-
-/* Cancelled requests were put back: the front end serves them again, by the inflight log. */
-static void rings_paused(struct queues *queues)
-{
-	queues_command(queues, QUEUE_STOP, 0, rings_forgotten);
-}
-
-static void poll_stopped(struct ring_poll *poll)
-{
-	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, poll);
-
-	queues_command(&vu->device->queues, QUEUE_PAUSE, 0, rings_paused);
-}
-
-/* Where a message is being processed, vhost_user_message_done() calls it again. */
-void vhost_user_session_end(struct vhost_user_device *vu)
-{
-	if (vu->ending || vu->handler)
-		return;
-	vu->ending = true;
-	ring_poll_stop(&vu->poll, poll_stopped);
-}
-
 /* ---- the end of the device ---- */
 
 static void accept_stopped(struct ring_poll *poll)
@@ -327,10 +276,10 @@ static void accept_stopped(struct ring_poll *poll)
 		device_close_queues(vu->device);
 		return;
 	}
-	log_info(
-		"%s: the connection to the front end (process %d) is closed, since the server stops or "
-		"releases the disk; the front end must connect again",
-		vu->device->config->name, (int)vu->pid);
+	if (!vu->device->handover)
+		log_info("%s: the connection to the front end (process %d) is closed, since the "
+			 "server stops or releases the disk; the front end must connect again",
+			 vu->device->config->name, (int)vu->pid);
 	vhost_user_session_end(vu); /* after the message that is being processed */
 }
 

@@ -10,6 +10,8 @@
  *     vhost_user_rings      ... about the vrings
  *     vhost_user_inflight   ... about the inflight log
  *     vhost_user_transport  rings, kicks and interrupts of the queues
+ *     vhost_user_disconnect  the end of a connection: it is closed, or passed on
+ *     vhost_user_handover   the connection is passed to the next server
  *     vhost_user_signal     an eventfd that a worker writes
  *
  * Main thread, except for the transport and what struct vhost_user_signal says.
@@ -87,13 +89,21 @@ struct vhost_user_device {
 	struct ring_poll poll;
 	pid_t pid; /* of the front end, 0: not known */
 	bool ending;
+	bool lost;     /* the connection is of no use any more: it is not passed on */
+	int next_fd;   /* @socket has a transcript, and this is the connection; -1: no transcript */
+	bool said_all; /* TRANSCRIPT_END has come */
+	uint64_t rest; /* bytes that follow it */
+	bool switching; /* the transcript has ended: @poll stops, and starts again with @next_fd */
 	uint64_t features, protocol_features;
 	uint8_t status;
 	bool log_all;		  /* the dirty log is to be written */
 	struct dirty_log dirty;	  /* bits NULL: none */
+	uint64_t dirty_offset;	  /* in @dirty_fd, bytes */
+	int dirty_fd;		  /* of @dirty; -1: none */
 	int backend_fd;		  /* for messages to the front end; -1: none */
 	bool knows_config;	  /* it has read the config space, or was told that it changed */
 	uint16_t inflight_queues; /* of the inflight log */
+	int inflight_fd;	  /* of the inflight log */
 	bool keeps_inflight;	  /* the front end has the inflight log */
 	bool stale_inflight;	  /* the log is a former front end's: it could not be renewed */
 

@@ -14,14 +14,13 @@ const char *vhost_user_get_max_mem_slots(struct vhost_user_device *vu,
 	return vhost_user_reply_u64(vu, VHOST_USER_SLOTS_MAX);
 }
 
-/* The mapping keeps the file, so to close its descriptor here costs nothing. */
 static const char *add_region(struct vhost_user_device *vu, const struct vhost_user_region *region,
 			      struct vhost_user_message *message, unsigned int i)
 {
 	const char *why;
 
 	if (!vhost_user_memory_add(&vu->memory, region, message->fds[i], &why)) {
-		close(vhost_user_take_fd(message, i));
+		(void)vhost_user_take_fd(message, i);
 		return NULL;
 	}
 	snprintf(vu->error, sizeof(vu->error),
@@ -66,6 +65,9 @@ void vhost_user_drop_dirty_log(struct vhost_user_device *vu)
 {
 	if (vu->dirty.bits)
 		vhost_user_memory_discard(&vu->memory, vu->dirty.bits);
+	if (vu->dirty_fd >= 0)
+		close(vu->dirty_fd);
+	vu->dirty_fd = -1;
 	vu->dirty = (struct dirty_log){ .bits = NULL };
 }
 
@@ -87,6 +89,7 @@ const char *vhost_user_set_log_base(struct vhost_user_device *vu,
 	if (err)
 		return strerror(-err);
 	vu->dirty = (struct dirty_log){ .bits = bits, .size = log->mmap_size };
-	close(vhost_user_take_fd(message, 0));
+	vu->dirty_offset = log->mmap_offset;
+	vu->dirty_fd = vhost_user_take_fd(message, 0);
 	return vhost_user_reply_u64(vu, 0);
 }

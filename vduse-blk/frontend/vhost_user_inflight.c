@@ -109,6 +109,7 @@ void vhost_user_forget_requests(struct vhost_user_device *vu)
 		inflight_vq_stop(inflight_vq(vu->device->inflight, i));
 }
 
+/* On success @vu owns @fd. */
 static const char *use_inflight(struct vhost_user_device *vu, uint16_t queues, int fd)
 {
 	static char why[INFLIGHT_WHY_MAX]; /* main thread only */
@@ -128,6 +129,9 @@ static const char *use_inflight(struct vhost_user_device *vu, uint16_t queues, i
 	vu->inflight_queues = queues;
 	if (old)
 		inflight_close(old, true);
+	if (vu->inflight_fd >= 0)
+		close(vu->inflight_fd);
+	vu->inflight_fd = fd;
 	return NULL;
 }
 
@@ -145,7 +149,8 @@ static int renew_inflight(struct vhost_user_device *vu)
 		return err;
 	}
 	why = use_inflight(vu, queues, fd);
-	close(fd);
+	if (why)
+		close(fd);
 	if (why && log_allow(&vu->refusals, name))
 		log_err("%s: cannot use a new inflight log: %s", name, why);
 	return why ? -EIO : 0;
@@ -158,6 +163,13 @@ int vhost_user_renew_inflight(struct vhost_user_device *vu)
 	vu->keeps_inflight = false;
 	vu->stale_inflight = err;
 	return err;
+}
+
+/* The front end may keep the old log. */
+void vhost_user_forget_inflight(struct vhost_user_device *vu)
+{
+	if (!vhost_user_renew_inflight(vu))
+		queues_clear_lost_writes(&vu->device->queues);
 }
 
 /* The message that sets it follows: the front end passes the same descriptor. */
@@ -193,6 +205,6 @@ const char *vhost_user_set_inflight_fd(struct vhost_user_device *vu,
 	why = use_inflight(vu, inflight->num_queues, message->fds[0]);
 	vu->keeps_inflight = !why;
 	if (!why)
-		close(vhost_user_take_fd(message, 0));
+		(void)vhost_user_take_fd(message, 0);
 	return why;
 }

@@ -204,6 +204,16 @@ static const char *set_backend_req_fd(struct vhost_user_device *vu,
 	return NULL;
 }
 
+/* Only a former server says it (lib/vhost_user_transcript.h). */
+static const char *transcript_end(struct vhost_user_device *vu, struct vhost_user_message *message)
+{
+	if (vu->next_fd < 0)
+		return "it is unknown";
+	vu->said_all = true;
+	vu->rest = message->payload.u64;
+	return NULL;
+}
+
 /* ---- the table ---- */
 
 #define U64	 .size = sizeof(uint64_t)
@@ -215,6 +225,7 @@ static const char *set_backend_req_fd(struct vhost_user_device *vu,
 #define REPLIES	 .replies = true
 
 static const struct vhost_user_handler handlers[VHOST_USER_REQUESTS] = {
+	[VHOST_USER_TRANSCRIPT_END] = { U64, .apply = transcript_end },
 	[VHOST_USER_GET_FEATURES] = { REPLIES, .apply = get_features },
 	[VHOST_USER_SET_FEATURES] = { U64, .needs = NEEDS_PAUSE, .apply = set_features },
 	[VHOST_USER_SET_OWNER] = { .apply = nothing },

@@ -10,6 +10,7 @@
 #define MESSAGES_IN_A_ROW 32
 
 static void receive(struct vhost_user_device *vu);
+static void readable(struct ring_poll *poll);
 
 static const char *name_of(const struct vhost_user_device *vu)
 {
@@ -43,6 +44,7 @@ void vhost_user_message_done(struct vhost_user_device *vu)
 		vu->why = vhost_user_unsent(
 			vhost_user_reply(&vu->socket, &result, sizeof(result), -1));
 	vu->handler = NULL;
+	vu->lost = vu->why;
 	if (vu->why || vu->stopped)
 		vhost_user_session_end(vu);
 	if (!vu->receiving)
@@ -99,7 +101,34 @@ static void connection_lost(struct vhost_user_device *vu, int err, const char *w
 	else if (err != -EPROTO && err != -ECONNRESET && log_allow(&vu->refusals, name_of(vu)))
 		log_err("%s: cannot receive from the front end (process %d): %s", name_of(vu),
 			(int)vu->pid, strerror(-err));
+	vu->lost = true;
 	vhost_user_session_end(vu);
+}
+
+static void transcript_ended(struct ring_poll *poll)
+{
+	struct vhost_user_device *vu = container_of(poll, struct vhost_user_device, poll);
+
+	close(vu->socket.fd);
+	vu->socket.fd = vu->next_fd;
+	vu->next_fd = -1;
+	vu->switching = false;
+	log_debug("%s: the front end (process %d) goes on here", name_of(vu), (int)vu->pid);
+	ring_poll_start(vu->device->ring, poll, vu->socket.fd, readable);
+	if (vu->stopped)
+		vhost_user_session_end(vu);
+}
+
+/* The former server has closed the transcript, or was killed while it sent it. */
+static void continue_connection(struct vhost_user_device *vu)
+{
+	if (!vu->said_all || vu->socket.got != vu->rest) {
+		connection_lost(vu, -EPROTO,
+				"the former server has passed only a part of its state");
+		return;
+	}
+	vu->switching = true;
+	ring_poll_stop(&vu->poll, transcript_ended);
 }
 
 static void receive_more(struct ring_message *message)
@@ -127,7 +156,7 @@ static void receive(struct vhost_user_device *vu)
 	int got = 1;
 
 	vu->receiving = true;
-	while (got == 1 && !vu->handler && !vu->ending && vu->budget) {
+	while (got == 1 && !vu->handler && !vu->ending && !vu->switching && vu->budget) {
 		if (vu->socket.message.fd_count && vhost_user_is_whole(&vu->socket))
 			drop_message(vu);
 		if (!vhost_user_may_receive(vu))
@@ -139,7 +168,9 @@ static void receive(struct vhost_user_device *vu)
 			handle(vu);
 	}
 	vu->receiving = false;
-	if (got < 0)
+	if (got == -ECONNRESET && vu->next_fd >= 0)
+		continue_connection(vu);
+	else if (got < 0)
 		connection_lost(vu, got, why);
 }
 
@@ -161,7 +192,12 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd)
 	vu->more.run = receive_more;
 	vhost_user_socket_init(&vu->socket, fd);
 	vu->announced = log_allow(&vu->connections, name_of(vu));
-	if (vu->announced)
+	if (vu->announced && vu->next_fd >= 0)
+		log_info(
+			"%s: the former server has passed the connection to the front end (process "
+			"%d)",
+			name_of(vu), (int)vu->pid);
+	else if (vu->announced)
 		log_info("%s: a front end (process %d) has connected to %s", name_of(vu),
 			 (int)vu->pid, vu->listener.path);
 	vhost_user_note_connection(vu);

@@ -144,6 +144,9 @@ void vhost_user_close_store(struct vhost_user_device *vu,
 /** vhost_user_renew_inflight() - use a new inflight log, which the front end does not have */
 int __must_check vhost_user_renew_inflight(struct vhost_user_device *vu);
 
+/** vhost_user_forget_inflight() - likewise, after a connection: in the new log no write is lost */
+void vhost_user_forget_inflight(struct vhost_user_device *vu);
+
 /** vhost_user_keep_requests() - a ring is stopped with requests in flight: another host may get the log */
 void vhost_user_keep_requests(struct vhost_user_device *vu);
 

@@ -53,6 +53,18 @@ static void old_release(struct takeover_old *old, const char *name, struct disk_
 	disk_command(disks_find(disks_of(old), name), command);
 }
 
+static int old_connection(struct takeover_old *old, const char *name, int *fds)
+{
+	struct disk *disk = disks_find(disks_of(old), name);
+
+	return disk ? disk_pass_connection(disk, fds) : -ENOENT;
+}
+
+static void old_drop_connection(struct takeover_old *old, const char *name)
+{
+	disk_drop_connection(disks_find(disks_of(old), name));
+}
+
 static void old_take_back(struct takeover_old *old, const char *name)
 {
 	disk_take_back(disks_find(disks_of(old), name));
@@ -70,6 +82,8 @@ static const struct takeover_old_ops old_ops = {
 	.names = old_names,
 	.has = old_has,
 	.release = old_release,
+	.connection = old_connection,
+	.drop_connection = old_drop_connection,
 	.take_back = old_take_back,
 	.forget = old_forget,
 };
@@ -109,6 +123,17 @@ static void new_released(struct takeover_new *takeover, const char *name)
 		disk_released(disk);
 }
 
+static bool new_connection(struct takeover_new *takeover, const char *name, const int *fds)
+{
+	struct disks *disks = container_of(takeover, struct succession, from)->disks;
+
+	struct disk *disk = disks_find(disks, name);
+
+	if (disk)
+		disk_set_connection(disk, fds);
+	return disk;
+}
+
 static void new_cancelled(struct takeover_new *takeover)
 {
 	struct disks *disks = container_of(takeover, struct succession, from)->disks;
@@ -119,6 +144,7 @@ static void new_cancelled(struct takeover_new *takeover)
 
 static const struct takeover_new_ops new_ops = {
 	.released = new_released,
+	.connection = new_connection,
 	.cancelled = new_cancelled,
 };
 

@@ -8,6 +8,8 @@
  *
  *     new   take-over		CONTROL_TAKE_OVER begins the session. The request has the names of all
  *				disks of the new server, the response those of all disks of the old one
+ *     new   connections		"released" may have descriptors: TAKEOVER_FDS of the connection
+ *				of a front end, which continues in the new server
  *     new   release NAME	the new server is ready to adopt the disk
  *     old   released NAME	the old server has closed the disk's device and store, or the disk has
  *				ended since the session began
@@ -32,14 +34,17 @@
 
 #include "compiler.h"
 #include "control/control_request.h"
+#include "frontend/device.h"
 
-#define TAKEOVER_RELEASE  "release"
-#define TAKEOVER_RELEASED "released"
-#define TAKEOVER_BUSY	  "busy"
-#define TAKEOVER_SERVING  "serving"
-#define TAKEOVER_COMPLETE "complete"
+#define TAKEOVER_CONNECTIONS "connections"
+#define TAKEOVER_RELEASE     "release"
+#define TAKEOVER_RELEASED    "released"
+#define TAKEOVER_BUSY	     "busy"
+#define TAKEOVER_SERVING     "serving"
+#define TAKEOVER_COMPLETE    "complete"
 
 #define TAKEOVER_WORD_MAX 16
+#define TAKEOVER_FDS	  DEVICE_CONNECTION_FDS /* CONTROL_FDS_MAX */
 
 struct takeover_line {
 	char word[TAKEOVER_WORD_MAX];

@@ -145,6 +145,18 @@ static void released(struct takeover_new *takeover, struct old_disk *disk)
 	takeover->ops->released(takeover, disk->name);
 }
 
+static void take_connection(struct old_server *server, const struct old_disk *disk)
+{
+	struct takeover_new *takeover = server->takeover;
+	int *fds = server->session.fds;
+
+	if (disk->released || takeover->cancelled || fds[0] < 0 || fds[1] < 0 ||
+	    !takeover->ops->connection)
+		return;
+	if (takeover->ops->connection(takeover, disk->name, fds))
+		fds[0] = fds[1] = -1;
+}
+
 static void server_received(struct takeover_session *session, const struct takeover_line *line)
 {
 	struct old_server *server = container_of(session, struct old_server, session);
@@ -153,6 +165,7 @@ static void server_received(struct takeover_session *session, const struct takeo
 	if (!disk || disk->from != server || !disk->asked)
 		return;
 	if (!strcmp(line->word, TAKEOVER_RELEASED)) {
+		take_connection(server, disk);
 		released(server->takeover, disk);
 	} else if (!strcmp(line->word, TAKEOVER_BUSY)) {
 		disk->asked = false;
@@ -347,8 +360,14 @@ int takeover_new_init(struct takeover_new *takeover, struct ring *ring, const st
 
 void takeover_new_start(struct takeover_new *takeover)
 {
-	for (size_t i = 0; i < takeover->server_count; i++)
-		takeover_session_start(&takeover->servers[i].session, takeover->ring);
+	for (size_t i = 0; i < takeover->server_count; i++) {
+		struct old_server *server = &takeover->servers[i];
+
+		/* Where it cannot be sent, the old server closes the connections. */
+		if (takeover->ops->connection && !send_message(server, TAKEOVER_CONNECTIONS, NULL))
+			log_debug("takeover: cannot send \"connections\"");
+		takeover_session_start(&server->session, takeover->ring);
+	}
 }
 
 void takeover_new_exit(struct takeover_new *takeover)

@@ -22,6 +22,12 @@ struct old_server;
 struct takeover_new_ops {
 	/** @released: the old server has closed this disk: open and adopt it */
 	void (*released)(struct takeover_new *takeover, const char *name);
+	/**
+	 * @connection: before @released: the old server has passed the connection of its front end
+	 * (disk_set_connection()). @fds: TAKEOVER_FDS. @connection may be NULL. Return: does the callee own
+	 * @fds now?
+	 */
+	bool (*connection)(struct takeover_new *takeover, const char *name, const int *fds);
 	/** @cancelled: the takeover is cancelled, logged. Leave every disk: the old server takes it back */
 	void (*cancelled)(struct takeover_new *takeover);
 };

@@ -41,24 +41,42 @@ static void retry_send(struct ring_timer *timer)
 }
 
 /* Return: was the message sent? If the socket is full, a timer calls send_released() */
-static bool send_message(struct takeover_old *old, const char *word, const char *name)
+static bool send_with(struct takeover_old *old, const char *word, const char *name, const int *fds,
+		      unsigned int count)
 {
 	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
 	int err;
 
 	snprintf(line, sizeof(line), "%s %s\n", word, name);
-	err = control_session_send(&old->session, line);
+	err = control_session_send_fds(&old->session, line, fds, count);
 	if (err == -EAGAIN)
 		ring_timer_start(old->ring, &old->retry_send, RETRY_SEND_US, retry_send);
 	return !err; /* any other error ends the session: session_ended() is called */
 }
 
+static bool send_message(struct takeover_old *old, const char *word, const char *name)
+{
+	return send_with(old, word, name, NULL, 0);
+}
+
+/* With the connection of its front end, if it has one. */
+static bool send_disk(struct takeover_old *old, const char *name)
+{
+	int fds[TAKEOVER_FDS];
+	bool sent;
+
+	if (!old->connections || old->ops->connection(old, name, fds))
+		return send_message(old, TAKEOVER_RELEASED, name);
+	sent = send_with(old, TAKEOVER_RELEASED, name, fds, TAKEOVER_FDS);
+	close(fds[1]);
+	return sent;
+}
+
 static void send_released(struct takeover_old *old)
 {
-	list_for_each_entry (disk, &old->disks, struct session_disk, node) {
+	list_for_each_entry (disk, &old->disks, struct session_disk, node)
 		if (disk->state == RELEASE_DONE && !disk->sent)
-			disk->sent = send_message(old, TAKEOVER_RELEASED, disk->name);
-	}
+			disk->sent = send_disk(old, disk->name);
 }
 
 /* ---- messages from the new server ---- */
@@ -83,7 +101,11 @@ static void release(struct takeover_old *old, struct session_disk *disk)
 	if (disk->state != RELEASE_NONE)
 		return;
 	disk->state = RELEASE_PENDING;
-	disk->command = (struct disk_command){ .verb = DISK_RELEASE, .done = release_done };
+	disk->command = (struct disk_command){
+		.verb = DISK_RELEASE,
+		.connections = old->connections,
+		.done = release_done,
+	};
 	if (old->ops->has(old, disk->name))
 		old->ops->release(old, disk->name, &disk->command);
 	else
@@ -134,6 +156,8 @@ static void handle_message(struct takeover_old *old, const struct takeover_line 
 
 	if (!strcmp(line->word, TAKEOVER_COMPLETE))
 		completed(old);
+	else if (!strcmp(line->word, TAKEOVER_CONNECTIONS))
+		old->connections = true;
 	else if (!disk)
 		log_debug("takeover: ignored '%s %s': the session has no such disk", line->word,
 			  line->name);
@@ -161,6 +185,8 @@ static size_t take_back(struct takeover_old *old)
 	list_for_each_entry (disk, &old->disks, struct session_disk, node) {
 		if (disk->state == RELEASE_NONE || !old->ops->has(old, disk->name))
 			continue;
+		if (disk->state == RELEASE_ADOPTED)
+			old->ops->drop_connection(old, disk->name);
 		old->ops->take_back(old, disk->name);
 		count++;
 	}
@@ -203,7 +229,7 @@ static void session_ended(struct control_session *session)
 	if (old->complete && has_disks(old))
 		notify_main_pid();
 	free_disks(old);
-	old->active = old->complete = false;
+	old->active = old->complete = old->connections = false;
 }
 
 /* Return: do the lists have a name in common? @foreign: set to one of @ours not in @theirs; "": none */

@@ -34,6 +34,13 @@ void takeover_session_end(struct takeover_session *session)
 	session->fd = -1;
 }
 
+static void close_unused(struct takeover_session *session)
+{
+	for (unsigned int i = 0; i < CONTROL_FDS_MAX; i++)
+		if (session->fds[i] >= 0)
+			close(session->fds[i]);
+}
+
 static void ready(struct ring_poll *poll)
 {
 	struct takeover_session *session = container_of(poll, struct takeover_session, poll);
@@ -43,8 +50,8 @@ static void ready(struct ring_poll *poll)
 	ssize_t len;
 
 	while (session->fd >= 0) {
-		len = recv(session->fd, text, sizeof(text) - 1, MSG_DONTWAIT);
-		if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		len = control_receive_packet(session->fd, text, sizeof(text) - 1, session->fds);
+		if (len == -EAGAIN || len == -EINTR)
 			return;
 		if (len <= 0) {
 			takeover_session_end(session);
@@ -55,6 +62,7 @@ static void ready(struct ring_poll *poll)
 		at = text;
 		while (session->fd >= 0 && takeover_next(&at, &line))
 			session->received(session, &line);
+		close_unused(session);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "compiler.h"
+#include "control/control_socket.h"
 #include "ring.h"
 #include "takeover.h"
 
@@ -23,6 +24,7 @@ struct takeover_session {
 	void (*ended)(struct takeover_session *session);
 
 	struct ring_poll poll;
+	int fds[CONTROL_FDS_MAX]; /* of the packet of the message; @received takes them; -1: none */
 };
 
 /** takeover_session_start() - read messages; @received and @ended may be called from now on */
