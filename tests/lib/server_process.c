@@ -141,6 +141,19 @@ void server_expect_out(struct server_process *server, const char *line)
 	ck_assert_str_eq(came, line);
 }
 
+void server_expect_both(struct server_process *server, const char *line, const char *other)
+{
+	const char *came;
+	bool in_order;
+
+	watch_log(server);
+	came = next_line(&server->out);
+	ck_assert_msg(came != NULL, "neither came: %s, %s", line, other);
+	in_order = !strcmp(came, line);
+	ck_assert(in_order || !strcmp(came, other));
+	server_expect_out(server, in_order ? other : line);
+}
+
 int server_wait(struct server_process *server)
 {
 	const char *line;

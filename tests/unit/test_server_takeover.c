@@ -94,7 +94,7 @@ START_TEST(server_that_is_killed_leaves_its_disks_to_the_successor)
 	successor.allowed = "this server adopts its remaining 1 disks as after a crash";
 	send_signal(&server, SIGKILL);
 	store_relaxed(&world->disk[0].stuck, 0);
-	expect_nodes(&successor, 0, 2);
+	server_expect_both(&successor, "one /dev/vda", "two /dev/vdb");
 	end_server(&successor);
 	expect_in_kernel(1, false);
 }
