@@ -16,6 +16,7 @@
 struct server_process {
 	pid_t pid;
 	const char *allowed; /* (t) a part of error lines and warnings that may come; NULL: none */
+	const char *allowed_out; /* (t) a line of standard output that may come; NULL: none */
 	struct server_text {
 		int fd;
 		char text[SERVER_TEXT_MAX]; /* all that has come */

@@ -10,12 +10,16 @@ static void start_successor(int count)
 	start_server(&successor);
 }
 
-/* The old server has released the first disk, and the new one cannot go on with it. */
+/*
+ * The old server has released the first disk, and the new one cannot adopt it. After half a second the new
+ * one adopts the second disk meanwhile.
+ */
 static void begin_stuck_takeover(void)
 {
 	start_serving(2);
 	store_relaxed(&world->disk[0].stuck, ANY_SERVER);
 	start_successor(2);
+	server.allowed_out = successor.allowed_out = "two /dev/vdb";
 	server_expect_log(&server, "begins to take over");
 	while (!strstr(ask(&successor, "list"), "one - virtio-vdpa attaching"))
 		;
@@ -29,7 +33,8 @@ static void expect_taken_back(void)
 	server_expect_log(&server, "has ended early: this server serves");
 	while (!strstr(ask(&server, "list"), "one /dev/vda virtio-vdpa attached"))
 		;
-	expect_listed(&server, "two /dev/vdb virtio-vdpa attached");
+	while (!strstr(ask(&server, "list"), "two /dev/vdb virtio-vdpa attached"))
+		;
 	ck_assert_uint_eq(world->disk[0].detached + world->disk[1].detached, 0);
 	expect_nodes(&server, 0, 1);
 	end_server(&server);
@@ -61,7 +66,7 @@ START_TEST(signal_to_the_successor_gives_the_takeover_up)
 	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
 
 	begin_stuck_takeover();
-	server.allowed = "this server serves 1 disks again";
+	server.allowed = "disks again";
 	send_signal(&successor, signals[_i]);
 	server_expect_log(&successor, "the takeover is cancelled: ");
 	server_expect_log(&successor, "leaving all disks as they are");
@@ -75,7 +80,7 @@ END_TEST
 START_TEST(disk_that_cannot_be_adopted_gives_the_takeover_up)
 {
 	begin_stuck_takeover();
-	server.allowed = "this server serves 1 disks again";
+	server.allowed = "disks again";
 	successor.allowed = "one: cannot attach: No such device";
 	world->disk[0].attach_error = -ENODEV;
 	store_relaxed(&world->disk[0].stuck, server.pid);
@@ -155,9 +160,9 @@ START_TEST(request_to_leave_has_no_effect_during_a_takeover)
 	ck_assert(!text_is_error);
 	ck_assert_str_eq(ask(&server, "leave\none\ntwo\n"), "");
 	ck_assert(!text_is_error);
-	expect_listed(&server, "two /dev/vdb virtio-vdpa attached");
+	ck_assert_uint_eq(world->disk[0].detached + world->disk[1].detached, 0);
 	store_relaxed(&world->disk[0].stuck, 0);
-	expect_nodes(&successor, 0, 2);
+	server_expect_both(&successor, "one /dev/vda", "two /dev/vdb");
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
 	ck_assert_uint_eq(server_log_count(&server, "leaving all disks as they are"), 0);
 	end_server(&successor);
