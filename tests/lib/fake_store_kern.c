@@ -9,16 +9,18 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "compiler.h"
 #include "store/store_kern.h"
 
+/* Atomic: threads of a store may be between two calls. */
 static void (*watch_before)(const struct store_call *call);
 static int (*watch_after)(const struct store_call *call, int res);
 
 void fake_store_watch(void (*before)(const struct store_call *call),
 		      int (*after)(const struct store_call *call, int res))
 {
-	watch_before = before;
-	watch_after = after;
+	store_release(&watch_before, before);
+	store_release(&watch_after, after);
 }
 
 static int do_call(const struct store_call *call)
@@ -49,12 +51,15 @@ static int do_call(const struct store_call *call)
 
 static int call_kernel(struct store_call call)
 {
+	void (*before)(const struct store_call *call) = load_acquire(&watch_before);
+	int (*after)(const struct store_call *call, int res);
 	int res;
 
-	if (watch_before)
-		watch_before(&call);
+	if (before)
+		before(&call);
 	res = do_call(&call);
-	return watch_after ? watch_after(&call, res) : res;
+	after = load_acquire(&watch_after);
+	return after ? after(&call, res) : res;
 }
 
 ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_t count,
