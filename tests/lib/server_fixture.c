@@ -183,8 +183,7 @@ void start_server(struct server_process *process)
 
 void expect_nodes(struct server_process *process, int first, int count)
 {
-	for (int i = first; i < first + count; i++)
-		server_expect_out(process, nodes[i]);
+	server_expect_outs(process, nodes + first, count);
 }
 
 void start_serving(int count)

@@ -65,7 +65,7 @@ void server_teardown(void);
 /** start_server() - with what @start says */
 void start_server(struct server_process *process);
 
-/** expect_nodes() - it prints the lines of disks [@first, @first + @count) */
+/** expect_nodes() - it prints the lines of disks [@first, @first + @count), the slower ones later */
 void expect_nodes(struct server_process *process, int first, int count);
 
 /** start_serving() - start @server, and wait until it serves the first @count disks */

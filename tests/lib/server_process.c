@@ -136,29 +136,34 @@ static bool is_allowed_out(const struct server_process *server, const char *line
 	return server->allowed_out && !strcmp(line, server->allowed_out);
 }
 
-void server_expect_out(struct server_process *server, const char *line)
+static int find_line(const char *const *lines, int count, unsigned int seen, const char *line)
 {
-	const char *came;
-
-	do {
-		watch_log(server);
-		came = next_line(&server->out);
-		ck_assert_msg(came != NULL, "this line never came: %s", line);
-	} while (strcmp(came, line) && is_allowed_out(server, came));
-	ck_assert_str_eq(came, line);
+	for (int i = 0; i < count; i++)
+		if (!(seen >> i & 1) && !strcmp(lines[i], line))
+			return i;
+	return -1;
 }
 
-void server_expect_both(struct server_process *server, const char *line, const char *other)
+void server_expect_outs(struct server_process *server, const char *const *lines, int count)
 {
+	unsigned int seen = 0;
 	const char *came;
-	bool in_order;
+	int at;
 
-	watch_log(server);
-	came = next_line(&server->out);
-	ck_assert_msg(came != NULL, "neither came: %s, %s", line, other);
-	in_order = !strcmp(came, line);
-	ck_assert(in_order || !strcmp(came, other));
-	server_expect_out(server, in_order ? other : line);
+	for (int missing = count; missing; missing -= at >= 0) {
+		watch_log(server);
+		came = next_line(&server->out);
+		ck_assert_msg(came != NULL, "%d lines of %s... never came", missing, lines[0]);
+		at = find_line(lines, count, seen, came);
+		ck_assert_msg(at >= 0 || is_allowed_out(server, came), "unexpected output: %s",
+			      came);
+		seen |= at >= 0 ? 1u << at : 0;
+	}
+}
+
+void server_expect_out(struct server_process *server, const char *line)
+{
+	server_expect_outs(server, &line, 1);
 }
 
 int server_wait(struct server_process *server)

@@ -37,8 +37,8 @@ bool server_saw_log(struct server_process *server, const char *part);
 /** server_expect_out() - wait for the next line of standard output, which is @line */
 void server_expect_out(struct server_process *server, const char *line);
 
-/** server_expect_both() - wait for these two lines, in any order */
-void server_expect_both(struct server_process *server, const char *line, const char *other);
+/** server_expect_outs() - wait for these lines, in any order */
+void server_expect_outs(struct server_process *server, const char *const *lines, int count);
 
 /** server_wait() - wait until it ends. Return: its exit status */
 int server_wait(struct server_process *server);

@@ -99,7 +99,7 @@ START_TEST(server_that_is_killed_leaves_its_disks_to_the_successor)
 	successor.allowed = "this server adopts its remaining 1 disks as after a crash";
 	send_signal(&server, SIGKILL);
 	store_relaxed(&world->disk[0].stuck, 0);
-	server_expect_both(&successor, "one /dev/vda", "two /dev/vdb");
+	expect_nodes(&successor, 0, 2);
 	end_server(&successor);
 	expect_in_kernel(1, false);
 }
@@ -162,7 +162,7 @@ START_TEST(request_to_leave_has_no_effect_during_a_takeover)
 	ck_assert(!text_is_error);
 	ck_assert_uint_eq(world->disk[0].detached + world->disk[1].detached, 0);
 	store_relaxed(&world->disk[0].stuck, 0);
-	server_expect_both(&successor, "one /dev/vda", "two /dev/vdb");
+	expect_nodes(&successor, 0, 2);
 	ck_assert_int_eq(server_wait(&server), EXIT_OK);
 	ck_assert_uint_eq(server_log_count(&server, "leaving all disks as they are"), 0);
 	end_server(&successor);
