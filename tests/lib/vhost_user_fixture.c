@@ -355,6 +355,16 @@ static void keep_connection(void)
 	vuf.device.handover = &handover;
 }
 
+void vuf_keep_connection(void)
+{
+	vuf_call(keep_connection);
+}
+
+bool vuf_kept(void)
+{
+	return handover;
+}
+
 static void pass_connection(void)
 {
 	must(handover, "the server has closed the connection");
@@ -365,7 +375,7 @@ static void pass_connection(void)
 
 void vuf_hand_over(int result)
 {
-	vuf_call(keep_connection);
+	vuf_keep_connection();
 	vuf_begin_close();
 	finish_held(result);
 	vuf_await_close();

@@ -114,6 +114,10 @@ void vuf_crash(void);
  */
 void vuf_hand_over(int result);
 
+/** vuf_keep_connection() - the next device_close() is to pass it on. vuf_kept(): did it? */
+void vuf_keep_connection(void);
+bool vuf_kept(void);
+
 /** vuf_set_hold() - the store holds what is submitted from now on, or passes it on again */
 void vuf_set_hold(bool hold);
 

@@ -251,6 +251,28 @@ START_TEST(device_ends_while_the_store_is_opened)
 }
 END_TEST
 
+/*
+ * The next server cannot make good what was acknowledged as failed: the front end must connect again, and
+ * starts its rings anew.
+ */
+START_TEST(connection_is_not_passed_on_while_the_store_is_opened)
+{
+	vuf_up();
+	get_base(0);
+	get_base(1);
+	stall();
+	vuf_keep_connection();
+	vuf_begin_close();
+	vuf_await_close();
+	ck_assert(!vuf_kept());
+	ck_assert(!vuf_acknowledged(VUC_SET_VRING_KICK));
+	ck_assert(vuc_closed(&vuf.c));
+	sem_post(&opened);
+	vuf_stop();
+	ck_assert_uint_eq(test_log_count("is closed, since the server stops"), 1);
+}
+END_TEST
+
 /* The tries end with the device. */
 START_TEST(device_ends_while_the_store_is_busy)
 {
@@ -325,6 +347,7 @@ int main(void)
 	tcase_add_test(tc, closed_with_the_device);
 	tcase_add_loop_test(tc, ring_starts_when_the_store_is_free, 0, 2);
 	tcase_add_loop_test(tc, device_ends_while_the_store_is_opened, 0, 2);
+	tcase_add_test(tc, connection_is_not_passed_on_while_the_store_is_opened);
 	tcase_add_loop_test(tc, device_ends_while_the_store_is_busy, 0, 2);
 	tcase_add_test(tc, another_file);
 	tcase_add_test(tc, store_has_shrunk);

@@ -276,10 +276,6 @@ static void accept_stopped(struct ring_poll *poll)
 		device_close_queues(vu->device);
 		return;
 	}
-	if (!vu->device->handover)
-		log_info("%s: the connection to the front end (process %d) is closed, since the "
-			 "server stops or releases the disk; the front end must connect again",
-			 vu->device->config->name, (int)vu->pid);
 	vhost_user_session_end(vu); /* after the message that is being processed */
 }
 

@@ -82,7 +82,7 @@ struct vhost_user_device {
 	struct log_limit refusals;    /* lines about messages that are refused, and other errors */
 	struct log_limit connections; /* lines about connections */
 
-	/* The connection. Zeroed between two connections, from here to the end of the struct. */
+	/* The connection. vhost_user_disconnect.c resets what the next one must not find. */
 	bool connected;
 	bool announced; /* the log has a line about the connection */
 	struct vhost_user_socket socket;

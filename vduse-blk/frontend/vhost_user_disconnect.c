@@ -43,24 +43,37 @@ static void store_released(struct vhost_user_device *vu, const char *why)
 	vhost_user_session_ended(vu);
 }
 
-static void pass_on_connection(struct vhost_user_device *vu)
+/* Return: was it passed on? */
+static bool pass_on_connection(struct vhost_user_device *vu)
 {
 	struct vhost_user_handover **handover = vu->device->handover;
 
-	if (!vu->stopped || !handover || vu->lost || vu->next_fd >= 0)
-		return;
+	if (!handover || vu->lost || vu->next_fd >= 0)
+		return false;
 	*handover = vhost_user_handover_new(vu);
-	if (*handover)
+	return *handover;
+}
+
+static void stop_connection(struct vhost_user_device *vu)
+{
+	const char *name = vu->device->config->name;
+
+	if (pass_on_connection(vu))
 		log_info("%s: the connection to the front end (process %d) is passed to the next "
 			 "server",
-			 vu->device->config->name, (int)vu->pid);
+			 name, (int)vu->pid);
+	else
+		log_info("%s: the connection to the front end (process %d) is closed, since the "
+			 "server stops or releases the disk; the front end must connect again",
+			 name, (int)vu->pid);
 }
 
 static void rings_forgotten(struct queues *queues)
 {
 	struct vhost_user_device *vu = vhost_user_of_queues(queues);
 
-	pass_on_connection(vu);
+	if (vu->stopped)
+		stop_connection(vu);
 	vhost_user_close_store(vu, store_released);
 }
 

@@ -38,13 +38,15 @@ void vhost_user_message_done(struct vhost_user_device *vu)
 	bool own_reply = vu->handler && vu->handler->replies;
 	uint64_t result = vu->why != NULL;
 
+	/* It may have been acknowledged as failed: the next server could not make that good. */
+	vu->lost = vu->why && vu->stopped;
 	if (vu->why && !vu->stopped)
 		refuse(vu);
 	if (wants_reply && !own_reply)
 		vu->why = vhost_user_unsent(
 			vhost_user_reply(&vu->socket, &result, sizeof(result), -1));
 	vu->handler = NULL;
-	vu->lost = vu->why;
+	vu->lost |= vu->why != NULL;
 	if (vu->why || vu->stopped)
 		vhost_user_session_end(vu);
 	if (!vu->receiving)
