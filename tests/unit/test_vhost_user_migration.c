@@ -94,6 +94,25 @@ static void check_request(const struct vug_queue *q, const struct vug_slot *slot
 	must(!is_dirty(q->desc_addr) && !is_dirty(q->avail_addr), "rings of the driver");
 }
 
+/* A takeover during a migration. */
+START_TEST(next_server_marks_what_it_writes)
+{
+	struct vug_slot *slot;
+
+	vuf_up();
+	start_logging();
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	vuf_hand_over(MANUAL_DO);
+	vuf_serve();
+	vuf_settle();
+	memset(bits, 0, LOG_BYTES);
+	slot = vuf_offer(0, IN, 0, 8192, 0);
+	ck_assert_int_eq(vuf_finish(0, slot), OK);
+	vuf_settle();
+	check_request(&vuf.queues[0], slot);
+}
+END_TEST
+
 START_TEST(pages_that_requests_write)
 {
 	vuf.indirect = _i & 1;
@@ -290,6 +309,7 @@ int main(void)
 	TCase *tc = suite_case(s, "vhost_user_migration", setup, teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_test(tc, next_server_marks_what_it_writes);
 	tcase_add_loop_test(tc, pages_that_requests_write, 0, 4);
 	tcase_add_test(tc, bits_come_before_the_used_index);
 	tcase_add_test(tc, nothing_is_logged_before_and_after);
