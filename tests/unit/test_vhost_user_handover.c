@@ -85,6 +85,26 @@ START_TEST(requests_in_flight_are_served_again)
 }
 END_TEST
 
+/* A write was lost in the page cache. Only a reset by the driver ends that. */
+START_TEST(lost_writes_are_not_forgotten)
+{
+	struct vug_slot *slot;
+
+	vuf_up();
+	slot = vuf_hold(0, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	test_log_allow(LOG_LEVEL_ERROR, "flush: Input/output error");
+	test_log_allow(LOG_LEVEL_ERROR, "writes may be lost");
+	vuf_set_hold(false);
+	vuf_end_held(-EIO);
+	ck_assert_int_eq(vuf_finish(0, slot), VIRTIO_BLK_S_IOERR);
+	for (unsigned int n = 0; n < 2; n++) {
+		hand_over();
+		ck_assert_int_eq(vuf_do(1, VIRTIO_BLK_T_FLUSH, 0, 0, 0), VIRTIO_BLK_S_IOERR);
+		ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	}
+}
+END_TEST
+
 /* The rings of a front end that has not started them, or has stopped them. */
 START_TEST(stopped_rings_stay_stopped)
 {
@@ -252,6 +272,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
 	tcase_add_loop_test(tc, rings_go_on, 0, 4);
 	tcase_add_loop_test(tc, requests_in_flight_are_served_again, 0, 2);
+	tcase_add_test(tc, lost_writes_are_not_forgotten);
 	tcase_add_loop_test(tc, stopped_rings_stay_stopped, 0, 2);
 	tcase_add_test(tc, message_is_split);
 	tcase_add_test(tc, messages_that_were_not_received);

@@ -296,6 +296,22 @@ START_TEST(err_eventfd_says_that_a_ring_is_broken)
 }
 END_TEST
 
+START_TEST(err_eventfd_goes_to_the_next_server)
+{
+	uint64_t count;
+
+	vuf_up();
+	q = &vuf.queues[0];
+	ck_assert_int_eq(vug_send_err(q, &vuf.c), 0);
+	vuf_hand_over(MANUAL_DO);
+	vuf_serve();
+	ck_assert_int_eq(vuf_do(0, OUT, 0, 512, 1), OK);
+	test_log_expect(LOG_LEVEL_ERROR, "the driver wrote an invalid ring");
+	break_ring();
+	vuf_wait(!eventfd_read(q->err_fd, &count));
+}
+END_TEST
+
 /* The front end fills it, and takes O_NONBLOCK away: the worker and the end of the device do not wait. */
 START_TEST(err_eventfd_is_full_and_blocks)
 {
@@ -856,6 +872,7 @@ int main(void)
 	tcase_add_loop_test(tc, addresses_are_in_no_memory, 0, 2);
 	tcase_add_test(tc, driver_breaks_its_ring);
 	tcase_add_loop_test(tc, err_eventfd_says_that_a_ring_is_broken, 0, 3);
+	tcase_add_test(tc, err_eventfd_goes_to_the_next_server);
 	tcase_add_test(tc, err_eventfd_is_full_and_blocks);
 	tcase_add_loop_test(tc, eventfds_are_eventfds, 0, 2);
 	tcase_add_test(tc, polling_without_a_kick_is_not_possible);

@@ -596,7 +596,10 @@ START_TEST(write_cache_is_switched)
 	ck_assert_int_eq(vuc_set_config(&vuf.c, wce, "\0\1", 2), 0);
 	ck_assert(write_is_durable());
 
-	/* A reset, and a new connection, switch it on. */
+	/* Not a takeover, but a reset, and a new connection, switch it on. */
+	vuf_hand_over(MANUAL_DO);
+	vuf_serve();
+	ck_assert_uint_eq(get_wce(), 0);
 	ck_assert_int_eq(vuc_set_empty(&vuf.c, VUC_RESET_DEVICE), 0);
 	ck_assert_uint_eq(get_wce(), 1);
 	ck_assert_int_eq(vuc_set_u64(&vuf.c, VUC_SET_FEATURES, vuf.features), 0);
