@@ -43,7 +43,6 @@ static int give_connection(struct disk *disk)
 	*handover = (struct vhost_user_handover){
 		.ring = &ds.ring,
 		.connection = ends[0],
-		.to = -1,
 	};
 	vhost_user_transcript_init(&handover->transcript);
 	disk->handover = handover;
@@ -67,9 +66,10 @@ START_TEST(connection_is_kept_until_the_new_server_serves)
 	ds_release(1);
 	ds_wait(ds.done);
 	end = give_connection(disk);
-	ck_assert_int_eq(disk_pass_connection(disk, fds), 0);
-	close(fds[1]);
-	ds_wait(!tasks_running());
+	for (unsigned int i = 0; i < 2; i++) { /* the new server died, or its socket was full */
+		ck_assert_int_eq(disk_pass_connection(disk, fds), 0);
+		close(fds[1]);
+	}
 	if (_i == 1)
 		disk_drop_connection(disk);
 	if (_i == 2) {

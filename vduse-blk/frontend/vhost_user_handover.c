@@ -7,10 +7,18 @@
 #include <sys/time.h>
 
 #include "closer.h"
+#include "task.h"
 #include "vhost_user_device.h"
 
 /* How long the task waits for a next server that does not receive. */
 #define SEND_SECONDS 10
+
+/* A task that sends the transcript to the next server. */
+struct sender {
+	struct task task;
+	struct vhost_user_handover *handover;
+	int to;
+};
 
 /* After a failure nothing more is added. */
 struct writer {
@@ -128,7 +136,7 @@ struct vhost_user_handover *vhost_user_handover_new(struct vhost_user_device *vu
 	if (!handover)
 		return NULL;
 	handover->ring = vu->device->ring;
-	handover->to = handover->connection = -1;
+	handover->connection = -1;
 	vhost_user_transcript_init(&handover->transcript);
 	if (say_all(vu, &handover->transcript)) {
 		vhost_user_handover_drop(handover, false);
@@ -141,15 +149,15 @@ struct vhost_user_handover *vhost_user_handover_new(struct vhost_user_device *vu
 
 static void send_work(struct task *task)
 {
-	struct vhost_user_handover *handover = container_of(task, struct vhost_user_handover, task);
+	struct sender *sender = container_of(task, struct sender, task);
 	/* After an error the next server, which has received too little, closes the connection. */
-	int err = vhost_user_transcript_send(&handover->transcript, handover->to);
+	int err = vhost_user_transcript_send(&sender->handover->transcript, sender->to);
 
 	(void)err;
 }
 
-/* Closes the socket, the descriptors of the transcript, and the connection. */
-static void close_all(struct vhost_user_handover *handover)
+/* With the descriptors of the transcript, and the connection. */
+static void handover_free(struct vhost_user_handover *handover)
 {
 	unsigned int count = vhost_user_transcript_fds(&handover->transcript, NULL);
 	int *fds = calloc(count + 1, sizeof(*fds));
@@ -167,37 +175,54 @@ static void close_all(struct vhost_user_handover *handover)
 
 static void sent(struct task *task)
 {
-	struct vhost_user_handover *handover = container_of(task, struct vhost_user_handover, task);
-	const struct closer_items items = { .fds = &handover->to, .fd_count = 1 };
+	struct sender *sender = container_of(task, struct sender, task);
+	struct vhost_user_handover *handover = sender->handover;
+	const struct closer_items items = { .fds = &sender->to, .fd_count = 1 };
 
 	closer_start(handover->ring, &items, NULL, NULL);
-	handover->to = -1;
-	if (handover->dropped)
-		close_all(handover);
+	free(sender);
+	if (!--handover->senders && handover->dropped)
+		handover_free(handover);
+}
+
+/* @to: owned by the sender, if it is started. Return: 0; -errno */
+static int sender_start(struct vhost_user_handover *handover, int to)
+{
+	const struct timeval wait = { .tv_sec = SEND_SECONDS };
+	struct sender *sender = calloc(1, sizeof(*sender));
+	int err;
+
+	if (!sender)
+		return -ENOMEM;
+	setsockopt(to, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+	*sender = (struct sender){
+		.task = {
+			.name = "hand over",
+			.work = send_work,
+			.done = sent,
+			.shares_descriptors = true,
+		},
+		.handover = handover,
+		.to = to,
+	};
+	err = task_start(&sender->task, handover->ring);
+	if (err)
+		free(sender);
+	else
+		handover->senders++;
+	return err;
 }
 
 int vhost_user_handover_open(struct vhost_user_handover *handover, int fds[DEVICE_CONNECTION_FDS])
 {
-	const struct timeval wait = { .tv_sec = SEND_SECONDS };
 	int pair[2], err;
 
-	if (handover->to >= 0)
-		return -EBUSY;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return -errno;
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
-	handover->to = pair[1];
-	handover->task = (struct task){
-		.name = "hand over",
-		.work = send_work,
-		.done = sent,
-		.shares_descriptors = true,
-	};
-	err = task_start(&handover->task, handover->ring);
+	err = sender_start(handover, pair[1]);
 	if (err) {
 		close(pair[0]);
 		close(pair[1]);
-		handover->to = -1;
 		return err;
 	}
 	fds[0] = handover->connection;
@@ -210,6 +235,6 @@ void vhost_user_handover_drop(struct vhost_user_handover *handover, bool keep)
 	if (keep)
 		handover->connection = -1;
 	handover->dropped = true;
-	if (handover->to < 0)
-		close_all(handover);
+	if (!handover->senders)
+		handover_free(handover);
 }

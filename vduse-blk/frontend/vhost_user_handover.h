@@ -11,7 +11,6 @@
 #include "compiler.h"
 #include "device.h"
 #include "ring.h"
-#include "task.h"
 #include "vhost_user_transcript.h"
 
 struct vhost_user_device;
@@ -20,9 +19,8 @@ struct vhost_user_handover {
 	struct ring *ring;
 	int connection; /* -1: taken */
 	struct vhost_user_transcript transcript;
-	struct task task; /* sends the transcript */
-	int to;		  /* where the task sends it; -1: no task runs */
-	bool dropped;	  /* free this when the task has ended */
+	unsigned int senders; /* tasks that send the transcript */
+	bool dropped;	      /* the last sender frees this */
 };
 
 /**
@@ -37,7 +35,7 @@ struct vhost_user_handover *vhost_user_handover_new(struct vhost_user_device *vu
  * vhost_user_handover_open() - the descriptors for the next server
  * @fds: out: the connection, which @handover keeps; the transcript, which the caller closes
  *
- * A task sends the transcript. Return: 0; -EBUSY: a former call is not complete; other -errno
+ * A task sends the transcript, each time. Return: 0; -errno
  */
 int __must_check vhost_user_handover_open(struct vhost_user_handover *handover,
 					  int fds[DEVICE_CONNECTION_FDS]);
