@@ -115,7 +115,6 @@ static void transcript_ended(struct ring_poll *poll)
 	vu->socket.fd = vu->next_fd;
 	vu->next_fd = -1;
 	vu->switching = false;
-	log_debug("%s: the front end (process %d) goes on here", name_of(vu), (int)vu->pid);
 	ring_poll_start(vu->device->ring, poll, vu->socket.fd, readable);
 	if (vu->stopped)
 		vhost_user_session_end(vu);
@@ -195,10 +194,8 @@ void vhost_user_session_begin(struct vhost_user_device *vu, int fd)
 	vhost_user_socket_init(&vu->socket, fd);
 	vu->announced = log_allow(&vu->connections, name_of(vu));
 	if (vu->announced && vu->next_fd >= 0)
-		log_info(
-			"%s: the former server has passed the connection to the front end (process "
-			"%d)",
-			name_of(vu), (int)vu->pid);
+		log_info("%s: continues the connection to the front end (process %d)", name_of(vu),
+			 (int)vu->pid);
 	else if (vu->announced)
 		log_info("%s: a front end (process %d) has connected to %s", name_of(vu),
 			 (int)vu->pid, vu->listener.path);
