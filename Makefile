@@ -64,7 +64,7 @@ UNIT   := $(SERVER_SUITES) $(DISK_SUITES) task list iov pages umem iotlb iotlb_m
 	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush queue_bounce device device_faults device_recovery \
 	  control control_clients control_sockets takeover takeover_old takeover_new takeover_ask examine background ownership bounce backing_conflict adopt polling irq_cpu rescue show \
 	  outbox logger store_users vdpa_bus vdpa_autoprobe mappings sigbus \
-	  vhost_user_socket vhost_user_memory vhost_user_listener vhost_user_session vhost_user_rings vhost_user_inflight vhost_user_migration vhost_user_handover vhost_user_store dirty_log virtq_dirty inflight_memory driver_map
+	  passed_fds vhost_user_socket vhost_user_memory vhost_user_listener vhost_user_session vhost_user_rings vhost_user_inflight vhost_user_migration vhost_user_handover vhost_user_store dirty_log virtq_dirty inflight_memory driver_map
 FUZZ   := virtq blk_req config inflight control vhost_user
 HOSTILE := vhost ring driver sketch cases_chain cases_request cases_ring cases_setup cases_reset \
 	  cases_memory cases_race random resets main

@@ -21,58 +21,28 @@ unsigned int tasks_running(void)
 	return load_relaxed(&running);
 }
 
-/* One message with all descriptors. */
-union fd_message {
-	struct cmsghdr header;
-	char space[CMSG_SPACE(TASK_DESCRIPTORS_MAX * sizeof(int))];
-};
-
-static struct msghdr fd_msghdr(struct iovec *iov, union fd_message *control, unsigned int count)
-{
-	return (struct msghdr){
-		.msg_iov = iov,
-		.msg_iovlen = 1,
-		.msg_control = control->space,
-		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
-	};
-}
-
 static int send_given(const struct task *task)
 {
-	union fd_message control = { 0 };
 	char byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = fd_msghdr(&iov, &control, task->given_count);
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	int *fds;
+	const struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	int fds[TASK_DESCRIPTORS_MAX];
+	ssize_t sent;
 
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(task->given_count * sizeof(int));
-	fds = (int *)CMSG_DATA(cmsg);
 	for (unsigned int i = 0; i < task->given_count; i++)
 		fds[i] = *task->given[i];
-	return sendmsg(task->send_fd, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+	sent = passed_fds_send(task->send_fd, &iov, 1, fds, task->given_count, 0);
+	return sent < 0 ? (int)sent : 0;
 }
 
 /* Return: the number received, which is less than sent at the limit of open files; -errno */
 static int receive_fds(const struct task *task, int fds[TASK_DESCRIPTORS_MAX])
 {
-	union fd_message control = { 0 };
 	char byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = fd_msghdr(&iov, &control, task->given_count);
-	struct cmsghdr *cmsg;
-	size_t len;
+	const struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	unsigned int count;
+	ssize_t len = passed_fds_receive(task->ours, iov, fds, task->given_count, &count);
 
-	if (recvmsg(task->ours, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
-		return -errno;
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS)
-		return 0;
-	len = cmsg->cmsg_len - CMSG_LEN(0);
-	memcpy(fds, CMSG_DATA(cmsg), len);
-	return (int)(len / sizeof(int));
+	return len < 0 ? (int)len : (int)count;
 }
 
 static void take_given(struct task *task)

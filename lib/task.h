@@ -13,9 +13,10 @@
 #include <stdbool.h>
 
 #include "compiler.h"
+#include "passed_fds.h"
 #include "ring.h"
 
-#define TASK_DESCRIPTORS_MAX 32
+#define TASK_DESCRIPTORS_MAX PASSED_FDS_MAX
 
 struct task {
 	/* Set by the caller. */

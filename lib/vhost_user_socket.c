@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "passed_fds.h"
+
 #define HEADER sizeof(struct vhost_user_header)
 
 static const char *const names[VHOST_USER_REQUESTS] = {
@@ -180,30 +182,14 @@ int vhost_user_receive(struct vhost_user_socket *socket, const char **why)
 static int send_message(int fd, const struct vhost_user_header *header, const void *payload,
 			int passed_fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { .bytes = { 0 } };
-	struct iovec iov[2] = {
+	const struct iovec iov[2] = {
 		{ .iov_base = (void *)header, .iov_len = HEADER },
 		{ .iov_base = (void *)payload, .iov_len = header->size },
 	};
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	ssize_t sent;
+	ssize_t sent = passed_fds_send(fd, iov, 2, &passed_fd, passed_fd >= 0, MSG_DONTWAIT);
 
-	if (passed_fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.bytes);
-		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-			.cmsg_len = CMSG_LEN(sizeof(int)),
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &passed_fd, sizeof(passed_fd));
-	}
-	sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0)
-		return -errno;
+		return (int)sent;
 	/* A part of a message: the front end does not read its socket. */
 	return (size_t)sent == HEADER + header->size ? 0 : -EAGAIN;
 }

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "passed_fds.h"
 
 #define HEADER sizeof(struct vhost_user_header)
 
@@ -82,30 +83,12 @@ int vhost_user_transcript_end(struct vhost_user_transcript *transcript,
 /* The descriptors come with the first byte. Return: bytes; -errno */
 static ssize_t send_some(int fd, const struct said *said, size_t from)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(said->fds))];
-		struct cmsghdr align;
-	} control = { .bytes = { 0 } };
-	struct iovec iov = {
+	const struct iovec iov = {
 		.iov_base = (void *)(said->bytes + from),
 		.iov_len = said->size - from,
 	};
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	size_t size = said->fd_count * sizeof(int);
-	ssize_t sent;
 
-	if (!from && size) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(size);
-		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-			.cmsg_len = CMSG_LEN(size),
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), said->fds, size);
-	}
-	sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	return sent < 0 ? -errno : sent;
+	return passed_fds_send(fd, &iov, 1, said->fds, from ? 0 : said->fd_count, 0);
 }
 
 int vhost_user_transcript_send(const struct vhost_user_transcript *transcript, int fd)

@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "passed_fds.h"
+
 #define SUFFIX	".control"
 #define BACKLOG 64
 
@@ -162,24 +164,10 @@ const char *control_peer_name(pid_t pid, char text[CONTROL_PEER_NAME_MAX])
 
 int control_send_packet(int fd, const char *text, const int *fds, unsigned int count)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * CONTROL_FDS_MAX)];
-		struct cmsghdr align;
-	} control = { .bytes = { 0 } };
-	struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
+	ssize_t sent = passed_fds_send(fd, &iov, 1, fds, count, MSG_DONTWAIT);
 
-	if (count) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-			.cmsg_len = CMSG_LEN(sizeof(int) * count),
-		};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, sizeof(int) * count);
-	}
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sent < 0 ? (int)sent : 0;
 }
 
 int control_send(int fd, bool ok, int text_fd)
@@ -187,46 +175,15 @@ int control_send(int fd, bool ok, int text_fd)
 	return control_send_packet(fd, ok ? "ok" : "error", &text_fd, 1);
 }
 
-/* Closes descriptors above @max. Return: how many there are */
-static unsigned int take_descriptors(struct msghdr *msg, int *fds, unsigned int max)
-{
-	unsigned int count = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t passed = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		for (size_t i = 0; c->cmsg_type == SCM_RIGHTS && i < passed; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (count < max)
-				fds[count++] = fd;
-			else
-				close(fd);
-		}
-	}
-	return count;
-}
-
 ssize_t control_receive_packet(int fd, char *text, size_t size, int fds[CONTROL_FDS_MAX])
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * CONTROL_FDS_MAX)];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { .iov_base = text, .iov_len = size };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	unsigned int count = len < 0 ? 0 : take_descriptors(&msg, fds, CONTROL_FDS_MAX);
+	const struct iovec iov = { .iov_base = text, .iov_len = size };
+	unsigned int count;
+	ssize_t len = passed_fds_receive(fd, iov, fds, CONTROL_FDS_MAX, &count);
 
 	while (count < CONTROL_FDS_MAX)
 		fds[count++] = -1;
-	return len < 0 ? -errno : len;
+	return len;
 }
 
 static char *read_text(int text_fd)

@@ -126,7 +126,6 @@ static void new_released(struct takeover_new *takeover, const char *name)
 static bool new_connection(struct takeover_new *takeover, const char *name, const int *fds)
 {
 	struct disks *disks = container_of(takeover, struct succession, from)->disks;
-
 	struct disk *disk = disks_find(disks, name);
 
 	if (disk)

@@ -44,7 +44,7 @@
 #define TAKEOVER_COMPLETE    "complete"
 
 #define TAKEOVER_WORD_MAX 16
-#define TAKEOVER_FDS	  DEVICE_CONNECTION_FDS /* CONTROL_FDS_MAX */
+#define TAKEOVER_FDS	  DEVICE_CONNECTION_FDS /* no more than CONTROL_FDS_MAX */
 
 struct takeover_line {
 	char word[TAKEOVER_WORD_MAX];
