@@ -35,42 +35,32 @@
 #define PROTOCOL_DRAGONBALL                                                                        \
 	(BIT(VUC_P_MQ) | BIT(VUC_P_REPLY_ACK) | BIT(VUC_P_CONFIG) | BIT(VUC_P_CONFIGURE_MEM_SLOTS))
 
+/* hw/virtio/vhost.c: calls and errors of all queues come before the features. */
+#define QEMU                                                                                       \
+	.features = ALL_FEATURES | LOG_ALL, .queues_max = QUEUES_MAX, .queue_size = 1024,          \
+	.inflight_size = 128, /* its property; the guest's rings are larger */                     \
+		.reconnects = true,                                                                \
+	.connect = { GET_FEATURES, GET_PROTOCOL, SET_PROTOCOL, QUEUE_NUM,  MEM_SLOTS,              \
+		     BACKEND_FD,   OWNER,	 GET_FEATURES, EACH_QUEUE, MASK,                   \
+		     ERR,	   NEXT_QUEUE,	 CONFIG },                                         \
+	.start = { SET_FEATURES, INFLIGHT,   SET_FEATURES, MEMORY_SLOTS, EACH_QUEUE,               \
+		   NUM,		 BASE,	     ADDR,	   KICK,	 MASK,                     \
+		   NEXT_QUEUE,	 EACH_QUEUE, ENABLE,	   NEXT_QUEUE,	 STATUS_DRIVER_OK,         \
+		   EACH_QUEUE,	 CALL,	     NEXT_QUEUE },                                         \
+	.stop = { EACH_QUEUE, DISABLE,	  NEXT_QUEUE,	EACH_QUEUE,                                \
+		  GET_BASE,   NEXT_QUEUE, STATUS_RESET, RESET_DEVICE }
+
 const struct vmm vmms[] = {
 	{
-		/* hw/virtio/vhost.c: calls and errors of all queues come before the features. */
 		.name = "qemu",
-		.features = ALL_FEATURES | LOG_ALL,
 		.protocol = PROTOCOL_QEMU,
-		.queues_max = QUEUES_MAX,
-		.queue_size = 1024,
-		.inflight_size = 128, /* its property; the guest's rings are larger */
-		.reconnects = true,
-		.connect = { GET_FEATURES, GET_PROTOCOL, SET_PROTOCOL, QUEUE_NUM, MEM_SLOTS,
-			     BACKEND_FD, OWNER, GET_FEATURES, EACH_QUEUE, MASK, ERR, NEXT_QUEUE,
-			     CONFIG },
-		.start = { SET_FEATURES, INFLIGHT, SET_FEATURES, MEMORY_SLOTS, EACH_QUEUE, NUM,
-			   BASE, ADDR, KICK, MASK, NEXT_QUEUE, EACH_QUEUE, ENABLE, NEXT_QUEUE,
-			   STATUS_DRIVER_OK, EACH_QUEUE, CALL, NEXT_QUEUE },
-		.stop = { EACH_QUEUE, DISABLE, NEXT_QUEUE, EACH_QUEUE, GET_BASE, NEXT_QUEUE,
-			  STATUS_RESET, RESET_DEVICE },
+		QEMU,
 	},
 	{
-		/* The same, with inflight-migration=on: QEMU 11. */
+		/* With inflight-migration=on: QEMU 11. */
 		.name = "qemu-11",
-		.features = ALL_FEATURES | LOG_ALL,
 		.protocol = PROTOCOL_QEMU | BIT(VUC_P_GET_VRING_BASE_INFLIGHT),
-		.queues_max = QUEUES_MAX,
-		.queue_size = 1024,
-		.inflight_size = 128,
-		.reconnects = true,
-		.connect = { GET_FEATURES, GET_PROTOCOL, SET_PROTOCOL, QUEUE_NUM, MEM_SLOTS,
-			     BACKEND_FD, OWNER, GET_FEATURES, EACH_QUEUE, MASK, ERR, NEXT_QUEUE,
-			     CONFIG },
-		.start = { SET_FEATURES, INFLIGHT, SET_FEATURES, MEMORY_SLOTS, EACH_QUEUE, NUM,
-			   BASE, ADDR, KICK, MASK, NEXT_QUEUE, EACH_QUEUE, ENABLE, NEXT_QUEUE,
-			   STATUS_DRIVER_OK, EACH_QUEUE, CALL, NEXT_QUEUE },
-		.stop = { EACH_QUEUE, DISABLE, NEXT_QUEUE, EACH_QUEUE, GET_BASE, NEXT_QUEUE,
-			  STATUS_RESET, RESET_DEVICE },
+		QEMU,
 	},
 	{
 		/* The same with a guest of one region table, and no slots: QEMU 5. */
