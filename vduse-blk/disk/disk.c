@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/front_end.h"
 #include "frontend/bounce.h"
 #include "disk_steps.h"
 #include "time_ns.h"
@@ -318,13 +319,22 @@ int disk_create(struct disk *disk)
 	return 0;
 }
 
-/* Attaches an adopted device at once, since its driver waits. A new device waits for its turn. */
+/*
+ * The kernel numbers the nodes of new devices in the order in which they are attached, so they wait for
+ * their turn. An adopted device has its node, and its driver waits; a socket has no number.
+ */
+static bool needs_turn(const struct disk *disk)
+{
+	return disk->host->rescue ||
+	       (!device_adopted(&disk->device) && front_end_of(disk->config->driver)->vdpa);
+}
+
 void disk_created(struct disk *disk)
 {
 	disk_set_state(disk, DISK_CREATED);
 	if (disk->state != DISK_CREATED)
 		return;
-	if (device_adopted(&disk->device) && !disk->host->rescue)
+	if (!needs_turn(disk))
 		disk_attach(disk);
 	else if (disk_goal(disk) != DISK_SERVE)
 		disk_detach_step(disk); /* taken back, but another program had removed the device */
