@@ -58,7 +58,7 @@ UNIT   := $(SERVER_SUITES) $(DISK_SUITES) task list iov pages umem iotlb iotlb_m
 	  virtio_blk virtio_blk_io virtio_blk_ranges \
 	  config config_lines config_files config_dump \
 	  file_store file_store_change file_store_many file_store_iopoll \
-	  file_store_staging store_type fault_store store_pool store_threads store_health \
+	  file_store_staging store_type fault_store store_pool store_threads store_holder store_health \
 	  host_file store_cache store_lock store_rivals store_block \
 	  virtq virtq_start virtq_hostile virtq_broken virtq_random virtq_recovery virtq_race memory_order \
 	  ring worker request_path request_memory guest_memory queue queue_setup queue_cancel queue_flush queue_bounce device device_faults device_recovery \

@@ -74,6 +74,19 @@ ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_
 	});
 }
 
+static bool refuses_nowait;
+
+void fake_store_refuse_nowait(bool refuse)
+{
+	refuses_nowait = refuse;
+}
+
+bool store_kern_refuses_nowait(int fd)
+{
+	(void)fd;
+	return refuses_nowait;
+}
+
 int store_kern_sync(int fd)
 {
 	return call_kernel((struct store_call){ .what = STORE_CALL_SYNC, .fd = fd });

@@ -3,6 +3,7 @@
 #ifndef TESTS_FAKE_STORE_KERN_H
 #define TESTS_FAKE_STORE_KERN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -32,5 +33,8 @@ struct store_call {
  */
 void fake_store_watch(void (*before)(const struct store_call *call),
 		      int (*after)(const struct store_call *call, int res));
+
+/** fake_store_refuse_nowait() - stores that are opened from now on are slow ones, as on NFS and FUSE */
+void fake_store_refuse_nowait(bool refuse);
 
 #endif

@@ -81,8 +81,7 @@ void fb_teardown(void)
 	test_log_end();
 }
 
-/* Opens a new image with something everywhere. Return: false where this place cannot be had */
-bool fb_open_place(enum place place, enum cache_mode cache)
+bool fb_make_place(enum place place)
 {
 	int fd;
 
@@ -104,7 +103,13 @@ bool fb_open_place(enum place place, enum cache_mode cache)
 		if (loop_fd < 0)
 			return false;
 	}
+	return true;
+}
 
+bool fb_open_place(enum place place, enum cache_mode cache)
+{
+	if (!fb_make_place(place))
+		return false;
 	fb_config.cache = cache;
 	ck_assert_int_eq(store_type_file.open(&fb_config, 0, &fb_backend), 0);
 	fb_plain_fd = open(fb_config.path, O_RDWR | O_CLOEXEC);

@@ -78,7 +78,10 @@ extern uint32_t fb_piece_count;
 void fb_setup(void);
 void fb_teardown(void);
 
-/** fb_open_place() - open a new image with something everywhere. Return: can that place be had? */
+/** fb_make_place() - make a new image with something everywhere. Return: can that place be had? */
+bool fb_make_place(enum place place);
+
+/** fb_open_place() - make a new image and open it as a store, and for the test. Return: likewise */
 bool fb_open_place(enum place place, enum cache_mode cache);
 
 /** fb_expect_content() - the store has fb_content: every byte, those outside of the slice as well */

@@ -275,7 +275,7 @@ static int fault_open(const struct device_config *config, unsigned int wait_ms,
 	if (err)
 		goto free_fault;
 	fault->no_fds.fd = -1;
-	err = store_pool_new(config->name, &fault->no_fds, 0, NULL, NULL, &fault->pool);
+	err = store_pool_new(config->name, &fault->no_fds, 0, NULL, NULL, NULL, &fault->pool);
 	if (err)
 		goto put_threads;
 	store_pool_widen(fault->pool);

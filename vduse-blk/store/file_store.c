@@ -15,7 +15,9 @@
 #include <sys/stat.h>
 
 #include "config/front_end.h"
+#include "log.h"
 #include "store_access.h"
+#include "store_holder.h"
 #include "store_kern.h"
 #include "store_threads.h"
 #include "store_type.h"
@@ -205,7 +207,7 @@ static unsigned int file_descriptors(struct backend *backend, int **fds, unsigne
 {
 	struct file_store *store = container_of(backend, struct file_store, base);
 
-	return host_file_descriptors(&store->file, fds, max);
+	return store->holder ? 0 : host_file_descriptors(&store->file, fds, max);
 }
 
 static void set_pool_fds(struct file_store *store)
@@ -218,6 +220,8 @@ static void file_moved(struct backend *backend)
 {
 	struct file_store *store = container_of(backend, struct file_store, base);
 
+	if (store->holder)
+		return;
 	host_file_moved(&store->file);
 	set_pool_fds(store);
 }
@@ -227,6 +231,8 @@ static void file_close(struct backend *backend)
 	struct file_store *store = container_of(backend, struct file_store, base);
 
 	store_pool_free(store->pool);
+	if (store->holder)
+		store_holder_free(store->holder);
 	host_file_close(&store->file);
 	store_threads_put();
 	free(store);
@@ -266,11 +272,39 @@ static void file_init(struct file_store *store, const struct device_config *conf
 	store->bounce = front_end_of(config->driver)->bounce_buffer;
 }
 
+/* A slow store: no worker uses its descriptors, so the process need not have them. */
+static void hold(struct file_store *store)
+{
+	int *fds[STORE_HOLDER_MAX], err;
+	unsigned int count = host_file_descriptors(&store->file, fds, ARRAY_SIZE(fds));
+
+	err = store_holder_new(fds, count, &store->holder);
+	if (!err)
+		host_file_forget(&store->file);
+	else if (err != -ENOTSUP)
+		log_warn(
+			"%s: no private descriptor table for the store: %s; if this server is killed "
+			"while the store stalls, no other server can serve its disks",
+			store->name, strerror(-err));
+}
+
 static int pool_open(struct file_store *store)
 {
+	unsigned int sync_count = store->file.sync_count;
+	int err;
+
 	set_pool_fds(store);
-	return store_pool_new(store->name, &store->pool_fds, store->file.sync_count, file_lost,
-			      store, &store->pool);
+	if (!store->file.block_device && store_kern_refuses_nowait(store->file.fd)) {
+		store->no_nowait[0] = store->no_nowait[1] = true;
+		hold(store);
+	}
+	err = store_pool_new(store->name, &store->pool_fds, sync_count, store->holder, file_lost,
+			     store, &store->pool);
+	if (!err && store->no_nowait[0])
+		store_pool_widen(store->pool);
+	if (err && store->holder)
+		store_holder_free(store->holder);
+	return err;
 }
 
 static int file_open(const struct device_config *config, unsigned int wait_ms, struct backend **out)

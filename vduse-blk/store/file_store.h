@@ -11,7 +11,9 @@ struct file_store {
 	struct backend base;
 	struct host_file file;
 	struct store_pool *pool;
-	struct pool_fds pool_fds; /* of @store, in the process's table */
+	struct store_holder
+		*holder; /* has the descriptors of a slow store; NULL: the process has them */
+	struct pool_fds pool_fds; /* of @store, in the table of the holder or the process */
 	const char *name;	  /* of the device */
 	bool keep_space;	  /* discard = no: never free space */
 	bool iopoll;		  /* iopoll = yes: poll the disk for completions */

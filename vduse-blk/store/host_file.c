@@ -317,6 +317,13 @@ void host_file_moved(struct host_file *file)
 		store_claim_moved(file->claim);
 }
 
+void host_file_forget(struct host_file *file)
+{
+	file->fd = -1;
+	memset(file->sync_fds, -1, sizeof(file->sync_fds));
+	file->sync_count = 0;
+}
+
 void host_file_close(struct host_file *file)
 {
 	while (file->sync_count) {

@@ -77,6 +77,9 @@ unsigned int host_file_descriptors(struct host_file *file, int **fds, unsigned i
 /** host_file_moved() - its descriptors are now in the process's table; other disks may share the claim */
 void host_file_moved(struct host_file *file);
 
+/** host_file_forget() - its descriptors are now in a table of other threads, which close them */
+void host_file_forget(struct host_file *file);
+
 /** host_file_close() - close all descriptors, which unlocks the store */
 void host_file_close(struct host_file *file);
 

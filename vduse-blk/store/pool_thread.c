@@ -10,7 +10,7 @@
 #include "log.h"
 #include "store_threads.h"
 
-/* The eventfd that wakes a ring, in the descriptor table of the thread. */
+/* The eventfd that wakes a ring, in a descriptor table. */
 struct waker {
 	struct waker *next;
 	const struct ring *ring; /* outlives the pool */
@@ -30,14 +30,14 @@ void pool_job_end(struct pool_job *job, int result)
 	job->message.run = job_message;
 }
 
-static int fetch_waker(struct pool_thread *thread, const struct ring *ring)
+static int fetch_waker(struct pool_wakers *wakers, const struct ring *ring)
 {
 	struct waker *waker = calloc(1, sizeof(*waker));
 
 	if (!waker)
 		return -ENOMEM;
 	*waker = (struct waker){
-		.next = thread->wakers,
+		.next = wakers->first,
 		.ring = ring,
 		.fd = store_thread_fetch(ring->message_fd),
 	};
@@ -47,8 +47,21 @@ static int fetch_waker(struct pool_thread *thread, const struct ring *ring)
 		free(waker);
 		return err;
 	}
-	thread->wakers = waker;
+	wakers->first = waker;
 	return waker->fd;
+}
+
+static int find_or_fetch_waker(struct pool_wakers *wakers, const struct ring *ring)
+{
+	const struct waker *waker;
+	int fd;
+
+	pthread_mutex_lock(&wakers->lock);
+	for (waker = wakers->first; waker && waker->ring != ring;)
+		waker = waker->next;
+	fd = waker ? waker->fd : fetch_waker(wakers, ring);
+	pthread_mutex_unlock(&wakers->lock);
+	return fd;
 }
 
 /* Without the eventfd the completion cannot reach the worker, so this tries until it succeeds. */
@@ -56,10 +69,7 @@ static int waker_fd(struct pool_thread *thread, const struct ring *ring)
 {
 	int fd;
 
-	for (const struct waker *waker = thread->wakers; waker; waker = waker->next)
-		if (waker->ring == ring)
-			return waker->fd;
-	while ((fd = fetch_waker(thread, ring)) < 0) {
+	while ((fd = find_or_fetch_waker(thread->wakers, ring)) < 0) {
 		log_err("%s: cannot send a completion to the worker: %s; trying again",
 			thread->name, strerror(-fd));
 		sleep(1);
@@ -81,6 +91,10 @@ static int fetch_fds(struct pool_thread *thread)
 	struct pool_fds *own = &thread->fds;
 	int err;
 
+	if (thread->held) {
+		*own = *thread->shared;
+		return 0;
+	}
 	own->fd = -1;
 	if (thread->shared->fd >= 0)
 		own->fd = store_thread_fetch(thread->shared->fd);
@@ -113,21 +127,37 @@ int pool_thread_check(struct pool_thread *thread)
 void pool_thread_enter(struct pool_thread *thread)
 {
 	pthread_setname_np(pthread_self(), "store");
-	store_thread_enter();
+	if (!thread->held)
+		store_thread_enter();
 	thread->err = fetch_fds(thread);
 	if (thread->err)
 		log_err("%s: a thread of the store cannot fetch its descriptors: %s", thread->name,
 			strerror(-thread->err));
 }
 
-void pool_thread_leave(struct pool_thread *thread)
+void pool_wakers_init(struct pool_wakers *wakers)
+{
+	pthread_mutex_init(&wakers->lock, NULL);
+	wakers->first = NULL;
+}
+
+void pool_wakers_exit(struct pool_wakers *wakers, bool close)
 {
 	struct waker *waker;
 
-	close_fds(thread);
-	while ((waker = thread->wakers)) {
-		thread->wakers = waker->next;
-		store_thread_close(waker->fd);
+	while ((waker = wakers->first)) {
+		wakers->first = waker->next;
+		if (close)
+			store_thread_close(waker->fd);
 		free(waker);
 	}
+	pthread_mutex_destroy(&wakers->lock);
+}
+
+void pool_thread_leave(struct pool_thread *thread)
+{
+	if (thread->held)
+		return;
+	close_fds(thread);
+	pool_wakers_exit(thread->wakers, true);
 }

@@ -17,6 +17,14 @@ ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_
 	return n < 0 ? -errno : n;
 }
 
+bool store_kern_refuses_nowait(int fd)
+{
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+
+	return preadv2(fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP;
+}
+
 int store_kern_sync(int fd)
 {
 	return fdatasync(fd) ? -errno : 0;

@@ -16,6 +16,13 @@
 ssize_t store_kern_transfer(bool write, int fd, const struct iovec *iov, uint32_t count,
 			    uint64_t offset);
 
+/**
+ * store_kern_refuses_nowait() - does the file system refuse RWF_NOWAIT for this file?
+ *
+ * Linux checks it before it reads anything.
+ */
+bool store_kern_refuses_nowait(int fd);
+
 /** store_kern_sync() - fdatasync(). Return: 0; -errno */
 int store_kern_sync(int fd);
 

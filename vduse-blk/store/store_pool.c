@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "pool_thread.h"
+#include "store_holder.h"
 #include "store_kern.h"
 #include "store_threads.h"
 
@@ -20,7 +21,9 @@ struct job_list {
 
 struct store_pool {
 	const char *name;
-	const struct pool_fds *fds; /* of the process */
+	const struct pool_fds *fds;	/* of the process, or of the holder */
+	struct pool_wakers held_wakers; /* of the table of @holder, which all threads share */
+	struct store_holder *holder;	/* NULL: none */
 	unsigned int sync_count;
 	void (*lost)(void *owner);
 	void *owner;
@@ -85,6 +88,11 @@ static bool can_sync(const struct store_pool *pool)
 	return pool->syncs.first && pool->syncing != (1u << pool->sync_count) - 1;
 }
 
+static struct thread_starter *starter_of(const struct store_pool *pool)
+{
+	return pool->holder ? store_holder_starter(pool->holder) : store_threads_starter();
+}
+
 /* Called with the lock, after the number of jobs or threads has changed. */
 static void pool_changed(struct store_pool *pool)
 {
@@ -95,7 +103,7 @@ static void pool_changed(struct store_pool *pool)
 	} else if (work && !pool->ordered && pool->threads < pool->threads_max) {
 		pool->ordered = true;
 		pool->threads++;
-		store_threads_order(&pool->order);
+		thread_starter_order(starter_of(pool), &pool->order);
 	}
 	store_relaxed(&pool->behind,
 		      work && pool->threads == pool->threads_max && !pool->ordered && !pool->idle);
@@ -222,12 +230,17 @@ static void do_job(struct store_pool *pool, struct pool_thread *thread)
 static void *pool_main(void *arg)
 {
 	struct store_pool *pool = arg;
+	struct pool_wakers own_wakers;
 	struct pool_thread thread = {
 		.name = pool->name,
+		.wakers = pool->holder ? &pool->held_wakers : &own_wakers,
 		.shared = pool->fds,
+		.held = pool->holder,
 		.sync_count = pool->sync_count,
 	};
 
+	if (!pool->holder)
+		pool_wakers_init(&own_wakers);
 	pool_thread_enter(&thread);
 	pthread_mutex_lock(&pool->lock);
 	pool->ordered = false;
@@ -248,7 +261,8 @@ static void *pool_main(void *arg)
 }
 
 int store_pool_new(const char *name, const struct pool_fds *fds, unsigned int sync_count,
-		   void (*lost)(void *owner), void *owner, struct store_pool **out)
+		   struct store_holder *holder, void (*lost)(void *owner), void *owner,
+		   struct store_pool **out)
 {
 	struct store_pool *pool = calloc(1, sizeof(*pool));
 	pthread_condattr_t attr;
@@ -258,9 +272,11 @@ int store_pool_new(const char *name, const struct pool_fds *fds, unsigned int sy
 	pool->name = name;
 	pool->fds = fds;
 	pool->sync_count = sync_count;
+	pool->holder = holder;
 	pool->threads_max = POOL_THREADS;
 	pool->lost = lost;
 	pool->owner = owner;
+	pool_wakers_init(&pool->held_wakers);
 	list_init(&pool->jobs);
 	list_init(&pool->syncs);
 	list_init(&pool->synced);
@@ -282,7 +298,7 @@ void store_pool_free(struct store_pool *pool)
 	pool->stopping = true;
 	pthread_cond_broadcast(&pool->wake);
 	pthread_mutex_unlock(&pool->lock);
-	if (store_threads_withdraw(&pool->order)) {
+	if (thread_starter_withdraw(starter_of(pool), &pool->order)) {
 		pthread_mutex_lock(&pool->lock);
 		pool->threads--;
 		pthread_mutex_unlock(&pool->lock);
@@ -291,6 +307,7 @@ void store_pool_free(struct store_pool *pool)
 	while (pool->threads)
 		pthread_cond_wait(&pool->ended, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
+	pool_wakers_exit(&pool->held_wakers, false);
 	pthread_cond_destroy(&pool->ended);
 	pthread_cond_destroy(&pool->wake);
 	pthread_mutex_destroy(&pool->lock);

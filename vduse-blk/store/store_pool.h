@@ -32,6 +32,7 @@
 #define POOL_THREADS_WIDE 128
 #define POOL_SYNCS_MAX	  4
 
+struct store_holder;
 struct store_pool;
 
 /* The descriptors of the store, in the descriptor table of the thread that runs the job. */
@@ -59,9 +60,10 @@ struct pool_job {
 /**
  * store_pool_new() - a pool without threads
  * @name:       of the disk, for messages; must outlive the pool
- * @fds:        in the process's table; valid when the first job comes; must outlive the pool. Its @fd
- *              may be -1: the jobs need none
+ * @fds:        valid when the first job comes; must outlive the pool. Its @fd may be -1: the jobs need
+ *              none
  * @sync_count: the number of descriptors in @fds->sync; 0: no job may be a sync
+ * @holder:     has @fds in its table, and must outlive the pool; NULL: the process has them
  * @lost:       called after a sync has failed with another error than -EINTR, before @done of its
  *              jobs. Called on the thread of that sync, perhaps on several at the same time. Must
  *              not block
@@ -70,8 +72,8 @@ struct pool_job {
  * Call it after store_threads_get(). Return: 0; -ENOMEM
  */
 int __must_check store_pool_new(const char *name, const struct pool_fds *fds,
-				unsigned int sync_count, void (*lost)(void *owner), void *owner,
-				struct store_pool **out);
+				unsigned int sync_count, struct store_holder *holder,
+				void (*lost)(void *owner), void *owner, struct store_pool **out);
 
 /** store_pool_free() - end the threads, and wait until they have closed their descriptors of the
  * store. No job may be in the pool */

@@ -9,7 +9,7 @@
  * A new thread with a copied table would have to close all other descriptors, and close() of a file
  * on NFS or FUSE waits for its server. So one thread, the starter, gets an empty table before any
  * store is opened. It starts all other threads, and each of them fetches the descriptors of its
- * store with pidfd_getfd().
+ * store with pidfd_getfd(). The threads of a slow store share the table of its holder (store_holder.h).
  */
 #ifndef VDUSE_BLK_STORE_THREADS_H
 #define VDUSE_BLK_STORE_THREADS_H
@@ -17,14 +17,7 @@
 #include <stdbool.h>
 
 #include "compiler.h"
-
-/* A request for a thread. The caller zeroes it and sets @main and @arg. */
-struct thread_order {
-	void *(*main)(void *arg); /* calls store_thread_enter() first */
-	void *arg;
-	struct thread_order *next;
-	bool waiting; /* in the list of the starter */
-};
+#include "thread_starter.h"
 
 /**
  * store_threads_get() - start the starter, unless it runs. store_threads_put() ends it
@@ -34,20 +27,12 @@ struct thread_order {
 int __must_check store_threads_get(void);
 void store_threads_put(void);
 
-/**
- * store_threads_order() - make the starter start a detached thread. Any thread; never blocks
- *
- * All signals are blocked in the new thread. If it cannot be started, the starter tries again
- * every second and logs the first failure. The caller may use @order again when @order->main runs.
- */
-void store_threads_order(struct thread_order *order);
+/** store_threads_starter() - between store_threads_get() and _put(): starts threads that call
+ * store_thread_enter() first */
+struct thread_starter *store_threads_starter(void);
 
-/**
- * store_threads_withdraw() - cancel an order
- *
- * Return: true: the thread will not start; false: it has started, or @order was not waiting
- */
-bool store_threads_withdraw(struct thread_order *order);
+/** store_threads_apart() - have threads private tables? If not, pidfd_getfd() does not work here */
+bool store_threads_apart(void);
 
 /** store_thread_enter() - give the calling new thread a private table with descriptors 0 to 2 only */
 void store_thread_enter(void);
