@@ -32,7 +32,7 @@ fuse_goes_on() {
 
 fuse_store_ends() { # FILE
 	fuse_goes_on
-	umount -l "$1"
+	umount -l "$1" 2>/dev/null
 	kill -TERM "$FUSE_SERVER"
 	wait "$FUSE_SERVER"
 }
