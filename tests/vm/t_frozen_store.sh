@@ -41,16 +41,16 @@ configure() {
 	printf '[other]\npath = %s\n' "$other"
 }
 
-# Not by xfs_io, which looks at every mount, and so waits for the file server: put NODE BYTE SIZE SEEK
+# Not by xfs_io, which looks at every mount, and so waits for the file server: put NODE BYTE SIZE SEEK SECONDS
 put() {
 	head -c "$3" /dev/zero | tr '\0' "\\$2" |
-		timeout "$patience" dd of="$1" bs="$3" seek=$(($4 / $3)) iflag=fullblock oflag=direct \
+		timeout "$5" dd of="$1" bs="$3" seek=$(($4 / $3)) iflag=fullblock oflag=direct \
 			conv=notrunc,fsync status=none
 }
 
 # A write and a flush of the other disk: goes_on BYTE WHEN
 goes_on() {
-	patience=60 put "${NODE[other]}" "$1" 65536 0 ||
+	put "${NODE[other]}" "$1" 65536 0 60 ||
 		fail "the other disk cannot be flushed $2"
 	filled "${NODE[other]}" "$1" 64k || fail "the other disk has not what was written $2"
 }
@@ -60,14 +60,14 @@ for case in "ext4 none" "ext4 writeback" "fuse auto"; do
 	say "$kind, cache = $cache"
 	store=$T/fs/stalls.img
 	[ "$kind" = ext4 ] || store=$T/fuse.img
-	configure $cache >"$T/conf"
+	configure "$cache" >"$T/conf"
 	start_server
 	node=${NODE[stalls]}
 	goes_on 101 "before"
 	stall
 	pids=()
 	for ((n = 0; n < writers; n++)); do
-		patience=600 put "$node" 102 4096 $((n * 65536)) &
+		put "$node" 102 4096 $((n * 65536)) 600 &
 		pids+=($!)
 	done
 	wait_for 60 "$writers writes that wait" under_way "$node" $writers
@@ -87,7 +87,7 @@ for case in "ext4 none" "ext4 writeback" "fuse auto"; do
 	kill -KILL "$SERVER"
 	disown "$SERVER"
 	thaw
-	configure $cache >"$T/conf"
+	configure "$cache" >"$T/conf"
 	start_server
 	for pid in "${pids[@]}"; do
 		wait "$pid" || fail "a write that waited for the store failed"
