@@ -39,6 +39,11 @@ static int do_call(const struct store_call *call)
 	case STORE_CALL_SYNC:
 		n = fdatasync(call->fd);
 		break;
+	case STORE_CALL_WRITE_BACK:
+		n = sync_file_range(call->fd, offset, len,
+				    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					    SYNC_FILE_RANGE_WAIT_AFTER);
+		break;
 	case STORE_CALL_ALLOCATE:
 		n = fallocate(call->fd, call->mode | FALLOC_FL_KEEP_SIZE, offset, len);
 		break;
@@ -90,6 +95,12 @@ bool store_kern_refuses_nowait(int fd)
 int store_kern_sync(int fd)
 {
 	return call_kernel((struct store_call){ .what = STORE_CALL_SYNC, .fd = fd });
+}
+
+int store_kern_write_back(int fd, uint64_t offset, uint64_t len)
+{
+	return call_kernel((struct store_call){
+		.what = STORE_CALL_WRITE_BACK, .fd = fd, .offset = offset, .len = len });
 }
 
 int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len)

@@ -246,6 +246,9 @@ static void add_call(struct fb_op *op, const struct store_call *call)
 	case STORE_CALL_SYNC:
 		add_word(op, "sync");
 		break;
+	case STORE_CALL_WRITE_BACK:
+		add_word(op, "write_back");
+		break;
 	case STORE_CALL_ALLOCATE:
 		add_word(op, call->mode == FALLOC_FL_PUNCH_HOLE	  ? "punch"
 			     : call->mode == FALLOC_FL_ZERO_RANGE ? "zero_range"

@@ -136,6 +136,61 @@ START_TEST(zeroes_are_made_the_best_way)
 }
 END_TEST
 
+/* Pages that were written and not flushed, of the range and of its neighbours. */
+START_TEST(dirty_pages_of_a_block_device_can_be_discarded_and_zeroed)
+{
+	struct fb_op op;
+
+	fb_config.discard = SWITCH_YES;
+	if (!fb_open_place(BLOCK, CACHE_WRITEBACK))
+		return;
+	for (int i = 0; i < 20; i++) {
+		op = fb_make_transfer(BACKEND_WRITE, 65536, fb_one_piece(131072));
+		ck_assert_int_eq(fb_run(&op), 0);
+		fb_write_content(&op, 131072);
+		op = fb_make_op(_i ? BACKEND_WRITE_ZEROES : BACKEND_DISCARD, 65536 + 4096 * i,
+				32768);
+		op.io.unmap = _i > 1;
+		ck_assert_int_eq(fb_run(&op), 0);
+		if (_i)
+			fb_zero_content(&op);
+	}
+	if (_i)
+		fb_expect_content();
+}
+END_TEST
+
+static const struct {
+	enum backend_op kind;
+	int fakes[4];
+	const char *steps;
+} busy[] = {
+	{ BACKEND_WRITE_ZEROES, { -EBUSY }, " zero_range write_back zero_range" },
+	{ BACKEND_WRITE_ZEROES,
+	  { -EBUSY, 0, -EBUSY },
+	  " zero_range write_back zero_range zeroes:8192" },
+	{ BACKEND_WRITE_ZEROES, { -EBUSY, -EIO }, " zero_range write_back zeroes:8192" },
+	{ BACKEND_DISCARD, { -EBUSY }, " discard write_back discard" },
+	{ BACKEND_DISCARD, { -EBUSY, 0, -EBUSY }, " discard write_back discard" },
+	{ BACKEND_DISCARD, { -EBUSY, -EIO }, " discard write_back" },
+};
+
+START_TEST(page_that_stays_dirty_changes_the_way)
+{
+	struct fb_op op;
+
+	fb_config.discard = SWITCH_YES;
+	if (!fb_open_place(BLOCK, CACHE_WRITEBACK))
+		return;
+	for (int i = 0; i < 2; i++) { /* the store does not remember it */
+		op = fb_make_op(busy[_i].kind, 8192, 8192);
+		memcpy(op.fakes, busy[_i].fakes, sizeof(busy[_i].fakes));
+		ck_assert_int_eq(fb_run(&op), 0);
+		ck_assert_str_eq(op.trace, busy[_i].steps);
+	}
+}
+END_TEST
+
 START_TEST(unsafe_cache_makes_nothing_durable)
 {
 	struct fb_op op;
@@ -352,6 +407,8 @@ int main(void)
 	tcase_add_loop_test(tc, flush_is_a_sync, 0, ARRAY_SIZE(flushes));
 	tcase_add_loop_test(tc, discard_gives_space_back_and_touches_nothing_else, 0, 2);
 	tcase_add_loop_test(tc, zeroes_are_made_the_best_way, 0, ARRAY_SIZE(zeroings));
+	tcase_add_loop_test(tc, dirty_pages_of_a_block_device_can_be_discarded_and_zeroed, 0, 3);
+	tcase_add_loop_test(tc, page_that_stays_dirty_changes_the_way, 0, ARRAY_SIZE(busy));
 	tcase_add_test(tc, unsafe_cache_makes_nothing_durable);
 	tcase_add_loop_test(tc, zeroes_are_written_in_chunks_as_the_last_resort, 0,
 			    ARRAY_SIZE(written));

@@ -106,9 +106,37 @@ static int write_zeroes(struct backend_io *io, int fd)
 	return err;
 }
 
-static int allocate(const struct backend_io *io, int fd, int mode)
+static int try_allocate(const struct backend_io *io, int fd, int mode)
 {
 	return store_kern_allocate(fd, mode, store_of(io)->file.offset + io->offset, io->len);
+}
+
+static int try_discard(const struct backend_io *io, int fd, int mode)
+{
+	(void)mode;
+	return store_kern_discard(fd, store_of(io)->file.offset + io->offset, io->len);
+}
+
+/*
+ * Before Linux discards or zeroes a part of a block device, it drops the pages of that part from the page
+ * cache. While a process has the device open with O_EXCL, as this one does (store_claim.h), it can only drop
+ * clean pages, and fails with EBUSY for a dirty one (truncate_bdev_range() in block/bdev.c). So the part is
+ * written back first. Return: 0; -EBUSY: a neighbour has written to one of these pages again; other -errno
+ */
+static int change_range(const struct backend_io *io, int fd, int mode,
+			int (*change)(const struct backend_io *io, int fd, int mode))
+{
+	int err = change(io, fd, mode);
+
+	if (err != -EBUSY)
+		return err;
+	err = store_kern_write_back(fd, store_of(io)->file.offset + io->offset, io->len);
+	return err ? -EBUSY : change(io, fd, mode);
+}
+
+static int allocate(const struct backend_io *io, int fd, int mode)
+{
+	return change_range(io, fd, mode, try_allocate);
 }
 
 /*
@@ -133,10 +161,10 @@ static int zeroes_work(struct pool_job *job, const struct pool_fds *fds)
 		if (not_supported(err))
 			store_relaxed(&store->no_zero_range, true);
 	}
-	return not_supported(err) ? write_zeroes(io, fds->fd) : err;
+	return not_supported(err) || err == -EBUSY ? write_zeroes(io, fds->fd) : err;
 }
 
-/* A discard is a hint: if the store cannot free space, it succeeds without an effect. */
+/* A discard is a hint: if the store cannot free space, now or ever, it succeeds without an effect. */
 static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 {
 	struct backend_io *io = io_of_job(job);
@@ -144,13 +172,12 @@ static int discard_work(struct pool_job *job, const struct pool_fds *fds)
 	int err;
 
 	if (store->file.block_device)
-		err = store_kern_discard(fds->fd, store->file.offset + io->offset, io->len);
+		err = change_range(io, fds->fd, 0, try_discard);
 	else
 		err = allocate(io, fds->fd, FALLOC_FL_PUNCH_HOLE);
-	if (!not_supported(err))
-		return err;
-	store_relaxed(&store->no_discard, true);
-	return 0;
+	if (not_supported(err))
+		store_relaxed(&store->no_discard, true);
+	return not_supported(err) || err == -EBUSY ? 0 : err;
 }
 
 static void change_done(struct pool_job *job)

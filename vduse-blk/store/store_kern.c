@@ -30,6 +30,14 @@ int store_kern_sync(int fd)
 	return fdatasync(fd) ? -errno : 0;
 }
 
+int store_kern_write_back(int fd, uint64_t offset, uint64_t len)
+{
+	unsigned int flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			     SYNC_FILE_RANGE_WAIT_AFTER;
+
+	return sync_file_range(fd, (off_t)offset, (off_t)len, flags) ? -errno : 0;
+}
+
 int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len)
 {
 	return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) ? -errno : 0;

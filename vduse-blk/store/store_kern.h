@@ -26,6 +26,9 @@ bool store_kern_refuses_nowait(int fd);
 /** store_kern_sync() - fdatasync(). Return: 0; -errno */
 int store_kern_sync(int fd);
 
+/** store_kern_write_back() - sync_file_range(): write dirty pages, without a flush. Return: 0; -errno */
+int store_kern_write_back(int fd, uint64_t offset, uint64_t len);
+
 /** store_kern_allocate() - fallocate(), with FALLOC_FL_KEEP_SIZE. Return: 0; -errno */
 int store_kern_allocate(int fd, int mode, uint64_t offset, uint64_t len);
 
