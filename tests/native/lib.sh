@@ -6,6 +6,7 @@
 # A test is tests/native/t_NAME.sh. The back end is vduse-blk, or, to show that the test itself is
 # right, qemu-storage-daemon (BACKEND).
 . tests/lib/server.sh
+. tests/lib/stores.sh
 
 BACKEND=${BACKEND:-vduse-blk}
 TOOLS=$(dirname "$(dirname "$VDUSE_BLK")")/tests/native
@@ -13,10 +14,6 @@ PEER= # qemu-storage-daemon
 
 # These disks are in no kernel's hands.
 settle_udev() {
-	:
-}
-
-lazy_umount() {
 	:
 }
 

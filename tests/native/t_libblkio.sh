@@ -2,24 +2,8 @@
 # libblkio's driver virtio-blk-vhost-user: verified random I/O with 1 and 4 queues, and qemu-io through
 # it: odd places and sizes, discard, zeroes, the end of the disk, one client after the other.
 . tests/native/lib.sh
+. tests/native/qemu_io.sh
 need_vhost_user
-
-io() {
-	timeout 60 qemu-io --image-opts "driver=virtio-blk-vhost-user,path=$T/socket,cache.direct=on" \
-		"$@" >"$T/io" 2>&1 || fail "qemu-io $*: status $?: $(cat "$T/io")"
-	if grep -qE 'failed|rror' "$T/io"; then
-		fail "qemu-io $*: $(cat "$T/io")"
-	fi
-}
-
-# The same, but it must fail.
-io_refused() {
-	local status=0
-	timeout 60 qemu-io --image-opts "driver=virtio-blk-vhost-user,path=$T/socket,cache.direct=on" \
-		"$@" >"$T/io" 2>&1 || status=$?
-	[ $status -eq 1 ] || fail "qemu-io $*: status $status, not 1: $(cat "$T/io")"
-	grep -q 'failed: Input/output error' "$T/io" || fail "qemu-io $*: $(cat "$T/io")"
-}
 
 img=$(image disk.img 64M)
 for queues in 1 4; do

@@ -5,6 +5,7 @@
 #
 # A test is tests/vm/t_GROUP_NAME.sh. It runs as root in a virtual machine with a VDUSE kernel.
 . tests/lib/server.sh
+. tests/lib/stores.sh
 
 # Whoever closed a disk after writing had udev open it once more, which is not what is tested. On a
 # busy machine udevd may not answer in time; then the server waits for udev, as it should.
@@ -63,15 +64,4 @@ null_disk() {
 		echo "${pair#*=}" >"$dir/${pair%%=*}"
 	done
 	DISK=/dev/${dir##*/}
-}
-
-# A block device on a file: loop_disk FILE [OPTION]... (of losetup). Sets DISK.
-loop_disk() {
-	modprobe loop
-	DISK=$(losetup --find --show "${@:2}" "$1")
-	defer losetup --detach "$DISK"
-}
-
-lazy_umount() {
-	grep -o " ${T}[^ ]*" /proc/mounts | sort -r | xargs -r -n1 umount -l || true
 }

@@ -58,32 +58,7 @@ AS=()
 #
 # The store
 #
-bad_store "$T/missing.img" "cannot open $T/missing.img: No such file"
-bad_store "$T/missing/disk.img" "cannot open $T/missing/disk.img: No such file"
-bad_store "$T" "cannot open $T: neither a regular file nor a block device"
-mkfifo "$T/fifo"
-bad_store "$T/fifo" "cannot open $T/fifo: neither a regular file nor a block device"
-bad_store /dev/zero 'cannot open /dev/zero: neither a regular file nor a block device'
-bad_store "$(image empty.img 0)" 'empty.img has 0 bytes: nothing to serve'
-bad_store "$(image odd.img 10000)" 'odd.img.*size 10000.*multiple'
-qemu-img create -q -f qcow2 "$T/format.img" 16M
-truncate -s %512 "$T/format.img"
-truncate -s +100 "$T/format.img"
-bad_store "$T/format.img" 'multiple.*it looks like a qcow2 image; convert it: qemu-img convert -O raw'
-bad_store "$img" 'size 33554432.*past the end' 'size = 32M'
-bad_store "$img" 'offset|nothing to serve' 'offset = 16M'
-chmod 400 "$img"
-chattr +i "$img" 2>/dev/null && bad_store "$img" 'Operation not permitted' && chattr -i "$img"
-chmod 600 "$img"
-
-# In use: by a program with locks of its own, by a mount, by a claim.
-qemu-nbd --socket="$T/nbd" --format=raw --persistent "$img" >"$T/nbd.log" 2>&1 &
-user=$!
-disown $user
-wait_for 30 "qemu-nbd" test -S "$T/nbd"
-bad_store "$img" "cannot open $img: in use by another process"
-kill $user
-wait_for 30 "end of qemu-nbd" test ! -e "/proc/$user"
+# In use: by a mount, by a claim. tests/native/t_bad_stores.sh has more.
 null_disk 16
 mkfs.ext4 -q "$DISK"
 mkdir "$T/mnt"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# What each cache mode promises, shown by a loss of power: the store forgets what nobody flushed.
-# expect-dmesg: I/O error, dev (vd|disk)|(print_req|buffer_io)_error|Buffer I/O error on dev|EXT4-fs .*shut down
+# What each cache mode promises, shown by a loss of power: the disk below forgets what nobody flushed.
+# tests/native/t_stores.sh does the same with a file system.
+# expect-dmesg: I/O error, dev (vd|disk)|(print_req|buffer_io)_error|Buffer I/O error on dev
 # once
 . tests/vm/lib.sh
 
@@ -50,39 +51,7 @@ disk() {
 	clean
 }
 
-# An image file whose file system stops with its journal unwritten. Zeroes: where C was before.
-file() {
-	local img
-	img=$(image "ext4/$1.img" 8M)
-	fill "$img" 103 $mib $((2 * mib))
-	sync -f "$img"
-	serve <<-C
-		[file]
-		path = $img
-		cache = $1
-	C
-	write_as_told "${NODE[file]}" "$1" "$2"
-	blkdiscard -z --offset $((2 * mib)) --length $mib "${NODE[file]}"
-	xfs_io -x -c shutdown "$T/ext4"
-	stop
-	quiet 'cannot flush /dev/|Input/output error|writes may be lost|more errors of the store'
-	clean
-	umount "$T/ext4"
-	mount -o commit=300 "$DISK" "$T/ext4"
-	survived "$img" "$1" "$3" "$4"
-	is_there "$4" "zeroes that were not flushed, with cache = $1," "$img" 0 $mib $((2 * mib))
-}
-
 disk none "write back" kept lost
 disk writeback "write back" kept lost
 disk writethrough "write through" kept kept
 disk unsafe "write back" lost lost
-
-mkdir "$T/ext4"
-null_disk 64
-mkfs.ext4 -q "$DISK"
-mount -o commit=300 "$DISK" "$T/ext4"
-file none "write back" kept lost
-file writeback "write back" kept lost
-file writethrough "write through" kept kept
-file unsafe "write back" lost lost

@@ -29,9 +29,9 @@ start_server
 mkfs.ext4 -q "${NODE[high]}"
 mkdir "$T/mnt"
 mount "${NODE[high]}" "$T/mnt"
-fio_verify --size=16M --time_based --runtime=10 --name=file --filename="${NODE[file]}" --name=low --filename="${NODE[low]}" &
+fio_verify --size=16M --time_based --runtime=3 --name=file --filename="${NODE[file]}" --name=low --filename="${NODE[low]}" &
 load=$!
-for ((i = 0; i < 20; i++)); do
+for ((i = 0; i < 5; i++)); do
 	check 0 --stores
 	is "what it printed" "$(cat "$T/check.out" "$T/check.err")" "$T/check.conf: correct, and its stores too"
 done

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Attached and detached again and again, with I/O running at every end, nothing is left and nothing
 # grows; neither in the kernel, nor in a server whose driver is unbound and bound again.
-# CYCLES: how often (20)
+# CYCLES: how often (6)
 # expect-dmesg: I/O error
 # deadline: 1200
 # once
 . tests/vm/lib.sh
 
-cycles=${CYCLES:-8}
+cycles=${CYCLES:-6}
 img=$(image disk.img 64M)
 fill "$img" 125 64M # so that it does not grow in memory while memory is looked at
 client_status=0
