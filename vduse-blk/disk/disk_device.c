@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The limits of a disk, from its store and section; comparison with the device in the kernel. */
 #include "disk_device.h"
 
 #include <errno.h>
@@ -8,19 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "adopt.h"
 #include "config/front_end.h"
-#include "control/ownership.h"
-#include "frontend/vhost_user_device.h"
+#include "disk_ops.h"
 #include "log.h"
-#include "orphans.h"
-#include "store/closed_store.h"
 #include "store/identity.h"
 #include "store/store_type.h"
-#include "vdpa_bus.h"
-
-/* The time limit for I/O of a killed server to end, for a device that is to be adopted. */
-#define STORE_WAIT_MS 30000
 
 /*
  * With virtio-vdpa the kernel copies each indirect table to the bounce buffer: 5 % of all
@@ -51,16 +42,9 @@ static int set_discard_limits(const struct device_config *config,
 	return 0;
 }
 
-/*
- * A VMM makes the queues, often with 128 descriptors, and a chain of a driver without indirect
- * descriptors must fit into its queue. The VMM may switch the write cache off; VDUSE cannot pass that
- * on.
- */
-static void set_vhost_user_limits(struct blk_limits *limits)
+const struct disk_ops *disk_ops_of(const struct device_config *config)
 {
-	limits->seg_max = MIN(limits->queue_size, 128) - 2u;
-	limits->guest_physical = true;
-	limits->config_wce = true;
+	return front_end_of(config->driver)->vdpa ? &vdpa_disk_ops : &vhost_user_disk_ops;
 }
 
 int device_set_limits(struct device *device)
@@ -82,8 +66,8 @@ int device_set_limits(struct device *device)
 		.readonly = config->readonly,
 		.flush = store->volatile_cache,
 	};
-	if (!front_end_of(config->driver)->vdpa)
-		set_vhost_user_limits(&device->limits);
+	if (disk_ops_of(config)->set_limits)
+		disk_ops_of(config)->set_limits(&device->limits);
 	config_serial(config, serial);
 	memcpy(device->limits.serial, serial, strlen(serial));
 	return set_discard_limits(config, store, &device->limits);
@@ -119,132 +103,27 @@ void device_inflight_params(const struct device *device, const char *runtime_dir
 	identity_print(&disk, identity);
 }
 
-int device_open_inflight(struct device *device, const char *runtime_dir)
-{
-	char identity[INFLIGHT_IDENTITY_MAX];
-	struct inflight_params params;
-
-	device_inflight_params(device, runtime_dir, identity, &params);
-	if (device->config->rescue && !inflight_open_any(&params, &device->inflight)) {
-		device->limits.queue_size = params.vq_size;
-		return 0;
-	}
-	if (device->config->rescue || !device_adopted(device))
-		return inflight_create(&params, &device->inflight);
-	return adopt_inflight(device, runtime_dir, false, &device->inflight);
-}
-
-/* A vhost-user disk locks its store while a front end uses it, and then no other server may look. */
-static bool may_lock(const struct device_config *config)
-{
-	return front_end_of(config->driver)->vdpa && !vduse_dev_exists(config->name);
-}
-
-/* An attached device can only be adopted unchanged. Checks that before anything is changed. */
-static int compare_with_kernel(struct device *device, const char *runtime_dir, bool log_growth)
-{
-	const struct device_config *config = device->config;
-	struct inflight *log;
-	enum vdpa_driver bus_driver;
-	int err;
-
-	if (config->rescue)
-		return 0;
-	if (!front_end_of(config->driver)->vdpa)
-		return orphans_check(device, runtime_dir);
-	if (vdpa_bus_state(config->name) == VDPA_ABSENT)
-		return orphans_check(device, runtime_dir);
-	if (!vdpa_bus_driver(config->name, &bus_driver) &&
-	    bus_driver != front_end_of(config->driver)->bus_driver) {
-		log_err("%s: is attached with driver = %s, and driver was changed to %s; restore it "
-			"until the disk is detached",
-			config->name, front_end_on_bus(bus_driver)->name,
-			front_end_of(config->driver)->name);
-		return -EBUSY;
-	}
-	err = adopt_inflight(device, runtime_dir, log_growth, &log);
-	if (!err)
-		inflight_close(log, false);
-	return err;
-}
-
-/* Its store is opened when a front end starts its rings (vhost_user_store.c). */
-static int open_vhost_user(struct device *device, const char *runtime_dir)
-{
-	const struct device_config *config = device->config;
-	int err = ownership_wait_name(config->name, runtime_dir);
-
-	return err ? err : closed_store_new(config, &device->backend);
-}
-
-static int open_vduse(struct device *device, const char *runtime_dir)
-{
-	const struct device_config *config = device->config;
-	unsigned int wait_ms = 0;
-	int err = 0;
-
-	if (vduse_dev_exists(config->name)) {
-		err = ownership_wait(config->name, runtime_dir);
-		wait_ms = STORE_WAIT_MS;
-	}
-	return err ? err : store_type_of(config)->open(config, wait_ms, &device->backend);
-}
-
 int device_open_store(struct device *device, const struct device_config *config,
 		      const char *runtime_dir)
 {
 	int err;
 
 	device->config = config;
-	if (front_end_of(config->driver)->vdpa)
-		err = open_vduse(device, runtime_dir);
-	else
-		err = open_vhost_user(device, runtime_dir);
+	err = disk_ops_of(config)->open(device, runtime_dir);
 	if (err)
 		return err;
 	err = device_set_limits(device);
 	if (!err)
-		err = compare_with_kernel(device, runtime_dir, true);
+		err = disk_ops_of(config)->check(device, runtime_dir);
 	if (err)
 		device_close_store(device);
 	return err;
 }
 
-/* A server that was killed has left it, and its front end is gone, or will connect again. */
-static void remove_old_offer(struct device *device, const char *runtime_dir)
-{
-	char identity[INFLIGHT_IDENTITY_MAX];
-	struct inflight_params params;
-
-	device_inflight_params(device, runtime_dir, identity, &params);
-	if (!inflight_create(&params, &device->offer))
-		inflight_close(device->offer, true);
-	device->offer = NULL;
-}
-
-void device_note_offer(struct device *device, const char *runtime_dir)
-{
-	char identity[INFLIGHT_IDENTITY_MAX];
-	struct inflight_params params;
-
-	if (device->offer)
-		inflight_close(device->offer, true);
-	device->offer = NULL;
-	if (!vhost_user_front_end(device))
-		return;
-	device_inflight_params(device, runtime_dir, identity, &params);
-	if (inflight_create(&params, &device->offer))
-		device->offer = NULL; /* logged; a takeover does not compare then */
-}
-
-static bool is_on_bus(const struct device_config *config)
-{
-	return front_end_of(config->driver)->vdpa && vdpa_bus_state(config->name) != VDPA_ABSENT;
-}
-
 int device_create(struct device *device, const char *runtime_dir, struct ring *ring,
 		  struct worker *workers, unsigned int worker_count, unsigned int *next_worker)
 {
+	const struct disk_ops *ops = disk_ops_of(device->config);
 	int err;
 
 	*device = (struct device){
@@ -256,16 +135,12 @@ int device_create(struct device *device, const char *runtime_dir, struct ring *r
 		.ring = ring,
 	};
 	/* A new device has the limits of its section and store, not those of an inflight log. */
-	if (!is_on_bus(device->config) && device_set_limits(device))
+	if (!ops->has_driver(device->config) && device_set_limits(device))
 		return -EINVAL;
 	err = device_make(device);
 	if (err)
 		return err;
-	/* With vhost-user the front end keeps the inflight log. */
-	if (front_end_of(device->config->driver)->vdpa)
-		err = device_open_inflight(device, runtime_dir);
-	else
-		remove_old_offer(device, runtime_dir);
+	err = ops->open_inflight(device, runtime_dir);
 	if (err)
 		goto unmake;
 	err = device_serve(device, workers, worker_count, next_worker);
@@ -280,53 +155,29 @@ unmake:
 	return err;
 }
 
-static int examine_store(struct device *device, bool try_lock)
+/* Examines the store, and continues with @check. */
+static int examine(const struct device_config *config, const char *runtime_dir,
+		   int (*check)(struct device *device, const char *runtime_dir))
 {
-	const struct device_config *config = device->config;
-	int err = store_type_of(config)->examine(config, try_lock, device->backend);
-
-	return err ? err : device_set_limits(device);
-}
-
-/* A front end that is connected to the old server will connect to this one. */
-static int compare_with_offer(struct device *device, const char *runtime_dir)
-{
-	char identity[INFLIGHT_IDENTITY_MAX], why[INFLIGHT_WHY_MAX];
-	struct inflight_params was = { .directory = runtime_dir, .name = device->config->name };
-	struct inflight *offer;
+	bool try_lock = disk_ops_of(config)->may_lock(config);
+	struct backend backend = { 0 };
+	struct device device = { .config = config, .backend = &backend };
 	int err;
 
-	if (front_end_of(device->config->driver)->vdpa || inflight_peek(&was, identity, why))
-		return 0;
-	err = adopt_inflight(device, runtime_dir, false, &offer);
+	err = store_type_of(config)->examine(config, try_lock, &backend);
 	if (!err)
-		inflight_close(offer, false);
-	return err;
+		err = device_set_limits(&device);
+	return err ? err : check(&device, runtime_dir);
 }
 
 int device_examine(const struct device_config *config, const char *runtime_dir)
 {
-	struct backend backend = { 0 };
-	struct device device = { .config = config, .backend = &backend };
-	int err;
-
-	err = examine_store(&device, may_lock(config));
-	if (!err)
-		err = compare_with_kernel(&device, runtime_dir, false);
-	return err ? err : compare_with_offer(&device, runtime_dir);
+	return examine(config, runtime_dir, disk_ops_of(config)->check_takeover);
 }
 
 int device_check_store(const struct device_config *config, const char *runtime_dir)
 {
-	struct backend backend = { 0 };
-	struct device device = { .config = config, .backend = &backend };
-	bool vdpa = front_end_of(config->driver)->vdpa;
-	int err;
-
-	err = examine_store(&device, may_lock(config));
-	if (!err && (!vdpa || !vduse_dev_exists(config->name)))
-		err = orphans_check(&device, runtime_dir);
-	return err;
+	return examine(config, runtime_dir, disk_ops_of(config)->check_stores);
 }
 
 void device_close_store(struct device *device)

@@ -58,9 +58,6 @@ void device_identity(const struct device *device, struct disk_identity *out);
 void device_inflight_params(const struct device *device, const char *runtime_dir,
 			    char identity[INFLIGHT_IDENTITY_MAX], struct inflight_params *params);
 
-/** device_open_inflight() - create the inflight log, or open that of an adopted device */
-int __must_check device_open_inflight(struct device *device, const char *runtime_dir);
-
 /**
  * device_note_offer() - a vhost-user front end has connected or gone: write down what it was offered
  *
