@@ -96,10 +96,10 @@ static inline bool disk_is_releasing(const struct disk *disk)
 /** disk_release_step() - a release is under way: do what this state allows */
 void disk_release_step(struct disk *disk);
 
-/** disk_released_to_other() - nothing is open any more: change to RELEASED, answer the release */
+/** disk_released_to_other() - nothing is open any more: change to RELEASED, reply to the release */
 void disk_released_to_other(struct disk *disk);
 
-/** disk_command_finish() - answer the command under way; no effect without a command */
+/** disk_command_finish() - reply to the command under way; no effect without a command */
 void disk_command_finish(struct disk *disk, int err);
 
 /** disk_serve_again() - the removal of a BUSY disk was cancelled: change to ATTACHED */

@@ -50,7 +50,7 @@ static bool seen_has(const struct seen *seen, const char *item)
 	return false;
 }
 
-/* Is @item new? Without memory the answer is yes: better counted twice than not at all. */
+/* Is @item new? Without memory the result is yes: better counted twice than not at all. */
 static bool seen_first(struct seen *seen, const char *item)
 {
 	char **items;
