@@ -28,7 +28,8 @@ check_data() {
 }
 
 readd() {
-	vdpa dev add name disk mgmtdev vduse || fail "the device cannot be added again"
+	# The server may be making the device anew at this moment.
+	wait_for 30 "device that can be added again" vdpa dev add name disk mgmtdev vduse
 	udevadm settle --timeout=30 || true
 }
 
