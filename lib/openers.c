@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -159,12 +161,20 @@ static bool same_file(const char *path, const struct file_key *key)
 	       makedev(stx.stx_dev_major, stx.stx_dev_minor) == key->dev;
 }
 
+/* A descriptor, in the table of a thread. */
+struct seen {
+	pid_t tid;
+	int fd;
+};
+
 struct scan {
 	const struct file_key *key;
 	const struct file_range *range;
 	pid_t self;
 	char own_table[64]; /* /proc directory of the calling thread where its table is private */
 	unsigned int looked_at;
+	struct seen *seen; /* descriptors of the process with different open files */
+	unsigned int seen_count, seen_size;
 	void (*found)(const struct opener *opener, void *ctx);
 	void *ctx;
 };
@@ -189,8 +199,36 @@ static bool scan_goes_on(struct scan *scan)
 	return !scan->key->scan_max || scan->looked_at++ < scan->key->scan_max;
 }
 
-/* Scans the descriptor table in @dir. Return: does it contain the file? */
-static bool scan_table(struct scan *scan, const char *dir, struct opener *opener)
+/* Without kcmp(), as in some sandboxes, equal numbers are taken for one open file. */
+static bool same_open_file(const struct seen *a, const struct seen *b)
+{
+	long result = syscall(SYS_kcmp, a->tid, b->tid, KCMP_FILE, a->fd, b->fd);
+
+	return result < 0 ? a->fd == b->fd : result == 0;
+}
+
+/* Threads of a process may share tables, and have copies of descriptors. Each open file counts once. */
+static bool was_seen(struct scan *scan, pid_t tid, int fd)
+{
+	const struct seen now = { tid, fd };
+	struct seen *more;
+
+	for (unsigned int i = 0; i < scan->seen_count; i++)
+		if (same_open_file(&scan->seen[i], &now))
+			return true;
+	if (scan->seen_count == scan->seen_size) {
+		more = realloc(scan->seen, (scan->seen_size + 16) * sizeof(*more));
+		if (!more)
+			return false;
+		scan->seen = more;
+		scan->seen_size += 16;
+	}
+	scan->seen[scan->seen_count++] = now;
+	return false;
+}
+
+/* Scans the descriptor table of thread @tid in @dir. Return: does it contain the file? */
+static bool scan_table(struct scan *scan, const char *dir, pid_t tid, struct opener *opener)
 {
 	char path[2 * PROC_PATH_MAX];
 	struct dirent *entry;
@@ -213,7 +251,8 @@ static bool scan_table(struct scan *scan, const char *dir, struct opener *opener
 			continue;
 		found = true;
 		opener->writes |= !(info.flags & O_PATH) && (info.flags & O_ACCMODE) != O_RDONLY;
-		opener->locks += info.locks;
+		if (!was_seen(scan, tid, atoi(entry->d_name)))
+			opener->locks += info.locks;
 		opener->locked |= info.lock[0] != '\0';
 	}
 	if (fds)
@@ -221,7 +260,13 @@ static bool scan_table(struct scan *scan, const char *dir, struct opener *opener
 	return found;
 }
 
-/* Threads of this program may have private descriptor tables. */
+/* A descriptor table of many threads is read once. Without kcmp() it is read for each. */
+static bool shares_table(pid_t pid, pid_t tid)
+{
+	return tid == pid || syscall(SYS_kcmp, pid, tid, KCMP_FILES, 0, 0) == 0;
+}
+
+/* Threads of this program may have private descriptor tables, each with another part of the file. */
 static bool scan_threads(struct scan *scan, const char *dir, struct opener *opener)
 {
 	char path[64];
@@ -231,9 +276,13 @@ static bool scan_threads(struct scan *scan, const char *dir, struct opener *open
 
 	snprintf(path, sizeof(path), "%s/task", dir);
 	threads = opendir(path);
-	while (threads && (opener->self || !found) && (entry = readdir(threads))) {
+	while (threads && (entry = readdir(threads))) {
+		pid_t tid = atoi(entry->d_name);
+
+		if (!tid || shares_table(opener->pid, tid))
+			continue;
 		snprintf(path, sizeof(path), "%s/task/%.10s", dir, entry->d_name);
-		found |= entry->d_name[0] != '.' && scan_table(scan, path, opener);
+		found |= scan_table(scan, path, tid, opener);
 	}
 	if (threads)
 		closedir(threads);
@@ -268,9 +317,10 @@ static void scan_process(struct scan *scan, const char *name)
 
 	snprintf(dir, sizeof(dir), "/proc/%.10s", name);
 	opener.self = opener.pid == scan->self;
-	found = scan_table(scan, dir, &opener);
+	scan->seen_count = 0;
+	found = scan_table(scan, dir, opener.pid, &opener);
 	describe_process(dir, &opener);
-	if (opener.self || (!found && !strcmp(opener.name, "vduse-blk")))
+	if (opener.self || !strcmp(opener.name, "vduse-blk"))
 		found |= scan_threads(scan, dir, &opener);
 	if (found)
 		scan->found(&opener, scan->ctx);
@@ -296,6 +346,7 @@ int openers_scan(const struct file_key *key, const struct file_range *range,
 		if (isdigit((unsigned char)entry->d_name[0]))
 			scan_process(&scan, entry->d_name);
 	closedir(proc);
+	free(scan.seen);
 	return key->scan_max && scan.looked_at > key->scan_max ? -E2BIG : 0;
 }
 

@@ -97,6 +97,89 @@ static void end_holder(void)
 	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
 }
 
+/* ---- a server whose slices are in tables of their own ---- */
+
+#define SLICE (ST_IMAGE_SIZE / 2)
+
+static void lock_slice(off_t start)
+{
+	const struct hold hold = { .start = start, .len = SLICE };
+	int fd = open(st_image, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || lock_file(fd, &hold) || fcntl(fd, F_DUPFD_CLOEXEC, 40) != 40)
+		_exit(2);
+}
+
+static pthread_barrier_t started;
+
+static void *share_table(void *arg)
+{
+	pthread_barrier_wait(&started);
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void *hold_slice(void *arg)
+{
+	pthread_t thread;
+
+	if (unshare(CLONE_FILES))
+		_exit(3);
+	lock_slice(*(off_t *)arg);
+	pthread_create(&thread, NULL, share_table, NULL);
+	return share_table(NULL);
+}
+
+static void hold_slices(int ready)
+{
+	static off_t starts[] = { 0, SLICE };
+	pthread_t threads[2];
+
+	pthread_barrier_init(&started, NULL, 5);
+	pthread_setname_np(pthread_self(), "vduse-blk");
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, hold_slice, &starts[i]);
+	pthread_barrier_wait(&started);
+	if (write(ready, "", 1) != 1)
+		_exit(4);
+	for (;;)
+		pause();
+}
+
+static void count_locks(const struct opener *opener, void *ctx)
+{
+	unsigned int *locks = ctx;
+
+	if (opener->pid == holder)
+		*locks += opener->locks;
+}
+
+/* Each slice has one lock, whatever thread holds it, and however many share its table. */
+START_TEST(locks_in_all_tables_of_a_server_count_once)
+{
+	const struct file_range slice = { _i * SLICE, _i * SLICE + SLICE - 1 };
+	unsigned int locks = 0;
+	struct file_key key;
+	int ready[2], fd;
+	char byte;
+
+	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	holder = fork();
+	if (!holder)
+		hold_slices(ready[1]);
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	fd = open(st_image, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(openers_key(fd, &key), 0);
+	ck_assert_int_eq(openers_scan(&key, &slice, count_locks, &locks), 0);
+	ck_assert_uint_eq(locks, 1);
+	close(fd);
+	end_holder();
+}
+END_TEST
+
 static void expect_beside(struct host_file *opened)
 {
 	char line[64];
@@ -605,6 +688,7 @@ int main(void)
 	TCase *tc = suite_case(suite, "rivals", st_setup, st_teardown);
 
 	tcase_add_unchecked_fixture(tc, temp_dir_make, temp_dir_remove);
+	tcase_add_loop_test(tc, locks_in_all_tables_of_a_server_count_once, 0, 2);
 	tcase_add_loop_test(tc, reader_with_a_lock_does_not_stop_a_successor, 0,
 			    2 * ARRAY_SIZE(read_locks));
 #ifndef __SANITIZE_THREAD__ /* descriptors_isolate() does nothing with it */
