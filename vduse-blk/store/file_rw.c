@@ -109,7 +109,7 @@ static void forbid_pinning(struct file_store *store)
 	if (!load_relaxed(&store->no_pin))
 		log_info("%s: the kernel's bounce buffer cannot be pinned: all data is copied once "
 			 "more; umem = on avoids that",
-			 store->name);
+			 store_pool_name(store->pool));
 	store_relaxed(&store->no_pin, true);
 }
 

@@ -293,14 +293,13 @@ static void file_init(struct file_store *store, const struct device_config *conf
 {
 	set_base(&store->base, &store->file);
 	store->base.ops = &file_ops;
-	store->name = config->name;
 	store->keep_space = config->discard == SWITCH_NO;
 	store->iopoll = config->iopoll;
 	store->bounce = front_end_of(config->driver)->bounce_buffer;
 }
 
 /* A slow store: no worker uses its descriptors, so the process need not have them. */
-static void hold(struct file_store *store)
+static void hold(struct file_store *store, const char *name)
 {
 	int *fds[STORE_HOLDER_MAX], err;
 	unsigned int count = host_file_descriptors(&store->file, fds, ARRAY_SIZE(fds));
@@ -312,10 +311,10 @@ static void hold(struct file_store *store)
 		log_warn(
 			"%s: no private descriptor table for the store: %s; if this server is killed "
 			"while the store stalls, no other server can serve its disks",
-			store->name, strerror(-err));
+			name, strerror(-err));
 }
 
-static int pool_open(struct file_store *store)
+static int pool_open(struct file_store *store, const char *name)
 {
 	unsigned int sync_count = store->file.sync_count;
 	int err;
@@ -323,10 +322,10 @@ static int pool_open(struct file_store *store)
 	set_pool_fds(store);
 	if (!store->file.block_device && store_kern_refuses_nowait(store->file.fd)) {
 		store->no_nowait[0] = store->no_nowait[1] = true;
-		hold(store);
+		hold(store, name);
 	}
-	err = store_pool_new(store->name, &store->pool_fds, sync_count, store->holder, file_lost,
-			     store, &store->pool);
+	err = store_pool_new(name, &store->pool_fds, sync_count, store->holder, file_lost, store,
+			     &store->pool);
 	if (!err && store->no_nowait[0])
 		store_pool_widen(store->pool);
 	if (err && store->holder)
@@ -349,7 +348,7 @@ static int file_open(const struct device_config *config, unsigned int wait_ms, s
 	if (err)
 		goto put_threads;
 	file_init(store, config);
-	err = pool_open(store);
+	err = pool_open(store, config->name);
 	if (err)
 		goto close_store;
 	*out = &store->base;

@@ -14,7 +14,6 @@ struct file_store {
 	struct store_holder
 		*holder; /* has the descriptors of a slow store; NULL: the process has them */
 	struct pool_fds pool_fds; /* of @store, in the table of the holder or the process */
-	const char *name;	  /* of the device */
 	bool keep_space;	  /* discard = no: never free space */
 	bool iopoll;		  /* iopoll = yes: poll the disk for completions */
 	bool bounce; /* data is in the kernel's bounce buffer, which may not allow pinning */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "pool_thread.h"
@@ -20,7 +21,7 @@ struct job_list {
 };
 
 struct store_pool {
-	const char *name;
+	char *name;
 	const struct pool_fds *fds;	/* of the process, or of the holder */
 	struct pool_wakers held_wakers; /* of the table of @holder, which all threads share */
 	struct store_holder *holder;	/* NULL: none */
@@ -269,7 +270,11 @@ int store_pool_new(const char *name, const struct pool_fds *fds, unsigned int sy
 
 	if (!pool)
 		return -ENOMEM;
-	pool->name = name;
+	pool->name = strdup(name);
+	if (!pool->name) {
+		free(pool);
+		return -ENOMEM;
+	}
 	pool->fds = fds;
 	pool->sync_count = sync_count;
 	pool->holder = holder;
@@ -311,6 +316,7 @@ void store_pool_free(struct store_pool *pool)
 	pthread_cond_destroy(&pool->ended);
 	pthread_cond_destroy(&pool->wake);
 	pthread_mutex_destroy(&pool->lock);
+	free(pool->name);
 	free(pool);
 }
 
@@ -334,6 +340,11 @@ void store_pool_cancel(struct store_pool *pool, struct pool_job *job)
 		return;
 	pool_job_end(job, -ECANCELED);
 	ring_post(job->ring, &job->message);
+}
+
+const char *store_pool_name(const struct store_pool *pool)
+{
+	return pool->name;
 }
 
 void store_pool_widen(struct store_pool *pool)

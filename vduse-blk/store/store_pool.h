@@ -59,7 +59,7 @@ struct pool_job {
 
 /**
  * store_pool_new() - a pool without threads
- * @name:       of the disk, for messages; must outlive the pool
+ * @name:       of the disk, for messages; copied
  * @fds:        valid when the first job comes; must outlive the pool. Its @fd may be -1: the jobs need
  *              none
  * @sync_count: the number of descriptors in @fds->sync; 0: no job may be a sync
@@ -88,6 +88,9 @@ void store_pool_submit(struct store_pool *pool, struct pool_job *job);
  * Call it on the thread of @job->ring. No effect on a job that was begun or is done.
  */
 void store_pool_cancel(struct store_pool *pool, struct pool_job *job);
+
+/** store_pool_name() - the name of the disk. Any thread */
+const char *store_pool_name(const struct store_pool *pool);
 
 /** store_pool_widen() - from now on threads do all reads or writes of the store. Any thread */
 void store_pool_widen(struct store_pool *pool);
