@@ -11,7 +11,9 @@ config() { # QUEUES SOCKET
 }
 
 img=$(image disk.img 64M)
-serve < <(config 2 "$T/socket")
+mkdir "$T/sockets"
+other=$(disk_section other "$(image other.img 16M)" "$T/sockets/other")
+serve < <(config 2 "$T/socket" && echo "$other")
 config 2 "$T/second" | refused 1 "disk: another process serves a device of that name"
 quiet
 
@@ -22,9 +24,15 @@ time.sleep(600)' "$T/socket" &
 front_end=$!
 defer reap $front_end
 wait_for "$PATIENCE" "connection" grep -q 'has connected' "$T/err"
-config 1 "$T/socket" >"$T/fewer"
+{ config 1 "$T/socket" && echo "$other"; } >"$T/fewer"
 timeout 30 "$VDUSE_BLK" serve --takeover -c "$T/fewer" >"$T/new.out" 2>"$T/new.err" && fail "fewer queues were accepted"
 grep -q 'cannot be adopted: queues was 2 and is 1' "$T/new.err" || fail "$(cat "$T/new.err")"
+# A socket that cannot be made is noticed before a disk pauses.
+mv "$T/sockets" "$T/moved"
+timeout 30 "$VDUSE_BLK" serve --takeover -c "$T/conf" >"$T/new.out" 2>"$T/new.err" && fail "a socket in no directory"
+grep -q "other: cannot use socket $T/sockets/other: directory $T/sockets/: No such file" "$T/new.err" || fail "$(cat "$T/new.err")"
+mv "$T/moved" "$T/sockets"
+! grep -q 'disconnected' "$T/err" || fail "the front end has lost its connection"
 kill -0 "$SERVER" || fail "the old server has ended"
 kill "$front_end"
 wait_for "$PATIENCE" "end of the connection" grep -q 'has disconnected' "$T/err"

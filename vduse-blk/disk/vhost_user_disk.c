@@ -7,11 +7,14 @@
  * takeover, a front end that connects again must find the same features and queues.
  */
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "adopt.h"
 #include "control/ownership.h"
 #include "disk_ops.h"
 #include "frontend/vhost_user_device.h"
+#include "log.h"
 #include "orphans.h"
 #include "store/closed_store.h"
 
@@ -74,10 +77,28 @@ static int compare_with_offer(struct device *device, const char *runtime_dir)
 	return err;
 }
 
+/* The socket is made after the old server has released the disk, and a failure would end the takeover. */
+static int check_directory(const struct device_config *config)
+{
+	char path[sizeof(config->socket)], *slash;
+
+	strcpy(path, config->socket);
+	slash = strrchr(path, '/');
+	if (slash)
+		slash[1] = '\0';
+	if (!access(slash ? path : ".", W_OK | X_OK))
+		return 0;
+	log_err("%s: cannot use socket %s: directory %s: %s", config->name, config->socket,
+		slash ? path : ".", strerror(errno));
+	return -errno;
+}
+
 static int check_takeover(struct device *device, const char *runtime_dir)
 {
-	int err = check(device, runtime_dir);
+	int err = check_directory(device->config);
 
+	if (!err)
+		err = check(device, runtime_dir);
 	return err ? err : compare_with_offer(device, runtime_dir);
 }
 
