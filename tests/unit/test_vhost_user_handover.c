@@ -49,6 +49,13 @@ static void get_status(uint64_t expected)
 	ck_assert_uint_eq(status, expected);
 }
 
+static bool keeps_inflight;
+
+static void get_keeps_inflight(void)
+{
+	keeps_inflight = vuf.device.vhost_user->keeps_inflight;
+}
+
 /* _i: without an inflight log of the front end; idle rings; both. */
 START_TEST(rings_go_on)
 {
@@ -62,6 +69,8 @@ START_TEST(rings_go_on)
 		hand_over();
 		check_rings((uint8_t)(10 + 2 * n));
 		get_status(0xf);
+		vuf_call(get_keeps_inflight);
+		ck_assert(keeps_inflight == !(_i & 1));
 	}
 }
 END_TEST

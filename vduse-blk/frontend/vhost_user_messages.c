@@ -214,6 +214,9 @@ static const char *transcript_end(struct vhost_user_device *vu, struct vhost_use
 		return "it is unknown";
 	vu->said_all = true;
 	vu->rest = message->payload.u64;
+	/* Without this feature the log was the former server's own, and its requests have begun again. */
+	if (!(vu->protocol_features & 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+		vu->keeps_inflight = false;
 	return NULL;
 }
 
