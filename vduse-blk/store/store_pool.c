@@ -231,7 +231,7 @@ static void do_job(struct store_pool *pool, struct pool_thread *thread)
 static void *pool_main(void *arg)
 {
 	struct store_pool *pool = arg;
-	struct pool_wakers own_wakers;
+	struct pool_wakers own_wakers = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct pool_thread thread = {
 		.name = pool->name,
 		.wakers = pool->holder ? &pool->held_wakers : &own_wakers,
@@ -240,8 +240,6 @@ static void *pool_main(void *arg)
 		.sync_count = pool->sync_count,
 	};
 
-	if (!pool->holder)
-		pool_wakers_init(&own_wakers);
 	pool_thread_enter(&thread);
 	pthread_mutex_lock(&pool->lock);
 	pool->ordered = false;
