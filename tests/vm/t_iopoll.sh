@@ -61,7 +61,7 @@ reads() {
 }
 
 verify() {
-	fio_verify --size=8m --offset_increment=16m --numjobs=2 --name=raw --filename="${NODE[raw]}" \
+	fio_verify --size=4m --offset_increment=16m --numjobs=2 --name=raw --filename="${NODE[raw]}" \
 		--name=other --filename="${NODE[other]}" --numjobs=1
 }
 
