@@ -141,6 +141,23 @@ START_TEST(disk_that_is_slow_gives_its_turn_away)
 }
 END_TEST
 
+/* The kernel does not number sockets. */
+START_TEST(disk_of_a_socket_waits_for_no_turn)
+{
+	ds.devices[1].driver = DRIVER_VHOST_USER;
+	strcpy(ds.devices[1].socket, temp_path("two.sock"));
+	ds.devices[1].socket_mode = 0600;
+	ds_begin();
+	ds_wait(ds.job[0] && ds.job[1]);
+	ck_assert_int_eq(vhost_user_listen("two", ds.job[1]->listener), 0);
+	ds_finish_job(1, 0);
+	ck_assert_int_eq(ds_disk(1)->state, DISK_ATTACHED);
+	ck_assert_ptr_null(ds.job[2]);
+	ds_finish_job(0, 0);
+	ds_attach(2);
+}
+END_TEST
+
 /* It is served when it can be. */
 START_TEST(start_ends_without_a_disk_that_takes_too_long)
 {
@@ -241,6 +258,7 @@ int main(void)
 	tcase_add_test(tc, server_whose_disks_fail_one_after_the_other_ends);
 	tcase_add_loop_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again, 0, 2);
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
+	tcase_add_test(tc, disk_of_a_socket_waits_for_no_turn);
 	tcase_add_test(tc, start_ends_without_a_disk_that_takes_too_long);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
 	tcase_add_loop_test(tc, only_readers_share_their_bytes, 0, 2);

@@ -323,21 +323,17 @@ int disk_create(struct disk *disk)
  * The kernel numbers the nodes of new devices in the order in which they are attached, so they wait for
  * their turn. An adopted device has its node, and its driver waits; a socket has no number.
  */
-static bool needs_turn(const struct disk *disk)
-{
-	return disk->host->rescue ||
-	       (!device_adopted(&disk->device) && front_end_of(disk->config->driver)->vdpa);
-}
-
 void disk_created(struct disk *disk)
 {
 	disk_set_state(disk, DISK_CREATED);
 	if (disk->state != DISK_CREATED)
 		return;
-	if (!needs_turn(disk))
+	if (device_adopted(&disk->device) && !disk->host->rescue)
 		disk_attach(disk);
 	else if (disk_goal(disk) != DISK_SERVE)
 		disk_detach_step(disk); /* taken back, but another program had removed the device */
+	else if (!front_end_of(disk->config->driver)->vdpa)
+		disk_attach(disk);
 }
 
 /* Two sections may have different paths to one store. Locks of one process do not conflict. */
