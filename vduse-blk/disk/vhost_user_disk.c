@@ -81,6 +81,7 @@ static int compare_with_offer(struct device *device, const char *runtime_dir)
 static int check_directory(const struct device_config *config)
 {
 	char path[sizeof(config->socket)], *slash;
+	int err;
 
 	strcpy(path, config->socket);
 	slash = strrchr(path, '/');
@@ -88,9 +89,10 @@ static int check_directory(const struct device_config *config)
 		slash[1] = '\0';
 	if (!access(slash ? path : ".", W_OK | X_OK))
 		return 0;
+	err = -errno;
 	log_err("%s: cannot use socket %s: directory %s: %s", config->name, config->socket,
-		slash ? path : ".", strerror(errno));
-	return -errno;
+		slash ? path : ".", strerror(-err));
+	return err;
 }
 
 static int check_takeover(struct device *device, const char *runtime_dir)
