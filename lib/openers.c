@@ -173,7 +173,7 @@ struct scan {
 	pid_t self;
 	char own_table[64]; /* /proc directory of the calling thread where its table is private */
 	unsigned int looked_at;
-	struct seen *seen; /* descriptors of the process with different open files */
+	struct seen *seen; /* different open files of the process with locks on @range */
 	unsigned int seen_count, seen_size;
 	void (*found)(const struct opener *opener, void *ctx);
 	void *ctx;
@@ -251,7 +251,7 @@ static bool scan_table(struct scan *scan, const char *dir, pid_t tid, struct ope
 			continue;
 		found = true;
 		opener->writes |= !(info.flags & O_PATH) && (info.flags & O_ACCMODE) != O_RDONLY;
-		if (!was_seen(scan, tid, atoi(entry->d_name)))
+		if (info.locks && !was_seen(scan, tid, atoi(entry->d_name)))
 			opener->locks += info.locks;
 		opener->locked |= info.lock[0] != '\0';
 	}
