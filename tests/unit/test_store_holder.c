@@ -7,10 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "fake_store_kern.h"
 #include "fds.h"
 #include "file_fixture.h"
 #include "store/store_holder.h"
+#include "store/store_threads.h"
 #include "suite.h"
 #include "task.h"
 #include "temp_dir.h"
@@ -85,8 +87,8 @@ static void close_store(void)
 	fb_backend = NULL;
 }
 
-/* How many descriptors of the image are in a table: "self" or "thread-self". */
-static unsigned int open_in_table(const char *table)
+/* How many descriptors of a file are in a table: "self" or "thread-self". */
+static unsigned int open_in_table(const char *table, const char *file)
 {
 	char path[64], target[300];
 	const struct dirent *entry;
@@ -100,7 +102,7 @@ static unsigned int open_in_table(const char *table)
 		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
 
 		target[MAX(n, 0)] = '\0';
-		count += !strcmp(target, fb_image);
+		count += !strcmp(target, file);
 	}
 	closedir(dir);
 	return count;
@@ -117,7 +119,7 @@ START_TEST(process_has_no_descriptor_of_a_slow_store)
 	ck_assert_uint_eq(threads_named("store-holder"), THREAD_SANITIZER ? 0 : 1);
 	if (THREAD_SANITIZER)
 		return;
-	ck_assert_uint_eq(open_in_table("self"), 0);
+	ck_assert_uint_eq(open_in_table("self", fb_image), 0);
 	ck_assert_uint_eq(fds_open(), before);
 	close_store();
 	ck_assert_uint_eq(threads_named("store-holder"), 0);
@@ -129,7 +131,7 @@ START_TEST(quick_store_needs_no_holder)
 	fake_store_refuse_nowait(false);
 	open_in_task(CACHE_AUTO);
 	ck_assert_uint_eq(threads_named("store-holder"), 0);
-	ck_assert_uint_ge(open_in_table("self"), 2);
+	ck_assert_uint_ge(open_in_table("self", fb_image), 2);
 }
 END_TEST
 
@@ -171,28 +173,43 @@ START_TEST(slow_store_is_served_by_its_threads)
 }
 END_TEST
 
-static unsigned int seen, least;
+static unsigned int inside, files, eventfds, completions;
 
+/* All threads at the same time: each has the store, and all together one eventfd for the ring. */
 static void look_at_table(const struct store_call *call)
 {
 	(void)call;
-	seen = open_in_table("thread-self");
-	least = MIN(least, seen);
+	__atomic_fetch_add(&inside, 1, __ATOMIC_ACQ_REL);
+	turn_until(load_acquire(&inside) >= MANY, other_threads_run());
+	store_release(&files, open_in_table("thread-self", fb_image));
+	store_release(&eventfds, open_in_table("thread-self", "anon_inode:[eventfd]"));
 }
 
-/* Several threads, and after they have ended the next ones. */
+static void one_done(struct backend_io *io, int err)
+{
+	(void)io;
+	ck_assert_int_eq(err, 0);
+	completions++;
+}
+
 START_TEST(threads_share_the_table_of_the_holder)
 {
-	static struct fb_op op;
+	static struct fb_op ops[MANY];
 
-	least = UINT32_MAX;
 	open_in_task(CACHE_AUTO);
 	fake_store_watch(look_at_table, NULL);
-	for (unsigned int i = 0; i < MANY; i++) {
-		op = fb_make_op(BACKEND_FLUSH, 0, 0);
-		ck_assert_int_eq(fb_run(&op), 0);
+	for (unsigned int round = 0; round < 2; round++) {
+		inside = completions = 0;
+		for (unsigned int i = 0; i < MANY; i++) {
+			ops[i] = fb_make_op(BACKEND_WRITE_ZEROES, 4096 * i, 4096);
+			ops[i].io.done = one_done;
+			backend_submit(fb_backend, &fb_ring, &ops[i].io);
+		}
+		turn_until(completions == MANY, ck_assert_int_eq(ring_run(&fb_ring, true), 0));
+		ck_assert_uint_ge(files, 2); /* the store itself, and one for syncs */
+		if (!THREAD_SANITIZER)
+			ck_assert_uint_le(eventfds, 1);
 	}
-	ck_assert_uint_ge(least, 2); /* the store itself, and at least one for syncs */
 }
 END_TEST
 
@@ -206,6 +223,52 @@ START_TEST(slow_store_is_locked_until_it_is_closed)
 	close_store();
 	ck_assert_int_eq(store_type_file.open(&fb_config, 0, &other), 0);
 	backend_close(other);
+}
+END_TEST
+
+static bool can_lock(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+
+	return !fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+/* On a thread with a private table, which keeps nothing of the store. Return: what went wrong; NULL */
+static void *hold_and_free(void *arg)
+{
+	struct store_holder *holder;
+	int fd, nothing = -1, *fds[] = { &fd, &nothing };
+	const char *wrong = NULL;
+
+	(void)arg;
+	if (descriptors_leave())
+		return "no private table";
+	for (int i = 0; i < 200 && !wrong; i++) {
+		fd = open(fb_image, O_RDWR | O_CLOEXEC);
+		if (!can_lock(fd))
+			wrong = "the file is locked after its holder has gone";
+		else if (store_holder_new(fds, ARRAY_SIZE(fds), &holder))
+			wrong = "no holder";
+		else if (fcntl(fd, F_GETFD) >= 0)
+			wrong = "the thread still has the descriptor";
+		else
+			store_holder_free(holder);
+	}
+	return (void *)wrong;
+}
+
+START_TEST(holder_has_the_only_copy_and_closes_it)
+{
+	pthread_t thread;
+	void *wrong;
+
+	if (THREAD_SANITIZER)
+		return;
+	ck_assert_int_eq(store_threads_get(), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, hold_and_free, NULL), 0);
+	ck_assert_int_eq(pthread_join(thread, &wrong), 0);
+	ck_assert_msg(!wrong, "%s", (const char *)wrong);
+	store_threads_put();
 }
 END_TEST
 
@@ -275,6 +338,7 @@ int main(void)
 	tcase_add_loop_test(tc, slow_store_is_served_by_its_threads, 0, FB_CACHES);
 	tcase_add_test(tc, threads_share_the_table_of_the_holder);
 	tcase_add_test(tc, slow_store_is_locked_until_it_is_closed);
+	tcase_add_test(tc, holder_has_the_only_copy_and_closes_it);
 	tcase_add_test(starter, starter_reports_what_its_thread_could_not_do);
 	tcase_add_test(starter, order_is_either_withdrawn_or_carried_out);
 	return suite_run(suite);

@@ -234,7 +234,7 @@ static unsigned int file_descriptors(struct backend *backend, int **fds, unsigne
 {
 	struct file_store *store = container_of(backend, struct file_store, base);
 
-	return store->holder ? 0 : host_file_descriptors(&store->file, fds, max);
+	return host_file_descriptors(&store->file, fds, max);
 }
 
 static void set_pool_fds(struct file_store *store)

@@ -11,11 +11,10 @@ struct file_store {
 	struct backend base;
 	struct host_file file;
 	struct store_pool *pool;
-	struct store_holder
-		*holder; /* has the descriptors of a slow store; NULL: the process has them */
-	struct pool_fds pool_fds; /* of @store, in the table of the holder or the process */
-	bool keep_space;	  /* discard = no: never free space */
-	bool iopoll;		  /* iopoll = yes: poll the disk for completions */
+	struct store_holder *holder; /* of a slow store: has the descriptors. NULL: the process */
+	struct pool_fds pool_fds;    /* of @file, in the table of the holder or the process */
+	bool keep_space;	     /* discard = no: never free space */
+	bool iopoll;		     /* iopoll = yes: poll the disk for completions */
 	bool bounce; /* data is in the kernel's bounce buffer, which may not allow pinning */
 
 	/*

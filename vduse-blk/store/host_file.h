@@ -71,7 +71,7 @@ int __must_check host_file_try_claim(const struct device_config *config);
 /** host_file_identify() - the identity of the file or block device at the path; "": there is none */
 void host_file_identify(const struct device_config *config, char identity[BACKEND_IDENTITY_MAX]);
 
-/** host_file_descriptors() - the addresses of its open descriptors. Return: their number */
+/** host_file_descriptors() - the addresses of its descriptors; -1: not open here. Return: their number */
 unsigned int host_file_descriptors(struct host_file *file, int **fds, unsigned int max);
 
 /** host_file_moved() - its descriptors are now in the process's table; other disks may share the claim */

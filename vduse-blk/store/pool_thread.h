@@ -47,19 +47,21 @@ int __must_check pool_thread_check(struct pool_thread *thread);
 void pool_thread_post(struct pool_thread *thread, struct pool_job *job, int result);
 
 /**
- * pool_thread_leave() - close all descriptors, and the wakers, unless @held; may block
+ * pool_thread_leave() - close all descriptors; may block. No effect if @held: the table stays
  *
  * The kernel may close the table of a thread some time after the thread has ended.
  */
 void pool_thread_leave(struct pool_thread *thread);
 
+/** pool_wakers_init() - without eventfds */
+void pool_wakers_init(struct pool_wakers *wakers);
+
 /**
- * pool_wakers_exit()
+ * pool_wakers_exit() - free the list; no thread uses it any more
  * @close: close the eventfds, which are in the table of the calling thread; false: the table is another
  *         one, and ends with its last thread
  */
 void pool_wakers_exit(struct pool_wakers *wakers, bool close);
-void pool_wakers_init(struct pool_wakers *wakers);
 
 /** pool_job_end() - set the result, and prepare the job's message */
 void pool_job_end(struct pool_job *job, int result);
