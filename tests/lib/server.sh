@@ -121,6 +121,12 @@ refused() {
 	done
 }
 
+# One line, and none of a sanitizer: one_line FILE-WITH-STANDARD-ERROR
+one_line() {
+	is "number of lines on standard error ($(cat "$1"))" "$(wc -l <"$1")" 1
+	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
+}
+
 # Another server in the place of the running one, whose disks may be in use.
 take_over() {
 	local old=$SERVER status=0

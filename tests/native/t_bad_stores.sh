@@ -8,11 +8,6 @@ need_vhost_user
 img=$(image disk.img 16M)
 chmod 755 "$T" # other users are to read what they may
 
-one_line() {
-	is "number of lines on standard error ($(cat "$1"))" "$(wc -l <"$1")" 1
-	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
-}
-
 # bad_store PATH PATTERN [KEY=VALUE]...
 bad_store() {
 	refused 1 "error: disk: .*$2" < <(

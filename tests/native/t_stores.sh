@@ -21,7 +21,7 @@ cells() {
 		done
 	)
 	for kind; do
-		client blkio_verify "$T/$kind.sock" 4 8000 &
+		"$TOOLS/blkio_verify" "$T/$kind.sock" 4 8000 >"$T/client.$kind" 2>&1 &
 	done
 	wait_for_all
 	for kind; do
@@ -39,7 +39,7 @@ cells() {
 wait_for_all() {
 	local pid
 	for pid in $(jobs -p); do
-		[ "$pid" = "$SERVER" ] || wait "$pid" || fail "a client failed"
+		[ "$pid" = "$SERVER" ] || wait "$pid" || fail "$(tail -n 3 "$T"/client.*)"
 	done
 }
 

@@ -14,11 +14,6 @@ bad() {
 	clean
 }
 
-one_line() {
-	is "number of lines on standard error ($(cat "$1"))" "$(wc -l <"$1")" 1
-	! grep -qE 'ERROR: |runtime error' "$1" || fail "a sanitizer has something to say"
-}
-
 # A store that cannot be served: bad_store PATH PATTERN [LINE]
 bad_store() {
 	bad 1 "error: disk: .*$2" <<-C
