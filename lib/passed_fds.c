@@ -32,6 +32,11 @@ ssize_t passed_fds_send(int socket, const struct iovec *iov, size_t iov_count, c
 	return sent < 0 ? -errno : sent;
 }
 
+bool passed_fds_may_retry(ssize_t err)
+{
+	return err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM || err == -ETOOMANYREFS;
+}
+
 /* Alignment makes room for one more than was asked for. Return: their number */
 static unsigned int take(const union control *control, int *fds, unsigned int max)
 {

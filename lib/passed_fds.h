@@ -3,6 +3,7 @@
 #ifndef LIB_PASSED_FDS_H
 #define LIB_PASSED_FDS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -18,6 +19,14 @@
  */
 ssize_t passed_fds_send(int socket, const struct iovec *iov, size_t iov_count, const int *fds,
 			unsigned int count, int flags);
+
+/**
+ * passed_fds_may_retry() - is @err of passed_fds_send() a shortage that passes?
+ *
+ * The socket is full, the kernel has no memory, or too many descriptors of this user are in flight in
+ * sockets (ETOOMANYREFS of unix(7)).
+ */
+bool passed_fds_may_retry(ssize_t err);
 
 /**
  * passed_fds_receive() - recvmsg() with the descriptors of the message; does not block

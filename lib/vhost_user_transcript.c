@@ -4,8 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "passed_fds.h"
+
+#define RETRY_US 10000
+#define RETRIES	 1000 /* 10 s */
 
 #define HEADER sizeof(struct vhost_user_header)
 
@@ -80,15 +84,24 @@ int vhost_user_transcript_end(struct vhost_user_transcript *transcript,
 	return err || !rest ? err : add_part(transcript, socket);
 }
 
-/* The descriptors come with the first byte. Return: bytes; -errno */
+/*
+ * The descriptors come with the first byte. -EAGAIN is the end of SO_SNDTIMEO; other shortages pass.
+ *
+ * Return: bytes; -errno
+ */
 static ssize_t send_some(int fd, const struct said *said, size_t from)
 {
 	const struct iovec iov = {
 		.iov_base = (void *)(said->bytes + from),
 		.iov_len = said->size - from,
 	};
+	unsigned int retries = RETRIES;
+	ssize_t sent;
 
-	return passed_fds_send(fd, &iov, 1, said->fds, from ? 0 : said->fd_count, 0);
+	do
+		sent = passed_fds_send(fd, &iov, 1, said->fds, from ? 0 : said->fd_count, 0);
+	while (sent != -EAGAIN && passed_fds_may_retry(sent) && retries-- && !usleep(RETRY_US));
+	return sent;
 }
 
 int vhost_user_transcript_send(const struct vhost_user_transcript *transcript, int fd)

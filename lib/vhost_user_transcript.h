@@ -43,9 +43,10 @@ int __must_check vhost_user_transcript_end(struct vhost_user_transcript *transcr
 					   struct vhost_user_socket *socket);
 
 /**
- * vhost_user_transcript_send() - send all messages on @fd, a stream socket. May block for its SO_SNDTIMEO
+ * vhost_user_transcript_send() - send all messages on @fd, a stream socket
  *
- * Keeps the messages. Return: 0; -errno
+ * Blocks for SO_SNDTIMEO at most, and for ten seconds where memory or descriptors in flight are short. Keeps
+ * the messages. Return: 0; -errno
  */
 int __must_check vhost_user_transcript_send(const struct vhost_user_transcript *transcript, int fd);
 

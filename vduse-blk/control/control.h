@@ -105,7 +105,7 @@ int __must_check control_defer(struct control_call *call, struct control_deferre
 /** control_session() - keep the client connected after the response. Call it from @requested only */
 void control_session(struct control_call *call, struct control_session *session);
 
-/** control_session_send() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: the socket is full */
+/** control_session_send() - send @text. Return: 0; -ENOTCONN: ended; -EAGAIN: not now */
 int __must_check control_session_send(struct control_session *session, const char *text);
 
 /** control_session_send_fds() - likewise, with @count descriptors, which the caller closes */

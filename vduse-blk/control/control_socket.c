@@ -167,7 +167,9 @@ int control_send_packet(int fd, const char *text, const int *fds, unsigned int c
 	const struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
 	ssize_t sent = passed_fds_send(fd, &iov, 1, fds, count, MSG_DONTWAIT);
 
-	return sent < 0 ? (int)sent : 0;
+	if (sent >= 0)
+		return 0;
+	return passed_fds_may_retry(sent) ? -EAGAIN : (int)sent;
 }
 
 int control_send(int fd, bool ok, int text_fd)

@@ -61,7 +61,7 @@ const char *control_peer_name(pid_t pid, char text[CONTROL_PEER_NAME_MAX]);
 
 #define CONTROL_FDS_MAX 2 /* descriptors with one packet */
 
-/** control_send_packet() - send @text and @count descriptors. Return: 0; -EAGAIN: full; other -errno */
+/** control_send_packet() - send @text and @count descriptors. Return: 0; -EAGAIN: not now; other -errno */
 int __must_check control_send_packet(int fd, const char *text, const int *fds, unsigned int count);
 
 /**

@@ -12,9 +12,7 @@ int takeover_session_send(struct takeover_session *session, const char *word, co
 	char line[TAKEOVER_WORD_MAX + CONTROL_NAME_MAX + 2];
 
 	snprintf(line, sizeof(line), "%s%s%s\n", word, name ? " " : "", name ? name : "");
-	if (send(session->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return 0;
-	return -errno;
+	return control_send_packet(session->fd, line, NULL, 0);
 }
 
 static void closed(struct ring_poll *poll)

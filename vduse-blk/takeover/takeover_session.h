@@ -34,7 +34,7 @@ void takeover_session_start(struct takeover_session *session, struct ring *ring)
  * takeover_session_send() - send a message
  * @name: of a disk; NULL: none
  *
- * Return: 0; -EAGAIN: the socket is full; other -errno: the session has ended
+ * Return: 0; -EAGAIN: not now; other -errno: the session has ended
  */
 int __must_check takeover_session_send(struct takeover_session *session, const char *word,
 				       const char *name);
