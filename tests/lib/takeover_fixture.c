@@ -77,12 +77,6 @@ static int old_connection(struct takeover_old *old, const char *name, int *fds)
 	return 0;
 }
 
-static void old_drop_connection(struct takeover_old *old, const char *name)
-{
-	(void)old;
-	tf.connected[index_of(name)] = false;
-}
-
 static void old_take_back(struct takeover_old *old, const char *name)
 {
 	size_t i = index_of(name);
@@ -108,7 +102,6 @@ static const struct takeover_old_ops old_ops = {
 	.has = old_has,
 	.release = old_release,
 	.connection = old_connection,
-	.drop_connection = old_drop_connection,
 	.take_back = old_take_back,
 	.forget = old_forget,
 };

@@ -62,7 +62,7 @@ void vuf_setup(void)
 			    BIT(VUC_P_RESET_DEVICE) | BIT(VUC_P_CONFIGURE_MEM_SLOTS) |
 			    BIT(VUC_P_STATUS) | BIT(VUC_P_DEVICE_STATE),
 		.c = { .fd = -1, .backend_fd = -1 },
-		.connection = { -1, -1 },
+		.connection = { .fds = { -1, -1 } },
 		.inflight_fd = -1,
 	};
 	snprintf(vuf.config.socket, sizeof(vuf.config.socket), "%s", temp_path("s-%d", getpid()));
@@ -80,9 +80,8 @@ void vuf_teardown(void)
 	if (vuf.inflight_fd >= 0)
 		close(vuf.inflight_fd);
 	for (unsigned int i = 0; i < DEVICE_CONNECTION_FDS; i++)
-		if (vuf.connection[i] >=
-		    0) /* the server ended before it began with the connection */
-			close(vuf.connection[i]);
+		if (vuf.connection.fds[i] >= 0) /* the server ended before it began with it */
+			close(vuf.connection.fds[i]);
 	ck_assert_uint_eq(mappings_total(), 0);
 	vuf_wait(fds_open() == fds_before);
 	test_log_end();
@@ -90,15 +89,23 @@ void vuf_teardown(void)
 
 /* ---- the server's thread ---- */
 
+static void resumed(struct device *device, bool resumed)
+{
+	(void)device;
+	vuf.resumed = resumed ? 1 : -1;
+}
+
 static void open_device(void)
 {
 	unsigned int next_worker = 0;
 
-	vuf.device.connection = vuf.connection;
+	vuf.device.connection = &vuf.connection;
 	must(!device_open_store(&vuf.device, &vuf.config, runtime_dir), "the store");
 	must(!device_create(&vuf.device, runtime_dir, &vuf.ring, vuf.workers, vuf.worker_count,
 			    &next_worker),
 	     "the device");
+	vuf.device.resumed = resumed;
+	vuf.resumed = 0;
 }
 
 static void *run_server(void *arg)
@@ -368,19 +375,56 @@ bool vuf_kept(void)
 static void pass_connection(void)
 {
 	must(handover, "the server has closed the connection");
-	must(!vhost_user_handover_open(handover, vuf.connection), "the transcript");
+	must(!vhost_user_handover_open(handover, vuf.connection.fds), "the transcript");
 	vhost_user_handover_drop(handover, true);
 	handover = NULL;
+}
+
+static void stop_and(int result, void (*and)(void))
+{
+	vuf_begin_close();
+	finish_held(result);
+	vuf_await_close();
+	vuf_call(and);
+	vuf_stop();
 }
 
 void vuf_hand_over(int result)
 {
 	vuf_keep_connection();
-	vuf_begin_close();
-	finish_held(result);
-	vuf_await_close();
-	vuf_call(pass_connection);
-	vuf_stop();
+	stop_and(result, pass_connection);
+}
+
+/* What SCM_RIGHTS does: the next server has descriptors of its own. */
+static void pass_copy(void)
+{
+	must(handover, "the server has closed the connection");
+	must(!vhost_user_handover_open(handover, vuf.connection.fds), "the transcript");
+	vuf.connection.fds[0] = dup(vuf.connection.fds[0]);
+	vuf.connection.held = true;
+}
+
+void vuf_hand_over_held(void)
+{
+	vuf_keep_connection();
+	stop_and(MANUAL_DO, pass_copy);
+}
+
+void vuf_forget_connection(void)
+{
+	vhost_user_handover_drop(handover, false);
+	handover = NULL;
+}
+
+static void take_back(void)
+{
+	pass_connection();
+	vuf.connection.held = false;
+}
+
+void vuf_take_back(void)
+{
+	stop_and(MANUAL_DO, take_back);
 }
 
 /* ---- the death of a server ---- */

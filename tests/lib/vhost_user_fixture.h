@@ -50,8 +50,9 @@ struct vuf {
 	struct worker workers[VUF_WORKERS_MAX];
 	struct polling_shared polling_shared;
 	struct device device;
-	int connection[DEVICE_CONNECTION_FDS]; /* for the next vuf_serve(); -1: none */
-	bool hold;			       /* see vuf_set_hold() */
+	struct device_connection connection; /* for the next vuf_serve(); -1: none */
+	int resumed; /* device->resumed() was called: with true: 1, false: -1; 0: it was not */
+	bool hold;   /* see vuf_set_hold() */
 
 	/* The front end. */
 	struct vuc c;
@@ -113,6 +114,15 @@ void vuf_crash(void);
  * What the store holds ends with @result.
  */
 void vuf_hand_over(int result);
+
+/** vuf_hand_over_held() - likewise, and this server may take the connection back */
+void vuf_hand_over_held(void);
+
+/** vuf_forget_connection() - this server closes its end; called on the thread of the next one */
+void vuf_forget_connection(void);
+
+/** vuf_take_back() - the next server stops, this one gets the connection back; then vuf_serve() */
+void vuf_take_back(void);
 
 /** vuf_keep_connection() - the next device_close() is to pass it on. vuf_kept(): did it? */
 void vuf_keep_connection(void);

@@ -3,7 +3,10 @@
  * vduse-blk/disk/disk*.c and disks.c: disks are attached in their order. A disk that fails is tried
  * again, and a disk that takes too long keeps no other waiting.
  */
+#include <sys/socket.h>
+
 #include "disk_fixture.h"
+#include "vhost_user_transcript.h"
 
 START_TEST(new_disks_are_attached_in_the_order_of_the_file)
 {
@@ -141,12 +144,17 @@ START_TEST(disk_that_is_slow_gives_its_turn_away)
 }
 END_TEST
 
-/* The kernel does not number sockets. */
-START_TEST(disk_of_a_socket_waits_for_no_turn)
+static void use_socket(void)
 {
 	ds.devices[1].driver = DRIVER_VHOST_USER;
 	strcpy(ds.devices[1].socket, temp_path("two.sock"));
 	ds.devices[1].socket_mode = 0600;
+}
+
+/* The kernel does not number sockets. */
+START_TEST(disk_of_a_socket_waits_for_no_turn)
+{
+	use_socket();
 	ds_begin();
 	ds_wait(ds.job[0] && ds.job[1]);
 	ck_assert_int_eq(vhost_user_listen("two", ds.job[1]->listener), 0);
@@ -155,6 +163,60 @@ START_TEST(disk_of_a_socket_waits_for_no_turn)
 	ck_assert_ptr_null(ds.job[2]);
 	ds_finish_job(0, 0);
 	ds_attach(2);
+}
+END_TEST
+
+static int transcript[2];
+
+/* The connection of a front end, passed by a former server: all of the transcript, or none. */
+static void resume(bool all)
+{
+	const uint32_t end[] = { VHOST_USER_TRANSCRIPT_END, VHOST_USER_VERSION, 8, 0, 0 };
+	struct disk *disk = ds_disk(1);
+
+	if (all)
+		ck_assert_int_eq(write(transcript[1], end, sizeof(end)), sizeof(end));
+	else
+		test_log_expect(LOG_LEVEL_ERROR, "has passed only a part of its state");
+	close(transcript[1]);
+	ds_wait(!disk->resuming);
+}
+
+/*
+ * The start of the disk has ended when the transcript was received. 1: it fails, and the former server
+ * takes the connection back; 2: it cannot any more.
+ */
+START_TEST(disk_with_a_connection_of_a_former_server)
+{
+	int connection[2], fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, connection), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, transcript), 0);
+	fds[0] = connection[0];
+	fds[1] = transcript[0];
+	use_socket();
+	ds_begin();
+	disk_set_connection(ds_disk(1), fds, _i < 2);
+	ds_attach(0);
+	ds_wait(ds.job[1]);
+	ck_assert_int_eq(vhost_user_listen("two", ds.job[1]->listener), 0);
+	ds_finish_job(1, 0);
+	ds_turn();
+	ck_assert(ds_disk(1)->resuming);
+	ck_assert(!disk_start_ended(ds_disk(1)));
+	if (_i == 1)
+		test_log_expect(LOG_LEVEL_ERROR, "two: cannot continue the connection");
+	if (_i == 1)
+		test_log_expect(LOG_LEVEL_WARNING, "two: is not served");
+	resume(_i == 0);
+	if (_i == 1)
+		ds_wait(ds_disk(1)->state == DISK_FAILED);
+	ck_assert_int_eq(ds_disk(1)->state, _i == 1 ? DISK_FAILED : DISK_ATTACHED);
+	ck_assert(disk_start_ended(ds_disk(1)));
+	ds_attach(2);
+	disk_keep_connection(ds_disk(1));
+	ds_end();
+	close(connection[1]);
 }
 END_TEST
 
@@ -259,6 +321,7 @@ int main(void)
 	tcase_add_loop_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again, 0, 2);
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
 	tcase_add_test(tc, disk_of_a_socket_waits_for_no_turn);
+	tcase_add_loop_test(tc, disk_with_a_connection_of_a_former_server, 0, 3);
 	tcase_add_test(tc, start_ends_without_a_disk_that_takes_too_long);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
 	tcase_add_loop_test(tc, only_readers_share_their_bytes, 0, 2);

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "compiler.h"
@@ -50,8 +51,7 @@ START_TEST(what_is_reserved_is_resident_and_goes_to_one)
 	ck_assert_int_eq(resident(other), 0);
 	ck_assert_int_eq(resident(first), SIZE / PAGE);
 	ck_assert_int_eq(resident(second), 0);
-	for (size_t i = 0; i < SIZE; i++)
-		ck_assert_uint_eq(first[i], 0);
+	ck_assert(first[0] == 0 && !memcmp(first, first + 1, SIZE - 1)); /* all zeroes */
 	umem_free(other, 2 * SIZE);
 	umem_free(first, SIZE);
 	umem_free(second, SIZE);

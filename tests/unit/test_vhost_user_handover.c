@@ -242,15 +242,68 @@ START_TEST(part_of_a_transcript)
 		ck_assert_int_eq(write(transcript[1], status, sizeof(status)), sizeof(status));
 	}
 	close(transcript[1]);
-	vuf.connection[0] = connection[0];
-	vuf.connection[1] = transcript[0];
+	vuf.connection.fds[0] = connection[0];
+	vuf.connection.fds[1] = transcript[0];
 	test_log_expect(LOG_LEVEL_ERROR, "has passed only a part of its state");
 	vuf_serve();
 	ck_assert_int_eq(read(connection[1], &byte, 1), 0); /* it is closed */
+	vuf_wait(vuf.resumed == -1);
 	close(connection[1]);
 	vuf_connect();
 	vuf_start();
 	check_rings(1);
+}
+END_TEST
+
+/* The takeover is complete: the former server forgets the disk. */
+static void keep_it(void)
+{
+	vuf_forget_connection();
+	vhost_user_keep_connection(&vuf.device);
+}
+
+static void ask_for_status(void)
+{
+	const uint32_t get_status[] = { VUC_GET_STATUS, VUC_VERSION, 0 };
+
+	ck_assert_int_eq(vuc_send_bytes(&vuf.c, get_status, sizeof(get_status), NULL, 0), 0);
+}
+
+static void expect_status(void)
+{
+	struct vuc_message reply;
+
+	ck_assert_int_eq(vuc_receive(&vuf.c, &reply), 0);
+	ck_assert_uint_eq(reply.header.request, VUC_GET_STATUS);
+	ck_assert_uint_eq(reply.u64, 0xf);
+}
+
+/*
+ * The next server serves the rings, and leaves messages in the connection, which the former server can
+ * take back. _i: it does.
+ */
+START_TEST(held_connection_can_go_back)
+{
+	vuf_up();
+	ck_assert_int_eq(vuc_set_u64(&vuf.c, VUC_SET_STATUS, 0xf), 0);
+	for (unsigned int n = 0; n < 3; n++) {
+		vuf_hand_over_held();
+		vuf_serve();
+		check_rings((uint8_t)(10 + 4 * n));
+		vuf_wait(vuf.resumed == 1);
+		ask_for_status();
+		check_rings((uint8_t)(11 + 4 * n));
+		ck_assert_int_eq(recv(vuf.c.fd, &(char){ 0 }, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+		if (_i) {
+			vuf_take_back();
+			vuf_serve();
+		} else {
+			vuf_call(keep_it);
+		}
+		expect_status();
+		check_rings((uint8_t)(12 + 4 * n));
+		get_status(0xf);
+	}
 }
 END_TEST
 
@@ -288,6 +341,7 @@ int main(void)
 	tcase_add_test(tc, socket_for_requests_to_the_front_end_goes_along);
 	tcase_add_test(tc, front_end_leaves_the_next_server);
 	tcase_add_loop_test(tc, part_of_a_transcript, 0, 2);
+	tcase_add_loop_test(tc, held_connection_can_go_back, 0, 2);
 	tcase_add_test(tc, front_end_says_what_only_a_server_says);
 	tcase_add_test(tc, servers_leave_nothing_behind);
 	return suite_run(s);

@@ -49,7 +49,7 @@ struct disk *disk_new(struct disk_host *host, const struct device_config *config
 		return NULL;
 	}
 	disk->host = host;
-	disk->connection[0] = disk->connection[1] = -1;
+	disk->connection.fds[0] = disk->connection.fds[1] = -1;
 	disk->state = DISK_OPENING;
 	return disk;
 }
@@ -129,7 +129,7 @@ bool disk_start_ended(const struct disk *disk)
 	case DISK_ATTACHING:
 		return false;
 	default:
-		return true;
+		return !disk->resuming;
 	}
 }
 
@@ -251,7 +251,7 @@ void disk_open(struct disk *disk)
 	int err;
 
 	disk_reclaim_connection(disk);
-	disk->device = (struct device){ .config = disk->config, .connection = disk->connection };
+	disk->device = (struct device){ .config = disk->config, .connection = &disk->connection };
 	disk->opening = (struct task){ .name = "open", .work = open_work, .done = open_done };
 	ring_timer_expire_now(disk->host->ring,
 			      &disk->timer); /* disk_wants_turn() needs it stopped */
@@ -315,6 +315,7 @@ int disk_create(struct disk *disk)
 		return err;
 	}
 	disk->device.driver_changed = disk_driver_changed;
+	disk->device.resumed = disk_resumed;
 	disk->inherited = is_inherited(disk);
 	return 0;
 }

@@ -96,8 +96,8 @@ struct disk {
 	struct ring_timer slow_timer; /* until @slow */
 	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
 	struct disk_command *command; /* the command under way; NULL: none */
-	struct vhost_user_handover *handover;  /* RELEASED: of its front end; NULL: none */
-	int connection[DEVICE_CONNECTION_FDS]; /* for the next device; -1: none (struct device) */
+	struct vhost_user_handover *handover; /* RELEASED: of its front end; NULL: none */
+	struct device_connection connection;  /* for the next device */
 	enum disk_state state;
 	enum disk_goal goal;
 	int detach_error;   /* why its device is left in the kernel; 0: it is not left */
@@ -108,8 +108,9 @@ struct disk {
 	char attempt[LOG_CAPTURE_MAX]; /* the error text of the attempt under way */
 	unsigned int failures;	       /* since it was attached the last time */
 	unsigned int busy_checks, node_checks;
-	bool slow;    /* it takes too long to open or attach: the next disks are attached first */
-	bool overdue; /* it takes even longer: the start ends without it */
+	bool slow;     /* it takes too long to open or attach: the next disks are attached first */
+	bool overdue;  /* it takes even longer: the start ends without it */
+	bool resuming; /* ATTACHED, but its device still receives what a front end has said before */
 	bool removal_logged;
 	bool inherited;	 /* a former server attached it, and it had a driver when it was adopted */
 	bool left;	 /* CLOSING: leave the device in the kernel */

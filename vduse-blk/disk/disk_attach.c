@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "frontend/vhost_user_device.h"
 #include "process/logger.h"
 
 /* How often to check whether the removal by another process has ended. */
@@ -69,6 +70,12 @@ void disk_report_attached(struct disk *disk)
 	disk->why[0] = disk->attempt[0] = '\0';
 }
 
+static void attached(struct disk *disk)
+{
+	disk_report_attached(disk);
+	disk_set_state(disk, DISK_ATTACHED);
+}
+
 static void attach_finished(struct attach_job *job)
 {
 	struct disk *disk = container_of(job, struct disk, job);
@@ -82,11 +89,33 @@ static void attach_finished(struct attach_job *job)
 	} else if (job->result) {
 		attach_failed(disk);
 	} else {
+		disk->resuming = vhost_user_resuming(&disk->device);
 		if (job->listener)
 			vhost_user_listening(&disk->device);
-		disk_report_attached(disk);
-		disk_set_state(disk, DISK_ATTACHED);
+		if (!disk->resuming)
+			attached(disk);
 	}
+}
+
+/*
+ * Not resumed: the former server takes the connection back, if it can. Otherwise the front end must
+ * connect again.
+ */
+void disk_resumed(struct device *device, bool resumed)
+{
+	struct disk *disk = container_of(device, struct disk, device);
+
+	if (!disk->resuming)
+		return;
+	disk->resuming = false;
+	if (resumed || !disk->connection.held) {
+		attached(disk);
+		return;
+	}
+	snprintf(disk->attempt, sizeof(disk->attempt),
+		 "%s: cannot continue the connection to the front end", disk->config->name);
+	disk->failing = true;
+	disk_close(disk);
 }
 
 void disk_attach(struct disk *disk)

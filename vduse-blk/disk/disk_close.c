@@ -120,6 +120,7 @@ static void close_finished(struct device *device)
 
 void disk_close(struct disk *disk)
 {
+	disk->resuming = false;
 	disk_set_state(disk, DISK_CLOSING);
 	device_close(&disk->device, close_finished);
 }

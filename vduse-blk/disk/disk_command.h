@@ -59,11 +59,14 @@ void disk_command_cancel(struct disk_command *command);
  */
 int __must_check disk_pass_connection(struct disk *disk, int fds[DEVICE_CONNECTION_FDS]);
 
-/** disk_set_connection() - a former server has passed it; owned by the disk, for its next device */
-void disk_set_connection(struct disk *disk, const int fds[DEVICE_CONNECTION_FDS]);
+/**
+ * disk_set_connection() - a former server has passed it; owned by the disk, for its next device
+ * @held: the former server may take it back: see struct device_connection
+ */
+void disk_set_connection(struct disk *disk, const int fds[DEVICE_CONNECTION_FDS], bool held);
 
-/** disk_drop_connection() - close it: the front end must connect again. No effect if there is none */
-void disk_drop_connection(struct disk *disk);
+/** disk_keep_connection() - the takeover is complete: the connection is not held any more */
+void disk_keep_connection(struct disk *disk);
 
 /** disk_take_back() - serve a disk again that is RELEASED or being released; else no effect */
 void disk_take_back(struct disk *disk);

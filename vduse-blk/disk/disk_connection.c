@@ -5,6 +5,7 @@
 
 #include "closer.h"
 #include "disk_steps.h"
+#include "frontend/vhost_user_device.h"
 #include "frontend/vhost_user_handover.h"
 #include "log.h"
 
@@ -23,9 +24,16 @@ int disk_pass_connection(struct disk *disk, int fds[DEVICE_CONNECTION_FDS])
 	return err;
 }
 
-void disk_set_connection(struct disk *disk, const int fds[DEVICE_CONNECTION_FDS])
+void disk_set_connection(struct disk *disk, const int fds[DEVICE_CONNECTION_FDS], bool held)
 {
-	memcpy(disk->connection, fds, sizeof(disk->connection));
+	memcpy(disk->connection.fds, fds, sizeof(disk->connection.fds));
+	disk->connection.held = held;
+}
+
+void disk_keep_connection(struct disk *disk)
+{
+	disk->connection.held = false;
+	vhost_user_keep_connection(&disk->device);
 }
 
 void disk_reclaim_connection(struct disk *disk)
@@ -34,7 +42,8 @@ void disk_reclaim_connection(struct disk *disk)
 
 	if (!disk->handover)
 		return;
-	reclaimed = !vhost_user_handover_open(disk->handover, disk->connection);
+	reclaimed = !vhost_user_handover_open(disk->handover, disk->connection.fds);
+	disk->connection.held = false;
 	vhost_user_handover_drop(disk->handover, reclaimed);
 	disk->handover = NULL;
 }
@@ -42,14 +51,14 @@ void disk_reclaim_connection(struct disk *disk)
 void disk_drop_connection(struct disk *disk)
 {
 	const struct closer_items items = {
-		.fds = disk->connection,
+		.fds = disk->connection.fds,
 		.fd_count = DEVICE_CONNECTION_FDS,
 	};
 
 	if (disk->handover)
 		vhost_user_handover_drop(disk->handover, false);
 	disk->handover = NULL;
-	if (disk->connection[0] >= 0)
+	if (disk->connection.fds[0] >= 0)
 		closer_start(disk->host->ring, &items, NULL, NULL);
-	disk->connection[0] = disk->connection[1] = -1;
+	disk->connection.fds[0] = disk->connection.fds[1] = -1;
 }

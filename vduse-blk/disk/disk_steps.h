@@ -53,6 +53,9 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 /** disk_report_attached() - print its node on standard output, and forget earlier failures */
 void disk_report_attached(struct disk *disk);
 
+/** disk_resumed() - the connection of a former server: struct device calls it */
+void disk_resumed(struct device *device, bool resumed);
+
 /** disk_driver_changed() - the driver was reset or started: struct device calls it */
 void disk_driver_changed(struct device *device);
 
@@ -65,6 +68,9 @@ void disk_close_store(struct disk *disk, void (*closed)(struct disk *disk));
 
 /** disk_close() - CLOSING: quiesce, close device and store; then continue according to the flags */
 void disk_close(struct disk *disk);
+
+/** disk_drop_connection() - close it: the front end must connect again. No effect if there is none */
+void disk_drop_connection(struct disk *disk);
 
 /** disk_reclaim_connection() - it is served again: the next device gets the connection of @handover */
 void disk_reclaim_connection(struct disk *disk);

@@ -20,8 +20,18 @@
 #include "store/backend.h"
 #include "vduse_device.h"
 
-/* Of a connection of a front end that another server continues: the connection, its transcript. */
 #define DEVICE_CONNECTION_FDS 2
+
+/* A connection of a front end that another server continues. */
+struct device_connection {
+	int fds[DEVICE_CONNECTION_FDS]; /* the connection, its transcript; -1: none */
+
+	/*
+	 * The former server may take the connection back. Meanwhile the rings run, and messages of the
+	 * front end wait.
+	 */
+	bool held;
+};
 
 struct device;
 struct vhost_user_device;
@@ -66,10 +76,14 @@ struct device {
 	struct vhost_user_device *vhost_user; /* NULL: the front end is another one */
 
 	/* In a takeover. NULL: the caller does not pass connections on. */
-	int *connection; /* in: DEVICE_CONNECTION_FDS of a former server; become -1. -1: none */
+	struct device_connection *connection;  /* in: of a former server; @fds become -1 */
 	struct vhost_user_handover **handover; /* out, of device_close(): the connection */
 
 	void (*closed)(struct device *device);
+	void (*resumed)(struct device *device, bool resumed); /* @connection was taken over: its
+								 transcript was received, or not all
+								 of it, and the connection is closed
+								 here. May be NULL */
 	void (*driver_changed)(
 		struct device *device); /* after a reset or DRIVER_OK, or when a front end has
 						  * connected or disconnected; may be NULL */

@@ -148,14 +148,14 @@ static void connection_came(struct ring_poll *poll)
 /* A former server has passed its connection: what the front end has said comes first. */
 static void resume_connection(struct vhost_user_device *vu)
 {
-	int *connection = vu->device->connection;
+	struct device_connection *connection = vu->device->connection;
 	int transcript;
 
-	if (!connection || connection[0] < 0)
+	if (!connection || connection->fds[0] < 0)
 		return;
-	vu->next_fd = connection[0];
-	transcript = connection[1];
-	connection[0] = connection[1] = -1;
+	vu->next_fd = connection->fds[0];
+	transcript = connection->fds[1];
+	connection->fds[0] = connection->fds[1] = -1;
 	vu->pid = peer_pid(vu->next_fd);
 	vhost_user_session_begin(vu, transcript);
 }
@@ -186,6 +186,25 @@ void vhost_user_listening(struct device *device)
 {
 	device->vhost_user->listening = true;
 	accept_start(device->vhost_user);
+}
+
+bool vhost_user_resuming(const struct device *device)
+{
+	const struct vhost_user_device *vu = device->vhost_user;
+
+	if (!vu)
+		return false;
+	return vu->next_fd >= 0 || (device->connection && device->connection->fds[0] >= 0);
+}
+
+void vhost_user_keep_connection(struct device *device)
+{
+	struct vhost_user_device *vu = device->vhost_user;
+
+	if (!vu || !vu->held)
+		return;
+	vu->held = false;
+	vhost_user_receive_next(vu);
 }
 
 struct vhost_user_listener *vhost_user_listener_of(struct device *device)

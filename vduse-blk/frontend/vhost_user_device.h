@@ -94,6 +94,7 @@ struct vhost_user_device {
 	bool said_all; /* TRANSCRIPT_END has come */
 	uint64_t rest; /* bytes that follow it */
 	bool switching; /* the transcript has ended: @poll stops, and starts again with @next_fd */
+	bool held;	/* struct device_connection */
 	uint64_t features, protocol_features;
 	uint8_t status;
 	bool log_all;		  /* the dirty log is to be written */
@@ -125,6 +126,12 @@ struct vhost_user_listener *vhost_user_listener_of(struct device *device);
 
 /** vhost_user_listening() - the listener has a socket: accept connections */
 void vhost_user_listening(struct device *device);
+
+/** vhost_user_resuming() - is there a connection of a former server, and device->resumed() not called? */
+bool vhost_user_resuming(const struct device *device);
+
+/** vhost_user_keep_connection() - the former server will not take the connection back: it is not held */
+void vhost_user_keep_connection(struct device *device);
 
 /**
  * vhost_user_config_changed() - the config space has changed: tell the front end

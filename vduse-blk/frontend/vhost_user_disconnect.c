@@ -12,7 +12,8 @@ static void close_connection(struct vhost_user_device *vu)
 	int fds[VHOST_USER_FDS_ROOM + 3];
 	unsigned int count = vhost_user_take_all(&vu->socket.message, fds);
 
-	shutdown(vu->socket.fd, SHUT_RDWR);
+	if (!vu->held)
+		shutdown(vu->socket.fd, SHUT_RDWR);
 	fds[count++] = vu->socket.fd;
 	fds[count++] = vu->next_fd;
 	fds[count++] = vu->backend_fd;
@@ -31,15 +32,19 @@ static void forget_connection(struct vhost_user_device *vu)
 	vu->status = 0;
 	vu->pid = 0;
 	vu->connected = vu->ending = vu->log_all = vu->knows_config = false;
-	vu->lost = vu->said_all = false;
+	vu->lost = vu->said_all = vu->held = false;
 	vhost_user_forget_inflight(vu); /* accept_next() tries again */
 	vhost_user_note_connection(vu);
 }
 
 static void store_released(struct vhost_user_device *vu, const char *why)
 {
+	bool resuming = vu->next_fd >= 0;
+
 	(void)why;
 	forget_connection(vu);
+	if (resuming && vu->device->resumed)
+		vu->device->resumed(vu->device, false);
 	vhost_user_session_ended(vu);
 }
 
@@ -48,7 +53,7 @@ static bool pass_on_connection(struct vhost_user_device *vu)
 {
 	struct vhost_user_handover **handover = vu->device->handover;
 
-	if (!handover || vu->lost || vu->next_fd >= 0)
+	if (!handover || vu->lost || vu->next_fd >= 0 || vu->held)
 		return false;
 	*handover = vhost_user_handover_new(vu);
 	return *handover;
@@ -60,6 +65,10 @@ static void stop_connection(struct vhost_user_device *vu)
 
 	if (pass_on_connection(vu))
 		log_info("%s: the connection to the front end (process %d) is passed to the next "
+			 "server",
+			 name, (int)vu->pid);
+	else if (vu->held)
+		log_info("%s: the connection to the front end (process %d) is left to the former "
 			 "server",
 			 name, (int)vu->pid);
 	else

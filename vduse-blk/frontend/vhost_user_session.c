@@ -115,9 +115,12 @@ static void transcript_ended(struct ring_poll *poll)
 	vu->socket.fd = vu->next_fd;
 	vu->next_fd = -1;
 	vu->switching = false;
+	vu->held = vu->device->connection->held;
 	ring_poll_start(vu->device->ring, poll, vu->socket.fd, readable);
 	if (vu->stopped)
 		vhost_user_session_end(vu);
+	else if (vu->device->resumed)
+		vu->device->resumed(vu->device, true);
 }
 
 /* The former server has closed the transcript, or was killed while it sent it. */
@@ -157,7 +160,8 @@ static void receive(struct vhost_user_device *vu)
 	int got = 1;
 
 	vu->receiving = true;
-	while (got == 1 && !vu->handler && !vu->ending && !vu->switching && vu->budget) {
+	while (got == 1 && !vu->handler && !vu->ending && !vu->switching && !vu->held &&
+	       vu->budget) {
 		if (vu->socket.message.fd_count && vhost_user_is_whole(&vu->socket))
 			drop_message(vu);
 		if (!vhost_user_may_receive(vu))

@@ -60,11 +60,6 @@ static int old_connection(struct takeover_old *old, const char *name, int *fds)
 	return disk ? disk_pass_connection(disk, fds) : -ENOENT;
 }
 
-static void old_drop_connection(struct takeover_old *old, const char *name)
-{
-	disk_drop_connection(disks_find(disks_of(old), name));
-}
-
 static void old_take_back(struct takeover_old *old, const char *name)
 {
 	disk_take_back(disks_find(disks_of(old), name));
@@ -83,7 +78,6 @@ static const struct takeover_old_ops old_ops = {
 	.has = old_has,
 	.release = old_release,
 	.connection = old_connection,
-	.drop_connection = old_drop_connection,
 	.take_back = old_take_back,
 	.forget = old_forget,
 };
@@ -129,7 +123,7 @@ static bool new_connection(struct takeover_new *takeover, const char *name, cons
 	struct disk *disk = disks_find(disks, name);
 
 	if (disk)
-		disk_set_connection(disk, fds);
+		disk_set_connection(disk, fds, !takeover->complete);
 	return disk;
 }
 
@@ -209,6 +203,8 @@ static void disk_changed(struct disks *disks, struct disk *disk)
 {
 	struct succession *succession = disks->watcher;
 
+	if (disk->state == DISK_ATTACHED && disk->resuming)
+		return; /* the old server can still have the connection back */
 	if (disk->state == DISK_ATTACHED)
 		takeover_new_serving(&succession->from, disk->config->name);
 	else if (disk->state == DISK_GONE && disks->host.goal == DISK_SERVE)
@@ -225,6 +221,8 @@ static bool start_ended(struct disks *disks)
 
 	if (!takeover_new_complete(&succession->from))
 		return false;
+	disks_for_each (disk, disks)
+		disk_keep_connection(disk);
 	if (succession->ready)
 		succession->ready(succession);
 	return true;

@@ -14,16 +14,18 @@
  *     old   released NAME	the old server has closed the disk's device and store, or the disk has
  *				ended since the session began
  *     old   busy NAME		the old server cannot release the disk yet; the new server retries
- *     new   serving NAME	the new server has adopted the disk, or the disk has ended there
+ *     new   serving NAME	the new server has adopted the disk, and received what its front end has
+ *				said to the old server; or the disk has ended there
  *     new   complete		the new server serves all disks but those whose store stalls
  *
  * The session has the disks that the old server had when the session began, and no others.
  *
  * The old server releases a disk when its requests in flight have completed. No other disk waits
  * for these requests. Until "complete" the old server can take every disk back, and does so when the
- * connection is closed. After "complete" it forgets each disk that the new server serves, and ends
- * after the last one. If the connection is closed before, it takes back the disks that it has not
- * forgotten.
+ * connection is closed. The connections of front ends go back with the disks: until "complete" the new
+ * server receives nothing from them. After "complete" the old server forgets each disk that the new
+ * server serves, and ends after the last one. If the connection is closed before, it takes back the
+ * disks that it has not forgotten.
  *
  * Servers of version 0.1.0 have no session: leave.h.
  */

@@ -185,8 +185,6 @@ static size_t take_back(struct takeover_old *old)
 	list_for_each_entry (disk, &old->disks, struct session_disk, node) {
 		if (disk->state == RELEASE_NONE || !old->ops->has(old, disk->name))
 			continue;
-		if (disk->state == RELEASE_ADOPTED)
-			old->ops->drop_connection(old, disk->name);
 		old->ops->take_back(old, disk->name);
 		count++;
 	}

@@ -31,8 +31,6 @@ struct takeover_old_ops {
 	void (*release)(struct takeover_old *old, const char *name, struct disk_command *command);
 	/** @connection: as disk_pass_connection(), for a disk that is released. @fds: TAKEOVER_FDS */
 	int (*connection)(struct takeover_old *old, const char *name, int *fds);
-	/** @drop_connection: as disk_drop_connection(): the new server has used it */
-	void (*drop_connection)(struct takeover_old *old, const char *name);
 	/** @take_back: as disk_take_back(), for a disk that is released or being released */
 	void (*take_back)(struct takeover_old *old, const char *name);
 	/** @forget: as disk_forget(), for a disk that is released or has ended: remove it from @names */
