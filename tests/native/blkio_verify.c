@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * blkio_verify SOCKET QUEUES REQUESTS: random reads, writes, flushes, discards and write zeroes by
- * libblkio's driver virtio-blk-vhost-user, all verified. Each queue has a thread, and a part of the
- * disk. REQUESTS is a number for each queue, or a file: then they end when it exists, and a line
- * "running" is printed after each 1000 requests.
+ * blkio_verify SOCKET QUEUES REQUESTS [OFFSET]: random reads, writes, flushes, discards and write
+ * zeroes by libblkio's driver virtio-blk-vhost-user, all verified. Each queue has a thread, and a part
+ * of the disk. REQUESTS is a number for each queue, or a file: then they end when it exists, and a line
+ * "running" is printed after each 1000 requests. Buffers begin OFFSET bytes behind a page's begin. The
+ * last line has the disk's size and its logical block, in bytes.
  */
 #include <blkio.h>
 #include <inttypes.h>
@@ -47,6 +48,7 @@ struct part {
 static struct part parts[QUEUES_MAX];
 static const char *until; /* a file; NULL: none */
 static unsigned int part_count;
+static size_t buffer_offset;
 
 static uint64_t roll(struct part *part)
 {
@@ -213,25 +215,30 @@ static void *run_part(void *arg)
 	return NULL;
 }
 
-static struct blkio *open_disk(const char *path, int queues)
+static uint8_t *alloc_buffers(struct blkio *blkio, size_t size)
 {
 	struct blkio_mem_region region;
+
+	check(blkio_alloc_mem_region(blkio, &region, size + BLOCK), "memory");
+	check(blkio_map_mem_region(blkio, &region), "memory");
+	return (uint8_t *)region.addr + buffer_offset;
+}
+
+static struct blkio *open_disk(const char *path, int queues, uint64_t *size)
+{
 	struct blkio *blkio;
-	uint64_t size;
+	uint8_t *buffers;
 
 	check(blkio_create("virtio-blk-vhost-user", &blkio), "driver");
 	check(blkio_set_str(blkio, "path", path), path);
 	check(blkio_connect(blkio), "connect");
-	check(blkio_get_uint64(blkio, "capacity", &size), "capacity");
+	check(blkio_get_uint64(blkio, "capacity", size), "capacity");
 	check(blkio_set_int(blkio, "num-queues", queues), "num-queues");
 	check(blkio_start(blkio), "start");
-	check(blkio_alloc_mem_region(blkio, &region, part_count * SLOTS * BLOCKS_MAX * BLOCK),
-	      "memory");
-	check(blkio_map_mem_region(blkio, &region), "memory");
-	want(size >= part_count * (uint64_t)BLOCKS * BLOCK, "the disk is too small");
+	want(*size >= part_count * (uint64_t)BLOCKS * BLOCK, "the disk is too small");
+	buffers = alloc_buffers(blkio, part_count * SLOTS * BLOCKS_MAX * BLOCK);
 	for (unsigned int i = 0; i < part_count * SLOTS; i++)
-		parts[i / SLOTS].slots[i % SLOTS].data =
-			(uint8_t *)region.addr + i * BLOCKS_MAX * BLOCK;
+		parts[i / SLOTS].slots[i % SLOTS].data = buffers + i * BLOCKS_MAX * BLOCK;
 	return blkio;
 }
 
@@ -247,15 +254,19 @@ int main(int argc, char **argv)
 {
 	pthread_t threads[QUEUES_MAX];
 	struct blkio *blkio;
+	uint64_t size;
+	int block;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: blkio_verify SOCKET QUEUES REQUESTS\n");
+	if (argc < 4 || argc > 5) {
+		fprintf(stderr, "usage: blkio_verify SOCKET QUEUES REQUESTS [OFFSET]\n");
 		return 2;
 	}
 	part_count = MIN((unsigned int)atoi(argv[2]), QUEUES_MAX);
 	until = strchr(argv[3], '/') ? argv[3] : NULL;
+	buffer_offset = argc == 5 ? strtoul(argv[4], NULL, 0) % BLOCK : 0;
 	where("blkio_verify");
-	blkio = open_disk(argv[1], (int)part_count);
+	blkio = open_disk(argv[1], (int)part_count, &size);
+	check(blkio_get_int(blkio, "request-alignment", &block), "request-alignment");
 	for (unsigned int i = 0; i < part_count; i++) {
 		parts[i].requests = until ? UINT64_MAX : strtoull(argv[3], NULL, 0);
 		open_part(&parts[i], blkio, i);
@@ -264,6 +275,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < part_count; i++)
 		pthread_join(threads[i], NULL);
 	blkio_destroy(&blkio);
-	printf("%u queues, %s requests each\n", part_count, argv[3]);
+	printf("%u queues, %s requests each: size %" PRIu64 ", block %d\n", part_count, argv[3],
+	       size, block);
 	return 0;
 }
