@@ -200,13 +200,14 @@ vm:
 	$(Q)tests/vm/machines $(VMS) "build/vm build/vm-asan" $(TESTS)
 
 # Those of BACKEND's: vduse-blk; qemu-storage-daemon shows that a test itself is right.
+NATIVE_JOBS ?= 2
 native:
 	$(Q)tests/native/run --list $(TESTS) >/dev/null
 	$(Q)scripts/deps vm
 	$(Q)scripts/vm setup
 	$(Q)scripts/vm chroot make -j2 O=build/vm all native-tools
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all native-tools
-	$(Q)scripts/vm chroot tests/native/run --builds "build/vm build/vm-asan" $(TESTS)
+	$(Q)scripts/vm chroot tests/native/run --jobs $(NATIVE_JOBS) --builds "build/vm build/vm-asan" $(TESTS)
 
 stress:
 	$(Q)scripts/deps vm
@@ -217,7 +218,8 @@ stress:
 	$(Q)scripts/vm chroot make -j2 O=build/vm-tsan tools # one that races on purpose
 	$(Q)tests/stress $(BOOTS)
 
-# The root of the virtual machine is made while the tests run that do not need it.
+# The root of the virtual machine is made while the tests run that do not need it. make unit is the unit tier
+# without a sanitizer.
 check:
 	$(Q)scripts/deps host fuzz vm
 	$(Q)$(MAKE) -j$$(($$(nproc) + 1)) vm-root tiers-here
@@ -226,7 +228,6 @@ check:
 vm-root:
 	$(Q)scripts/vm setup
 tiers-here:
-	$(Q)$(MAKE) O=build/unit unit
 	$(Q)$(MAKE) O=build/unit-asan SAN=address,undefined unit
 	$(Q)$(MAKE) O=build/unit-tsan SAN=thread unit
 	$(Q)$(MAKE) fuzz-seeds

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Attached and detached again and again, with I/O running at every end, nothing is left and nothing
-# grows; neither in the kernel, nor in a server whose driver is unbound and bound again.
+# grows in the kernel. t_unbind has a server whose driver comes and goes.
 # CYCLES: how often (6)
 # expect-dmesg: I/O error
 # deadline: 1200
@@ -120,36 +120,3 @@ if [ "$cycles" -gt 5 ]; then
 	grown=$((early_available - available_kib))
 	[ $grown -le $((32768 + (cycles - 5) * 64)) ] || fail "$grown KiB fewer are available"
 fi
-
-# One server, and a driver that comes and goes.
-rebind() {
-	settle_udev
-	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/unbind
-	[ ! -b "$node" ] || fail "$node is still there"
-	echo disk >/sys/bus/vdpa/drivers/virtio_vdpa/bind
-	wait_for 30 "node" test -b "$node"
-	dd if="$T/random" of="$node" bs=64k oflag=direct seek="$1" conv=notrunc status=none
-	dd if="$node" bs=64k iflag=direct skip="$1" count=4 status=none | cmp -s - "$T/random" ||
-		fail "what was written after $n unbindings reads differently"
-}
-
-head -c 256K /dev/urandom >"$T/random"
-serve <<-C
-	[disk]
-	path = $img
-C
-node=${NODE[disk]}
-for ((n = 0; n < cycles + 3; n++)); do
-	rebind $((n % 16))
-	if [ $n -eq 2 ]; then
-		fds_before=$(fds) maps_before=$(maps) rss_before=$(rss)
-	fi
-done
-say "$(fds) descriptors, $(maps) mappings, $(rss) KiB after $cycles bindings;" \
-	"$fds_before, $maps_before, $rss_before before"
-is "number of descriptors" "$(fds)" "$fds_before"
-[ "$(maps)" -le $((maps_before + 4)) ] || fail "mappings: $maps_before before, $(maps) now"
-[ "$(rss)" -le $((rss_before + 4096 + cycles * 16)) ] || fail "RSS: $rss_before KiB before, $(rss) now"
-stop
-quiet
-clean

@@ -10,7 +10,7 @@ C
 mkfs.ext4 -q "${NODE[fs]}"
 mkdir "$T/mnt"
 mount "${NODE[fs]}" "$T/mnt"
-cp -a /usr/share /usr/lib/python3* "$T/mnt/" 2>/dev/null || cp -a /usr/share "$T/mnt/"
+cp -a /usr/lib/python3* "$T/mnt/"
 (cd "$T/mnt" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$T/sums"
 [ "$(wc -l <"$T/sums")" -gt 500 ] || fail "too few files to mean anything"
 umount "$T/mnt"

@@ -6,7 +6,7 @@
 . tests/vm/lib.sh
 
 hostile=$(dirname "$VDUSE_BLK")/../tests/hostile/hostile
-chains=${HOSTILE_RANDOM:-20000}
+chains=${HOSTILE_RANDOM:-5000}
 seed=${HOSTILE_SEED:-1}
 pin=${HOSTILE_PIN:-no}
 

@@ -5,7 +5,7 @@
 # once
 . tests/vm/lib.sh
 
-rounds=${ROUNDS:-5}
+rounds=${ROUNDS:-2}
 bad=$((1 << 20)) # offset in the image
 
 null_disk 256

@@ -12,7 +12,7 @@ exercise() {
 		"$1" "$T/run" "$img" "${3:-2}" "$2" >"$T/options"
 	serve <"$T/options"
 	fio --name=v --filename="${NODE[opt]}" --ioengine=io_uring --direct=1 --rw=randrw \
-		--bsrange=512-128k --size=8m --iodepth=16 --verify=crc32c --verify_fatal=1 \
+		--bsrange=512-128k --size=2m --iodepth=16 --verify=crc32c --verify_fatal=1 \
 		--verify_state_save=0 >"$T/fio" 2>&1 || fail "fio with '$2': $(cat "$T/fio")"
 }
 

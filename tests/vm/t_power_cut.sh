@@ -2,12 +2,12 @@
 # Power is cut under a file system on a served disk: what was fsynced before is there, whatever the
 # store made of the rest. Below the server dm-log-writes records what reached the store, and when;
 # tests/vm/power_cuts makes of it what the store may have after a cut. With cache = unsafe the same
-# check must fail. CUTS: how many of each kind (2)
+# check must fail. CUTS: how many of each kind (1)
 # once
 # expect-dmesg: EXT4-fs|JBD2
 . tests/vm/lib.sh
 
-cuts=${CUTS:-2}
+cuts=${CUTS:-1}
 seed=$RANDOM
 
 remove_cut() {

@@ -107,42 +107,48 @@ gc_says_so() {
 	done
 }
 
-# Errors end it, and what was left is destroyed.
-for state in mounted idle; do
-	for way in del unbind; do
-		unserved $state
-		$way
-		gc_says_so
-		within 60 "$VDUSE_BLK" rescue disk -c "$T/conf"
-		is "status of rescue ($state, $way)" $STATUS 0
-		removed
-		clean
-		unmounted $state
-		[ -z "$(ls "$T/run")" ] || fail "left in runtime_dir: $(ls "$T/run")"
-		grep -E 'another process serves|look up|cannot|still' "$T/words" && fail "what rescue says is not true"
-	done
-done
+# Errors end it, and what was left is destroyed: rescued STATE WAY
+rescued() {
+	unserved "$1"
+	"$2"
+	gc_says_so
+	within 60 "$VDUSE_BLK" rescue disk -c "$T/conf"
+	is "status of rescue ($1, $2)" $STATUS 0
+	removed
+	clean
+	unmounted "$1"
+	[ -z "$(ls "$T/run")" ] || fail "left in runtime_dir: $(ls "$T/run")"
+	if grep -E 'another process serves|look up|cannot|still' "$T/words"; then
+		fail "what rescue says is not true"
+	fi
+}
 
-# A server with the store: what had been written is there, and the disk comes back.
-for state in mounted idle; do
-	for way in del unbind; do
-		unserved $state
-		$way
-		start_server
-		removed
-		unmounted $state
-		if [ $state = mounted ]; then
-			mount "${NODE[disk]}" "$T/mnt"
-			cmp /etc/passwd "$T/mnt/passwd" || fail "what was written is not there"
-			umount "$T/mnt"
-		fi
-		fill_direct "${NODE[disk]}" 101 256K
-		filled "$T/disk.img" 101 256K || fail "what is written does not get into the store"
-		stop
-		quiet
-		clean
-	done
-done
+rescued mounted del
+rescued mounted unbind
+rescued idle del
+
+# A server with the store: what had been written is there, and the disk comes back: served_again STATE WAY
+served_again() {
+	unserved "$1"
+	"$2"
+	start_server
+	removed
+	unmounted "$1"
+	if [ "$1" = mounted ]; then
+		mount "${NODE[disk]}" "$T/mnt"
+		cmp /etc/passwd "$T/mnt/passwd" || fail "what was written is not there"
+		umount "$T/mnt"
+	fi
+	fill_direct "${NODE[disk]}" 101 256K
+	filled "$T/disk.img" 101 256K || fail "what is written does not get into the store"
+	stop
+	quiet
+	clean
+}
+
+served_again mounted del
+served_again mounted unbind
+served_again idle unbind
 
 # Both, one behind the other.
 unserved mounted

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Resets with 128 requests in flight at a store that takes its time, or stops for a while: nothing
 # of one driver's life reaches into the next one's memory, and nothing is lost that was promised.
-# RESETS: how often (10)
+# RESETS: how often (6)
 . tests/vm/lib.sh
 
-resets=${RESETS:-10}
+resets=${RESETS:-6}
 hostile=$(dirname "$VDUSE_BLK")/../tests/hostile/hostile
 
 # hold_back MILLISECONDS: dm-delay keeps a request before the disk moves any data: what is late comes

@@ -1,10 +1,10 @@
 #!/bin/bash
 # A new server takes over from a running one, under load: the writers see a short pause, no error.
-# TAKEOVERS: how often (4)
+# TAKEOVERS: how often (3)
 . tests/vm/lib.sh
 . tests/vm/load.sh
 
-times=${TAKEOVERS:-4}
+times=${TAKEOVERS:-3}
 kernel_before=$(unreclaimable)
 load_config >"$T/conf"
 start_server
