@@ -143,6 +143,12 @@ static bool new_connection(struct takeover_new *takeover, const char *name, cons
 	return true;
 }
 
+static void new_kept(struct takeover_new *takeover, const char *name)
+{
+	(void)takeover;
+	tf.kept[index_of(name)]++;
+}
+
 static void new_cancelled(struct takeover_new *takeover)
 {
 	(void)takeover;
@@ -157,6 +163,7 @@ const struct takeover_new_ops tf_new_ops = {
 const struct takeover_new_ops tf_new_ops_with_connections = {
 	.released = new_released,
 	.connection = new_connection,
+	.kept = new_kept,
 	.cancelled = new_cancelled,
 };
 
@@ -203,6 +210,7 @@ void tf_new_server(void)
 	tf.new_runs = true;
 	memset(tf.released, 0, sizeof(tf.released));
 	memset(tf.passed, 0, sizeof(tf.passed));
+	memset(tf.kept, 0, sizeof(tf.kept));
 }
 
 void tf_new_server_asks(void)

@@ -51,6 +51,7 @@ extern struct takeover_fixture {
 	int session;	       /* its end of the connection */
 	bool with_connections; /* it accepts connections of front ends */
 	unsigned int passed[TF_MANY];
+	unsigned int kept[TF_MANY];
 	unsigned int released[TF_MANY];
 	unsigned int cancelled;
 	unsigned int fds_before;

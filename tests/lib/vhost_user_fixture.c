@@ -89,10 +89,10 @@ void vuf_teardown(void)
 
 /* ---- the server's thread ---- */
 
-static void resumed(struct device *device, bool resumed)
+static void resumed(struct device *device, int err)
 {
 	(void)device;
-	vuf.resumed = resumed ? 1 : -1;
+	vuf.resumed = err;
 }
 
 static void open_device(void)
@@ -105,7 +105,7 @@ static void open_device(void)
 			    &next_worker),
 	     "the device");
 	vuf.device.resumed = resumed;
-	vuf.resumed = 0;
+	vuf.resumed = 1;
 }
 
 static void *run_server(void *arg)

@@ -51,7 +51,7 @@ struct vuf {
 	struct polling_shared polling_shared;
 	struct device device;
 	struct device_connection connection; /* for the next vuf_serve(); -1: none */
-	int resumed; /* device->resumed() was called: with true: 1, false: -1; 0: it was not */
+	int resumed; /* what device->resumed() was called with; 1: it was not called */
 	bool hold;   /* see vuf_set_hold() */
 
 	/* The front end. */

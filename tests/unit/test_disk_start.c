@@ -166,55 +166,114 @@ START_TEST(disk_of_a_socket_waits_for_no_turn)
 }
 END_TEST
 
-static int transcript[2];
+/* The connection of a front end, passed by a former server. */
+static int connection[2], transcript[2];
 
-/* The connection of a front end, passed by a former server: all of the transcript, or none. */
-static void resume(bool all)
+static void pass_connection(bool held)
 {
-	const uint32_t end[] = { VHOST_USER_TRANSCRIPT_END, VHOST_USER_VERSION, 8, 0, 0 };
-	struct disk *disk = ds_disk(1);
-
-	if (all)
-		ck_assert_int_eq(write(transcript[1], end, sizeof(end)), sizeof(end));
-	else
-		test_log_expect(LOG_LEVEL_ERROR, "has passed only a part of its state");
-	close(transcript[1]);
-	ds_wait(!disk->resuming);
-}
-
-/*
- * The start of the disk has ended when the transcript was received. 1: it fails, and the former server
- * takes the connection back; 2: it cannot any more.
- */
-START_TEST(disk_with_a_connection_of_a_former_server)
-{
-	int connection[2], fds[2];
+	int fds[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, connection), 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, transcript), 0);
 	fds[0] = connection[0];
 	fds[1] = transcript[0];
-	use_socket();
-	ds_begin();
-	disk_set_connection(ds_disk(1), fds, _i < 2);
-	ds_attach(0);
+	disk_set_connection(ds_disk(1), fds, held);
+}
+
+static void attach_socket(void)
+{
 	ds_wait(ds.job[1]);
+	ck_assert_int_eq(ds.job[1]->verb, ATTACH);
 	ck_assert_int_eq(vhost_user_listen("two", ds.job[1]->listener), 0);
 	ds_finish_job(1, 0);
+}
+
+static void begin_resuming(bool held)
+{
+	use_socket();
+	ds_begin();
+	pass_connection(held);
+	ds_attach(0);
+	attach_socket();
 	ds_turn();
 	ck_assert(ds_disk(1)->resuming);
 	ck_assert(!disk_start_ended(ds_disk(1)));
+}
+
+/* NUM of a ring that does not exist, and then the end. */
+static void resume(bool good, bool all)
+{
+	const uint32_t num[] = { VHOST_USER_SET_VRING_NUM, VHOST_USER_VERSION, 8, 99, 64 };
+	const uint32_t end[] = { VHOST_USER_TRANSCRIPT_END, VHOST_USER_VERSION, 8, 0, 0 };
+	struct disk *disk = ds_disk(1);
+
+	if (!good)
+		ck_assert_int_eq(write(transcript[1], num, sizeof(num)), sizeof(num));
+	if (all)
+		ck_assert_int_eq(write(transcript[1], end, sizeof(end)), sizeof(end));
+	close(transcript[1]);
+	ds_wait(!disk->resuming);
+}
+
+/*
+ * The start of the disk has ended when the transcript was received. 0: it was; 1: it fails, and the former
+ * server takes the connection back; 2: it cannot any more; 3: it would refuse the same message.
+ */
+START_TEST(disk_with_a_connection_of_a_former_server)
+{
+	begin_resuming(_i != 2);
 	if (_i == 1)
 		test_log_expect(LOG_LEVEL_ERROR, "two: cannot continue the connection");
 	if (_i == 1)
 		test_log_expect(LOG_LEVEL_WARNING, "two: is not served");
-	resume(_i == 0);
+	if (_i == 3)
+		test_log_expect(LOG_LEVEL_ERROR, "two: refused message SET_VRING_NUM");
+	else if (_i)
+		test_log_expect(LOG_LEVEL_ERROR, "has passed only a part of its state");
+	resume(_i != 3, _i == 0 || _i == 3);
 	if (_i == 1)
 		ds_wait(ds_disk(1)->state == DISK_FAILED);
 	ck_assert_int_eq(ds_disk(1)->state, _i == 1 ? DISK_FAILED : DISK_ATTACHED);
 	ck_assert(disk_start_ended(ds_disk(1)));
 	ds_attach(2);
 	disk_keep_connection(ds_disk(1));
+	ds_end();
+	close(connection[1]);
+}
+END_TEST
+
+/* It is to be detached, and is in use: the end of the transcript does not change that. */
+START_TEST(disk_resumes_while_it_is_busy)
+{
+	begin_resuming(false);
+	disks_stop(&ds.disks, false);
+	ds_wait(ds.job[1]);
+	ck_assert_int_eq(ds.job[1]->verb, DETACH_UNUSED);
+	ck_assert_int_ne(ds.job[1]->front_end, 0);
+	ds.timers_wait = true;
+	ds_finish_job(1, -EBUSY);
+	resume(true, true);
+	ck_assert_int_eq(ds_disk(1)->state, DISK_BUSY);
+	ds.timers_wait = false;
+	ds_wait(ds.job[1]); /* tried again */
+	ds_end();
+	close(connection[1]);
+}
+END_TEST
+
+/* Taken back after a signal: a front end uses it, which only its device can tell. */
+START_TEST(disk_with_a_connection_is_not_detached_at_once)
+{
+	use_socket();
+	ds_begin();
+	pass_connection(false);
+	ds_disk(1)->taken_back = true;
+	disks_stop(&ds.disks, false);
+	attach_socket();
+	ds_wait(ds.job[1]);
+	ck_assert_int_eq(ds.job[1]->verb, DETACH_UNUSED);
+	ck_assert_int_ne(ds.job[1]->front_end, 0);
+	resume(true, true);
 	ds_end();
 	close(connection[1]);
 }
@@ -321,7 +380,9 @@ int main(void)
 	tcase_add_loop_test(tc, disk_that_cannot_be_attached_is_undone_and_tried_again, 0, 2);
 	tcase_add_test(tc, disk_that_is_slow_gives_its_turn_away);
 	tcase_add_test(tc, disk_of_a_socket_waits_for_no_turn);
-	tcase_add_loop_test(tc, disk_with_a_connection_of_a_former_server, 0, 3);
+	tcase_add_loop_test(tc, disk_with_a_connection_of_a_former_server, 0, 4);
+	tcase_add_test(tc, disk_resumes_while_it_is_busy);
+	tcase_add_test(tc, disk_with_a_connection_is_not_detached_at_once);
 	tcase_add_test(tc, start_ends_without_a_disk_that_takes_too_long);
 	tcase_add_loop_test(tc, two_paths_to_the_same_bytes_are_refused, 0, 2);
 	tcase_add_loop_test(tc, only_readers_share_their_bytes, 0, 2);

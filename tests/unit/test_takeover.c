@@ -162,10 +162,31 @@ START_TEST(connections_of_front_ends_are_passed)
 		ck_assert_uint_eq(tf.passed[i], _i && i % 2 == 0);
 		tf_new_server_serves(i);
 	}
+	ck_assert_uint_eq(tf.kept[0], 0);
 	ck_assert(takeover_new_complete(&tf.new));
+	ck_assert_uint_eq(tf.kept[0], _i);
 	tf_run();
 	tf_expect_all(FORGOTTEN);
-	ck_assert(tf.connected[0]); /* the disk's end closes it */
+	close(tf.ends[0]);
+	close(tf.ends[1]);
+}
+END_TEST
+
+/* Nobody can take a disk back from then on, and nothing cancels the takeover. */
+START_TEST(old_server_dies_and_a_disk_fails)
+{
+	ck_assert_int_eq(pipe2(tf.ends, O_CLOEXEC), 0);
+	tf.with_connections = true;
+	tf_new_server_asks();
+	tf_new_server_serves(0);
+	ck_assert_uint_eq(tf.kept[0], 0);
+	for (size_t i = 0; i < tf.count; i++)
+		tf.state[i] = ENDED;
+	tf_old_server_ends();
+	tf_run();
+	ck_assert_uint_eq(tf.kept[0], 1);
+	takeover_new_failed(&tf.new, tf.names[1]);
+	ck_assert_uint_eq(tf.cancelled, 0);
 	close(tf.ends[0]);
 	close(tf.ends[1]);
 }
@@ -528,6 +549,7 @@ int main(void)
 	tcase_add_test(tc, old_server_may_be_killed_before_it_reads);
 	tcase_add_loop_test(tc, connections_of_front_ends_are_passed, 0, 2);
 	tcase_add_test(tc, connections_are_offered_again);
+	tcase_add_test(tc, old_server_dies_and_a_disk_fails);
 	tcase_add_test(tc, stalled_disk_follows);
 	tcase_add_test(tc, new_server_that_dies_has_taken_nothing);
 	tcase_add_test(tc, new_server_that_dies_later_leaves_the_stalled_disk);

@@ -82,33 +82,36 @@ static void attach_finished(struct attach_job *job)
 
 	disk->state = job->result ? DISK_CREATED : DISK_ATTACHED;
 	disk->taken_back = disk->taken_back && job->result;
+	if (!job->result && job->listener) {
+		disk->resuming = vhost_user_resuming(&disk->device);
+		vhost_user_listening(&disk->device);
+	}
 	if (disk_apply_requests(disk))
 		return;
 	if (job->result == -EINPROGRESS || job->result == -ESTALE) {
 		await_removal(disk);
 	} else if (job->result) {
 		attach_failed(disk);
-	} else {
-		disk->resuming = vhost_user_resuming(&disk->device);
-		if (job->listener)
-			vhost_user_listening(&disk->device);
-		if (!disk->resuming)
-			attached(disk);
+	} else if (!disk->resuming) {
+		attached(disk);
 	}
 }
 
 /*
- * Not resumed: the former server takes the connection back, if it can. Otherwise the front end must
- * connect again.
+ * If this server could not receive what the front end has said, the former server takes the connection back.
+ * If it was refused, the former server would refuse it too: the front end must connect again, and no other
+ * disk waits for that. The disk may be in use meanwhile, by a detach that is tried again.
  */
-void disk_resumed(struct device *device, bool resumed)
+void disk_resumed(struct device *device, int err)
 {
 	struct disk *disk = container_of(device, struct disk, device);
 
 	if (!disk->resuming)
 		return;
 	disk->resuming = false;
-	if (resumed || !disk->connection.held) {
+	if (disk->state != DISK_ATTACHED)
+		return;
+	if (!err || err == -EPROTO || !disk->connection.held) {
 		attached(disk);
 		return;
 	}

@@ -117,6 +117,8 @@ void disk_detach_step(struct disk *disk)
 	case DISK_CREATED:
 		if (device_adopted(&disk->device))
 			disk_detach(disk); /* it may be in use */
+		else if (disk->connection.fds[0] >= 0 && disk_goal(disk) == DISK_DETACH)
+			disk_attach(disk); /* a front end uses it: only a device can tell */
 		else
 			disk_close(disk);
 		break;

@@ -54,7 +54,7 @@ void disk_submit(struct disk *disk, enum attach_verb verb, enum disk_state state
 void disk_report_attached(struct disk *disk);
 
 /** disk_resumed() - the connection of a former server: struct device calls it */
-void disk_resumed(struct device *device, bool resumed);
+void disk_resumed(struct device *device, int err);
 
 /** disk_driver_changed() - the driver was reset or started: struct device calls it */
 void disk_driver_changed(struct device *device);

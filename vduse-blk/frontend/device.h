@@ -80,10 +80,12 @@ struct device {
 	struct vhost_user_handover **handover; /* out, of device_close(): the connection */
 
 	void (*closed)(struct device *device);
-	void (*resumed)(struct device *device, bool resumed); /* @connection was taken over: its
-								 transcript was received, or not all
-								 of it, and the connection is closed
-								 here. May be NULL */
+	/*
+	 * @connection was taken over: 0: what the front end has said before was received. Else the
+	 * connection is closed here; -EPROTO: that was refused, and another server would refuse it too;
+	 * other -errno: this server could not receive it. May be NULL
+	 */
+	void (*resumed)(struct device *device, int err);
 	void (*driver_changed)(
 		struct device *device); /* after a reset or DRIVER_OK, or when a front end has
 						  * connected or disconnected; may be NULL */

@@ -232,9 +232,9 @@ pid_t vhost_user_front_end(const struct device *device)
 {
 	const struct vhost_user_device *vu = device->vhost_user;
 
-	if (!vu || !vu->connected)
+	if (!vu || (!vu->connected && !vhost_user_resuming(device)))
 		return 0;
-	return vu->pid ? vu->pid : -1;
+	return vu->connected && vu->pid ? vu->pid : -1;
 }
 
 void vhost_user_session_ended(struct vhost_user_device *vu)

@@ -94,6 +94,7 @@ struct vhost_user_device {
 	bool said_all; /* TRANSCRIPT_END has come */
 	uint64_t rest; /* bytes that follow it */
 	bool switching; /* the transcript has ended: @poll stops, and starts again with @next_fd */
+	int resume_err; /* of the transcript: struct device, resumed */
 	bool held;	/* struct device_connection */
 	uint64_t features, protocol_features;
 	uint8_t status;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The end of a connection: it is closed, or passed to the next server. */
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,18 +34,20 @@ static void forget_connection(struct vhost_user_device *vu)
 	vu->pid = 0;
 	vu->connected = vu->ending = vu->log_all = vu->knows_config = false;
 	vu->lost = vu->said_all = vu->held = false;
+	vu->resume_err = 0;
 	vhost_user_forget_inflight(vu); /* accept_next() tries again */
 	vhost_user_note_connection(vu);
 }
 
 static void store_released(struct vhost_user_device *vu, const char *why)
 {
+	int resume_err = vu->resume_err ? vu->resume_err : -ECONNRESET;
 	bool resuming = vu->next_fd >= 0;
 
 	(void)why;
 	forget_connection(vu);
 	if (resuming && vu->device->resumed)
-		vu->device->resumed(vu->device, false);
+		vu->device->resumed(vu->device, resume_err);
 	vhost_user_session_ended(vu);
 }
 

@@ -10,8 +10,11 @@
 #include "task.h"
 #include "vhost_user_device.h"
 
-/* How long the task waits for a next server that does not receive. */
-#define SEND_SECONDS 10
+/*
+ * How long the task waits for a next server that does not receive: it may wait for its socket, or for the
+ * store, and the front end waits with it.
+ */
+#define SEND_SECONDS 600
 
 /* A task that sends the transcript to the next server. */
 struct sender {

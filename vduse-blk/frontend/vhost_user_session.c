@@ -29,6 +29,17 @@ static void refuse(struct vhost_user_device *vu)
 			vu->why);
 }
 
+/* What one server has accepted, the next one refuses where it has too little of something. */
+static int resume_error(const char *why)
+{
+	static const int shortages[] = { EMFILE, ENFILE, ENOMEM };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(shortages); i++)
+		if (strstr(why, strerror(shortages[i])))
+			return -shortages[i];
+	return -EPROTO;
+}
+
 /* Without a reply the front end would not know that the message failed: the connection ends. */
 void vhost_user_message_done(struct vhost_user_device *vu)
 {
@@ -42,6 +53,8 @@ void vhost_user_message_done(struct vhost_user_device *vu)
 	vu->lost = vu->why && vu->stopped;
 	if (vu->why && !vu->stopped)
 		refuse(vu);
+	if (vu->why && vu->next_fd >= 0)
+		vu->resume_err = resume_error(vu->why);
 	if (wants_reply && !own_reply)
 		vu->why = vhost_user_unsent(
 			vhost_user_reply(&vu->socket, &result, sizeof(result), -1));
@@ -120,7 +133,7 @@ static void transcript_ended(struct ring_poll *poll)
 	if (vu->stopped)
 		vhost_user_session_end(vu);
 	else if (vu->device->resumed)
-		vu->device->resumed(vu->device, true);
+		vu->device->resumed(vu->device, 0);
 }
 
 /* The former server has closed the transcript, or was killed while it sent it. */

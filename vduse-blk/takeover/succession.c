@@ -127,6 +127,15 @@ static bool new_connection(struct takeover_new *takeover, const char *name, cons
 	return disk;
 }
 
+static void new_kept(struct takeover_new *takeover, const char *name)
+{
+	struct disks *disks = container_of(takeover, struct succession, from)->disks;
+	struct disk *disk = disks_find(disks, name);
+
+	if (disk)
+		disk_keep_connection(disk);
+}
+
 static void new_cancelled(struct takeover_new *takeover)
 {
 	struct disks *disks = container_of(takeover, struct succession, from)->disks;
@@ -138,6 +147,7 @@ static void new_cancelled(struct takeover_new *takeover)
 static const struct takeover_new_ops new_ops = {
 	.released = new_released,
 	.connection = new_connection,
+	.kept = new_kept,
 	.cancelled = new_cancelled,
 };
 
@@ -221,8 +231,6 @@ static bool start_ended(struct disks *disks)
 
 	if (!takeover_new_complete(&succession->from))
 		return false;
-	disks_for_each (disk, disks)
-		disk_keep_connection(disk);
 	if (succession->ready)
 		succession->ready(succession);
 	return true;

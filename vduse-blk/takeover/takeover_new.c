@@ -157,6 +157,12 @@ static void take_connection(struct old_server *server, const struct old_disk *di
 		fds[0] = fds[1] = -1;
 }
 
+static void keep(struct takeover_new *takeover, const struct old_disk *disk)
+{
+	if (takeover->ops->kept && !takeover->cancelled)
+		takeover->ops->kept(takeover, disk->name);
+}
+
 static void server_received(struct takeover_session *session, const struct takeover_line *line)
 {
 	struct old_server *server = container_of(session, struct old_server, session);
@@ -187,9 +193,12 @@ static void server_ended(struct takeover_session *session)
 		log_warn("%s has ended during the takeover: this server adopts its remaining %zu "
 			 "disks as after a crash",
 			 control_peer_name(session->pid, who), left);
-	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
-		if (disk->from == server)
-			released(takeover, disk);
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node) {
+		if (disk->from != server)
+			continue;
+		keep(takeover, disk);
+		released(takeover, disk);
+	}
 }
 
 /* ---- states of the disks ---- */
@@ -226,8 +235,8 @@ void takeover_new_failed(struct takeover_new *takeover, const char *name)
 	const struct old_disk *disk = find_disk(takeover, name);
 	char why[CONTROL_NAME_MAX + 32];
 
-	if (!disk || !disk->released)
-		return;
+	if (!disk || !disk->released || disk->from->session.fd < 0)
+		return; /* without an old server that could take it back, it is tried again */
 	snprintf(why, sizeof(why), "disk %s cannot be adopted", name);
 	takeover_new_cancel(takeover, why);
 }
@@ -292,6 +301,8 @@ bool takeover_new_complete(struct takeover_new *takeover)
 	takeover->complete = true;
 	if (takeover->server_count)
 		notify_main_pid(); /* before the old main process may end */
+	list_for_each_entry (disk, &takeover->disks, struct old_disk, node)
+		keep(takeover, disk);
 	send_all(takeover);
 	return true;
 }

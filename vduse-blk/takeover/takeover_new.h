@@ -28,6 +28,8 @@ struct takeover_new_ops {
 	 * @fds now?
 	 */
 	bool (*connection)(struct takeover_new *takeover, const char *name, const int *fds);
+	/** @kept: no old server can take the disk back any more (disk_keep_connection()). May be NULL */
+	void (*kept)(struct takeover_new *takeover, const char *name);
 	/** @cancelled: the takeover is cancelled, logged. Leave every disk: the old server takes it back */
 	void (*cancelled)(struct takeover_new *takeover);
 };
