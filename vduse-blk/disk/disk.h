@@ -96,7 +96,7 @@ struct disk {
 	struct ring_timer slow_timer; /* until @slow */
 	struct ring_timer watch;      /* after a driver's reset or start: see disk_watch.c */
 	struct disk_command *command; /* the command under way; NULL: none */
-	struct vhost_user_handover *handover; /* RELEASED: of its front end; NULL: none */
+	struct vhost_user_handover *handover; /* RELEASED, or taken back and not resumed; or NULL */
 	struct device_connection connection;  /* for the next device */
 	enum disk_state state;
 	enum disk_goal goal;

@@ -109,6 +109,7 @@ void disk_resumed(struct device *device, int err)
 	if (!disk->resuming)
 		return;
 	disk->resuming = false;
+	disk_end_handover(disk);
 	if (disk->state != DISK_ATTACHED)
 		return;
 	if (!err || err == -EPROTO || !disk->connection.held) {

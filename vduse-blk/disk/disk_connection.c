@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* In a takeover: the connection to the front end of a vhost-user disk passes from server to server. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "closer.h"
 #include "disk_steps.h"
@@ -36,15 +38,27 @@ void disk_keep_connection(struct disk *disk)
 	vhost_user_keep_connection(&disk->device);
 }
 
+/* The handover stays until the connection is resumed: another takeover may begin before. */
 void disk_reclaim_connection(struct disk *disk)
 {
-	bool reclaimed;
+	int *fds = disk->connection.fds, copy;
 
 	if (!disk->handover)
 		return;
-	reclaimed = !vhost_user_handover_open(disk->handover, disk->connection.fds);
 	disk->connection.held = false;
-	vhost_user_handover_drop(disk->handover, reclaimed);
+	if (fds[0] >= 0 || vhost_user_handover_open(disk->handover, fds))
+		return;
+	copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		close(fds[1]);
+	fds[0] = copy;
+	fds[1] = copy < 0 ? -1 : fds[1];
+}
+
+void disk_end_handover(struct disk *disk)
+{
+	if (disk->handover)
+		vhost_user_handover_drop(disk->handover, false);
 	disk->handover = NULL;
 }
 
@@ -55,9 +69,7 @@ void disk_drop_connection(struct disk *disk)
 		.fd_count = DEVICE_CONNECTION_FDS,
 	};
 
-	if (disk->handover)
-		vhost_user_handover_drop(disk->handover, false);
-	disk->handover = NULL;
+	disk_end_handover(disk);
 	if (disk->connection.fds[0] >= 0)
 		closer_start(disk->host->ring, &items, NULL, NULL);
 	disk->connection.fds[0] = disk->connection.fds[1] = -1;

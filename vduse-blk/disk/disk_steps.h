@@ -75,6 +75,9 @@ void disk_drop_connection(struct disk *disk);
 /** disk_reclaim_connection() - it is served again: the next device gets the connection of @handover */
 void disk_reclaim_connection(struct disk *disk);
 
+/** disk_end_handover() - close this server's copy of the connection, if it has one */
+void disk_end_handover(struct disk *disk);
+
 /** disk_close_and_leave() - as disk_close(); the device stays in the kernel */
 void disk_close_and_leave(struct disk *disk);
 
