@@ -92,7 +92,7 @@ void vuf_teardown(void)
 static void resumed(struct device *device, int err)
 {
 	(void)device;
-	vuf.resumed = err;
+	store_release(&vuf.resumed, err);
 }
 
 static void open_device(void)

@@ -247,7 +247,7 @@ START_TEST(part_of_a_transcript)
 	test_log_expect(LOG_LEVEL_ERROR, "has passed only a part of its state");
 	vuf_serve();
 	ck_assert_int_eq(read(connection[1], &byte, 1), 0); /* it is closed */
-	vuf_wait(vuf.resumed == -ECONNRESET);
+	vuf_wait(load_acquire(&vuf.resumed) == -ECONNRESET);
 	close(connection[1]);
 	vuf_connect();
 	vuf_start();
@@ -290,7 +290,7 @@ START_TEST(held_connection_can_go_back)
 		vuf_hand_over_held();
 		vuf_serve();
 		check_rings((uint8_t)(10 + 4 * n));
-		vuf_wait(vuf.resumed == 0);
+		vuf_wait(load_acquire(&vuf.resumed) == 0);
 		ask_for_status();
 		check_rings((uint8_t)(11 + 4 * n));
 		ck_assert_int_eq(recv(vuf.c.fd, &(char){ 0 }, 1, MSG_DONTWAIT | MSG_PEEK), -1);
