@@ -199,7 +199,7 @@ vm:
 	$(Q)scripts/vm chroot make -j2 O=build/vm-asan SAN=address,undefined all tools
 	$(Q)tests/vm/machines $(VMS) "build/vm build/vm-asan" $(TESTS)
 
-# NATIVE_JOBS=2: two tests at a time, a third less time; a CPU of an emulated guest was seen to stall then.
+# NATIVE_JOBS=2: two tests at a time. A CPU of an emulated guest was seen to stall then.
 # Those of BACKEND's: vduse-blk; qemu-storage-daemon shows that a test itself is right.
 NATIVE_JOBS ?= 1
 native:

@@ -372,12 +372,24 @@ bool vuf_kept(void)
 	return handover;
 }
 
-static void pass_connection(void)
+void vuf_forget_connection(void)
+{
+	vhost_user_handover_drop(handover);
+	handover = NULL;
+}
+
+/* What SCM_RIGHTS does: the next server has descriptors of its own. */
+static void pass_copy(void)
 {
 	must(handover, "the server has closed the connection");
 	must(!vhost_user_handover_open(handover, vuf.connection.fds), "the transcript");
-	vhost_user_handover_drop(handover, true);
-	handover = NULL;
+	vuf.connection.fds[0] = dup(vuf.connection.fds[0]);
+}
+
+static void pass_connection(void)
+{
+	pass_copy();
+	vuf_forget_connection();
 }
 
 static void stop_and(int result, void (*and)(void))
@@ -395,25 +407,16 @@ void vuf_hand_over(int result)
 	stop_and(result, pass_connection);
 }
 
-/* What SCM_RIGHTS does: the next server has descriptors of its own. */
-static void pass_copy(void)
+static void pass_held(void)
 {
-	must(handover, "the server has closed the connection");
-	must(!vhost_user_handover_open(handover, vuf.connection.fds), "the transcript");
-	vuf.connection.fds[0] = dup(vuf.connection.fds[0]);
+	pass_copy();
 	vuf.connection.held = true;
 }
 
 void vuf_hand_over_held(void)
 {
 	vuf_keep_connection();
-	stop_and(MANUAL_DO, pass_copy);
-}
-
-void vuf_forget_connection(void)
-{
-	vhost_user_handover_drop(handover, false);
-	handover = NULL;
+	stop_and(MANUAL_DO, pass_held);
 }
 
 static void take_back(void)

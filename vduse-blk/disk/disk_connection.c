@@ -58,7 +58,7 @@ void disk_reclaim_connection(struct disk *disk)
 void disk_end_handover(struct disk *disk)
 {
 	if (disk->handover)
-		vhost_user_handover_drop(disk->handover, false);
+		vhost_user_handover_drop(disk->handover);
 	disk->handover = NULL;
 }
 

@@ -142,7 +142,7 @@ struct vhost_user_handover *vhost_user_handover_new(struct vhost_user_device *vu
 	handover->connection = -1;
 	vhost_user_transcript_init(&handover->transcript);
 	if (say_all(vu, &handover->transcript)) {
-		vhost_user_handover_drop(handover, false);
+		vhost_user_handover_drop(handover);
 		return NULL;
 	}
 	handover->connection = vu->socket.fd;
@@ -233,10 +233,8 @@ int vhost_user_handover_open(struct vhost_user_handover *handover, int fds[DEVIC
 	return 0;
 }
 
-void vhost_user_handover_drop(struct vhost_user_handover *handover, bool keep)
+void vhost_user_handover_drop(struct vhost_user_handover *handover)
 {
-	if (keep)
-		handover->connection = -1;
 	handover->dropped = true;
 	if (!handover->senders)
 		handover_free(handover);

@@ -17,7 +17,7 @@ struct vhost_user_device;
 
 struct vhost_user_handover {
 	struct ring *ring;
-	int connection; /* -1: taken */
+	int connection; /* -1: not taken from its device yet */
 	struct vhost_user_transcript transcript;
 	unsigned int senders; /* tasks that send the transcript */
 	bool dropped;	      /* the last sender frees this */
@@ -40,7 +40,7 @@ struct vhost_user_handover *vhost_user_handover_new(struct vhost_user_device *vu
 int __must_check vhost_user_handover_open(struct vhost_user_handover *handover,
 					  int fds[DEVICE_CONNECTION_FDS]);
 
-/** vhost_user_handover_drop() - close everything in a task, and free it. @keep: not the connection */
-void vhost_user_handover_drop(struct vhost_user_handover *handover, bool keep);
+/** vhost_user_handover_drop() - close everything in a task, and free it */
+void vhost_user_handover_drop(struct vhost_user_handover *handover);
 
 #endif
