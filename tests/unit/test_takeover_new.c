@@ -394,6 +394,8 @@ START_TEST(end_of_one_server_releases_its_disks_only)
 	old_ends(ends);
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_eq(t.released[i], i / 2 == ends);
+	takeover_new_failed(&t.new, names[2 * ends]); /* it is tried again, as after a crash */
+	ck_assert_uint_eq(t.cancelled, 0);
 	test_log_expect(LOG_LEVEL_ERROR, "the takeover is cancelled");
 	ck_assert(takeover_new_cancel(&t.new, "a signal")); /* the other one takes its disks back */
 	ck_assert(is_left(!ends));
